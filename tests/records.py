@@ -1,0 +1,90 @@
+"""Records to test with: a fixed moment, and one function for each thing a record can hold."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from worker.ports import CreatedKey
+from worker.record import CurrentKey, Lease, Phase, Record, Request, RetiringKey, Rotation, StagedKey, UnknownMint, Why
+from worker.secret import Secret
+from worker.transitions import Holder
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
+HOLDER = Holder("rotation-1", "token-1")
+
+
+def empty() -> Record:
+    return Record(target="media", path="apps/media")
+
+
+def current(access_key: str = "AK0", version: int = 1) -> CurrentKey:
+    return CurrentKey(
+        access_key=access_key,
+        vault_version=version,
+        rotation_id="rotation-0",
+        request_id="request-0",
+        label="media rotation-0",
+        created_at=NOW - DAY,
+        published_at=NOW - DAY,
+    )
+
+
+def staged(access_key: str = "AK1") -> StagedKey:
+    return StagedKey(
+        access_key=access_key,
+        secret_key=Secret("s3cr3t-canary"),
+        request_id="request-1",
+        created_at=NOW,
+        verify_by=NOW + MINUTE,
+    )
+
+
+def rotation(phase: Phase = Phase.MINTING, key: StagedKey | None = None, lease: timedelta = MINUTE) -> Rotation:
+    return Rotation(
+        id=HOLDER.rotation_id,
+        phase=phase,
+        trigger="schedule",
+        reason="",
+        started_at=NOW,
+        label="media rotation-1",
+        expected_version=1,
+        key_count_before=3,
+        lease=Lease(holder=HOLDER.token, until=NOW + lease),
+        key=key if key or phase is Phase.MINTING else staged(),
+    )
+
+
+def retiring(access_key: str = "AK9", after: timedelta = -SECOND, *, deleted: bool = False) -> RetiringKey:
+    return RetiringKey(
+        access_key=access_key,
+        why=Why.REPLACED,
+        rotation_id="rotation-9",
+        request_id="request-9",
+        vault_version=1,
+        retire_after=NOW + after,
+        next_look_at=NOW + after,
+        deleted_at=NOW if deleted else None,
+    )
+
+
+def mint(after: int | None = None, ago: timedelta = MINUTE, rotation_id: str = "rotation-7") -> UnknownMint:
+    return UnknownMint(
+        rotation_id=rotation_id,
+        at=NOW - ago,
+        label=f"media {rotation_id}",
+        error="no answer",
+        request_id=None,
+        key_count_before=3,
+        key_count_after=after,
+    )
+
+
+def wish(name: str = "wish-1", at: datetime = NOW) -> Request:
+    return Request(id=name, reason="because", at=at)
+
+
+def created(access_key: str = "AK1") -> CreatedKey:
+    return CreatedKey(access_key=access_key, secret_key=Secret("s3cr3t-canary"), request_id="request-1")

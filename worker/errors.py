@@ -1,0 +1,235 @@
+"""Every error of the rotator, as one tree.
+
+Each says what happened (``what``), to which target, with which requestId, and what to do (``hint``). None ever
+holds an answer's body, a header or a secret.
+
+.. code-block:: text
+
+    RotatorError
+    ├── ConfigurationError          a setting is missing or wrong                        exit 78
+    ├── UsageError                  a command or a message asks for what does not exist  exit 2
+    ├── TryAgainLater               nothing is wrong that waiting would not mend         exit 75
+    │   ├── CircuitOpen             HostUp failed too often in a row; ``until``
+    │   └── QueueUnavailable        Redis cannot be reached, or does not take writes
+    ├── HostUpError                 operation, status, code, retry_after
+    │   ├── HostUpRefused           a clear no (4xx): nothing was changed
+    │   │   ├── HostUpRateLimited   429; ``retry_after`` when the answer told
+    │   │   └── HostUpLastKey       400 "Cannot delete the last access key"
+    │   ├── HostUpUnreachable       no connection was made: nothing was sent, nothing was changed
+    │   └── HostUpUncertain         time-out, cut, 5xx, unreadable: it may have been done
+    ├── VaultError                  operation, path, status, vault_request_id
+    │   ├── VaultUnavailable        cannot be reached, or answered 5xx: a *write* may have been done
+    │   │   ├── VaultSealed         503 sealed, or 501 not initialised
+    │   │   └── VaultStandby        429, 472, 473 or a redirect: not the active node
+    │   ├── VaultDenied             403 after a fresh login: the policy lacks a capability
+    │   ├── VaultLoginFailed        no token, wrong AppRole, an unwrap that somebody else did first
+    │   ├── VaultMountMissing       no secrets engine at this mount
+    │   ├── VaultNotVersioned       the mount is KV v1: a write would answer 204 and keep no version
+    │   ├── VaultCasMismatch        check-and-set: another writer was first
+    │   └── VaultRefused            any other 4xx
+    ├── StorageError                the object storage's address is unknown or wrong
+    ├── RecordError                 a target's record cannot be used as it is
+    │   ├── RecordUnreadable        garbage or hand-edited values
+    │   └── RecordTooNew            written by a newer release
+    ├── Superseded                  another worker has taken over this rotation
+    ├── PersonNeeded                only a person can clear this up (unknown mints)
+    └── Conflict                    Vault holds a secret that this project did not write; a person decides
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+class RotatorError(Exception):
+    """The root of all errors that this project raises.
+
+    ``what`` happened, the ``hint`` what to do, the ``target`` it happened to and the ``request_id`` of the answer
+    that told of it, where there are such.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, hint: str = "", target: str | None = None, request_id: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+        self.target = target
+        self.request_id = request_id
+
+    def __str__(self) -> str:
+        """One line: what, to which target, with which requestId, and what to do."""
+        about = [f"target {self.target}"] if self.target else []
+        about += [f"requestId {self.request_id}"] if self.request_id else []
+        line = self.what + (f" ({', '.join(about)})" if about else "")
+        return f"{line}. {self.hint}" if self.hint else line
+
+
+class ConfigurationError(RotatorError):
+    """A setting is missing or wrong; ``problems`` lists all of them, each naming file and key."""
+
+    exit_code = 78
+
+    def __init__(self, problems: tuple[str, ...], *, hint: str = "Correct the configuration and start again.") -> None:
+        super().__init__("; ".join(problems), hint=hint)
+        self.problems = problems
+
+
+class UsageError(RotatorError):
+    """Something was asked for that does not exist, such as an unknown target."""
+
+    exit_code = 2
+
+
+class TryAgainLater(RotatorError):
+    """Nothing is wrong that waiting would not mend."""
+
+    exit_code = 75
+
+
+class CircuitOpen(TryAgainLater):
+    """The account answers nothing but errors; nobody calls before ``until``."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(
+            "HostUp has failed too often in a row",
+            hint=f"No call is made before {until.isoformat()}; see the errors before, and `rotator check`.",
+        )
+        self.until = until
+
+
+class QueueUnavailable(TryAgainLater):
+    """Redis cannot be reached, or does not take writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Where a HostUp error comes from: which operation, which HTTP status, the API's own ``code``.
+
+    ``retry_after`` is in seconds, from the header ``Retry-After`` (page "Errors and limits").
+    """
+
+    operation: str
+    status: int | None = None
+    code: str | None = None
+    retry_after: float | None = None
+
+
+class HostUpError(RotatorError):
+    """The HostUp API said no, or said nothing that can be used; ``answer`` tells which call and which status."""
+
+    def __init__(self, what: str, answer: Answer, *, hint: str = "", request_id: str | None = None) -> None:
+        super().__init__(what, hint=hint, request_id=request_id)
+        self.answer = answer
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds to wait before the next call, where the API told."""
+        return self.answer.retry_after
+
+
+class HostUpRefused(HostUpError):
+    """A clear no (4xx): nothing was changed."""
+
+
+class HostUpRateLimited(HostUpRefused):
+    """429: too many requests; nothing was changed."""
+
+
+class HostUpLastKey(HostUpRefused):
+    """400 with the message that the last access key cannot be deleted (page "Delete a key")."""
+
+
+class HostUpUnreachable(HostUpError):
+    """No connection was made, so nothing was sent and nothing was changed."""
+
+
+class HostUpUncertain(HostUpError):
+    """The call may have been carried out: time-out, connection cut, 5xx, or an answer that cannot be read.
+
+    ``access_key`` is set when the answer named a key but showed no usable secret: that key exists and can only be
+    deleted.
+    """
+
+    def __init__(
+        self, what: str, answer: Answer, *, hint: str = "", request_id: str | None = None, access_key: str | None = None
+    ) -> None:
+        super().__init__(what, answer, hint=hint, request_id=request_id)
+        self.access_key = access_key
+
+
+class VaultError(RotatorError):
+    """Vault said no, or nothing. ``operation`` and ``path`` tell of which call, ``status`` its HTTP status."""
+
+    def __init__(
+        self, what: str, *, operation: str = "", path: str = "", status: int | None = None, hint: str = ""
+    ) -> None:
+        super().__init__(what, hint=hint)
+        self.operation = operation
+        self.path = path
+        self.status = status
+
+
+class VaultUnavailable(VaultError):
+    """Vault cannot be reached or failed inside; a write that ends so may have been carried out."""
+
+
+class VaultSealed(VaultUnavailable):
+    """Vault is sealed (503) or not initialised (501)."""
+
+
+class VaultStandby(VaultUnavailable):
+    """This node is not the active one (429, 472, 473, or a redirect, which is never followed)."""
+
+
+class VaultDenied(VaultError):
+    """403, also after a fresh login: the token's policy lacks a capability on this path."""
+
+
+class VaultLoginFailed(VaultError):
+    """There is no usable token and none can be had."""
+
+
+class VaultMountMissing(VaultError):
+    """There is no secrets engine at the configured mount."""
+
+
+class VaultNotVersioned(VaultError):
+    """The mount is KV version 1, which answers 204 to a version 2 write and keeps nothing that can be read back."""
+
+
+class VaultCasMismatch(VaultError):
+    """Check-and-set refused the write: another writer was first."""
+
+
+class VaultRefused(VaultError):
+    """Any other 4xx answer of Vault."""
+
+
+class StorageError(RotatorError):
+    """The object storage's address is unknown or wrong."""
+
+
+class RecordError(RotatorError):
+    """A target's record cannot be used as it is; that target stands still, all others go on."""
+
+
+class RecordUnreadable(RecordError):
+    """The record is not what this project writes: garbage, or edited by hand."""
+
+
+class RecordTooNew(RecordError):
+    """The record was written by a newer release, which this one must not interpret."""
+
+
+class Superseded(RotatorError):
+    """Another worker has taken over this rotation, or the record has moved on."""
+
+
+class PersonNeeded(RotatorError):
+    """The target stands still until a person has cleared something up."""
+
+
+class Conflict(RotatorError):
+    """Vault holds a secret at the target's path that this project did not write; only a person can decide."""

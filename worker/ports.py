@@ -1,0 +1,161 @@
+"""What a rotation needs of the outside world, as Protocols; doubles and real parts pass the same contract tests.
+
+Every method does exactly one call outside (or none that can change anything). All raise only errors of
+:mod:`worker.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from worker.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedKey:
+    """A new access key, as ``POST /api/object-storage/keys`` answered (page "Create a key").
+
+    The secret is shown this once. ``request_id`` is None only when the answer broke the contract by leaving it out.
+    """
+
+    access_key: str
+    secret_key: Secret
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedKey:
+    """How ``DELETE /api/object-storage/keys/{key}`` ended (page "Delete a key").
+
+    ``status`` is 200, or 404 when there was no such key. ``form`` is how the key stood in the path: ``base64`` or
+    ``plain``.
+    """
+
+    status: int
+    request_id: str | None
+    form: str
+
+
+@dataclass(frozen=True, slots=True)
+class StorageStatus:
+    """``GET /api/object-storage`` (page "Service status"); every field but ``provisioned`` may be missing."""
+
+    provisioned: bool
+    endpoint: str | None
+    region: str | None
+    key_count: int | None
+    request_id: str | None
+
+
+class HostUpPort(Protocol):
+    """The HostUp API."""
+
+    def create_key(self, label: str) -> CreatedKey:
+        """Make one new key. Never retried in here.
+
+        Raises HostUpRefused (nothing was made), HostUpUnreachable (nothing was sent), HostUpUncertain (it may exist).
+        """
+        ...
+
+    def delete_key(self, access_key: str, form: str = "base64") -> DeletedKey:
+        """Delete one key by name; ``form`` is ``base64`` or ``plain``. 404 is a result, not an error.
+
+        Raises HostUpLastKey, HostUpRefused, HostUpUnreachable, HostUpUncertain.
+        """
+        ...
+
+    def status(self) -> StorageStatus:
+        """The service's status, with the number of keys where the API tells it. Raises HostUpError."""
+        ...
+
+
+class Life(StrEnum):
+    """What one signed call told about a key."""
+
+    ALIVE = "alive"
+    DEAD = "dead"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What the object storage answered to one signed ``GET /``.
+
+    ``life`` is the verdict; ``status`` and ``code`` (the S3 error code) are what it rests on; ``request_id`` is the
+    storage's own ``x-amz-request-id``; ``detail`` says in words why a verdict is unknown.
+    """
+
+    life: Life
+    status: int | None
+    code: str | None
+    request_id: str | None
+    detail: str = ""
+
+
+class StoragePort(Protocol):
+    """The object storage, asked about keys only. Neither method raises for an answer or its absence: see Probe."""
+
+    def works(self, access_key: str, secret_key: Secret) -> Probe:
+        """Does this key with this secret work? ALIVE: yes. DEAD: refused. UNKNOWN: the answer says nothing."""
+        ...
+
+    def lives(self, access_key: str) -> Probe:
+        """Does this key exist? Needs no secret: signed with a wrong one (facts.md, "Ceph's object gateway")."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One KV v2 document: its data and the version that a check-and-set write must name.
+
+    ``version`` 0 means that nothing was ever there. ``data`` is None when there is nothing to read: never written,
+    deleted or destroyed (then ``version`` is still the number to name). ``created_at`` is Vault's own time of it.
+    """
+
+    data: Mapping[str, object] | None
+    version: int
+    vault_request_id: str | None = None
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A write that Vault confirmed: the new version, and Vault's own request id."""
+
+    version: int
+    vault_request_id: str | None
+
+
+class VaultPort(Protocol):
+    """KV version 2 in one mount; paths are inside it and have no leading slash."""
+
+    def read(self, path: str) -> Document:
+        """Read the latest version; a missing document is a Document with version 0, not an error."""
+        ...
+
+    def write(self, path: str, data: Mapping[str, object], cas: int) -> Written:
+        """Write with check-and-set. VaultCasMismatch: not written; VaultUnavailable: unknown, read to find out."""
+        ...
+
+    def prepare_record(self, path: str) -> None:
+        """Set ``max_versions=1`` and ``cas_required`` on a record's document; may be repeated."""
+        ...
+
+    def destroy(self, path: str, version: int) -> None:
+        """Destroy one old version for good; one that is gone already is no error."""
+        ...
+
+    def list(self, path: str) -> tuple[str, ...]:
+        """The names directly below a path (folders end in ``/``); empty when there are none."""
+        ...
+
+    def missing_capabilities(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        """Which of the wanted capabilities lack, by API path (``secret/data/…``); one call for all of them.
+
+        Also checks that the mount exists and is KV version 2. Raises VaultMountMissing, VaultNotVersioned, VaultError.
+        """
+        ...

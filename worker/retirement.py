@@ -1,0 +1,100 @@
+"""How a retiring key moves on in its record: deleted, probed, proven dead. Pure, as :mod:`worker.transitions`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from worker.errors import RotatorError, Superseded
+from worker.events import Event
+from worker.ports import DeletedKey, Probe
+from worker.record import Record, RetiringKey
+from worker.transitions import note
+
+
+def find(record: Record, access_key: str) -> RetiringKey:
+    """The retiring key of this name; raises Superseded when another worker has finished with it."""
+    for key in record.retiring:
+        if key.access_key == access_key:
+            return key
+    raise Superseded(f"access key {access_key} is no longer retiring", target=record.target)
+
+
+def deleted(record: Record, access_key: str, answer: DeletedKey, now: datetime) -> Record:
+    """HostUp confirmed the delete, or knows no such key; now it has to be proven dead."""
+    key = find(record, access_key)
+    gone = replace(
+        key,
+        deleted_at=key.deleted_at or now,
+        delete_request_id=answer.request_id or key.delete_request_id,
+        next_look_at=now,
+        attempts=0,
+        error="",
+    )
+    noted = note(
+        record,
+        Event.KEY_RETIRED,
+        now,
+        rotation_id=key.rotation_id,
+        request_id=answer.request_id,
+        access_key=access_key,
+        why=key.why.value,
+        form=answer.form,
+        status=answer.status,
+    )
+    return _with(noted, gone)
+
+
+def delete_failed(record: Record, access_key: str, why: RotatorError, retry_at: datetime, now: datetime) -> Record:
+    """The delete did not go through, or must not be made; it is tried again at ``retry_at``."""
+    key = find(record, access_key)
+    error = type(why).__name__ + ": " + why.what
+    if error != key.error:
+        record = note(
+            record,
+            Event.KEY_RETIRE_FAILED,
+            now,
+            rotation_id=key.rotation_id,
+            request_id=why.request_id,
+            access_key=access_key,
+            error=why.what,
+        )
+    return _with(record, replace(key, next_look_at=retry_at, attempts=key.attempts + 1, error=error))
+
+
+def still_alive(record: Record, access_key: str, next_look_at: datetime, *, overdue: bool, now: datetime) -> Record:
+    """A deleted key was not refused yet; ``overdue`` once it has been so for longer than caches explain."""
+    key = find(record, access_key)
+    if overdue and not key.overdue:
+        record = note(record, Event.KEY_OVERDUE, now, rotation_id=key.rotation_id, access_key=access_key)
+    return _with(
+        record, replace(key, next_look_at=next_look_at, attempts=key.attempts + 1, overdue=key.overdue or overdue)
+    )
+
+
+def delete_again(record: Record, access_key: str, now: datetime) -> Record:
+    """A key that lives on long after its delete is deleted once more."""
+    key = find(record, access_key)
+    return _with(record, replace(key, deleted_at=None, next_look_at=now, attempts=0))
+
+
+def dead(record: Record, access_key: str, proof: Probe, now: datetime) -> Record:
+    """The object storage refuses the key: it leaves the record, with the proof in the history."""
+    key = find(record, access_key)
+    noted = note(
+        record,
+        Event.KEY_DEAD,
+        now,
+        rotation_id=key.rotation_id,
+        request_id=key.delete_request_id,
+        access_key=access_key,
+        vault_version=key.vault_version,
+        code=proof.code,
+        storage_request_id=proof.request_id,
+    )
+    return replace(noted, retiring=tuple(k for k in noted.retiring if k.access_key != access_key))
+
+
+def _with(record: Record, key: RetiringKey) -> Record:
+    keys = tuple(key if known.access_key == key.access_key else known for known in record.retiring)
+    return replace(record, retiring=keys)

@@ -1,0 +1,139 @@
+"""Puts the parts together from the settings: one set of clients for a process, shared by all of its threads."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from worker.account import Account, AccountLimits
+from worker.audit import ensure_baseline
+from worker.backoff import Backoff
+from worker.clock import Clock, SystemClock
+from worker.hostup import HostUpClient
+from worker.http import new_client
+from worker.lazy_storage import LazyStorage
+from worker.queue import Queue, connect
+from worker.secret import Secret
+from worker.settings import Settings
+from worker.store import RecordStore
+from worker.vault import VaultStore
+from worker.vault import connect as connect_vault
+from worker.vault_login import VaultAccess
+from worker.work import Policy, World
+
+LONGEST_CREATE = timedelta(seconds=40)
+LONGEST_CALL = timedelta(seconds=15)
+LONGEST_CREATE_PAUSE = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Everything that a worker process, or a command, works with."""
+
+    settings: Settings
+    world: World
+    queue: Queue
+    vault: VaultStore
+    clock: SystemClock
+    name: str
+    _baseline: threading.Event = field(default_factory=threading.Event)
+
+    def baseline(self) -> None:
+        """See once that the foreign keys are noted, before the first key of this process is made. Raises VaultError."""
+        if not self._baseline.is_set() and ensure_baseline(self.world, self.settings.targets) is not None:
+            self._baseline.set()
+
+
+def build(settings: Settings) -> Runtime:
+    """Make all clients; none of them calls out before its first use.
+
+    Raises ConfigurationError for addresses and secrets that cannot be used.
+    """
+    clock = SystemClock()
+    vault = vault_of(settings, clock)
+    queue = Queue(connect(settings.redis_url))
+    hostup = hostup_of(settings)
+    world = World(
+        hostup=hostup,
+        vault=vault,
+        storage=LazyStorage(
+            new_client(),
+            hostup,
+            settings.storage.endpoint,
+            settings.storage.region,
+            deadline=call_deadline(settings).total_seconds(),
+        ),
+        store=RecordStore(vault, settings.vault.state_path, clock),
+        account=Account(queue.client, hostup, clock, limits(settings)),
+        clock=clock,
+        policy=policy(settings),
+    )
+    return Runtime(settings, world, queue, vault, clock, worker_name())
+
+
+def vault_of(settings: Settings, clock: Clock) -> VaultStore:
+    """The Vault that the settings name."""
+    given = settings.vault
+    access = VaultAccess(
+        address=given.address,
+        namespace=given.namespace,
+        ca_file=given.ca_file,
+        token=given.token,
+        token_file=given.token_file,
+        role_id=given.role_id,
+        secret_id=given.secret_id,
+        secret_id_wrapped=given.secret_id_wrapped,
+    )
+    return connect_vault(access, given.mount, clock, deadline=call_deadline(settings).total_seconds())
+
+
+def hostup_of(settings: Settings) -> HostUpClient:
+    """The HostUp API that the settings name."""
+    return HostUpClient(
+        new_client(),
+        settings.hostup.base_url,
+        settings.hostup.api_key or Secret(""),
+        create_deadline=create_deadline(settings).total_seconds(),
+        deadline=call_deadline(settings).total_seconds(),
+    )
+
+
+def create_deadline(settings: Settings) -> timedelta:
+    """How long a create may take: well inside the lease, so that nobody takes over while it may still answer."""
+    return min(LONGEST_CREATE, settings.worker.lease / 3)
+
+
+def call_deadline(settings: Settings) -> timedelta:
+    """How long any other call may take."""
+    return min(LONGEST_CALL, settings.worker.lease / 2)
+
+
+def policy(settings: Settings) -> Policy:
+    """The times that hold for all targets."""
+    return Policy(
+        mount=settings.vault.mount,
+        lease=settings.worker.lease,
+        create_deadline=create_deadline(settings),
+        verify_within=settings.worker.verify_within,
+        dead_within=settings.worker.dead_within,
+        backoff_first=settings.worker.tick,
+    )
+
+
+def limits(settings: Settings) -> AccountLimits:
+    """What the account as a whole may be asked for."""
+    tick = settings.worker.tick
+    return AccountLimits(
+        creates=settings.hostup.parallel_creates,
+        hold=settings.worker.lease,
+        after_create=Backoff(tick, LONGEST_CREATE_PAUSE),
+        after_other=Backoff(tick, tick),
+    )
+
+
+def worker_name() -> str:
+    """A name that no other worker process has."""
+    return f"{socket.gethostname()}-{os.getpid()}"

@@ -1,0 +1,182 @@
+"""Records in Vault: read, and changed by check-and-set only.
+
+A change is a function from record to record, applied to the record as it is now and again if another writer was first.
+Each write carries a fresh nonce, so after a write whose answer was lost, reading tells whether it was ours.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import structlog
+
+from worker.clock import Clock
+from worker.errors import VaultCasMismatch, VaultError, VaultUnavailable
+from worker.events import Event
+from worker.ports import VaultPort
+from worker.record import Record, decode, encode
+
+ATTEMPTS = 12
+"""How often a change is applied anew because others wrote in between, before it is left for later."""
+
+PAUSE_FIRST = 0.2
+PAUSE_LONGEST = 5.0
+"""Seconds between tries to record what must not be lost."""
+
+Change = Callable[[Record], Record]
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A record as it was read or written, with the version that the next write must name.
+
+    ``news`` are the history entries that the last change added.
+    """
+
+    record: Record
+    version: int
+    vault_request_id: str | None = None
+    news: tuple[str, ...] = ()
+
+
+class RecordStore:
+    """The records and archives below ``state_path`` (which has no slash at its ends)."""
+
+    def __init__(self, vault: VaultPort, state_path: str, clock: Clock) -> None:
+        self._vault = vault
+        self._root = state_path
+        self._clock = clock
+
+    def path(self, target: str) -> str:
+        """Where a target's record lies, inside the mount."""
+        return f"{self._root}/{target}"
+
+    @property
+    def account_path(self) -> str:
+        """Where the document about the account as a whole lies."""
+        return f"{self._root}/_account"
+
+    def load(self, target: str, app_path: str) -> Loaded:
+        """Read a target's record; one that was never written is an empty record at version 0.
+
+        Raises RecordError, VaultError.
+        """
+        document = self._vault.read(self.path(target))
+        if document.data is None:
+            return Loaded(Record(target=target, path=app_path), document.version, document.vault_request_id)
+        return Loaded(decode(document.data, target), document.version, document.vault_request_id)
+
+    def targets(self) -> tuple[str, ...]:
+        """The names of all records there are."""
+        return tuple(n for n in self._vault.list(self._root) if not n.startswith("_") and not n.endswith("/"))
+
+    def change(self, loaded: Loaded, change: Change) -> Loaded:
+        """Apply a change and write it. Where it changes nothing, nothing is written.
+
+        Raises what the change raises, RecordError, VaultError; after an error the change may have been written.
+        """
+        nonces: set[str] = set()
+        for _ in range(ATTEMPTS):
+            changed = change(loaded.record)
+            if changed is loaded.record:
+                return replace(loaded, news=())
+            news = changed.history[len(loaded.record.history) :]
+            nonce = secrets.token_hex(8)
+            nonces.add(nonce)
+            try:
+                return replace(self._write(loaded, replace(changed, nonce=nonce)), news=news)
+            except VaultCasMismatch:
+                loaded = self._reload(loaded)
+            except VaultUnavailable as error:
+                loaded = self._reload_after(loaded, error)
+            if loaded.record.nonce in nonces:
+                return replace(loaded, news=news)
+        raise VaultCasMismatch(
+            "other writers were first every time",
+            operation="write",
+            path=self.path(loaded.record.target),
+            hint="It is tried again; if this stays, look for another program that writes to this path.",
+        )
+
+    def change_surely(self, loaded: Loaded, change: Change) -> Loaded:
+        """Apply a change that must not be lost: go on until it is written, however long Vault is away.
+
+        Where the record itself cannot be used, raises RecordError (see :meth:`save_aside`).
+        """
+        pause = PAUSE_FIRST
+        while True:
+            try:
+                return self.change(loaded, change)
+            except VaultError as error:
+                _log.warning(Event.RECORD_WRITE_RETRIED, target=loaded.record.target, error=str(error))
+            self._clock.sleep(pause)
+            pause = min(pause * 2, PAUSE_LONGEST)
+
+    def save_aside(self, target: str, name: str, content: Mapping[str, object]) -> None:
+        """Keep what must not be lost beside a record that cannot be used; goes on until it is written."""
+        path = f"{self._root}/_aside/{target}/{name}"
+        pause = PAUSE_FIRST
+        while True:
+            try:
+                if self._vault.read(path).data is None:
+                    self._vault.write(path, content, cas=0)
+            except VaultError as error:
+                _log.warning(Event.RECORD_WRITE_RETRIED, target=target, error=str(error))
+            else:
+                return
+            self._clock.sleep(pause)
+            pause = min(pause * 2, PAUSE_LONGEST)
+
+    def aside(self) -> tuple[str, ...]:
+        """The targets for which something was saved aside."""
+        return tuple(name.removesuffix("/") for name in self._vault.list(f"{self._root}/_aside"))
+
+    def archive(self, loaded: Loaded, keep: int) -> Loaded:
+        """Move all but the newest ``keep`` entries of the history into an archive document of their own.
+
+        The archive is written first, under the number of its first entry; a crash in between leaves entries in both
+        places, and the next try finds the archive written.
+        """
+        moved = loaded.record.history[:-keep]
+        first = json.loads(moved[0])["n"]
+        path = f"{self._root}/_archive/{loaded.record.target}/{first:012d}"
+        there = self._vault.read(path)
+        if there.data is None:
+            self._vault.write(path, {"entries": list(moved)}, cas=there.version)
+        else:
+            moved = _entries(there.data)
+        gone = set(moved)
+        return self.change(loaded, lambda r: replace(r, history=tuple(e for e in r.history if e not in gone)))
+
+    def archived(self, target: str) -> Iterator[str]:
+        """All archived entries of a target, oldest first."""
+        folder = f"{self._root}/_archive/{target}"
+        for name in sorted(self._vault.list(folder)):
+            yield from _entries(self._vault.read(f"{folder}/{name}").data or {})
+
+    def _write(self, loaded: Loaded, record: Record) -> Loaded:
+        path = self.path(record.target)
+        if loaded.version == 0:
+            self._vault.prepare_record(path)
+        written = self._vault.write(path, encode(record), loaded.version)
+        return Loaded(record, written.version, written.vault_request_id)
+
+    def _reload(self, loaded: Loaded) -> Loaded:
+        return self.load(loaded.record.target, loaded.record.path)
+
+    def _reload_after(self, loaded: Loaded, error: VaultUnavailable) -> Loaded:
+        """Find out what became of a write; when that cannot be had either, the first error tells more."""
+        try:
+            return self._reload(loaded)
+        except VaultError:
+            raise error from None
+
+
+def _entries(data: Mapping[str, object]) -> tuple[str, ...]:
+    entries = data.get("entries")
+    return tuple(str(entry) for entry in entries) if isinstance(entries, list) else ()

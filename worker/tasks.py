@@ -1,0 +1,193 @@
+"""The Celery tasks. They are thin: each only finds its target and calls :mod:`worker.rotation`.
+
+Messages are hints: one that is lost, doubled or late changes nothing but when a target is looked at. Tasks hand
+nothing back and never let an exception out, because Celery would log its text and arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+
+import structlog
+from celery import Celery, Task
+
+from worker.audit import audit
+from worker.backoff import fraction
+from worker.errors import Conflict, RecordError, RotatorError, UsageError, VaultError
+from worker.events import Event
+from worker.history import parse
+from worker.index import entry, summarize, unusable
+from worker.queue import Hold, IndexEntry
+from worker.record import Record, Request
+from worker.rotation import accept, due_at, reconcile
+from worker.runtime import Runtime
+from worker.settings import Target
+from worker.work import about, ids_of
+
+QUEUE = "celery"
+"""Celery's own default, so that ``send_task`` of any other app finds it; so the Redis database must be our own."""
+
+BACKLOG_FACTOR = 4
+"""Messages that may wait for each thread of a worker; what is due beyond that is taken at a later tick."""
+
+REASON_LENGTH = 200
+INDEX_BATCH = 500
+
+_log = structlog.get_logger(__name__)
+
+
+class Looks:
+    """What the tasks do, on one runtime."""
+
+    def __init__(self, runtime: Runtime, send: Callable[..., object]) -> None:
+        self._runtime = runtime
+        self._send = send
+
+    def tick(self) -> None:
+        """Hand out what is due. A tick while Vault is away hands out nothing: it would only fail."""
+        runtime = self._runtime
+        runtime.vault.require_ready()
+        if not runtime.queue.is_built():
+            self.rebuild()
+        for wish, content in runtime.queue.wishes().items():
+            self._send("rotator.rotate", args=[content["target"], content["reason"]], task_id=wish)
+        room = BACKLOG_FACTOR * runtime.settings.worker.concurrency - runtime.queue.waiting_messages(QUEUE)
+        if room > 0:
+            hold = runtime.settings.worker.lease
+            for name in runtime.queue.claim(runtime.clock.now(), hold, room):
+                self._send("rotator.reconcile", args=[name])
+
+    def rebuild(self) -> None:
+        """Fill the due set after Redis was wiped, and whenever a worker starts; each look then fills the index."""
+        runtime = self._runtime
+        names = set(runtime.settings.targets)
+        runtime.queue.forget(runtime.queue.scheduled() - names)
+        runtime.queue.schedule_missing(names, runtime.clock.now())
+        runtime.queue.mark_built()
+        _log.info(Event.INDEX_REBUILT, targets=len(names))
+
+    def reconcile(self, name: str) -> None:
+        """Look at one target, unless somebody is at it."""
+        runtime = self._runtime
+        target = self._target(name)
+        with runtime.queue.lock(target.name, runtime.settings.worker.lease) as hold:
+            if hold.mine:
+                self._look(target, hold)
+
+    def rotate(self, wish: str, name: str, reason: str) -> None:
+        """Put a request on record, then look at the target. The message's id makes it one request however often."""
+        runtime = self._runtime
+        target = self._target(name)
+        runtime.queue.keep_wish(wish, {"target": target.name, "reason": reason[:REASON_LENGTH]})
+        try:
+            accept(runtime.world, target, Request(id=wish, reason=reason[:REASON_LENGTH], at=runtime.clock.now()))
+        except VaultError:
+            raise  # the next tick that finds Vault well sends it again
+        except RotatorError:
+            runtime.queue.drop_wish(wish)
+            raise
+        runtime.queue.drop_wish(wish)
+        runtime.queue.wake(target.name, runtime.clock.now())
+        self.reconcile(name)
+
+    def audit(self) -> None:
+        """The audit, logged; and the index made anew from what it read. One worker does it, however many are asked."""
+        runtime = self._runtime
+        every = runtime.settings.worker.audit_every
+        if not runtime.queue.only_one("audit", every * 0.9):
+            return
+        report = audit(runtime.world, runtime.settings.targets, slack(runtime))
+        for finding in report.findings:
+            event = Event.DRIFT_FOUND if finding.kind == "drift" else Event.AUDIT_FOUND
+            _log.warning(event, kind=finding.kind, target=finding.target, what=finding.what, hint=finding.hint)
+        self._index_all(report.survey.records)
+        _log.info(
+            Event.AUDIT_DONE,
+            findings=len(report.findings),
+            targets=report.targets,
+            key_count=report.key_count,
+            on_record=report.on_record,
+            foreign=report.foreign,
+            drift=report.drift,
+        )
+
+    def _look(self, target: Target, hold: Hold) -> None:
+        runtime = self._runtime
+        now = runtime.clock.now()
+        try:
+            runtime.baseline()
+            found = entry(reconcile(runtime.world, target))
+        except (RecordError, Conflict) as error:
+            event = Event.RECORD_UNREADABLE if isinstance(error, RecordError) else Event.CONFLICT_FOUND
+            _log.error(event, target=target.name, **about(error))
+            summary = unusable(target.name, error.what, error.hint)
+            found = IndexEntry(target.name, summary, frozenset(), now + runtime.settings.worker.audit_every)
+        except RotatorError as error:
+            _log.warning(Event.TARGET_FAILED, target=target.name, **about(error))
+            runtime.queue.schedule(target.name, now + self._soon(target.name))
+            return
+        runtime.queue.index(found, hold, runtime.clock.now())
+
+    def _soon(self, name: str) -> timedelta:
+        tick = self._runtime.settings.worker.tick
+        return tick * (1 + fraction(name))
+
+    def _index_all(self, records: Mapping[str, Record]) -> None:
+        runtime = self._runtime
+        now, targets = runtime.clock.now(), runtime.settings.targets
+        for names in batched(sorted(set(records) & set(targets)), INDEX_BATCH):
+            summaries = {n: summarize(records[n], due_at(records[n], targets[n], now)) for n in names}
+            ids = {found: n for n in names for text in records[n].history for found in ids_of(parse(text))}
+            runtime.queue.keep_summaries(summaries, ids)
+
+    def _target(self, name: str) -> Target:
+        target = self._runtime.settings.targets.get(name)
+        if target is None:
+            raise UsageError(f"there is no target {name[:64]!r}", hint="See the names in `rotator status`.")
+        return target
+
+
+def batched(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """Names in groups of at most ``size``."""
+    for start in range(0, len(names), size):
+        yield names[start : start + size]
+
+
+def slack(runtime: Runtime) -> timedelta:
+    """How late something may be before the audit tells: a few ticks, and a lease that has to run out."""
+    worker = runtime.settings.worker
+    return worker.tick * 4 + worker.lease * 2
+
+
+def register(app: Celery, runtime: Runtime) -> None:
+    """Define the tasks on an app."""
+    looks = Looks(runtime, app.send_task)
+
+    @app.task(name="rotator.tick", bind=True)
+    def tick(task: Task) -> None:
+        _guarded(str(task.name), looks.tick)
+
+    @app.task(name="rotator.reconcile", bind=True)
+    def reconcile(task: Task, target: str) -> None:
+        _guarded(str(task.name), lambda: looks.reconcile(str(target)))
+
+    @app.task(name="rotator.rotate", bind=True)
+    def rotate(task: Task, target: str, reason: str = "") -> None:
+        wish = str(task.request.id)
+        _guarded(str(task.name), lambda: looks.rotate(wish, str(target), str(reason)))
+
+    @app.task(name="rotator.audit", bind=True)
+    def audit(task: Task) -> None:
+        _guarded(str(task.name), looks.audit)
+
+
+def _guarded(task: str, run: Callable[[], None]) -> None:
+    try:
+        run()
+    except UsageError as error:
+        _log.error(Event.TASK_REFUSED, task=task, **about(error))
+    except RotatorError as error:
+        _log.warning(Event.TASK_FAILED, task=task, **about(error))
+    except Exception as error:  # noqa: BLE001 - the border to Celery, which would log text and arguments
+        _log.exception(Event.TASK_FAILED, task=task, kind=type(error).__name__)

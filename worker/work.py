@@ -1,0 +1,172 @@
+"""What the steps of a rotation work with: the outside world, and one target's record in hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import structlog
+
+from worker.account import AccountPort
+from worker.backoff import Backoff
+from worker.clock import Clock
+from worker.errors import RotatorError
+from worker.events import Event
+from worker.ports import HostUpPort, StoragePort, VaultPort
+from worker.record import Record
+from worker.settings import Target
+from worker.store import Change, Loaded, RecordStore
+from worker.transitions import failed
+
+LOUD = frozenset(
+    {
+        Event.ROTATION_FAILED,
+        Event.MINT_UNKNOWN,
+        Event.KEY_STRAY,
+        Event.KEY_REFUSED,
+        Event.KEY_OVERDUE,
+        Event.KEY_RETIRE_FAILED,
+    }
+)
+"""What a person should see even when logs are read by level."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The times that hold for all targets, and the mount that paths are in."""
+
+    mount: str
+    lease: timedelta
+    create_deadline: timedelta
+    verify_within: timedelta
+    dead_within: timedelta
+    backoff_first: timedelta
+
+    def backoff(self, target: Target) -> Backoff:
+        """How a target backs off: from a tick up to an hour, but never longer than it is between two rotations."""
+        longest = min(timedelta(hours=1), target.schedule.shortest_gap())
+        return Backoff(self.backoff_first, max(longest, self.backoff_first))
+
+
+class Storage(StoragePort, Protocol):
+    """The object storage, with the address that apps are told; both may have to be asked of HostUp first."""
+
+    @property
+    def endpoint(self) -> str:
+        """The S3 endpoint. Raises StorageError, HostUpError."""
+        ...
+
+    @property
+    def region(self) -> str:
+        """The region for signatures. Raises StorageError, HostUpError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything outside, as ports."""
+
+    hostup: HostUpPort
+    vault: VaultPort
+    storage: Storage
+    store: RecordStore
+    account: AccountPort
+    clock: Clock
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A kind of step (see :data:`worker.decide.Pauses`) waits until then; nothing was recorded."""
+
+    kind: str
+    until: datetime
+    why: str
+
+
+@dataclass(slots=True)
+class Work:
+    """One target's record in hand. Changing it writes it, and logs what was added to its history."""
+
+    world: World
+    target: Target
+    loaded: Loaded
+    pauses: dict[str, datetime] = field(default_factory=dict)
+    touched: set[str] = field(default_factory=set)
+
+    @property
+    def record(self) -> Record:
+        """The record as last read or written."""
+        return self.loaded.record
+
+    @property
+    def now(self) -> datetime:
+        """The wall clock."""
+        return self.world.clock.now()
+
+    def reload(self) -> None:
+        """Read the record again."""
+        self.loaded = self.world.store.load(self.target.name, self.target.path)
+
+    def change(self, change: Change, *, since: float | None = None) -> None:
+        """Apply a change; ``since`` (monotonic) is when the call began whose outcome it records."""
+        self._took(self.world.store.change(self.loaded, change), since)
+
+    def change_surely(self, change: Change, *, since: float | None = None) -> None:
+        """Apply a change that must not be lost; see :meth:`RecordStore.change_surely`."""
+        self._took(self.world.store.change_surely(self.loaded, change), since)
+
+    def fail(
+        self, why: RotatorError, operation: str, rotation_id: str | None = None, when: datetime | None = None
+    ) -> None:
+        """Record a failure of the rotation (or of its beginning), and when it is tried again."""
+        now = self.now
+        retry_at = when or now + self.backoff(why)
+
+        def change(record: Record) -> Record:
+            under_way = record.rotation.id if record.rotation else None
+            if under_way != rotation_id:
+                return record  # the rotation has moved on without us
+            return failed(record, why, now, retry_at, operation=operation, rotation_id=rotation_id)
+
+        self.change(change)
+        if not self.loaded.news:
+            self.log(Event.ROTATION_FAILED, rotation_id=rotation_id, **about(why), retry_at=retry_at.isoformat())
+
+    def backoff(self, why: RotatorError | None = None) -> timedelta:
+        """How long to wait after the failure that is about to be recorded."""
+        before = self.record.failure.count if self.record.failure else 0
+        retry_after = getattr(why, "retry_after", None)
+        return self.world.policy.backoff(self.target).delay(before + 1, self.target.name, retry_after)
+
+    def log(self, event: Event, **fields: Any) -> None:
+        """Log one event of this target."""
+        log = structlog.get_logger("worker.rotation")
+        known = {name: value for name, value in fields.items() if value not in (None, "")}
+        (log.warning if event in LOUD else log.info)(event.value, target=self.target.name, **known)
+
+    def _took(self, loaded: Loaded, since: float | None) -> None:
+        self.loaded = loaded
+        clock = self.world.clock
+        took = {} if since is None else {"duration_ms": round((clock.monotonic() - since) * 1000)}
+        for text in loaded.news:
+            entry = json.loads(text)
+            self.touched.update(ids_of(entry))
+            fields = {k: v for k, v in entry.items() if k not in ("n", "at", "event")}
+            extra = {"vault_request_id": loaded.vault_request_id, "record_version": loaded.version, **took}
+            self.log(Event(entry["event"]), **fields, **extra)
+
+
+def ids_of(entry: Mapping[str, Any]) -> set[str]:
+    """The ids in a history entry that a trace can start from."""
+    names = ("rotation_id", "request_id", "access_key", "request")
+    return {str(entry[name]) for name in names if entry.get(name)}
+
+
+def about(why: RotatorError) -> dict[str, object]:
+    """An error as fields of a log line."""
+    fields: dict[str, object] = {"error": why.what, "kind": type(why).__name__, "hint": why.hint}
+    return fields | ({"request_id": why.request_id} if why.request_id else {})
