@@ -15,8 +15,8 @@ from worker.decide import waits_for_person
 from worker.errors import RecordError, VaultCasMismatch
 from worker.ports import Document
 from worker.record import Phase, Record
-from worker.rotation import due_at
-from worker.settings import Target
+from worker.summary import due_at
+from worker.targets import Target
 from worker.work import World
 
 READERS = 8

@@ -49,3 +49,4 @@ class Event(StrEnum):
     PULSE_FAILED = "pulse.failed"
     WORKER_STARTED = "worker.started"
     WORKER_STOPPED = "worker.stopped"
+    ERROR_UNCAUGHT = "error.uncaught"

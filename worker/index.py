@@ -1,96 +1,12 @@
-"""What is shown of a target, and what Redis keeps of it to answer quickly. Made from the record; holds no secret."""
+"""What Redis keeps of a target after a look, to answer quickly. Made from the record; holds no secret."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
-
 from worker.queue import IndexEntry
-from worker.record import Failure, Record, UnknownMint
 from worker.rotation import Looked
-
-
-def summarize(record: Record, next_rotation_at: datetime) -> dict[str, Any]:
-    """One target as ``rotator status`` shows it; times are ISO 8601 in UTC."""
-    current, rotation = record.current, record.rotation
-    return {
-        "target": record.target,
-        "phase": record.phase.value,
-        "access_key": current.access_key if current else None,
-        "vault_version": current.vault_version if current else None,
-        "request_id": current.request_id if current else None,
-        "created_at": _text(current.created_at) if current else None,
-        "next_rotation_at": _text(next_rotation_at),
-        "path": record.path,
-        "rotation_id": rotation.id if rotation else (current.rotation_id if current else None),
-        "staged_access_key": rotation.key.access_key if rotation and rotation.key else None,
-        "requests": len(record.requests),
-        "retiring": [
-            {
-                "access_key": key.access_key,
-                "retire_after": _text(key.retire_after),
-                "state": key.state,
-                "why": key.why.value,
-                "error": key.error,
-            }
-            for key in record.retiring
-        ],
-        "unknown_mints": [_mint(mint) for mint in record.unknown_mints if mint.open],
-        "last_error": _error(record.failure) if record.failure else None,
-    }
-
-
-def living_keys(summary: dict[str, Any]) -> int:
-    """How many keys a summary answers for that may be among HostUp's ``keyCount``."""
-    named = [summary.get("access_key"), summary.get("staged_access_key")]
-    return sum(1 for key in named if key) + sum(1 for key in summary["retiring"] if key["state"] == "waiting")
+from worker.summary import summarize
 
 
 def entry(looked: Looked) -> IndexEntry:
     """What the index keeps after a look."""
     return IndexEntry(looked.record.target, summarize(looked.record, looked.due), looked.touched, looked.next_look)
-
-
-def unusable(target: str, what: str, hint: str) -> dict[str, Any]:
-    """A summary for a target whose record cannot be read."""
-    return {
-        "target": target,
-        "phase": "unreadable",
-        "access_key": None,
-        "vault_version": None,
-        "request_id": None,
-        "created_at": None,
-        "next_rotation_at": None,
-        "retiring": [],
-        "unknown_mints": [],
-        "last_error": {"what": what, "hint": hint},
-    }
-
-
-def _mint(mint: UnknownMint) -> dict[str, Any]:
-    return {
-        "rotation_id": mint.rotation_id,
-        "at": _text(mint.at),
-        "label": mint.label,
-        "error": mint.error,
-        "request_id": mint.request_id,
-        "key_count_before": mint.key_count_before,
-        "key_count_after": mint.key_count_after,
-    }
-
-
-def _error(failure: Failure) -> dict[str, Any]:
-    return {
-        "at": _text(failure.at),
-        "what": failure.what,
-        "hint": failure.hint,
-        "kind": failure.kind,
-        "operation": failure.operation,
-        "request_id": failure.request_id,
-        "count": failure.count,
-        "retry_at": _text(failure.retry_at),
-    }
-
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds")

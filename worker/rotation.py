@@ -23,14 +23,14 @@ from worker.decide import (
     Wait,
     decide,
 )
-from worker.errors import Conflict, Superseded, TryAgainLater
+from worker.errors import Superseded, TryAgainLater
 from worker.events import Event
 from worker.minting import recount, start, take_over
 from worker.publishing import publish, verify
 from worker.record import Record, Request
 from worker.retiring import delete, prove_dead
-from worker.schedule import next_due
-from worker.settings import Target
+from worker.summary import due_at, moved
+from worker.targets import Target
 from worker.transitions import request
 from worker.work import Pause, Work, World
 
@@ -83,39 +83,28 @@ def accept(world: World, target: Target, wish: Request) -> Record:
     return work.record
 
 
-def due_at(record: Record, target: Target, now: datetime) -> datetime:
-    """When the schedule wants the next rotation of a target."""
-    last = record.current.published_at if record.current else None
-    return next_due(target.schedule, target.name, last, now)
-
-
-def _do(work: Work, step: Step) -> Pause | None:  # noqa: PLR0911 - one line for each kind of step
+def _do(work: Work, step: Step) -> Pause | None:
     match step:
         case Begin():
             return start(work, step)
-        case DeclareUnknown():
-            return take_over(work, step.holder)
-        case Recount():
-            return recount(work)
         case Verify():
             return verify(work, step.rotation_id)
-        case Publish():
-            return publish(work, step.rotation_id)
         case Delete():
             return delete(work, step.access_key)
         case ProveDead():
             return prove_dead(work, step.access_key)
+        case Publish():
+            publish(work, step.rotation_id)
+        case DeclareUnknown():
+            take_over(work, step.holder)
+        case Recount():
+            recount(work)
         case Archive():
             work.loaded = work.world.store.archive(work.loaded, KEPT_ENTRIES)
-            return None
-        case Wait():
-            return None
+    return None
 
 
 def _see_that_path_is_the_same(work: Work) -> None:
-    if work.record.path != work.target.path:
-        raise Conflict(
-            f"the target was published at {work.record.path}, and is configured at {work.target.path}",
-            target=work.target.name,
-            hint="Apps may still read there: give the new path to a new target, and keep this one as it was.",
-        )
+    conflict = moved(work.record, work.target)
+    if conflict:
+        raise conflict

@@ -11,21 +11,18 @@ from datetime import timedelta
 from worker.account import Account, AccountLimits
 from worker.audit import ensure_baseline
 from worker.backoff import Backoff
-from worker.clock import Clock, SystemClock
+from worker.clock import SystemClock
 from worker.hostup import HostUpClient
 from worker.http import new_client
 from worker.lazy_storage import LazyStorage
+from worker.opening import call_deadline, open_vault
 from worker.queue import Queue, connect
 from worker.secret import Secret
 from worker.settings import Settings
 from worker.store import RecordStore
 from worker.vault import VaultStore
-from worker.vault import connect as connect_vault
-from worker.vault_login import VaultAccess
 from worker.work import Policy, World
 
-LONGEST_CREATE = timedelta(seconds=40)
-LONGEST_CALL = timedelta(seconds=15)
 LONGEST_CREATE_PAUSE = timedelta(hours=1)
 
 
@@ -53,7 +50,7 @@ def build(settings: Settings) -> Runtime:
     Raises ConfigurationError for addresses and secrets that cannot be used.
     """
     clock = SystemClock()
-    vault = vault_of(settings, clock)
+    vault = open_vault(settings, clock)
     queue = Queue(connect(settings.redis_url))
     hostup = hostup_of(settings)
     world = World(
@@ -74,41 +71,15 @@ def build(settings: Settings) -> Runtime:
     return Runtime(settings, world, queue, vault, clock, worker_name())
 
 
-def vault_of(settings: Settings, clock: Clock) -> VaultStore:
-    """The Vault that the settings name."""
-    given = settings.vault
-    access = VaultAccess(
-        address=given.address,
-        namespace=given.namespace,
-        ca_file=given.ca_file,
-        token=given.token,
-        token_file=given.token_file,
-        role_id=given.role_id,
-        secret_id=given.secret_id,
-        secret_id_wrapped=given.secret_id_wrapped,
-    )
-    return connect_vault(access, given.mount, clock, deadline=call_deadline(settings).total_seconds())
-
-
 def hostup_of(settings: Settings) -> HostUpClient:
     """The HostUp API that the settings name."""
     return HostUpClient(
         new_client(),
         settings.hostup.base_url,
         settings.hostup.api_key or Secret(""),
-        create_deadline=create_deadline(settings).total_seconds(),
+        create_deadline=settings.worker.create_deadline.total_seconds(),
         deadline=call_deadline(settings).total_seconds(),
     )
-
-
-def create_deadline(settings: Settings) -> timedelta:
-    """How long a create may take: well inside the lease, so that nobody takes over while it may still answer."""
-    return min(LONGEST_CREATE, settings.worker.lease / 3)
-
-
-def call_deadline(settings: Settings) -> timedelta:
-    """How long any other call may take."""
-    return min(LONGEST_CALL, settings.worker.lease / 2)
 
 
 def policy(settings: Settings) -> Policy:
@@ -116,7 +87,7 @@ def policy(settings: Settings) -> Policy:
     return Policy(
         mount=settings.vault.mount,
         lease=settings.worker.lease,
-        create_deadline=create_deadline(settings),
+        create_deadline=settings.worker.create_deadline,
         verify_within=settings.worker.verify_within,
         dead_within=settings.worker.dead_within,
         backoff_first=settings.worker.tick,

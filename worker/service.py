@@ -86,7 +86,7 @@ class _Beat:
 
     def __init__(self, app: Celery) -> None:
         # the plain scheduler keeps nothing on disk: when the last tick was does not matter
-        self._service = Service(app, scheduler_cls=Scheduler, max_interval=1, remote_control=False)
+        self._service = Service(app, scheduler_cls=Scheduler, max_interval=1)
         self._thread = threading.Thread(target=self._service.start, name="beat", daemon=True)
 
     def start(self) -> None:

@@ -11,8 +11,6 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-import structlog
-
 from worker.clock import Clock
 from worker.errors import VaultCasMismatch, VaultError, VaultUnavailable
 from worker.events import Event
@@ -27,8 +25,6 @@ PAUSE_LONGEST = 5.0
 """Seconds between tries to record what must not be lost."""
 
 Change = Callable[[Record], Record]
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +109,7 @@ class RecordStore:
             try:
                 return self.change(loaded, change)
             except VaultError as error:
-                _log.warning(Event.RECORD_WRITE_RETRIED, target=loaded.record.target, error=str(error))
+                _log_retry(loaded.record.target, error)
             self._clock.sleep(pause)
             pause = min(pause * 2, PAUSE_LONGEST)
 
@@ -126,7 +122,7 @@ class RecordStore:
                 if self._vault.read(path).data is None:
                     self._vault.write(path, content, cas=0)
             except VaultError as error:
-                _log.warning(Event.RECORD_WRITE_RETRIED, target=target, error=str(error))
+                _log_retry(target, error)
             else:
                 return
             self._clock.sleep(pause)
@@ -175,6 +171,12 @@ class RecordStore:
             return self._reload(loaded)
         except VaultError:
             raise error from None
+
+
+def _log_retry(target: str, error: VaultError) -> None:
+    import structlog  # noqa: PLC0415 - loading it takes longer than `rotator status TARGET` may take
+
+    structlog.get_logger(__name__).warning(Event.RECORD_WRITE_RETRIED, target=target, error=str(error))
 
 
 def _entries(data: Mapping[str, object]) -> tuple[str, ...]:

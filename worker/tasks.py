@@ -14,15 +14,16 @@ from celery import Celery, Task
 
 from worker.audit import audit
 from worker.backoff import fraction
-from worker.errors import Conflict, RecordError, RotatorError, UsageError, VaultError
+from worker.errors import Conflict, RecordError, RotatorError, UsageError, VaultError, VaultSealed
 from worker.events import Event
 from worker.history import parse
-from worker.index import entry, summarize, unusable
+from worker.index import entry
 from worker.queue import Hold, IndexEntry
 from worker.record import Record, Request
-from worker.rotation import accept, due_at, reconcile
+from worker.rotation import accept, reconcile
 from worker.runtime import Runtime
-from worker.settings import Target
+from worker.summary import due_at, summarize, unusable
+from worker.targets import Target
 from worker.work import about, ids_of
 
 QUEUE = "celery"
@@ -47,7 +48,7 @@ class Looks:
     def tick(self) -> None:
         """Hand out what is due. A tick while Vault is away hands out nothing: it would only fail."""
         runtime = self._runtime
-        runtime.vault.require_ready()
+        _see_that_vault_is_ready(runtime)
         if not runtime.queue.is_built():
             self.rebuild()
         for wish, content in runtime.queue.wishes().items():
@@ -154,6 +155,16 @@ def batched(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
         yield names[start : start + size]
 
 
+def _see_that_vault_is_ready(runtime: Runtime) -> None:
+    health = runtime.vault.health()
+    if health.sealed or not health.initialized:
+        raise VaultSealed(
+            "Vault is sealed" if health.initialized else "Vault is not initialised",
+            operation="health",
+            hint="Unseal it. Until then no target is looked at; current keys stay as they are.",
+        )
+
+
 def slack(runtime: Runtime) -> timedelta:
     """How late something may be before the audit tells: a few ticks, and a lease that has to run out."""
     worker = runtime.settings.worker
@@ -165,20 +176,20 @@ def register(app: Celery, runtime: Runtime) -> None:
     looks = Looks(runtime, app.send_task)
 
     @app.task(name="rotator.tick", bind=True)
-    def tick(task: Task) -> None:
+    def tick(task: Task[..., None]) -> None:
         _guarded(str(task.name), looks.tick)
 
     @app.task(name="rotator.reconcile", bind=True)
-    def reconcile(task: Task, target: str) -> None:
+    def reconcile(task: Task[..., None], target: str) -> None:
         _guarded(str(task.name), lambda: looks.reconcile(str(target)))
 
     @app.task(name="rotator.rotate", bind=True)
-    def rotate(task: Task, target: str, reason: str = "") -> None:
+    def rotate(task: Task[..., None], target: str, reason: str = "") -> None:
         wish = str(task.request.id)
         _guarded(str(task.name), lambda: looks.rotate(wish, str(target), str(reason)))
 
     @app.task(name="rotator.audit", bind=True)
-    def audit(task: Task) -> None:
+    def audit(task: Task[..., None]) -> None:
         _guarded(str(task.name), looks.audit)
 
 

@@ -17,7 +17,7 @@ from worker.errors import RotatorError
 from worker.events import Event
 from worker.ports import HostUpPort, StoragePort, VaultPort
 from worker.record import Record
-from worker.settings import Target
+from worker.targets import Target
 from worker.store import Change, Loaded, RecordStore
 from worker.transitions import failed
 

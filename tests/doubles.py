@@ -1,0 +1,294 @@
+"""Doubles for the ports, in memory: each passes the contract tests of the real part (tests/contract/test_doubles.py).
+
+:class:`Stage` lets a test run several workers as threads that stand still before every call outside, so that any
+order of their calls, and a crash before or after any of them, can be played.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from tests.records import NOW
+from worker.errors import Answer, HostUpError, HostUpLastKey, HostUpUncertain, VaultCasMismatch, VaultUnavailable
+from worker.ports import CreatedKey, DeletedKey, Document, Life, Probe, StorageStatus, Written
+from worker.secret import Secret
+
+T = TypeVar("T")
+
+
+class Killed(BaseException):
+    """The worker's process ends here."""
+
+
+@dataclass
+class Gate:
+    """Lets every call outside pass, or has it fail before or after its effect; tests replace it."""
+
+    def pass_through(self, name: str, effect: Callable[[], T], lost: Callable[[], Exception]) -> T:  # noqa: ARG002
+        """Do the effect and hand its result back."""
+        return effect()
+
+
+@dataclass
+class MemoryClock:
+    """A clock that moves only when told; waiting moves it."""
+
+    time: datetime = NOW
+
+    def now(self) -> datetime:
+        return self.time
+
+    def monotonic(self) -> float:
+        return (self.time - NOW).total_seconds()
+
+    def wait(self, seconds: float) -> bool:
+        self.time += timedelta(seconds=seconds)
+        return False
+
+    def sleep(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+
+
+@dataclass
+class MemoryVault:
+    """KV version 2: every path's versions; deleted or destroyed ones are None."""
+
+    gate: Gate = field(default_factory=Gate)
+    versions: dict[str, list[Mapping[str, Any] | None]] = field(default_factory=dict)
+    single: set[str] = field(default_factory=set)
+
+    def read(self, path: str) -> Document:
+        return self.gate.pass_through(f"vault read {path}", lambda: self._read(path), _vault_lost)
+
+    def write(self, path: str, data: Mapping[str, object], cas: int) -> Written:
+        content = copy.deepcopy(dict(data))
+        return self.gate.pass_through(f"vault write {path}", lambda: self._write(path, content, cas), _vault_lost)
+
+    def prepare_record(self, path: str) -> None:
+        self.gate.pass_through(f"vault prepare {path}", lambda: self.single.add(path), _vault_lost)
+
+    def destroy(self, path: str, version: int) -> None:
+        self.gate.pass_through(f"vault destroy {path}", lambda: self._destroy(path, version), _vault_lost)
+
+    def list(self, path: str) -> tuple[str, ...]:
+        return self.gate.pass_through(f"vault list {path}", lambda: self._list(path), _vault_lost)
+
+    def missing_capabilities(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        return self.gate.pass_through(f"vault capabilities {len(wanted)}", dict, _vault_lost)
+
+    def latest(self, path: str) -> Mapping[str, Any] | None:
+        """What is there now, for a test to look at."""
+        versions = self.versions.get(path)
+        return versions[-1] if versions else None
+
+    def _read(self, path: str) -> Document:
+        versions = self.versions.get(path, [])
+        return Document(copy.deepcopy(self.latest(path)), len(versions), "vault-request", NOW if versions else None)
+
+    def _write(self, path: str, data: Mapping[str, Any], cas: int) -> Written:
+        versions = self.versions.setdefault(path, [])
+        if cas != len(versions):
+            raise VaultCasMismatch("another writer was first", operation="write", path=path, status=400)
+        if path in self.single:
+            versions[:] = [None] * len(versions)
+        versions.append(data)
+        return Written(len(versions), "vault-request")
+
+    def _destroy(self, path: str, version: int) -> None:
+        versions = self.versions.get(path, [])
+        if 0 < version <= len(versions):
+            versions[version - 1] = None
+
+    def _list(self, path: str) -> tuple[str, ...]:
+        below = [p.removeprefix(f"{path}/") for p in self.versions if p.startswith(f"{path}/")]
+        return tuple(sorted({name.split("/")[0] + ("/" if "/" in name else "") for name in below}))
+
+
+@dataclass
+class MemoryHostUp:
+    """The account: living keys by name, and everything that ever happened."""
+
+    gate: Gate = field(default_factory=Gate)
+    living: dict[str, str] = field(default_factory=dict)
+    made: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+
+    def create_key(self, label: str) -> CreatedKey:
+        return self.gate.pass_through("hostup create", lambda: self._create(label), _create_lost)
+
+    def delete_key(self, access_key: str, form: str = "base64") -> DeletedKey:
+        return self.gate.pass_through("hostup delete", lambda: self._delete(access_key, form), _delete_lost)
+
+    def status(self) -> StorageStatus:
+        return self.gate.pass_through("hostup status", self._status, _delete_lost)
+
+    def _create(self, label: str) -> CreatedKey:
+        name = f"AK{len(self.made) + 1}"
+        self.made.append(name)
+        self.living[name] = label
+        self.labels.append(label)
+        return CreatedKey(name, Secret(f"secret-of-{name}"), f"request-of-{name}")
+
+    def _delete(self, access_key: str, form: str) -> DeletedKey:
+        if access_key not in self.living:
+            return DeletedKey(404, "request-404", form)
+        if len(self.living) == 1:
+            raise HostUpLastKey("Cannot delete the last access key", Answer("delete", 400))
+        del self.living[access_key]
+        self.deleted.append(access_key)
+        return DeletedKey(200, f"delete-of-{access_key}", form)
+
+    def _status(self) -> StorageStatus:
+        return StorageStatus(
+            provisioned=True,
+            endpoint="http://127.0.0.1:1",
+            region="eu-north-1",
+            key_count=len(self.living),
+            request_id="request-s",
+        )
+
+
+@dataclass
+class MemoryStorage:
+    """The object storage of a :class:`MemoryHostUp`: a key works from its making to its deletion."""
+
+    hostup: MemoryHostUp
+    gate: Gate = field(default_factory=Gate)
+    endpoint: str = "http://127.0.0.1:1"
+    region: str = "eu-north-1"
+
+    def works(self, access_key: str, secret_key: Secret) -> Probe:
+        right = secret_key.reveal() == f"secret-of-{access_key}"
+        return self.gate.pass_through("storage works", lambda: self._probe(access_key, right=right), _never)
+
+    def lives(self, access_key: str) -> Probe:
+        return self.gate.pass_through("storage lives", lambda: self._probe(access_key, right=True), _never)
+
+    def _probe(self, access_key: str, *, right: bool) -> Probe:
+        if access_key in self.hostup.living and right:
+            return Probe(Life.ALIVE, 200, None, "tx")
+        return Probe(Life.DEAD, 403, "InvalidAccessKeyId", "tx")
+
+
+@dataclass
+class MemoryAccount:
+    """The account's places and circuit, without limits; the count is what HostUp tells."""
+
+    hostup: MemoryHostUp
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        yield
+
+    def enter(self, target: str) -> bool:  # noqa: ARG002 - nobody is turned away
+        return False
+
+    def succeeded(self, made: int = 0) -> None:
+        pass
+
+    def failed(self, error: HostUpError) -> None:
+        pass
+
+    def look(self) -> int | None:
+        return self.hostup.status().key_count
+
+    def key_count(self, *, fresh: bool = False) -> int | None:  # noqa: ARG002 - always fresh
+        try:
+            return self.look()
+        except HostUpError:
+            return None
+
+
+def _vault_lost() -> Exception:
+    return VaultUnavailable("no answer", operation="any", path="any")
+
+
+def _create_lost() -> Exception:
+    return HostUpUncertain("no answer", Answer("create"))
+
+
+def _delete_lost() -> Exception:
+    return HostUpUncertain("no answer", Answer("delete"))
+
+
+def _never() -> Exception:
+    return AssertionError("the storage port never raises")
+
+
+class Stage(Gate):
+    """A gate at which every worker thread stands still until it is told how its call goes."""
+
+    def __init__(self) -> None:
+        self.players: dict[int, Player] = {}
+
+    def pass_through(self, name: str, effect: Callable[[], T], lost: Callable[[], Exception]) -> T:
+        player = self.players.get(threading.get_ident())
+        if player is None:
+            return effect()
+        how = player.stand(name)
+        if how == "killed before":
+            raise Killed
+        if how == "lost before" and not name.startswith("storage"):
+            raise lost()
+        result = effect()
+        if how == "killed after":
+            raise Killed
+        if how == "lost after" and not name.startswith("storage"):
+            raise lost()
+        return result
+
+
+class Player:
+    """One worker: a thread that runs ``act`` and stands before each call outside until :meth:`go`."""
+
+    def __init__(self, stage: Stage, act: Callable[[], object]) -> None:
+        self._stage = stage
+        self._act = act
+        self._arrived = threading.Semaphore(0)
+        self._told = threading.Semaphore(0)
+        self._how = "well"
+        self.at: str | None = None
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        self._wait()
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, or was killed."""
+        return self.at is None
+
+    def go(self, how: str) -> None:
+        """Let the call it stands before go well, be lost, or kill it; then wait until it stands again or ends."""
+        self._how = how
+        self._told.release()
+        self._wait()
+
+    def stand(self, name: str) -> str:
+        """Called by the worker's own thread."""
+        self.at = name
+        self._arrived.release()
+        if not self._told.acquire(timeout=30):
+            raise Killed
+        return self._how
+
+    def _wait(self) -> None:
+        assert self._arrived.acquire(timeout=30), "the worker neither came to a call nor ended"
+
+    def _run(self) -> None:
+        self._stage.players[threading.get_ident()] = self
+        try:
+            self._act()
+        except BaseException as error:  # noqa: BLE001 - kept for the test to look at
+            self.error = error
+        finally:
+            self._stage.players.pop(threading.get_ident(), None)
+            self.at = None
+            self._arrived.release()

@@ -1,0 +1,245 @@
+"""The promises, under any order of calls of several workers, with crashes and lost answers anywhere.
+
+The workers run the real ``reconcile`` as threads that stand still before every call outside; hypothesis chooses who
+goes on, how the call ends and how much time passes. After every move, the promises are checked from the outside: from
+what HostUp made and deleted and from what Vault holds, never from what the workers think.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.doubles import Killed, MemoryAccount, MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault, Player, Stage
+from tests.records import wish
+from worker.errors import RotatorError, TryAgainLater
+from worker.fields import PRESETS
+from worker.history import entries
+from worker.record import Record, decode
+from worker.rotation import accept, reconcile
+from worker.schedule import Schedule
+from worker.store import RecordStore
+from worker.targets import Target
+from worker.work import Policy, World
+
+APP = "apps/media"
+STATE = "state/media"
+GRACE = timedelta(seconds=60)
+LEASE = timedelta(seconds=30)
+WELL = "well"
+HOW = ["lost before", "lost after", "killed before", "killed after"]
+CALLS = [
+    "hostup create",
+    "hostup delete",
+    "vault write state",
+    "vault write apps",
+    "vault read",
+    "storage",
+    "vault destroy",
+]
+TARGET = Target(
+    name="media",
+    label="{target} {rotation_id}",
+    path=APP,
+    schedule=Schedule(every=timedelta(seconds=300)),
+    grace=GRACE,
+    fields=PRESETS["plain"],
+)
+POLICY = Policy(
+    mount="secret",
+    lease=LEASE,
+    create_deadline=timedelta(seconds=10),
+    verify_within=timedelta(seconds=20),
+    dead_within=timedelta(seconds=60),
+    backoff_first=timedelta(seconds=2),
+)
+
+
+class Interleavings(RuleBasedStateMachine):
+    """Up to three workers on one target."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stage = Stage()
+        self.clock = MemoryClock()
+        self.vault = MemoryVault(self.stage)
+        self.hostup = MemoryHostUp(self.stage)
+        self.world = World(
+            hostup=self.hostup,
+            vault=self.vault,
+            storage=MemoryStorage(self.hostup, self.stage),
+            store=RecordStore(self.vault, "state", self.clock),
+            account=MemoryAccount(self.hostup),
+            clock=self.clock,
+            policy=POLICY,
+        )
+        self.workers: list[Player] = []
+        self.in_hands: dict[str, Player] = {}
+        self.published: dict[str, datetime] = {}
+        self.replaced: dict[str, datetime] = {}
+        self.wishes = 0
+
+    @initialize()
+    def a_foreign_key_exists(self) -> None:
+        self.hostup.living["FOREIGN"] = "somebody's"
+
+    @precondition(lambda self: sum(not worker.done for worker in self.workers) < 3)
+    @rule()
+    def a_worker_looks(self) -> None:
+        self.workers = [worker for worker in self.workers if not worker.done]
+        self.workers.append(Player(self.stage, lambda: reconcile(self.world, TARGET)))
+
+    @precondition(lambda self: any(not worker.done for worker in self.workers))
+    @rule(data=st.data(), steps=st.integers(1, 12))
+    def a_worker_goes_on(self, data: st.DataObject, steps: int) -> None:
+        worker = self._choose(data)
+        for _ in range(steps):
+            self._go(worker, WELL)
+
+    @precondition(lambda self: any(not worker.done for worker in self.workers))
+    @rule(data=st.data(), how=st.sampled_from(HOW), where=st.sampled_from(CALLS))
+    def something_happens_at_a_call(self, data: st.DataObject, how: str, where: str) -> None:
+        worker = self._choose(data)
+        self._go_to(worker, where)
+        self._go(worker, how)
+
+    @precondition(lambda self: any(not worker.done for worker in self.workers))
+    @rule(data=st.data(), where=st.sampled_from(CALLS), beyond=st.booleans(), seconds=st.sampled_from([0, 31, 91]))
+    def a_worker_is_frozen_while_another_works(
+        self, data: st.DataObject, where: str, *, beyond: bool, seconds: int
+    ) -> None:
+        frozen = self._choose(data)
+        self._go_to(frozen, where)
+        if beyond:
+            self._go(frozen, WELL)
+        self.clock.time += timedelta(seconds=seconds)
+        other = Player(self.stage, lambda: reconcile(self.world, TARGET))
+        self.workers.append(other)
+        self._go_to(other, "the end")
+        self._go_to(frozen, "the end")
+
+    @rule(seconds=st.sampled_from([1, 5, 15, 31, 61, 301]))
+    def time_passes(self, seconds: int) -> None:
+        self.clock.time += timedelta(seconds=seconds)
+
+    @rule(again=st.booleans())
+    def somebody_asks(self, *, again: bool) -> None:
+        self.wishes += 0 if again and self.wishes else 1
+        with suppress(TryAgainLater):  # too many wait already
+            accept(self.world, TARGET, wish(f"wish-{self.wishes}", self.clock.now()))
+
+    @invariant()
+    def the_promises_hold(self) -> None:
+        record, app = self._record(), self.vault.latest(APP)
+        self._note_publication(app)
+        self._no_published_key_is_deleted(app)
+        self._only_own_keys_are_deleted()
+        self._every_key_is_somewhere(record)
+        self._keys_live_through_their_grace()
+        self._secrets_are_only_where_they_may_be(record)
+        self._no_worker_broke()
+        self._one_create_for_each_intent()
+
+    def teardown(self) -> None:
+        for worker in self.workers:
+            while not worker.done:
+                self._go(worker, "killed before")
+
+    def _go(self, worker: Player, how: str) -> None:
+        """One call of one worker; what is handed over, and what dies with whom, is noted."""
+        if worker.done:
+            return
+        creating = worker.at == "hostup create"
+        worker.go(how)
+        if creating and how == WELL:
+            self.in_hands[self.hostup.made[-1]] = worker
+        if how.startswith("killed"):
+            self.in_hands = {key: holder for key, holder in self.in_hands.items() if holder is not worker}
+        self.the_promises_hold()
+
+    def _go_to(self, worker: Player, where: str) -> None:
+        for _ in range(300):
+            if worker.done or (worker.at or "").startswith(where):
+                return
+            self._go(worker, WELL)
+
+    def _choose(self, data: st.DataObject) -> Player:
+        return data.draw(st.sampled_from([worker for worker in self.workers if not worker.done]))
+
+    def _record(self) -> Record | None:
+        document = self.vault.latest(STATE)
+        return decode(document, "media") if document else None
+
+    def _note_publication(self, app: Any) -> None:
+        if app and app["access_key"] not in self.published:
+            now = self.clock.now()
+            for key in self.published:
+                self.replaced.setdefault(key, now)
+            self.published[app["access_key"]] = now
+
+    def _no_published_key_is_deleted(self, app: Any) -> None:
+        assert app is None or app["access_key"] in self.hostup.living
+
+    def _only_own_keys_are_deleted(self) -> None:
+        assert set(self.hostup.deleted) <= set(self.hostup.made)
+        assert "FOREIGN" in self.hostup.living
+
+    def _every_key_is_somewhere(self, record: Record | None) -> None:
+        """What was handed over is on record, dead, or still in the hands of a worker that lives."""
+        known = set(record.keys_on_record()) if record else set()
+        for key, holder in self.in_hands.items():
+            assert key in known or key not in self.hostup.living or not holder.done, key
+
+    def _one_create_for_each_intent(self) -> None:
+        assert len(set(self.hostup.labels)) == len(self.hostup.labels)
+
+    def _keys_live_through_their_grace(self) -> None:
+        for key, replaced_at in self.replaced.items():
+            assert key in self.hostup.living or self.clock.now() >= replaced_at + GRACE, key
+
+    def _secrets_are_only_where_they_may_be(self, record: Record | None) -> None:
+        staged = record.rotation.key.access_key if record and record.rotation and record.rotation.key else None
+        text = json.dumps(self.vault.latest(STATE) or {})
+        assert all(f"secret-of-{key}" not in text for key in self.hostup.made if key != staged)
+
+    def _no_worker_broke(self) -> None:
+        for worker in self.workers:
+            assert worker.error is None or isinstance(worker.error, RotatorError | Killed), repr(worker.error)
+
+
+class EverythingEnds(Interleavings):
+    """The same, and at the end: left alone, one worker brings everything to rest, and no key is left over."""
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.workers = []
+        for _ in range(40):
+            self.clock.time += timedelta(seconds=20)
+            try:
+                reconcile(self.world, TARGET)
+            except RotatorError as error:
+                raise AssertionError(f"a look failed although all is well: {error}") from error
+            self.the_promises_hold()
+        record = self._record()
+        assert record is not None
+        blocked = sum(mint.open and not mint.harmless for mint in record.unknown_mints) > 2
+        assert blocked or record.current is not None
+        orphans = [key for key in self.hostup.made if key in self.hostup.living and key not in record.keys_on_record()]
+        told = sum(entry["event"] == "mint.unknown" for entry in entries(self.world.store, "media"))
+        assert len(orphans) <= told, "a key is left over that nobody was told of"
+        assert not [k for k in record.retiring if k.deleted_at]
+
+
+CALM = settings(
+    max_examples=60, stateful_step_count=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
+TestInterleavings = Interleavings.TestCase
+TestInterleavings.settings = CALM
+TestEverythingEnds = EverythingEnds.TestCase
+TestEverythingEnds.settings = CALM

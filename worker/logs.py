@@ -1,0 +1,173 @@
+"""Logs: one line for each event, JSON in service and readable on a terminal, the libraries' lines among them.
+
+Our own events go straight to the stream, because the detour through :mod:`logging` costs three times as much. What
+libraries log comes by the root logger's one handler. Both end in the same processors, the last of which redacts.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Literal, Protocol, TextIO
+
+import structlog
+from structlog.contextvars import merge_contextvars
+from structlog.dev import ConsoleRenderer, plain_traceback
+from structlog.processors import JSONRenderer, TimeStamper, add_log_level
+from structlog.stdlib import ProcessorFormatter, add_logger_name
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from worker.events import Event
+from worker.log_errors import add_error
+from worker.log_records import QUIET, take_record
+from worker.redaction import Redactor
+
+Mode = Literal["json", "console"]
+
+_FIRST = ("timestamp", "level", "event", "logger", "target")
+_ALWAYS_AT_LEAST = logging.INFO
+"""Libraries are never heard below this: botocore and httpcore log headers when debugging."""
+
+
+class Signal(Protocol):
+    """What is used of Celery's signals."""
+
+    def connect(self, receiver: Callable[..., None], *, weak: bool) -> object:
+        """Have a function called when the signal is sent."""
+        ...
+
+
+def mode_for(stream: TextIO) -> Mode:
+    """Readable on a terminal, else JSON."""
+    return "console" if stream.isatty() else "json"
+
+
+def configure(mode: Mode, stream: TextIO, redactor: Redactor, level: int = logging.INFO) -> None:
+    """Send everything that is logged in this process to ``stream``; may be called again.
+
+    ``level`` is that of this project's own events; libraries are heard from INFO on at most.
+    """
+    lines = _Lines(stream)
+    common: list[Processor] = [add_log_level, add_logger_name, TimeStamper(fmt="iso", utc=True), add_error]
+    last: list[Processor] = [redactor, *_renderers(mode, stream)]
+    structlog.configure(
+        processors=[merge_contextvars, *common, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *names: _LineLogger(names[0] if names else "worker", lines),
+        cache_logger_on_first_use=False,  # a cached logger would keep an earlier stream and redactor
+    )
+    _configure_libraries([take_record, *common], last, lines, max(level, _ALWAYS_AT_LEAST))
+
+
+def take_over(setup_logging: Signal) -> None:
+    """Keep Celery from setting up logging by itself: to be called with ``celery.signals.setup_logging``."""
+    setup_logging.connect(_already_done, weak=False)
+
+
+def catch_uncaught() -> None:
+    """Log what nobody catches, in any thread, instead of having the interpreter print it with its text."""
+
+    def main_thread(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, trace)
+        else:
+            _uncaught(error, threading.current_thread())
+
+    def other_thread(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None:
+            _uncaught(args.exc_value, args.thread)
+
+    def nowhere(args: Any) -> None:  # sys.UnraisableHookArgs, which exists for type checkers only
+        if args.exc_value is not None:
+            _uncaught(args.exc_value, threading.current_thread())
+
+    sys.excepthook = main_thread
+    threading.excepthook = other_thread
+    sys.unraisablehook = nowhere
+
+
+def _uncaught(error: BaseException, thread: threading.Thread | None) -> None:
+    log = structlog.get_logger("worker")
+    log.critical(Event.ERROR_UNCAUGHT, exc_info=error, thread=thread.name if thread else None)
+
+
+def _configure_libraries(first: Sequence[Processor], last: Sequence[Processor], lines: _Lines, level: int) -> None:
+    handler = logging.StreamHandler(lines)
+    handler.setFormatter(
+        ProcessorFormatter(
+            foreign_pre_chain=first,
+            processors=[ProcessorFormatter.remove_processors_meta, *last],
+            use_get_message=False,
+            pass_foreign_args=True,
+        )
+    )
+    logging.raiseExceptions = False  # else a line that cannot be formatted is printed to stderr with its arguments
+    logging.captureWarnings(capture=True)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name, lowest in QUIET.items():
+        logging.getLogger(name).setLevel(max(level, lowest))
+
+
+def _renderers(mode: Mode, stream: TextIO) -> list[Processor]:
+    if mode == "json":
+        return [_in_order, JSONRenderer()]
+    return [_on_one_line, ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain_traceback)]
+
+
+def _in_order(logger: WrappedLogger, method: str, event_dict: EventDict) -> EventDict:
+    """What one looks for first comes first."""
+    del logger, method
+    return {**{name: event_dict[name] for name in _FIRST if name in event_dict}, **event_dict}
+
+
+def _on_one_line(logger: WrappedLogger, method: str, event_dict: EventDict) -> EventDict:
+    """Nothing that comes from outside may move the terminal's cursor; JSON needs no such care."""
+    del logger, method
+    return {
+        name: value if not isinstance(value, str) or value.isprintable() or name == "exception" else repr(value)[1:-1]
+        for name, value in event_dict.items()
+    }
+
+
+def _already_done(**_: object) -> None:
+    """Celery sets logging up only if nobody receives its signal."""
+
+
+class _Lines:
+    """The stream, one whole line at a time. A line that cannot be written is lost: it must not stop a rotation."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def write(self, text: str) -> None:
+        """Write a text that ends with a line's end, whatever the stream's encoding."""
+        encoding = self._stream.encoding or "utf-8"
+        with self._lock:
+            try:
+                self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+                self._stream.flush()
+            except (OSError, ValueError):  # a pipe whose reader is gone; a stream that is closed
+                return
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
+class _LineLogger:
+    """What structlog's processors end in: a logger's name, and the stream."""
+
+    def __init__(self, name: str, lines: _Lines) -> None:
+        self.name = name
+        self._lines = lines
+
+    def msg(self, message: str) -> None:
+        """Write one line."""
+        self._lines.write(message + "\n")
+
+    debug = info = warning = error = critical = msg

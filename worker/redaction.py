@@ -1,0 +1,182 @@
+"""Keeps secrets out of log lines: by the name of a field, by a known value, and by how a secret looks in a text."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import threading
+from collections.abc import Iterable, Mapping, MutableMapping
+from datetime import datetime
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from worker.log_errors import in_a_word
+from worker.secret import Secret
+
+STARS = "***"
+SHORTEST = 8
+"""Characters. A shorter value would be found by chance, in words that have nothing to do with it."""
+
+REMEMBERED = 256
+"""Values that come and go: a worker has at most so many threads, and each holds one staged secret."""
+
+LONGEST_TEXT = 16_384
+DEEPEST = 8
+
+_NAMES = re.compile(
+    r"(?:secret|secretkey|secretaccesskey|secretid|password|passwd|passphrase|token|apikey|privatekey|authorization"
+    r"|credentials?|cookie)$"
+)
+_IN_TEXT = re.compile(
+    r"""
+    (?P<url>://)[^\s"'<>]*@                                      # ://user:password@
+    | (?<![\w.])(?:hv[sbr]|s)\.[\w-]{20,}                        # Vault's and OpenBao's tokens
+    | (?P<name>(?:secret(?:[_-]?(?:access[_-]?)?key|[_-]?id)?|password|passwd|token|api[_-]?key|authorization)
+        [\\"']*\s*[:=]\s*(?:Bearer\s+|Basic\s+)?)
+      (?:\\*"[^"\\]{8,}|\\*'[^'\\]{8,}|[^\s"'\\,;&})\]]{8,})     # "secretKey": "…", password=…
+    | (?P<scheme>\b(?:Bearer|Basic)\s+)[\w.~+/=-]{8,}
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_HINTS = ("://", "hvs.", "hvb.", "hvr.", "s.", "secret", "passw", "token", "api", "authorization", "bearer", "basic")
+
+
+class Redactor:
+    """The secrets that this process knows, and what is done about them; may be used by many threads at once.
+
+    ``fixed`` are known as long as the process lives; what :meth:`add` brings is forgotten by :meth:`discard`, or when
+    there is too much of it, the oldest first.
+    """
+
+    def __init__(self, fixed: Iterable[Secret] = ()) -> None:
+        self._lock = threading.Lock()
+        self._fixed = {secret.reveal(): _forms(secret.reveal()) for secret in fixed}
+        self._passing: dict[str, tuple[str, ...]] = {}
+        self._forms: tuple[str, ...] = ()
+        self._collect()
+
+    def add(self, secret: Secret) -> None:
+        """Know one more secret. One of fewer than 8 characters is ignored."""
+        with self._lock:
+            self._passing[secret.reveal()] = _forms(secret.reveal())
+            while len(self._passing) > REMEMBERED:
+                del self._passing[next(iter(self._passing))]
+            self._collect()
+
+    def discard(self, secret: Secret) -> None:
+        """Forget a secret that this process no longer holds."""
+        with self._lock:
+            if self._passing.pop(secret.reveal(), None) is not None:
+                self._collect()
+
+    def text(self, text: str) -> str:
+        """A text without what is known to be, or looks like, a secret; shortened when it is very long."""
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, STARS)
+        text = _IN_TEXT.sub(_stars, text)
+        return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text)} characters)"
+
+    def __call__(self, logger: object, method: str, event_dict: MutableMapping[str, Any]) -> Mapping[str, Any]:
+        """The processor: the last before rendering, so that nothing is added behind it."""
+        del logger, method
+        texts: list[str] = []
+        plain = {name: _field(name, value, texts, DEEPEST) for name, value in event_dict.items()}
+        together = "\n".join(texts)
+        if len(together) <= LONGEST_TEXT and not self._may_hold_secret(together):
+            return plain
+        return {self.text(name): self._clean(value) for name, value in plain.items()}
+
+    def _may_hold_secret(self, together: str) -> bool:
+        lower = together.lower()
+        if any(hint in lower for hint in _HINTS) and _IN_TEXT.search(together):
+            return True
+        return any(form in together for form in self._forms)
+
+    def _clean(self, value: Any) -> Any:
+        match value:
+            case str():
+                return self.text(value)
+            case dict():
+                return {self.text(name): self._clean(inner) for name, inner in value.items()}
+            case list():
+                return [self._clean(inner) for inner in value]
+            case _:
+                return value
+
+    def _collect(self) -> None:
+        every = chain.from_iterable((*self._fixed.values(), *self._passing.values()))
+        self._forms = tuple(sorted(set(every), key=len, reverse=True))  # the longer first: it may contain a shorter
+
+
+def _stars(found: re.Match[str]) -> str:
+    if found["url"]:
+        return f"://{STARS}@"
+    return (found["name"] or found["scheme"] or "") + STARS
+
+
+@lru_cache(maxsize=1024)
+def names_secret(name: str) -> bool:
+    """Whether a field or a header of this name holds a secret, such as ``secretKey`` or ``X-Vault-Token``."""
+    return _NAMES.search(re.sub(r"[^a-z0-9]", "", name.lower())) is not None
+
+
+def _plain(value: Any, texts: list[str], depth: int) -> Any:
+    """The value in JSON's own types; fields of secrets are stars, and all other texts are collected in ``texts``."""
+    kind = type(value)
+    if kind is str:
+        texts.append(value)
+        return value
+    if kind in (int, float, bool, type(None)):
+        return value
+    if kind is Secret:
+        return STARS
+    if isinstance(value, Mapping) and depth:
+        return {str(name): _field(str(name), inner, texts, depth - 1) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset) and depth:
+        return [_plain(inner, texts, depth - 1) for inner in value]
+    text = _as_text(value)
+    texts.append(text)
+    return text
+
+
+def _field(name: str, value: Any, texts: list[str], depth: int) -> Any:
+    texts.append(name)
+    if names_secret(name) and value is not None and not isinstance(value, bool):
+        return STARS
+    return _plain(value, texts, depth)
+
+
+def _as_text(value: object) -> str:
+    match value:
+        case BaseException():
+            return in_a_word(value)
+        case bytes() | bytearray():
+            return f"<{len(value)} bytes>"
+        case datetime():
+            return value.isoformat()
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001 - whatever an object's own __str__ raises must not stop its caller
+        return f"<{type(value).__name__}: {type(error).__name__}>"
+
+
+def _forms(value: str) -> tuple[str, ...]:
+    """How a secret may stand in a text: as it is, escaped, quoted for a URL, or as part of something in base64."""
+    if len(value) < SHORTEST:
+        return ()
+    escaped = (json.dumps(value)[1:-1], repr(value)[1:-1], quote(value, safe=""), quote(value), quote_plus(value))
+    return tuple({value, *escaped, *_in_base64(value.encode())})
+
+
+def _in_base64(value: bytes) -> Iterable[str]:
+    """What is always the same wherever the value begins within base64's groups of three bytes."""
+    for before in range(3):
+        encoded = base64.b64encode(bytes(before) + value).decode()
+        first = (before * 8 + 5) // 6
+        core = encoded[first : (before + len(value)) * 8 // 6]
+        yield core
+        yield core.replace("+", "-").replace("/", "_")

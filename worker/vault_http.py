@@ -1,0 +1,212 @@
+"""hvac on :mod:`worker.http`: the adapter that sends what hvac builds.
+
+hvac lets its transport be replaced (``hvac.adapters.Adapter``). Its own one follows redirects with token and body, has
+time-outs per read only, and puts answers into error texts (facts.md, "hvac 2.4.0"). This one sends every request
+with a deadline as a whole, follows nothing, and reports what went wrong as :class:`CallFailed`, which holds no token
+and nothing of the request.
+"""
+
+from __future__ import annotations
+
+import json as jsonlib
+import math
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeAlias
+
+import httpx
+import hvac  # type: ignore[import-untyped]  # hvac ships no types
+import hvac.adapters  # type: ignore[import-untyped]  # the same
+
+from worker.http import Reply, call, nothing_was_sent
+
+HvacClient: TypeAlias = Any
+"""An ``hvac.Client``, of which hvac tells no types: what it answers is checked where it is used."""
+
+QUOTABLE = 200
+"""Characters. Vault's own messages are shorter; a longer text is not quoted at all."""
+
+SHORTEST_SECRET = 4
+"""Characters. What is shorter is no secret, and taking it out would only garble the text."""
+
+_TOKEN = re.compile(r"(?<![\w.])(?:hv[sbr]|[sbr])\.[\w.-]{8,}")
+_UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
+
+_until: ContextVar[float] = ContextVar("vault_until")
+
+
+class CallFailed(Exception):
+    """One call to Vault that did not succeed; never leaves the Vault part, see :mod:`worker.vault_errors`.
+
+    ``status`` is None when there was no whole answer, and ``sent`` is False when the request never left.
+    ``from_vault`` tells an answer of Vault's from one of a proxy's. ``text`` is Vault's own ``errors``, cleaned and
+    fit to be quoted. ``document`` is the body of a 404 of Vault's, which describes a deleted version.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        status: int | None = None,
+        sent: bool = True,
+        answer: Mapping[str, Any] | None = None,
+        text: str = "",
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+        self.sent = sent
+        self.from_vault = answer is not None and _is_vaults(answer)
+        self.document = answer if self.from_vault and status == httpx.codes.NOT_FOUND else None
+        self.text = text
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether Vault said that there is nothing (any more) at an existing mount's path."""
+        return self.document is not None and not self.document.get("errors")
+
+    @property
+    def describes_deleted(self) -> bool:
+        """Whether Vault described a version that was deleted or destroyed: a 404 with data."""
+        return self.document is not None and isinstance(self.document.get("data"), dict)
+
+
+@contextmanager
+def budget(seconds: float) -> Iterator[None]:
+    """Give all calls made inside ``seconds`` together, and no more than an enclosing budget has left.
+
+    hvac's methods have no argument for a deadline.
+    """
+    token = _until.set(min(_until.get(math.inf), time.monotonic() + seconds))
+    try:
+        yield
+    finally:
+        _until.reset(token)
+
+
+def seconds_left() -> float:
+    """What is left of the enclosing :func:`budget`, at least 0."""
+    return max(0.0, _until.get() - time.monotonic())
+
+
+def open_client(http: httpx.Client, address: str, namespace: str | None, token: str) -> HvacClient:
+    """An ``hvac.Client`` for this one token. An empty token sends none (and keeps hvac from looking for one)."""
+    return hvac.Client(url=address, token=token, namespace=namespace, session=http, adapter=DeadlineAdapter)
+
+
+class DeadlineAdapter(hvac.adapters.Adapter):  # type: ignore[misc]  # hvac ships no types
+    """Sends through an ``httpx.Client``, within what is left of the :func:`budget`.
+
+    Answers a 2xx with its JSON object, or None where there is no body; everything else raises :class:`CallFailed`,
+    unless ``raise_exception=False`` asks for the JSON of an error (``sys/health``).
+    """
+
+    def __init__(  # Adapter.__init__ is not called: all it adds is a session of requests'
+        self, *, base_uri: str, token: str, namespace: str | None, session: httpx.Client, **_: object
+    ) -> None:
+        self.base_uri = base_uri
+        self.token = token
+        self.namespace = namespace
+        self.session = session
+
+    def get_login_token(self, response: Mapping[str, Any]) -> str:
+        """The token of a login's answer; hvac asks for it when a login is to set the client's token."""
+        return str(response["auth"]["client_token"])
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        raise_exception: bool = True,  # noqa: FBT001, FBT002 - hvac's signature
+        **kwargs: Any,
+    ) -> Mapping[str, Any] | None:
+        """Send one request; see the class. ``kwargs`` may hold ``json``, ``params`` and ``wrap_ttl``."""
+        reply = self._send(self._build(method, url, dict(headers or {}), kwargs))
+        answer = _object(reply.body)
+        if reply.status == httpx.codes.NO_CONTENT:
+            return None
+        if httpx.codes.is_success(reply.status) or not raise_exception:
+            if answer is None:
+                raise CallFailed("the answer cannot be read", status=reply.status)
+            return answer
+        text = _quotable(answer, {self.token, *_strings(kwargs.get("json"))})
+        raise CallFailed(f"answered {reply.status}", status=reply.status, answer=answer, text=text)
+
+    def _build(self, method: str, url: str, headers: dict[str, str], kwargs: Mapping[str, Any]) -> httpx.Request:
+        headers["X-Vault-Request"] = "true"
+        if self.token:
+            headers["X-Vault-Token"] = self.token
+        if self.namespace:
+            headers["X-Vault-Namespace"] = self.namespace
+        if kwargs.get("wrap_ttl"):
+            headers["X-Vault-Wrap-TTL"] = str(kwargs["wrap_ttl"])
+        params = dict(kwargs.get("params") or {})
+        if method == "list":  # the same to Vault, and gateways let it through
+            method, params["list"] = "get", "true"
+        content = None
+        if "json" in kwargs:
+            headers["Content-Type"] = "application/json"
+            content = jsonlib.dumps(kwargs["json"], allow_nan=False).encode()
+        return self.session.build_request(
+            method.upper(), self.base_uri + url, params=params or None, headers=headers, content=content
+        )
+
+    def _send(self, request: httpx.Request) -> Reply:
+        left = seconds_left()
+        if left <= 0:
+            raise CallFailed("no time was left to ask", sent=False)
+        try:
+            return call(self.session, request, deadline=left)
+        except httpx.TransportError as error:
+            failed = CallFailed(_reason(error), sent=not nothing_was_sent(error))
+        raise failed
+
+
+def _reason(error: httpx.TransportError) -> str:
+    if nothing_was_sent(error):
+        return "no connection could be made"
+    if isinstance(error, httpx.TimeoutException):
+        return "there was no whole answer in time"
+    return "the connection was lost before the answer was whole"
+
+
+def _object(body: bytes) -> Mapping[str, Any] | None:
+    try:
+        answer = jsonlib.loads(body)
+    except (ValueError, RecursionError):  # RecursionError: brackets nested too deep
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _is_vaults(answer: Mapping[str, Any]) -> bool:
+    errors = answer.get("errors")
+    if isinstance(errors, list):
+        return all(isinstance(error, str) for error in errors)
+    return isinstance(answer.get("data"), dict)
+
+
+def _quotable(answer: Mapping[str, Any] | None, secrets: set[str]) -> str:
+    """Vault's own ``errors`` on one line without anything secret; empty when there are none or they are long."""
+    if answer is None or not _is_vaults(answer):
+        return ""
+    text = " ".join("; ".join(answer.get("errors") or ()).split())
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***") if len(secret) >= SHORTEST_SECRET else text
+    text = _UUID.sub("***", _TOKEN.sub("***", text))
+    return text if len(text) <= QUOTABLE and text.isprintable() else ""
+
+
+def _strings(value: object) -> Iterator[str]:
+    """Every string value in a request's body: an answer that echoes one must not be quoted with it."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _strings(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _strings(item)
