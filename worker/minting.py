@@ -164,6 +164,7 @@ def _record_refusal(work: Work, holder: Holder, error: HostUpError, since: float
 
 def _record_key(work: Work, holder: Holder, created: CreatedKey, since: float) -> None:
     """Put a key that is in hand on record, come what may."""
+    work.world.keep_secret(created.secret_key)
     now, within = work.now, work.world.policy.verify_within
     try:
         work.change_surely(lambda record: stage(record, holder, created, now, within), since=since)

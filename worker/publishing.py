@@ -139,6 +139,7 @@ def _staged(work: Work, rotation_id: str) -> tuple[Rotation, StagedKey]:
     rotation = work.record.rotation
     if rotation is None or rotation.id != rotation_id or rotation.key is None:
         raise Superseded(f"rotation {rotation_id} is no longer under way", target=work.target.name)
+    work.world.keep_secret(rotation.key.secret_key)
     return rotation, rotation.key
 
 

@@ -17,6 +17,7 @@ from worker.http import new_client
 from worker.lazy_storage import LazyStorage
 from worker.opening import call_deadline, open_vault
 from worker.queue import Queue, connect
+from worker.redaction import Redactor
 from worker.secret import Secret
 from worker.settings import Settings
 from worker.store import RecordStore
@@ -44,8 +45,8 @@ class Runtime:
             self._baseline.set()
 
 
-def build(settings: Settings) -> Runtime:
-    """Make all clients; none of them calls out before its first use.
+def build(settings: Settings, redactor: Redactor | None = None) -> Runtime:
+    """Make all clients; none of them calls out before its first use. ``redactor`` is told of secrets that come up.
 
     Raises ConfigurationError for addresses and secrets that cannot be used.
     """
@@ -67,6 +68,7 @@ def build(settings: Settings) -> Runtime:
         account=Account(queue.client, hostup, clock, limits(settings)),
         clock=clock,
         policy=policy(settings),
+        keep_secret=(redactor or Redactor()).add,
     )
     return Runtime(settings, world, queue, vault, clock, worker_name())
 

@@ -141,7 +141,7 @@ class StorageProbe:
 
 def _sign(request: httpx.Request, access_key: str, secret_key: Secret, region: str) -> None:
     """Put a Signature V4 into the headers; ``x-amz-content-sha256`` comes with it, which Ceph insists on."""
-    signed = AWSRequest(method=request.method, url=str(request.url), headers={"Host": request.headers["Host"]})
+    signed = AWSRequest(method=request.method, url=str(request.url))
     S3SigV4Auth(Credentials(access_key, secret_key.reveal()), "s3", region).add_auth(signed)
     request.headers.update(dict(signed.headers.items()))
 

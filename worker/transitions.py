@@ -42,7 +42,7 @@ class Holder:
 
 def note(record: Record, event: Event, now: datetime, **fields: object) -> Record:
     """Add an entry to the record's history; fields that are None or empty are left out."""
-    known = {name: value for name, value in fields.items() if value not in (None, "")}
+    known = {name: value for name, value in fields.items() if value not in (None, "", [])}
     entry = {"n": record.next_entry, "at": now.isoformat(), "event": event.value, **known}
     text = json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
     return replace(record, history=(*record.history, text), next_entry=record.next_entry + 1)
@@ -172,6 +172,7 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
         **about,
         previous_access_key=record.current.access_key if record.current else None,
         requests=[request_id for request_id, _ in served],
+        duration_ms=round((now - rotation.started_at).total_seconds() * 1000),
     )
     return replace(
         noted,

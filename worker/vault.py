@@ -95,6 +95,7 @@ class VaultStore:
 
     def prepare_record(self, path: str) -> None:
         """See :class:`worker.ports.VaultPort`. Every other setting of the document, such as custom_metadata, stays."""
+        self._rights.check_mount()  # a KV version 1 mount would take this, and every write after it, as a plain secret
         ask = self._about("prepare", "metadata", path, "create", "update")
         # not kv.v2.update_metadata: that always sends delete_version_after and so resets it (facts.md)
         url = format_url("/v1/{mount}/metadata/{path}", mount=self._mount, path=path)

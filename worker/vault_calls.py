@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,10 +52,14 @@ class VaultCalls:
 
     def check(self) -> TokenFacts:
         """Log in, and tell about the token as it is now (as it was at login, where it may not look itself up)."""
+        try:
+            data = part(self.ask(LOOKUP, lambda client: client.auth.token.lookup_self()), "data", LOOKUP)
+        except VaultDenied:
+            return self._facts()
+        return facts_of(data, self._facts().method, whole(data, "ttl", LOOKUP))
+
+    def _facts(self) -> TokenFacts:
         with budget(self._deadline):
-            with suppress(VaultDenied):
-                data = part(self.ask(LOOKUP, lambda client: client.auth.token.lookup_self()), "data", LOOKUP)
-                return facts_of(data, self._keeper.current().facts.method, whole(data, "ttl", LOOKUP))
             return self._keeper.current().facts
 
     def keep_alive(self) -> None:

@@ -9,7 +9,6 @@ and nothing of the request.
 from __future__ import annotations
 
 import json as jsonlib
-import math
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -76,11 +75,8 @@ class CallFailed(Exception):
 
 @contextmanager
 def budget(seconds: float) -> Iterator[None]:
-    """Give all calls made inside ``seconds`` together, and no more than an enclosing budget has left.
-
-    hvac's methods have no argument for a deadline.
-    """
-    token = _until.set(min(_until.get(math.inf), time.monotonic() + seconds))
+    """Give all calls made inside ``seconds`` together: hvac's methods have no argument for a deadline."""
+    token = _until.set(time.monotonic() + seconds)
     try:
         yield
     finally:

@@ -39,7 +39,7 @@ class VaultRights:
         if mount.get("path") != f"{self._mount}/":
             raise self._no_mount(ask)  # for a path below a mount Vault tells of that mount
         options = mount.get("options")
-        if mount.get("type") != "kv" or not isinstance(options, dict) or options.get("version") != "2":
+        if not isinstance(options, dict) or options.get("version") != "2":
             raise not_versioned(ask)
         self._good_until = now + MOUNT_CHECK_SECONDS
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -17,8 +17,9 @@ from worker.errors import RotatorError
 from worker.events import Event
 from worker.ports import HostUpPort, StoragePort, VaultPort
 from worker.record import Record
-from worker.targets import Target
+from worker.secret import Secret
 from worker.store import Change, Loaded, RecordStore
+from worker.targets import Target
 from worker.transitions import failed
 
 LOUD = frozenset(
@@ -65,9 +66,13 @@ class Storage(StoragePort, Protocol):
         ...
 
 
+def _nobody_listens(secret: Secret) -> None:
+    """Where nothing is logged, nothing has to be kept out of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything outside, as ports."""
+    """Everything outside, as ports. ``keep_secret`` tells the logs of a secret that must never appear in them."""
 
     hostup: HostUpPort
     vault: VaultPort
@@ -76,6 +81,7 @@ class World:
     account: AccountPort
     clock: Clock
     policy: Policy
+    keep_secret: Callable[[Secret], None] = _nobody_listens
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +163,7 @@ class Work:
             self.touched.update(ids_of(entry))
             fields = {k: v for k, v in entry.items() if k not in ("n", "at", "event")}
             extra = {"vault_request_id": loaded.vault_request_id, "record_version": loaded.version, **took}
-            self.log(Event(entry["event"]), **fields, **extra)
+            self.log(Event(entry["event"]), **(extra | fields))
 
 
 def ids_of(entry: Mapping[str, Any]) -> set[str]:
