@@ -140,7 +140,7 @@ class MemoryHostUp:
         if access_key not in self.living:
             return DeletedKey(404, "request-404", form)
         if len(self.living) == 1:
-            raise HostUpLastKey("Cannot delete the last access key", Answer("delete", 400))
+            raise HostUpLastKey("Cannot delete the last access key", Answer("delete_key", 400))
         del self.living[access_key]
         self.deleted.append(access_key)
         return DeletedKey(200, f"delete-of-{access_key}", form)
@@ -211,11 +211,11 @@ def _vault_lost() -> Exception:
 
 
 def _create_lost() -> Exception:
-    return HostUpUncertain("no answer", Answer("create"))
+    return HostUpUncertain("no answer", Answer("create_key"))
 
 
 def _delete_lost() -> Exception:
-    return HostUpUncertain("no answer", Answer("delete"))
+    return HostUpUncertain("no answer", Answer("delete_key"))
 
 
 def _never() -> Exception:

@@ -110,7 +110,7 @@ class AccountLimits:
 
     def backoff_of(self, error: HostUpError) -> Backoff:
         """How long to keep away after this error."""
-        uncertain = isinstance(error, HostUpUncertain) and error.answer.operation == "create"
+        uncertain = isinstance(error, HostUpUncertain) and error.answer.operation == "create_key"
         return self.after_create if uncertain else self.after_other
 
 

@@ -182,7 +182,7 @@ def _record_key(work: Work, holder: Holder, created: CreatedKey, since: float) -
     if rotation and rotation.id == holder.rotation_id and rotation.phase is Phase.MINTING:
         again = HostUpUncertain(
             "HostUp answered with an access key that is on record already",
-            Answer("create", 200),
+            Answer("create_key", 200),
             request_id=created.request_id,
         )
         declare_unknown(work, holder, again, None, since=since)

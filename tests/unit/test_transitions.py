@@ -30,7 +30,7 @@ from worker.transitions import Holder, Outcome
 
 IDLE = replace(empty(), current=current())
 OTHER = Holder("rotation-1", "another token")
-UNCERTAIN = HostUpUncertain("no answer", Answer("create"), request_id="request-5")
+UNCERTAIN = HostUpUncertain("no answer", Answer("create_key"), request_id="request-5")
 
 
 def events(record: Record) -> list[str]:

@@ -1,0 +1,361 @@
+"""The fault proxy, between a client and a simulator."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from tests.sandbox import BASE, PATIENCE, HostUp, plain_client, wait_until
+from worker.sandbox import actions
+from worker.sandbox.actions import Gate
+from worker.sandbox.proxy import HttpProxy
+from worker.sandbox.script import Action, Exchange, Moment, Rule, Script, Step, template
+from worker.sandbox.simulator import Simulator
+from worker.sandbox.wire import HttpServer, Request, Response
+
+API_KEY = "the-key-of-the-proxy-tests"
+CREATE = f"{BASE}/keys"
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    with Simulator(API_KEY) as running:
+        yield running
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script({"media": "{bucket}"})
+
+
+@pytest.fixture
+def proxy(simulator: Simulator, script: Script) -> Iterator[HttpProxy]:
+    with HttpProxy("hostup", simulator.url, script) as running:
+        yield running
+
+
+@pytest.fixture
+def hostup(proxy: HttpProxy) -> Iterator[HostUp]:
+    with plain_client(proxy.url, {"X-API-Key": API_KEY}) as client:
+        yield HostUp(client)
+
+
+def made(simulator: Simulator) -> int:
+    return len(simulator.admin.keys())
+
+
+def test_without_rules_everything_gets_through(hostup: HostUp, simulator: Simulator) -> None:
+    key = hostup.create("label")
+    hostup.create()
+
+    assert simulator.admin.keys()[key["accessKey"]].secret_key == key["secretKey"]
+    assert hostup.delete(key["accessKey"]).status_code == 200
+    assert hostup.key_count() == 1
+    assert hostup.post({}).status_code == 400
+
+
+def test_signatures_stay_right(simulator: Simulator, script: Script) -> None:
+    key = simulator.admin.add_key("app")
+    with HttpProxy("s3", simulator.s3_url, script) as proxy, plain_client(proxy.url) as client:
+        statuses = []
+        for method, path, body in (
+            ("PUT", "/media", b""),
+            ("PUT", "/media/a%20b", b"x" * 100_000),
+            ("HEAD", "/media/a%20b", b""),
+        ):
+            request = AWSRequest(method, proxy.url + path, data=body)
+            S3SigV4Auth(Credentials(key.access_key, key.secret_key), "s3", "eu-north-1").add_auth(request)
+            answer = client.request(method, path, headers=dict(request.headers.items()), content=body or None)
+            statuses.append((answer.status_code, answer.headers["content-length"]))
+
+    assert statuses == [(200, "0"), (200, "0"), (200, "100000")]
+    assert [seen.path for seen in script.trace()] == ["/{bucket}", "/{bucket}/a%20b", "/{bucket}/a%20b"]
+
+
+def test_the_trace_shows_every_request_once(hostup: HostUp, script: Script, proxy: HttpProxy) -> None:
+    key = hostup.create()
+    hostup.create()
+    hostup.delete(key["accessKey"])
+    hostup.client.get(f"{BASE}?list=true&version=3")
+
+    assert [(seen.number, seen.method, seen.path, seen.nth, seen.status) for seen in script.trace()] == [
+        (1, "POST", CREATE, 1, 200),
+        (2, "POST", CREATE, 2, 200),
+        (3, "DELETE", f"{BASE}/keys/{{key}}", 1, 200),
+        (4, "GET", f"{BASE}?list&version", 1, 200),
+    ]
+    assert script.steps()[1] == Step("hostup", "POST", CREATE, 2)
+    assert {seen.service for seen in script.trace()} == {proxy.service}
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        ("/v1/secret/data/state/media", "/v1/secret/data/state/{bucket}"),
+        ("/v1/secret/data/state/media/archive/17", "/v1/secret/data/state/{bucket}/archive/{number}"),
+        ("/v1/x/0b2a3f6e-58f5-4a9a-8c1e-0a0b0c0d0e0f?version=2", "/v1/x/{uuid}?version"),
+        ("/api/object-storage/keys/QUJD%3D", "/api/object-storage/keys/{key}"),
+        ("/", "/"),
+    ],
+)
+def test_templates(target: str, shown: str) -> None:
+    assert template(target, {"media": "{bucket}"}) == shown
+
+
+def test_cut_before_the_effect(hostup: HostUp, script: Script, simulator: Simulator) -> None:
+    script.add(Rule(Moment.BEFORE, actions.cut(), method="POST"))
+
+    with pytest.raises(httpx.TransportError):
+        hostup.create()
+
+    assert made(simulator) == 0
+    assert script.trace()[0].status is None
+
+
+def test_cut_after_the_effect(hostup: HostUp, script: Script, simulator: Simulator) -> None:
+    script.add(Rule(Moment.AFTER, actions.cut(), method="POST"))
+
+    with pytest.raises(httpx.TransportError):
+        hostup.create()
+
+    assert made(simulator) == 1
+
+
+def test_a_rule_is_for_the_nth_request_of_its_kind(hostup: HostUp, script: Script) -> None:
+    script.add(Rule(Moment.BEFORE, actions.answer(503), path=CREATE, nth=2, times=2))
+
+    statuses = [(hostup.post({"label": "x"}).status_code, hostup.client.get(BASE).status_code) for _ in range(4)]
+
+    assert statuses == [(200, 200), (503, 200), (503, 200), (200, 200)]
+
+
+def test_a_rule_for_all(hostup: HostUp, script: Script) -> None:
+    script.add(Rule(Moment.BEFORE, actions.answer(503), service="hostup", times=-1))
+    assert [hostup.client.get(BASE).status_code for _ in range(3)] == [503] * 3
+
+    script.clear()
+    assert hostup.client.get(BASE).status_code == 200
+
+
+def test_a_rule_for_another_service(hostup: HostUp, script: Script) -> None:
+    script.add(Rule(Moment.BEFORE, actions.answer(503), service="vault", times=-1))
+
+    assert hostup.client.get(BASE).status_code == 200
+
+
+def test_a_rule_made_from_a_step_hits_it_in_the_next_run(simulator: Simulator) -> None:
+    def run(script: Script) -> list[int]:
+        proxy = HttpProxy("hostup", simulator.url, script)
+        with proxy, plain_client(proxy.url, {"X-API-Key": API_KEY}) as client:
+            return [HostUp(client).post({"label": "x"}).status_code for _ in range(3)]
+
+    clean = Script()
+    assert run(clean) == [200, 200, 200]
+    for place, step in enumerate(clean.steps()):
+        broken = Script()
+        broken.add(Rule.at(step, Moment.AFTER, actions.answer(502)))
+        assert [status == 502 for status in run(broken)] == [place == each for each in range(3)]
+        assert broken.steps() == clean.steps()
+
+
+def test_an_answer_put_in_its_place_after_the_effect(hostup: HostUp, script: Script, simulator: Simulator) -> None:
+    script.add(Rule(Moment.AFTER, actions.answer(502, b"<html>", ("Content-Type", "text/html"))))
+
+    answer = hostup.post({"label": "x"})
+
+    assert (answer.status_code, answer.text) == (502, "<html>")
+    assert made(simulator) == 1
+    assert script.trace()[0].status == 502
+
+
+def test_a_redirect_to_another_host(hostup: HostUp, script: Script) -> None:
+    script.add(Rule(Moment.BEFORE, actions.redirect("http://127.0.0.1:9")))
+
+    answer = hostup.client.get(f"{BASE}?x=1")
+
+    assert (answer.status_code, answer.headers["location"]) == (307, f"http://127.0.0.1:9{BASE}?x=1")
+
+
+def test_a_truncated_answer(hostup: HostUp, script: Script) -> None:
+    whole = hostup.client.get(BASE).content
+    script.add(Rule(Moment.AFTER, actions.truncate()))
+
+    cut = hostup.client.get(BASE).content
+
+    assert len(cut) == len(whole) // 2
+    with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
+        httpx.Response(200, content=cut).json()
+
+
+@pytest.mark.parametrize("action", [actions.late(0.05), actions.drip(0.0001)])
+def test_slow_answers_are_whole_for_who_waits(hostup: HostUp, script: Script, action: Action) -> None:
+    script.add(Rule(Moment.AFTER, action))
+
+    assert hostup.status()["keyCount"] == 0
+
+
+def test_a_late_answer_is_too_late_for_who_does_not_wait(hostup: HostUp, script: Script, simulator: Simulator) -> None:
+    script.add(Rule(Moment.AFTER, actions.late(3600)))
+
+    with pytest.raises(httpx.ReadTimeout):
+        hostup.client.post(CREATE, json={"label": "x"}, timeout=0.1)
+
+    wait_until(lambda: made(simulator) == 1, "the effect took place")
+
+
+def test_a_request_is_held_until_it_is_released(hostup: HostUp, script: Script, simulator: Simulator) -> None:
+    gate = Gate()
+    script.add(Rule(Moment.BEFORE, actions.hold(gate), method="POST"))
+    answers: list[httpx.Response] = []
+    caller = threading.Thread(target=lambda: answers.append(hostup.post({"label": "x"})))
+    caller.start()
+    assert gate.arrived.wait(PATIENCE)
+    assert made(simulator) == 0
+    assert not answers
+
+    gate.opened.set()
+
+    caller.join(PATIENCE)
+    assert answers[0].status_code == 200
+    assert made(simulator) == 1
+
+
+def test_the_moments_come_in_order(hostup: HostUp, script: Script, simulator: Simulator) -> None:
+    told: list[tuple[str, int, int | None]] = []
+
+    def note(moment: Moment) -> Action:
+        def action(exchange: Exchange) -> None:
+            told.append((moment.value, made(simulator), exchange.answer.status if exchange.answer else None))
+
+        return action
+
+    for moment in Moment:
+        script.add(Rule(moment, note(moment)))
+    hostup.create()
+
+    wait_until(lambda: len(told) == 3, "the answer was delivered")
+    assert told == [("before", 0, None), ("after", 1, 200), ("delivered", 1, 200)]
+
+
+def test_the_first_action_that_answers_wins(hostup: HostUp, script: Script) -> None:
+    called: list[str] = []
+    script.add(
+        Rule(
+            Moment.BEFORE,
+            actions.first(
+                actions.call(lambda: called.append("first")),
+                actions.answer(418),
+                actions.call(lambda: called.append("never")),
+            ),
+        )
+    )
+
+    assert hostup.client.get(BASE).status_code == 418
+    assert called == ["first"]
+
+
+def test_an_upstream_that_is_gone_is_a_reset(proxy: HttpProxy, hostup: HostUp, simulator: Simulator) -> None:
+    assert hostup.key_count() == 0
+    simulator.stop()
+
+    with pytest.raises(httpx.TransportError):
+        hostup.client.get(BASE)
+
+    with Simulator(API_KEY) as another:
+        proxy.upstream = another.url
+        assert hostup.key_count() == 0
+
+
+def test_a_stopped_proxy_leaves_its_port(simulator: Simulator, script: Script) -> None:
+    proxy = HttpProxy("hostup", simulator.url, script)
+    with plain_client(proxy.url, {"X-API-Key": API_KEY}) as client:
+        assert client.get(BASE).status_code == 200
+        proxy.stop()
+        with pytest.raises(httpx.TransportError):
+            client.get(BASE)
+    with HttpProxy("hostup", simulator.url, script, proxy.port) as again, plain_client(again.url) as client:
+        assert client.get(BASE).status_code == 401
+
+
+CALLER = """
+import sys, urllib.request
+sys.stdin.readline()
+request = urllib.request.Request(sys.argv[1], b'{"label": "x"}', {"X-API-Key": sys.argv[2]})
+urllib.request.urlopen(request).read()
+print("answered", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def caller(proxy: HttpProxy) -> Iterator[subprocess.Popen[str]]:
+    """A process that creates a key when it is told to, and ends when it is told to."""
+    command = [sys.executable, "-c", CALLER, proxy.url + CREATE, API_KEY]
+    environment = {"no_proxy": "*"}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        yield process
+        process.kill()
+
+
+def go(caller: subprocess.Popen[str]) -> None:
+    assert caller.stdin
+    caller.stdin.write("go\n")
+    caller.stdin.flush()
+
+
+@pytest.mark.parametrize(("moment", "keys"), [(Moment.BEFORE, 0), (Moment.AFTER, 1), (Moment.DELIVERED, 1)])
+def test_the_caller_is_killed(
+    script: Script, simulator: Simulator, caller: subprocess.Popen[str], moment: Moment, keys: int
+) -> None:
+    script.add(Rule(moment, actions.kill(lambda: caller.pid), method="POST"))
+
+    go(caller)
+
+    assert caller.wait(PATIENCE) == -signal.SIGKILL
+    assert made(simulator) == keys
+
+
+def test_the_caller_is_frozen_and_woken(script: Script, simulator: Simulator, caller: subprocess.Popen[str]) -> None:
+    gate = Gate()
+    frozen = actions.first(actions.freeze(lambda: caller.pid), actions.hold(gate))
+    script.add(Rule(Moment.AFTER, frozen, method="POST"))
+    go(caller)
+    assert gate.arrived.wait(PATIENCE)
+    status = Path(f"/proc/{caller.pid}/stat")
+    wait_until(lambda: status.read_text().rpartition(")")[2].split()[0] == "T", "the caller is stopped")
+    assert made(simulator) == 1
+
+    gate.opened.set()
+    caller.send_signal(signal.SIGCONT)
+
+    assert caller.stdout
+    assert caller.stdout.readline() == "answered\n"
+
+
+def test_chunked_bodies_get_through(script: Script) -> None:
+    """hvac and httpx send lengths, but a client that sends chunks must not be misread."""
+    heard: list[Request] = []
+
+    def handle(request: Request) -> Response:
+        heard.append(request)
+        return Response(200, request.body)
+
+    upstream = HttpServer(handle)
+    proxy = HttpProxy("any", upstream.url, script)
+    with upstream, proxy, plain_client(proxy.url) as client:
+        answer = client.post("/x", content=iter([b"one ", b"two"]))
+
+    assert answer.text == "one two"
+    assert heard[0].headers["content-length"] == "7"

@@ -1,0 +1,361 @@
+"""Faults as a client of the API meets them, and what the ledger says of them."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.sandbox import BASE, PATIENCE, plain_client, wait_until
+from worker.sandbox.admin_client import SimulatorRefused
+from worker.sandbox.faults import CATALOGUE, Answer, Fault, fault
+from worker.sandbox.ledger import Call
+from worker.sandbox.simulator import Place, Simulator
+
+API_KEY = "the-key-of-the-fault-tests"
+
+
+@pytest.fixture
+def simulator(tmp_path: Path) -> Iterator[Simulator]:
+    with Simulator(API_KEY, place=Place(ledger=tmp_path / "ledger.jsonl")) as running:
+        yield running
+
+
+@pytest.fixture
+def client(simulator: Simulator) -> Iterator[httpx.Client]:
+    with plain_client(simulator.url, {"X-API-Key": API_KEY}) as opened:
+        yield opened
+
+
+def create(client: httpx.Client, label: str = "x", timeout: float = PATIENCE) -> httpx.Response:
+    return client.post(f"{BASE}/keys", json={"label": label}, timeout=timeout)
+
+
+def only_call(simulator: Simulator) -> Call:
+    """The one create of a test, once it is over."""
+    wait_until(lambda: [call.answered for call in simulator.admin.calls("create")] == [True], "the call is over")
+    return simulator.admin.calls("create")[0]
+
+
+ANSWERED = {
+    "500-before": (500, False),
+    "500-after": (500, True),
+    "500-without-request-id": (500, False),
+    "502": (502, False),
+    "502-after": (502, True),
+    "503": (503, False),
+    "504-after": (504, True),
+    "429": (429, False),
+    "429-without-retry-after": (429, False),
+    "400": (400, False),
+    "401": (401, False),
+    "403": (403, False),
+    "404": (404, False),
+    "problem-500": (500, False),
+    "problem-422": (422, False),
+    "truncated": (200, True),
+    "garbage": (200, True),
+    "wrong-type-data": (200, True),
+    "wrong-type-secret-key": (200, True),
+    "without-secret-key": (200, True),
+    "without-access-key": (200, True),
+    "without-request-id": (200, True),
+}
+
+
+@pytest.mark.parametrize(("name", "status", "effect"), [(name, *how) for name, how in ANSWERED.items()])
+def test_a_fault_that_answers(
+    simulator: Simulator, client: httpx.Client, name: str, status: int, *, effect: bool
+) -> None:
+    simulator.admin.order(fault(name, "create"))
+
+    answer = create(client)
+
+    assert answer.status_code == status
+    call = only_call(simulator)
+    assert (call.effect, call.status, call.fault, call.delivered) == (effect, status, name, True)
+    assert (len(simulator.admin.keys()) == 1) is effect
+    assert create(client).status_code == 200, "the order was for one call only"
+
+
+UNANSWERED = {"cut-before": False, "cut-after": True, "cut-in-body": True, "not-http": True}
+
+
+@pytest.mark.parametrize(("name", "effect"), UNANSWERED.items())
+def test_a_fault_that_breaks_the_connection(
+    simulator: Simulator, client: httpx.Client, name: str, *, effect: bool
+) -> None:
+    simulator.admin.order(fault(name, "create"))
+
+    with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
+        create(client)
+
+    call = only_call(simulator)
+    assert call.effect is effect
+    assert call.request_id is None
+    assert create(client).status_code == 200
+
+
+@pytest.mark.parametrize(("name", "effect"), [("timeout-before", False), ("timeout-after", True)])
+def test_a_fault_that_hangs_until_the_client_gives_up(
+    simulator: Simulator, client: httpx.Client, name: str, *, effect: bool
+) -> None:
+    simulator.admin.order(fault(name, "create"))
+
+    with pytest.raises(httpx.ReadTimeout):
+        create(client, timeout=0.1)
+
+    call = only_call(simulator)
+    assert (call.effect, call.delivered) == (effect, False)
+
+
+def test_release_lets_a_hanging_answer_go(simulator: Simulator, client: httpx.Client) -> None:
+    simulator.admin.order(fault("timeout-after", "create"))
+    answers: list[httpx.Response] = []
+    caller = threading.Thread(target=lambda: answers.append(create(client)))
+    caller.start()
+    wait_until(lambda: len(simulator.admin.keys()) == 1, "the effect takes place first")
+    assert not answers
+
+    simulator.admin.release()
+
+    caller.join(PATIENCE)
+    assert answers[0].status_code == 200
+    assert only_call(simulator).delivered
+
+
+def test_an_effect_may_come_after_the_client_has_given_up(simulator: Simulator, client: httpx.Client) -> None:
+    simulator.admin.order(fault("slow-effect", "create"))
+    with pytest.raises(httpx.ReadTimeout):
+        create(client, timeout=0.1)
+    assert client.get(BASE).json()["data"]["keyCount"] == 0
+
+    simulator.admin.release()
+
+    wait_until(lambda: len(simulator.admin.keys()) == 1, "the key is made after all")
+    assert client.get(BASE).json()["data"]["keyCount"] == 1
+
+
+@pytest.mark.parametrize("kind", [{"wait": 0.05}, {"interval": 0.0001}])
+def test_late_and_dripping_answers_are_whole_for_who_waits(
+    simulator: Simulator, client: httpx.Client, kind: dict[str, float]
+) -> None:
+    simulator.admin.order(replace(Fault("create"), **kind))  # type: ignore[arg-type]  # only floats are given
+
+    assert create(client).json()["data"]["key"]["label"] == "x"
+
+
+def test_the_documented_error(simulator: Simulator, client: httpx.Client) -> None:
+    simulator.admin.order(fault("500-before", "create"))
+
+    document = create(client).json()
+
+    assert document["code"] == "INTERNAL_ERROR"
+    assert document["error"] == "Internal Server Error"
+    assert document["message"] == "An unexpected error occurred"
+    assert document["requestId"] == only_call(simulator).request_id
+
+
+def test_an_error_without_a_request_id(simulator: Simulator, client: httpx.Client) -> None:
+    simulator.admin.order(fault("500-without-request-id", "create"))
+
+    assert "requestId" not in create(client).json()
+    assert only_call(simulator).request_id is None
+
+
+def test_rfc_7807(simulator: Simulator, client: httpx.Client) -> None:
+    simulator.admin.order(fault("problem-422", "create"))
+
+    answer = create(client)
+
+    assert answer.headers["content-type"] == "application/problem+json"
+    document = answer.json()
+    assert {"type", "title", "status", "detail", "code", "instance", "requestId", "timestamp"} == set(document)
+    assert document["status"] == 422
+
+
+def test_too_many_requests(simulator: Simulator, client: httpx.Client) -> None:
+    simulator.admin.order(replace(fault("429", "create"), retry_after="7"))
+
+    answer = create(client)
+
+    assert answer.headers["Retry-After"] == "7"
+    assert {"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"} <= {
+        name.title().replace("Ratelimit", "RateLimit") for name in answer.headers
+    }
+
+
+def test_a_gateways_page_is_not_json(simulator: Simulator, client: httpx.Client) -> None:
+    simulator.admin.order(fault("502", "create"))
+
+    answer = create(client)
+
+    assert answer.headers["content-type"] == "text/html"
+    assert "<html>" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("name", "look", "expected"),
+    [
+        ("wrong-type-secret-key", lambda document: document["data"]["key"]["secretKey"], 12345),
+        ("wrong-type-data", lambda document: document["data"], ["no", "object"]),
+        ("without-secret-key", lambda document: sorted(document["data"]["key"]), ["accessKey", "label"]),
+        ("without-access-key", lambda document: sorted(document["data"]["key"]), ["label", "secretKey"]),
+        ("without-request-id", sorted, ["data", "success", "timestamp"]),
+        ("wrong-type-request-id", lambda document: document["requestId"], 7),
+    ],
+)
+def test_edited_answers(
+    simulator: Simulator, client: httpx.Client, name: str, look: Callable[[Any], object], expected: object
+) -> None:
+    simulator.admin.order(fault(name, "create"))
+
+    assert look(create(client).json()) == expected
+
+
+def test_a_truncated_answer_is_no_json(simulator: Simulator, client: httpx.Client) -> None:
+    simulator.admin.order(fault("truncated", "create"))
+
+    answer = create(client)
+
+    with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
+        answer.json()
+
+
+def test_a_redirect(simulator: Simulator, client: httpx.Client) -> None:
+    simulator.admin.order(replace(fault("redirect", "create"), location="http://127.0.0.1:9/elsewhere"))
+
+    answer = create(client)
+
+    assert (answer.status_code, answer.headers["location"]) == (307, "http://127.0.0.1:9/elsewhere")
+    assert simulator.admin.keys() == {}
+
+
+def test_a_fault_hits_its_operation_only(simulator: Simulator, client: httpx.Client) -> None:
+    simulator.admin.order(fault("503", "status"))
+
+    assert create(client).status_code == 200
+    assert client.get(BASE).status_code == 503
+    assert client.get(BASE).status_code == 200
+
+
+def test_skip_and_times(simulator: Simulator, client: httpx.Client) -> None:
+    simulator.admin.order(fault("503", "status", times=2, skip=1))
+
+    assert [client.get(BASE).status_code for _ in range(5)] == [200, 503, 503, 200, 200]
+
+
+def test_orders_are_served_oldest_first(simulator: Simulator, client: httpx.Client) -> None:
+    simulator.admin.order(fault("502", "status"))
+    simulator.admin.order(fault("504", "*"))
+    assert [order["name"] for order in simulator.admin.open_faults()] == ["502", "504"]
+
+    assert [client.get(BASE).status_code for _ in range(3)] == [502, 504, 200]
+    assert simulator.admin.open_faults() == []
+
+
+def test_chance_is_repeatable_by_its_seed(simulator: Simulator, client: httpx.Client) -> None:
+    def run(seed: int) -> list[int]:
+        simulator.admin.order(replace(fault("503", "status", times=-1), probability=0.5, seed=seed))
+        statuses = [client.get(BASE).status_code for _ in range(40)]
+        simulator.admin.clear()
+        return statuses
+
+    assert run(7) == run(7) != run(8)
+    assert {200, 503} == set(run(7))
+
+
+def test_s3_errors_are_in_s3s_shape(simulator: Simulator) -> None:
+    simulator.admin.order(replace(fault("503", "s3"), answer=Answer.ERROR, code="SlowDown"))
+    with plain_client(simulator.s3_url) as storage:
+        answer = storage.get("/")
+
+    assert answer.status_code == 503
+    assert "<Code>SlowDown</Code>" in answer.text
+    assert answer.headers["x-amz-request-id"]
+
+
+@pytest.mark.parametrize(
+    "nonsense", [{"operation": "rename"}, {"like": "no such"}, {"operatoin": "create"}, {"answer": "x"}, []]
+)
+def test_what_is_no_fault_is_refused(simulator: Simulator, nonsense: object) -> None:
+    with plain_client(simulator.admin.url) as admin:
+        answer = admin.post("/_sim/faults", json=nonsense)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+def test_a_fault_may_be_ordered_by_its_name(simulator: Simulator, client: httpx.Client) -> None:
+    with plain_client(simulator.admin.url) as admin:
+        admin.post("/_sim/faults", json={"like": "429", "operation": "create", "retry_after": "9"})
+
+    assert create(client).headers["Retry-After"] == "9"
+
+
+@pytest.mark.parametrize("change", [{"no_such": 1}, {"spread": "long"}, {"suspended": 1}])
+def test_unknown_behaviour_is_refused(simulator: Simulator, change: dict[str, object]) -> None:
+    with pytest.raises(SimulatorRefused, match=next(iter(change))):
+        simulator.admin.behave(**change)
+
+
+def test_more_creates_at_once_than_the_gateway_takes(simulator: Simulator, client: httpx.Client) -> None:
+    simulator.admin.behave(parallel_creates=1, latency_ms=3_600_000)
+    answers: list[int] = []
+    callers = [threading.Thread(target=lambda: answers.append(create(client).status_code)) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    wait_until(lambda: answers == [500, 500], "all but one are refused at once")
+
+    simulator.admin.release()
+
+    for caller in callers:
+        caller.join(PATIENCE)
+    assert answers == [500, 500, 200]
+    assert sorted(call.effect for call in simulator.admin.calls("create")) == [False, False, True]
+
+
+def test_every_fault_of_the_catalogue_has_its_name() -> None:
+    assert all(each.name == name for name, each in CATALOGUE.items())
+    assert {*ANSWERED, *UNANSWERED} <= set(CATALOGUE)
+
+
+def test_the_ledger_tells_all_but_secrets(simulator: Simulator, client: httpx.Client, tmp_path: Path) -> None:
+    label = f"media {uuid.uuid4()}"
+    answer = create(client, label).json()
+    create(client)
+    by_hand = simulator.admin.add_key("by hand")
+    with plain_client(simulator.s3_url) as storage:
+        storage.get("/")
+    assert simulator.admin.remove_key(by_hand.access_key)
+
+    call = simulator.admin.calls("create")[0]
+    assert (call.label, call.request_id) == (label, answer["requestId"])
+    assert call.access_key == answer["data"]["key"]["accessKey"]
+    entries = simulator.admin.ledger()
+    assert [entry["n"] for entry in entries] == list(range(1, len(entries) + 1))
+    assert simulator.admin.ledger(since=2) == entries[2:]
+    assert [entry["accepted"] for entry in simulator.admin.s3_uses()] == [False]
+    written = (tmp_path / "ledger.jsonl").read_text("utf-8")
+    assert [json.loads(line) for line in written.splitlines()] == entries
+    for key in simulator.admin.keys().values():
+        assert key.secret_key not in written
+        assert key.access_key in written
+
+
+def test_keys_outlive_the_simulator_if_wanted(tmp_path: Path) -> None:
+    place = Place(state=tmp_path / "keys.json")
+    with Simulator(API_KEY, place=place) as before:
+        kept, gone = before.admin.add_key("kept"), before.admin.add_key("gone")
+        before.admin.remove_key(gone.access_key)
+
+    with Simulator(API_KEY, place=place) as after:
+        assert after.admin.keys() == {kept.access_key: kept}
+    assert (tmp_path / "keys.json").stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,204 @@
+"""The sandbox: simulator, Vault and Valkey started together, with a configuration ready to be used.
+
+:func:`run_sandbox` is what ``rotator sandbox`` does. :func:`start_sandbox` is for demos and tests, which do more with
+it. Both want the main thread (see :mod:`worker.sandbox.servers`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.errors import ConfigurationError, RotatorError, TryAgainLater
+from worker.sandbox.files import private_folder, replace_private
+from worker.sandbox.servers import ValkeyServer, VaultServer, start_valkey, start_vault
+from worker.sandbox.simulator_process import SimulatorProcess, start_simulator
+from worker.sandbox.texts import DEFAULT, FIRST_LINE, Options, Target, configuration, environment_file, policy, targets
+from worker.secret import Secret
+
+_LOOK = 0.1
+_HOSTUP = ("HOSTUP_API_KEY", "HOSTUP_API_KEY_FILE")
+_VAULT = (
+    "VAULT_ADDR",
+    "VAULT_NAMESPACE",
+    "VAULT_CACERT",
+    "VAULT_TOKEN",
+    "VAULT_TOKEN_FILE",
+    "VAULT_ROLE_ID",
+    "VAULT_ROLE_ID_FILE",
+    "VAULT_SECRET_ID",
+    "VAULT_SECRET_ID_FILE",
+    "VAULT_SECRET_ID_WRAPPED",
+)
+_REDIS = ("REDIS_URL", "REDIS_URL_FILE")
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """All of it, running. ``vault`` and ``valkey`` are None where the environment named others.
+
+    ``environment`` is what a worker for it needs; secrets are in files that it names.
+    """
+
+    folder: Path
+    simulator: SimulatorProcess
+    vault: VaultServer | None
+    valkey: ValkeyServer | None
+    environment: Mapping[str, str]
+    targets: tuple[Target, ...]
+
+    def ended(self) -> str | None:
+        """The name of a part that has ended by itself, if one has."""
+        parts = {"the simulator": self.simulator, "Vault": self.vault, "Valkey": self.valkey}
+        return next((name for name, part in parts.items() if part and part.process.poll() is not None), None)
+
+
+@contextmanager
+def start_sandbox(
+    folder: Path, options: Options = DEFAULT, environ: Mapping[str, str] = os.environ
+) -> Iterator[Sandbox]:
+    """Start all parts, fresh, and write ``rotator.toml`` and ``env`` into ``folder``; end them at the end.
+
+    A Vault that ``VAULT_ADDR`` names, or a Redis that ``REDIS_URL`` names, is used as it is. Raises ConfigurationError
+    for a folder that is not the sandbox's or a server that is missing, TryAgainLater when a sandbox runs there
+    already, RotatorError when a part does not start.
+    """
+    folder = folder.absolute()
+    with ExitStack() as stack:
+        _take(folder, stack)
+        api_key = replace_private(folder / "secrets" / "hostup_api_key", secrets.token_urlsafe(24))
+        simulator = start_simulator(folder, api_key, options)
+        stack.callback(simulator.stop)
+        simulator.admin.add_key("made by hand, before the rotator came")
+        variables = {"ROTATOR_CONFIG": str(folder / "rotator.toml"), "HOSTUP_API_KEY_FILE": str(api_key)}
+        unset = {*_HOSTUP}
+        vault = valkey = None
+        if not environ.get("VAULT_ADDR"):
+            vault = start_vault(folder / "vault")
+            stack.callback(vault.stop)
+            variables |= _log_in(vault, folder, options)
+            unset |= {*_VAULT}
+        if not any(environ.get(name) for name in _REDIS):
+            valkey = start_valkey(folder / "valkey")
+            stack.callback(valkey.stop)
+            variables["REDIS_URL_FILE"] = _secret_file(folder, "redis_url", valkey.url)
+            unset |= {*_REDIS}
+        replace_private(folder / "rotator.toml", configuration(simulator.hostup, options))
+        replace_private(folder / "env", environment_file(variables, unset))
+        kept = {name: environ[name] for name in (*_VAULT, *_REDIS) if name in environ and name not in unset}
+        yield Sandbox(folder, simulator, vault, valkey, kept | variables, targets(options.targets))
+
+
+def run_sandbox(
+    folder: Path,
+    say: Callable[[str], None],
+    options: Options = DEFAULT,
+    environ: Mapping[str, str] = os.environ,
+) -> None:
+    """Start everything, say what to type next, and run until Ctrl-C or SIGTERM; then end everything.
+
+    Raises what :func:`start_sandbox` raises, and RotatorError when a part ends by itself.
+    """
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with start_sandbox(folder, options, environ) as sandbox:
+            try:
+                for line in _welcome(sandbox):
+                    say(line)
+                _watch(sandbox)
+            finally:
+                for number in before:
+                    signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave anything running
+    except KeyboardInterrupt:
+        say("Stopped; nothing is left running.")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _watch(sandbox: Sandbox) -> None:
+    while (name := sandbox.ended()) is None:
+        time.sleep(_LOOK)
+    raise RotatorError(f"{name} has ended by itself", hint=f"See the logs in {sandbox.folder}, and start again.")
+
+
+def _take(folder: Path, stack: ExitStack) -> None:
+    """Make the folder ours, and empty; the lock on it ends with this process at the latest."""
+    ours = folder / "rotator.toml"
+    if folder.exists() and any(folder.iterdir()) and not _is_ours(ours):
+        raise ConfigurationError((f"{folder} holds something else",), hint="Name a new folder for the sandbox.")
+    private_folder(folder)
+    lock = stack.enter_context((folder / "lock").open("w"))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise TryAgainLater(f"a sandbox runs in {folder} already", hint="Stop it, or name another folder.") from None
+    for old in (folder / name for name in ("secrets", "vault", "valkey")):
+        if old.exists():
+            shutil.rmtree(old)
+    for name in ("ledger.jsonl", "simulator.log"):
+        (folder / name).unlink(missing_ok=True)
+    replace_private(ours, f"{FIRST_LINE}\n")  # from here on the folder is known as ours, also after a crash
+    private_folder(folder / "secrets")
+
+
+def _is_ours(file: Path) -> bool:
+    return file.exists() and file.read_text("utf-8", "replace").startswith(FIRST_LINE)
+
+
+def _log_in(vault: VaultServer, folder: Path, options: Options) -> dict[str, str]:
+    """Give the worker an AppRole with no more rights than config/vault/rotator-policy.hcl gives."""
+    rights = policy(target.path for target in targets(options.targets))
+    document = {"path": {path: {"capabilities": capabilities} for path, capabilities in rights.items()}}
+    role = "auth/approle/role/hostup-rotator"
+    admin = vault.admin
+    admin.call("PUT", "sys/policies/acl/hostup-rotator", {"policy": json.dumps(document)})
+    admin.call("POST", "sys/auth/approle", {"type": "approle"})
+    admin.call("POST", role, {"token_policies": "hostup-rotator", "token_ttl": "1h", "token_max_ttl": "24h"})
+    secret_id = Secret(admin.call("POST", f"{role}/secret-id", {})["data"]["secret_id"])
+    return {
+        "VAULT_ADDR": vault.address,
+        "VAULT_ROLE_ID": admin.call("GET", f"{role}/role-id")["data"]["role_id"],
+        "VAULT_SECRET_ID_FILE": _secret_file(folder, "vault_secret_id", secret_id),
+    }
+
+
+def _secret_file(folder: Path, name: str, secret: Secret) -> str:
+    return str(replace_private(folder / "secrets" / name, secret.reveal()))
+
+
+def _welcome(sandbox: Sandbox) -> Iterator[str]:
+    yield f"HostUp (simulated)   {sandbox.simulator.hostup}"
+    yield f"Object storage       {sandbox.simulator.s3}"
+    yield f"Simulator's controls {sandbox.simulator.admin.url}/_sim/ledger"
+    yield f"Vault                {sandbox.vault.address if sandbox.vault else 'yours, by VAULT_ADDR'}"
+    yield f"Valkey               {sandbox.valkey.address if sandbox.valkey else 'yours, by REDIS_URL'}"
+    yield ""
+    yield "In another terminal:"
+    if shutil.which("rotator") is None:
+        yield f"  export PATH={Path(sys.executable).parent}:$PATH"
+    yield f"  . {sandbox.folder / 'env'}"
+    yield "  rotator check"
+    yield "  rotator worker"
+    yield "and in a third one, after the same beginning:"
+    yield f"  rotator rotate {sandbox.targets[0].name} --wait"
+    yield "  rotator status"
+    order = json.dumps({"like": "cut-after", "operation": "create"})
+    yield "To see a create go wrong (more faults: worker/sandbox/faults.py):"
+    yield f"  curl -d '{order}' {sandbox.simulator.admin.url}/_sim/faults"
+    yield ""
+    yield "Ctrl-C ends all of it."
