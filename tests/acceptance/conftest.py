@@ -12,7 +12,7 @@ from tests.acceptance.service import Service
 from worker.sandbox.run import Sandbox, start_sandbox
 from worker.sandbox.texts import Options
 
-_DATABASES = itertools.count(1)
+_DATABASES = itertools.cycle(range(1, 16))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,152 @@
+"""The policies in ``config/vault`` are enough for what the rotator and an app do, and no more than that."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.contract.vault.conftest import CANARY, Connect, Role, everything_told, policy_text
+from worker.errors import VaultDenied, VaultMountMissing
+from worker.secret import Secret
+from worker.vault import VaultStore
+
+MakeRole = Callable[..., Role]
+
+
+@pytest.fixture
+def app() -> str:
+    return f"apps/{uuid.uuid4()}/object-storage"
+
+
+@pytest.fixture
+def state() -> str:
+    return f"state-{uuid.uuid4()}/records"
+
+
+def by(connected: Connect, made: Role) -> VaultStore:
+    return connected(role_id=made.role_id, secret_id=Secret(made.secret_id()))
+
+
+@pytest.fixture
+def rotator(connected: Connect, role: MakeRole, app: str, state: str) -> VaultStore:
+    text = policy_text("rotator-policy.hcl", MOUNT="secret", STATE_PATH=state, APP_PATH=app)
+    return by(connected, role(text, token_no_default_policy=True, token_ttl="1h"))
+
+
+def test_the_rotators_policy_allows_all_that_a_rotation_does(rotator: VaultStore, app: str, state: str) -> None:
+    record = f"{state}/media"
+    rotator.prepare_record(record)
+    rotator.write(record, {"n": 1}, rotator.read(record).version)
+    rotator.write(record, {"n": 2}, rotator.read(record).version)
+    assert rotator.list(state) == ("media",)
+    rotator.write(app, {"n": 1}, 0)
+    rotator.write(app, {"n": 2}, 1)
+    rotator.destroy(app, 1)
+    assert rotator.read(app).data == {"n": 2}
+    facts = rotator.check()
+    assert facts.accessor
+    assert "default" not in facts.policies
+
+
+def test_the_rotators_policy_lacks_nothing_of_what_is_checked(rotator: VaultStore, app: str, state: str) -> None:
+    wanted: dict[str, tuple[str, ...]] = {
+        f"secret/data/{state}/media": ("create", "read", "update"),
+        f"secret/metadata/{state}/media": ("create", "update"),
+        f"secret/metadata/{state}": ("list",),
+        f"secret/data/{app}": ("create", "read", "update"),
+        f"secret/destroy/{app}": ("update",),
+        "auth/token/lookup-self": ("read",),
+        "auth/token/renew-self": ("update",),
+    }
+    # what it does lack is asked for as well: it may ask, then
+    assert rotator.missing_capabilities({**wanted, "secret/data/other": ("read",)}) == {"secret/data/other": ("read",)}
+
+
+def test_the_rotators_policy_allows_nothing_else(rotator: VaultStore, app: str, state: str) -> None:
+    other: tuple[Callable[[], object], ...] = (
+        lambda: rotator.read("apps/other/object-storage"),
+        lambda: rotator.write("apps/other/object-storage", {"secret_key": CANARY}, 0),
+        lambda: rotator.read(f"{app}/below"),
+        lambda: rotator.prepare_record(app),
+        lambda: rotator.destroy(f"{state}/media", 1),
+        lambda: rotator.list("apps"),
+    )
+    for ask in other:
+        with pytest.raises(VaultDenied) as caught:
+            ask()
+        assert CANARY not in everything_told(caught.value)
+
+
+def test_a_denial_names_the_line_that_the_policy_lacks(rotator: VaultStore) -> None:
+    with pytest.raises(VaultDenied) as caught:
+        rotator.destroy("apps/other", 3)
+    assert 'path "secret/destroy/apps/other" { capabilities = ["update"] }' in caught.value.hint
+    assert (caught.value.operation, caught.value.status) == ("destroy", 403)
+
+
+def test_what_is_missing_is_told_by_path(connected: Connect, role: MakeRole, app: str) -> None:
+    store = by(connected, role(f'path "secret/data/{app}" {{ capabilities = ["read"] }}'))
+    wanted = {f"secret/data/{app}": ("create", "read", "update"), f"secret/metadata/{app}": ("list",)}
+    assert store.missing_capabilities(wanted) == {
+        f"secret/data/{app}": ("create", "update"),
+        f"secret/metadata/{app}": ("list",),
+    }
+
+
+def test_of_very_many_paths_none_is_left_out(connected: Connect, role: MakeRole, app: str) -> None:
+    store = by(connected, role(f'path "secret/data/{app}/*" {{ capabilities = ["read"] }}'))
+    wanted: dict[str, tuple[str, ...]] = {f"secret/data/{app}/{number}": ("read",) for number in range(1001)}
+    assert store.missing_capabilities({**wanted, "secret/data/other": ("read",)}) == {"secret/data/other": ("read",)}
+
+
+def test_root_lacks_nothing(store: VaultStore, app: str) -> None:
+    assert store.missing_capabilities({f"secret/data/{app}": ("create", "list")}) == {}
+
+
+def test_a_token_that_may_not_ask_is_not_said_to_lack_anything(connected: Connect, role: MakeRole, app: str) -> None:
+    text = f'path "secret/data/{app}" {{ capabilities = ["read"] }}'
+    store = by(connected, role(text, token_no_default_policy=True))
+    assert store.missing_capabilities({f"secret/data/{app}": ("create",)}) == {}
+    facts = store.check()
+    assert facts.accessor
+    with pytest.raises(VaultDenied):
+        store.write(app, {"n": 1}, 0)
+
+
+def test_a_token_that_may_not_look_itself_up_still_works(
+    connected: Connect, role: MakeRole, root: Any, app: str
+) -> None:
+    made = role(f'path "secret/data/{app}" {{ capabilities = ["read"] }}')
+    made_token = root.auth.token.create(policies=[made.name], no_default_policy=True, ttl="1h")["auth"]
+    store = connected(token=Secret(made_token["client_token"]))
+    assert store.read(app).version == 0
+    facts = store.check()
+    assert (facts.ttl, facts.accessor) == (None, None)
+
+
+def test_without_any_right_in_the_mount_it_looks_missing(connected: Connect, role: MakeRole) -> None:
+    store = by(connected, role('path "secret-not/*" { capabilities = ["read"] }'))
+    with pytest.raises(VaultMountMissing, match="or the token has no right at all in it"):
+        store.missing_capabilities({"secret/data/x": ("read",)})
+
+
+def test_an_apps_policy_reads_its_own_secret_and_nothing_else(
+    connected: Connect, role: MakeRole, store: VaultStore, app: str, state: str
+) -> None:
+    store.write(app, {"access_key": "A"}, 0)
+    store.write(f"{state}/media", {"secret_key": CANARY}, 0)
+    reader = by(connected, role(policy_text("app-policy.hcl", MOUNT="secret", APP_PATH=app)))
+    assert reader.read(app).data == {"access_key": "A"}
+    lacking = reader.missing_capabilities({f"secret/metadata/{app}": ("read", "update")})
+    assert lacking == {f"secret/metadata/{app}": ("update",)}
+    refused: tuple[Callable[[], object], ...] = (
+        lambda: reader.write(app, {"access_key": "B"}, 1),
+        lambda: reader.read(f"{state}/media"),
+        lambda: reader.destroy(app, 1),
+    )
+    for ask in refused:
+        with pytest.raises(VaultDenied):
+            ask()

@@ -1,0 +1,149 @@
+"""A token is renewed when two thirds of its lease have passed, and replaced when that no longer helps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.contract.vault.answers import document, errors, login, token
+from tests.contract.vault.conftest import ANYTHING, Connect, Role, SteppedClock
+from tests.wire import Step, Wire, cut
+from worker.errors import VaultLoginFailed, VaultSealed, VaultUnavailable
+from worker.secret import Secret
+from worker.vault import VaultStore
+
+
+@pytest.fixture
+def renewed(root: Any) -> Callable[[VaultStore], bool]:
+    """Whether Vault has renewed the token that the store uses."""
+
+    def look(store: VaultStore) -> bool:
+        accessor = store.check().accessor
+        return "last_renewal" in root.auth.token.lookup_accessor(accessor)["data"]
+
+    return look
+
+
+@pytest.fixture(params=["token", "AppRole"])
+def brief(request: pytest.FixtureRequest, connected: Connect, role: Callable[..., Role], root: Any) -> VaultStore:
+    """A store that is logged in with a token of 60 s."""
+    if request.param == "token":
+        store = connected(token=Secret(root.auth.token.create(ttl="60s")["auth"]["client_token"]))
+    else:
+        made = role(ANYTHING, token_ttl="60s")
+        store = connected(role_id=made.role_id, secret_id=Secret(made.secret_id()))
+    assert store.check().method == request.param
+    return store
+
+
+@pytest.mark.parametrize("use", [VaultStore.keep_alive, lambda store: store.read("a")], ids=["keep_alive", "a call"])
+def test_a_token_is_renewed_after_two_thirds_of_its_lease_and_not_before(
+    brief: VaultStore, clock: SteppedClock, renewed: Callable[[VaultStore], bool], use: Callable[[VaultStore], object]
+) -> None:
+    accessor = brief.check().accessor
+    clock.seconds += 37
+    use(brief)
+    assert not renewed(brief)
+    clock.seconds += 4
+    use(brief)
+    assert renewed(brief)
+    assert brief.check().accessor == accessor
+
+
+def test_keep_alive_calls_nothing_before_the_first_use(connected: Connect) -> None:
+    connected("http://127.0.0.1:1").keep_alive()
+
+
+def test_a_token_without_end_is_left_alone(connected: Connect, clock: SteppedClock, path: str) -> None:
+    store = connected()
+    store.read(path)
+    clock.seconds += 1e9
+    store.keep_alive()
+    assert store.read(path).version == 0
+
+
+def test_near_its_greatest_lifetime_an_approle_token_is_replaced(connected: Connect, clock: SteppedClock) -> None:
+    with Wire(login("s.first", 60), document()) as wire:
+        store = connected(wire.url, role_id="role", secret_id=Secret("secret"))
+        store.read("a")
+        wire.script(login("s.first", 19), login("s.second", 60), document())
+        clock.seconds += 41
+        store.read("a")
+        assert [(heard.target, heard.headers.get("x-vault-token")) for heard in wire.heard] == [
+            ("/v1/auth/token/renew-self", "s.first"),
+            ("/v1/auth/approle/login", None),
+            ("/v1/secret/data/a", "s.second"),
+        ]
+
+
+@pytest.mark.parametrize("refusal", [(), (errors(403, "permission denied"),)], ids=["not renewable", "refused"])
+def test_a_token_that_will_end_works_on_while_keep_alive_says_so(
+    connected: Connect, clock: SteppedClock, refusal: tuple[Step, ...]
+) -> None:
+    renewable = bool(refusal)
+    with Wire(token(60, renewable=renewable), document()) as wire:
+        store = connected(wire.url, token=Secret("s.given"))
+        store.read("a")
+        clock.seconds += 41
+        left = token(19, creation_ttl=60, renewable=renewable)
+        wire.script(*refusal, left, document())
+        assert store.read("a").version == 1
+        assert store.read("a").version == 1
+        assert sum(heard.target.endswith("/data/a") for heard in wire.heard) == 2
+        assert len(wire.heard) == 3 + len(refusal)
+        with pytest.raises(VaultLoginFailed, match="ends in 19 s and cannot be renewed"):
+            store.keep_alive()
+        store.keep_alive()
+        assert store.read("a").version == 1
+        clock.seconds += 2
+        wire.script(*refusal, left)
+        with pytest.raises(VaultLoginFailed, match="ends in 19 s and cannot be renewed"):
+            store.keep_alive()
+
+
+def test_a_token_that_somebody_else_renews_is_good_news(connected: Connect, clock: SteppedClock) -> None:
+    with Wire(token(60), document()) as wire:
+        store = connected(wire.url, token=Secret("s.given"))
+        store.read("a")
+        clock.seconds += 41
+        wire.script(token(59, creation_ttl=60))
+        store.keep_alive()
+        wire.script(document())
+        clock.seconds += 20
+        store.keep_alive()
+        assert wire.heard == []
+
+
+def test_while_vault_cannot_renew_the_token_works_on_until_its_end(connected: Connect, clock: SteppedClock) -> None:
+    with Wire(login("s.first", 60), document()) as wire:
+        store = connected(wire.url, role_id="role", secret_id=Secret("secret"))
+        store.read("a")
+        clock.seconds += 41
+        wire.script(errors(503, "Vault is sealed"), document())
+        assert store.read("a").version == 1
+        with pytest.raises(VaultSealed):
+            store.keep_alive()
+        clock.seconds += 20
+        wire.script(cut(b""))
+        with pytest.raises(VaultUnavailable) as caught:
+            store.read("a")
+        assert caught.value.path == "auth/token/renew-self"
+        wire.script(errors(403, "permission denied"), login("s.second", 60), document(7))
+        assert store.read("a").version == 7
+
+
+def test_a_denied_path_does_not_make_a_new_login_each_time(connected: Connect, clock: SteppedClock) -> None:
+    denied = errors(403, "1 error occurred:\n\t* permission denied\n\n")
+    with Wire(login("s.first", 3600), document()) as wire:
+        store = connected(wire.url, role_id="role", secret_id=Secret("secret"))
+        store.read("a")
+        for _ in range(3):
+            wire.script(denied, token(3600), denied)
+            with pytest.raises(Exception, match="denied"):
+                store.read("b")
+            assert [heard.target for heard in wire.heard] == ["/v1/secret/data/b", "/v1/auth/token/lookup-self"]
+        clock.seconds += 61
+        wire.script(denied, login("s.second", 3600), document(9))
+        assert store.read("b").version == 9
