@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from worker.errors import VaultDenied, VaultLoginFailed, VaultRefused
+from worker.errors import VaultLoginFailed, VaultUnavailable
 from worker.secret import Secret
 from worker.vault_errors import Ask, as_error, part, text, whole
 from worker.vault_http import CallFailed
@@ -49,7 +49,7 @@ class AppRole:
 
     def _refusal(self, failed: CallFailed) -> Exception:
         error = as_error(self._ask, failed)
-        if not isinstance(error, VaultRefused | VaultDenied):
+        if isinstance(error, VaultUnavailable):
             return error
         return VaultLoginFailed(
             f"Vault refused the AppRole login: {error.what}",
@@ -99,7 +99,7 @@ class AppRole:
 
 def _unwrap_failed(ask: Ask, failed: CallFailed) -> Exception:
     error = as_error(ask, failed)
-    if not isinstance(error, VaultRefused | VaultDenied):
+    if isinstance(error, VaultUnavailable):
         return error
     return VaultLoginFailed(
         f"the wrapped secret_id cannot be opened: it has expired, or somebody else may have opened it ({error.what})",

@@ -138,6 +138,9 @@ def _refused(ask: Ask, failed: CallFailed) -> VaultError:
     if failed.status == httpx.codes.BAD_REQUEST and "check-and-set parameter did not match" in failed.text:
         hint = "Nothing was written; read again to see what the other writer wrote."
         return _make(VaultCasMismatch, "another writer was first", ask, failed, hint=hint)
+    if "Upgrading from non-versioned" in failed.text:  # a KV version 2 mount is so for a moment after it was made
+        hint = "Wait a moment; the worker tries again."
+        return _make(VaultUnavailable, "Vault is still preparing this mount", ask, failed, hint=hint)
     return _make(VaultRefused, "Vault refused it", ask, failed, hint="Nothing was changed. See Vault's message.")
 
 

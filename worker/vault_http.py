@@ -152,11 +152,8 @@ class DeadlineAdapter(hvac.adapters.Adapter):  # type: ignore[misc]  # hvac ship
         )
 
     def _send(self, request: httpx.Request) -> Reply:
-        left = seconds_left()
-        if left <= 0:
-            raise CallFailed("no time was left to ask", sent=False)
         try:
-            return call(self.session, request, deadline=left)
+            return call(self.session, request, deadline=seconds_left())
         except httpx.TransportError as error:
             failed = CallFailed(_reason(error), sent=not nothing_was_sent(error))
         raise failed

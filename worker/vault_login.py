@@ -115,9 +115,8 @@ class TokenFile:
         return adopt(self._open, token, f"token file {self._path}")
 
     def changed(self) -> bool:
-        """Whether the file is another than the one that was read; a file that is gone for a moment is not."""
-        now = self._look()
-        return now is not None and now != self._seen
+        """Whether the file is another than the one that was read, or is gone since."""
+        return self._look() != self._seen
 
     def _look(self) -> tuple[int, int, int] | None:
         try:

@@ -22,6 +22,9 @@ from worker.vault_login import Login, TokenFacts, TokenSource, facts_of, is_aliv
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 """Seconds between two tries to renew a token that still works: a tenth of what is left of it, within these."""
 
+REFUSED_SECONDS = 10.0
+"""How long a refused login is not tried again: Vault locks out who fails too often, and many targets may be due."""
+
 SETTLED_SECONDS = 60.0
 """A living token younger than this is not replaced when a call is denied: its policies are what they are. An older
 one is, once, as the role may have got other policies since."""
@@ -66,6 +69,7 @@ class TokenKeeper:
         self._lock = threading.Lock()
         self._grant: Grant | None = None
         self._trouble: VaultError | None = None
+        self._refusal: VaultLoginFailed | None = None
         self._not_before = 0.0
 
     def current(self) -> Grant:
@@ -140,8 +144,7 @@ class TokenKeeper:
         now = self._clock.monotonic()
         renewed = self._renewed(grant) if grant.facts.renewable else None
         if renewed is not None and now < renewed.renew_at:
-            self._grant, self._trouble = renewed, None
-            return renewed
+            return self._granted(renewed)
         # not renewable, or its greatest lifetime is near: Vault grants what is left and no more
         fresh = self._log_in()
         if now >= fresh.renew_at:
@@ -167,8 +170,17 @@ class TokenKeeper:
 
     def _log_in(self) -> Grant:
         now = self._clock.monotonic()
-        self._grant, self._trouble = Grant(self._source.log_in(), now), None
-        return self._grant
+        if self._refusal is not None and now < self._not_before and not self._source.changed():
+            raise self._refusal.with_traceback(None)
+        try:
+            return self._granted(Grant(self._source.log_in(), now))
+        except VaultLoginFailed as refusal:
+            self._refusal, self._not_before = refusal, now + REFUSED_SECONDS
+            raise
+
+    def _granted(self, grant: Grant) -> Grant:
+        self._grant, self._trouble, self._refusal, self._not_before = grant, None, None, 0.0
+        return grant
 
     @contextmanager
     def _held(self) -> Iterator[None]:

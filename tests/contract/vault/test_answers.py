@@ -27,7 +27,6 @@ from worker.vault import VaultStore
 
 TOKEN = "hvs.CANARYCANARYCANARYCANARY"
 HTML = {"Content-Type": "text/html"}
-LONG = "x" * 1000
 DENIED = "1 error occurred:\n\t* permission denied\n\n"
 
 
@@ -104,6 +103,12 @@ def test_each_answer_to_a_write_has_its_error(answered: Step, error: type[VaultE
 def test_a_whole_answer_is_a_written_version(connected: Connect) -> None:
     told_version = told({"request_id": "r-1", "data": {"version": 5, "created_time": "", "destroyed": False}})
     assert str(written(told_version, connected)) == "Written(version=5, vault_request_id='r-1')"
+
+
+def test_a_success_that_cannot_be_read_may_have_been_one(connected: Connect) -> None:
+    for garbage in (b"<html>", b'{"data": {}}'):
+        with pytest.raises(VaultUnavailable, match="may have been done"):
+            written(answer(200, garbage), connected)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +197,7 @@ def test_vaults_words_are_quoted_without_what_may_be_secret(connected: Connect, 
 
 def test_long_words_are_not_quoted(connected: Connect) -> None:
     with pytest.raises(VaultRefused) as caught:
-        written(errors(400, LONG), connected)
+        written(errors(400, "x" * 1000), connected)
     assert "xxx" not in everything_told(caught.value)
 
 

@@ -147,3 +147,29 @@ def test_a_denied_path_does_not_make_a_new_login_each_time(connected: Connect, c
         clock.seconds += 61
         wire.script(denied, login("s.second", 3600), document(9))
         assert store.read("b").version == 9
+
+
+def test_a_refused_login_is_not_tried_again_at_once(connected: Connect, clock: SteppedClock) -> None:
+    with Wire(errors(400, "invalid role or secret ID")) as wire:
+        store = connected(wire.url, role_id="r-1", secret_id=Secret("s-1"))
+        for _ in range(3):
+            with pytest.raises(VaultLoginFailed, match="invalid role or secret ID"):
+                store.read("a")
+        assert len(wire.heard) == 1
+        wire.script(login("s.first", 60), document(3))
+        clock.seconds += 11
+        assert store.read("a").version == 3
+
+
+def test_a_new_token_is_renewed_in_its_own_time(connected: Connect, clock: SteppedClock) -> None:
+    with Wire(login("s.first", 3600), document()) as wire:
+        store = connected(wire.url, role_id="role", secret_id=Secret("secret"))
+        store.read("a")
+        clock.seconds += 2401
+        unknown = errors(403, "permission denied")
+        wire.script(errors(503, "Vault is sealed"), unknown, login("s.second", 60), document())
+        store.read("a")
+        clock.seconds += 41
+        wire.script(login("s.second", 60), document())
+        store.read("a")
+        assert wire.heard[0].target == "/v1/auth/token/renew-self"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.contract.vault.answers import document, login
 from tests.contract.vault.conftest import ANYTHING, Connect, Role, SteppedClock
+from tests.servers import wait_until
+from tests.wire import Wire
 from worker.errors import VaultCasMismatch, VaultLoginFailed, VaultUnavailable
 from worker.ports import Written
 from worker.secret import Secret
@@ -66,19 +70,26 @@ def test_many_threads_share_one_first_login_and_one_login_after_a_revocation(
 
 
 def test_while_one_thread_renews_the_others_work_on(connected: Connect, clock: SteppedClock) -> None:
+    go_on = threading.Event()
+
+    def late_renewal(line: socket.socket, ended: threading.Event) -> bool:
+        go_on.wait(30)
+        return login("s.first", 60)(line, ended)
+
     with Wire(login("s.first", 60), document()) as wire:
         store = connected(wire.url, role_id="role", secret_id=Secret("secret"))
         store.read("a")
         clock.seconds += 41
-        wire.script(silence(), document(2))
+        wire.script(late_renewal, document(2))
         renewing = threading.Thread(target=store.keep_alive)
         renewing.start()
-        wait_until(lambda: len(wire.heard) == 1, "the renewal is under way")
-        assert store.read("a").version == 2
-        assert renewing.is_alive()
-        wire.script(login("s.first", 60))
-        wire.hang_up()
-        renewing.join()
+        try:
+            wait_until(lambda: len(wire.heard) == 1, "the renewal is under way")
+            assert store.read("a").version == 2
+            assert renewing.is_alive()
+        finally:
+            go_on.set()
+            renewing.join()
 
 
 class SlowSource:

@@ -1,0 +1,16 @@
+# What an app may do in Vault: read its own secret, and no more. Replace before use:
+#
+#   ${MOUNT}     the KV version 2 mount   rotator.toml: vault.mount   e.g. secret
+#   ${APP_PATH}  the app's secret         rotator.toml: target.path   e.g. apps/media/object-storage
+#
+#   export MOUNT=secret APP_PATH=apps/media/object-storage
+#   envsubst < app-policy.hcl | vault policy write media-object-storage -
+
+path "${MOUNT}/data/${APP_PATH}" {
+  capabilities = ["read"]
+}
+
+# No secret is in the metadata: versions and their times, which some Vault clients look at.
+path "${MOUNT}/metadata/${APP_PATH}" {
+  capabilities = ["read"]
+}

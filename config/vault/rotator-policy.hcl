@@ -1,0 +1,40 @@
+# What the rotator may do in Vault, and no more. Replace before use:
+#
+#   ${MOUNT}       the KV version 2 mount            rotator.toml: vault.mount        e.g. secret
+#   ${STATE_PATH}  where the records of targets are  rotator.toml: vault.state_path   e.g. hostup-rotator/state
+#   ${APP_PATH}    an app's secret                   rotator.toml: target.path        e.g. apps/media/object-storage
+#
+# Repeat the last part for every target, or let "+" stand for one segment: apps/+/object-storage.
+#
+#   export MOUNT=secret STATE_PATH=hostup-rotator/state APP_PATH=apps/+/object-storage
+#   envsubst < rotator-policy.hcl | vault policy write hostup-rotator -
+#   vault write auth/approle/role/hostup-rotator token_policies=hostup-rotator token_ttl=1h token_max_ttl=24h
+
+# The records: read and written with check-and-set.
+path "${MOUNT}/data/${STATE_PATH}/*" {
+  capabilities = ["create", "update", "read"]
+}
+
+# Their settings (one version only, check-and-set required), and the list of them.
+path "${MOUNT}/metadata/${STATE_PATH}/*" {
+  capabilities = ["create", "update", "list"]
+}
+
+# The token itself and what it may do. Vault's "default" policy has these too; a role may leave that out.
+path "auth/token/lookup-self" {
+  capabilities = ["read"]
+}
+path "auth/token/renew-self" {
+  capabilities = ["update"]
+}
+path "sys/capabilities-self" {
+  capabilities = ["update"]
+}
+
+# One target: its app's secret is written, read back, and an old version is destroyed when its key is dead.
+path "${MOUNT}/data/${APP_PATH}" {
+  capabilities = ["create", "update", "read"]
+}
+path "${MOUNT}/destroy/${APP_PATH}" {
+  capabilities = ["update"]
+}
