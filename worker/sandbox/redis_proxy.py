@@ -75,8 +75,7 @@ class RedisProxy:
         try:
             server = socket.create_connection(self.upstream)
         except OSError:
-            reset_on_close(client)  # shown to the client as we saw it
-            return
+            return  # the client is shown what we saw: nobody there
         server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         asked: deque[tuple[Seen, tuple[Rule, ...]]] = deque()
         back = threading.Thread(target=self._pass_back, args=(server, client, asked), daemon=True)

@@ -89,8 +89,7 @@ class S3Api:
         try:
             answer = self._answer(request, verdict)
         except S3Error as error:
-            refusal = s3_error(error.status, error.code, request_id)
-            return replace(refusal, body=b"") if request.method == "HEAD" else refusal
+            return s3_error(error.status, error.code, request_id)
         return replace(answer, headers=(*answer.headers, ("x-amz-request-id", request_id)))
 
     def _answer(self, request: Request, verdict: Verdict) -> Response:

@@ -56,6 +56,7 @@ class Simulator:
         s3 = S3Api(keys, self._ledger, box, self._faults)
         self._s3 = HttpServer(s3.handle, place.host, place.s3_port)
         self.s3_url = place.s3_url or self._s3.url
+        self.s3_server = self._s3.url
         api = HostUpApi(api_key, self.s3_url, keys, self._ledger, box, self._faults, s3.buckets.usage)
         self._api = HttpServer(api.handle, place.host, place.port)
         controls = AdminApi(keys, self._ledger, box, self._faults)
