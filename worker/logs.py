@@ -6,6 +6,7 @@ libraries log comes by the root logger's one handler. Both end in the same proce
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import threading
@@ -16,7 +17,7 @@ from typing import Any, Literal, Protocol, TextIO
 import structlog
 from structlog.contextvars import merge_contextvars
 from structlog.dev import ConsoleRenderer, plain_traceback
-from structlog.processors import JSONRenderer, TimeStamper, add_log_level
+from structlog.processors import TimeStamper, add_log_level
 from structlog.stdlib import ProcessorFormatter, add_logger_name
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -115,14 +116,14 @@ def _configure_libraries(first: Sequence[Processor], last: Sequence[Processor], 
 
 def _renderers(mode: Mode, stream: TextIO) -> list[Processor]:
     if mode == "json":
-        return [_in_order, JSONRenderer()]
+        return [_as_json]
     return [_on_one_line, ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain_traceback)]
 
 
-def _in_order(logger: WrappedLogger, method: str, event_dict: EventDict) -> EventDict:
-    """What one looks for first comes first."""
+def _as_json(logger: WrappedLogger, method: str, event_dict: EventDict) -> str:
+    """One line, with what one looks for first at its beginning; every value is of JSON's own types by now."""
     del logger, method
-    return {**{name: event_dict[name] for name in _FIRST if name in event_dict}, **event_dict}
+    return json.dumps({**{name: event_dict[name] for name in _FIRST if name in event_dict}, **event_dict})
 
 
 def _on_one_line(logger: WrappedLogger, method: str, event_dict: EventDict) -> EventDict:
@@ -147,9 +148,9 @@ class _Lines:
 
     def write(self, text: str) -> None:
         """Write a text that ends with a line's end, whatever the stream's encoding."""
-        encoding = self._stream.encoding or "utf-8"
         with self._lock:
             try:
+                encoding = self._stream.encoding or "utf-8"
                 self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
                 self._stream.flush()
             except (OSError, ValueError):  # a pipe whose reader is gone; a stream that is closed

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 import threading
 from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import datetime
 from functools import lru_cache
-from itertools import chain
 from typing import Any
-from urllib.parse import quote, quote_plus
 
+from worker.known_values import KnownValues
 from worker.log_errors import in_a_word
 from worker.secret import Secret
 
 STARS = "***"
-SHORTEST = 8
-"""Characters. A shorter value would be found by chance, in words that have nothing to do with it."""
-
 REMEMBERED = 256
 """Values that come and go: a worker has at most so many threads, and each holds one staged secret."""
 
@@ -53,30 +47,37 @@ class Redactor:
 
     def __init__(self, fixed: Iterable[Secret] = ()) -> None:
         self._lock = threading.Lock()
-        self._fixed = {secret.reveal(): _forms(secret.reveal()) for secret in fixed}
-        self._passing: dict[str, tuple[str, ...]] = {}
-        self._forms: tuple[str, ...] = ()
-        self._collect()
+        self._passing: dict[str, None] = {}
+        self._known = KnownValues()
+        for value in {secret.reveal() for secret in fixed}:
+            self._known.add(value)
 
     def add(self, secret: Secret) -> None:
         """Know one more secret. One of fewer than 8 characters is ignored."""
+        value = secret.reveal()
         with self._lock:
-            self._passing[secret.reveal()] = _forms(secret.reveal())
-            while len(self._passing) > REMEMBERED:
-                del self._passing[next(iter(self._passing))]
-            self._collect()
+            if value in self._passing:
+                return
+            self._passing[value] = None
+            self._known.add(value)
+            if len(self._passing) > REMEMBERED:
+                self._forget(next(iter(self._passing)))
 
     def discard(self, secret: Secret) -> None:
         """Forget a secret that this process no longer holds."""
         with self._lock:
-            if self._passing.pop(secret.reveal(), None) is not None:
-                self._collect()
+            if secret.reveal() in self._passing:
+                self._forget(secret.reveal())
+
+    def _forget(self, value: str) -> None:
+        del self._passing[value]
+        self._known.remove(value)
 
     def text(self, text: str) -> str:
         """A text without what is known to be, or looks like, a secret; shortened when it is very long."""
-        for form in self._forms:
-            if form in text:
-                text = text.replace(form, STARS)
+        if self._known.may_be_in(text):
+            with self._lock:
+                text = self._known.replaced(text, STARS)
         text = _IN_TEXT.sub(_stars, text)
         return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text)} characters)"
 
@@ -94,7 +95,7 @@ class Redactor:
         lower = together.lower()
         if any(hint in lower for hint in _HINTS) and _IN_TEXT.search(together):
             return True
-        return any(form in together for form in self._forms)
+        return self._known.may_be_in(together)
 
     def _clean(self, value: Any) -> Any:
         match value:
@@ -106,10 +107,6 @@ class Redactor:
                 return [self._clean(inner) for inner in value]
             case _:
                 return value
-
-    def _collect(self) -> None:
-        every = chain.from_iterable((*self._fixed.values(), *self._passing.values()))
-        self._forms = tuple(sorted(set(every), key=len, reverse=True))  # the longer first: it may contain a shorter
 
 
 def _stars(found: re.Match[str]) -> str:
@@ -132,8 +129,6 @@ def _plain(value: Any, texts: list[str], depth: int) -> Any:
         return value
     if kind in (int, float, bool, type(None)):
         return value
-    if kind is Secret:
-        return STARS
     if isinstance(value, Mapping) and depth:
         return {str(name): _field(str(name), inner, texts, depth - 1) for name, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset) and depth:
@@ -162,21 +157,3 @@ def _as_text(value: object) -> str:
         return str(value)
     except Exception as error:  # noqa: BLE001 - whatever an object's own __str__ raises must not stop its caller
         return f"<{type(value).__name__}: {type(error).__name__}>"
-
-
-def _forms(value: str) -> tuple[str, ...]:
-    """How a secret may stand in a text: as it is, escaped, quoted for a URL, or as part of something in base64."""
-    if len(value) < SHORTEST:
-        return ()
-    escaped = (json.dumps(value)[1:-1], repr(value)[1:-1], quote(value, safe=""), quote(value), quote_plus(value))
-    return tuple({value, *escaped, *_in_base64(value.encode())})
-
-
-def _in_base64(value: bytes) -> Iterable[str]:
-    """What is always the same wherever the value begins within base64's groups of three bytes."""
-    for before in range(3):
-        encoded = base64.b64encode(bytes(before) + value).decode()
-        first = (before * 8 + 5) // 6
-        core = encoded[first : (before + len(value)) * 8 // 6]
-        yield core
-        yield core.replace("+", "-").replace("/", "_")

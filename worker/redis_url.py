@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
 from worker.secret import Secret
 
@@ -34,6 +34,17 @@ def redis_passwords(url: Secret) -> tuple[Secret, ...]:
     parts = urlsplit(url.reveal())
     written = [parts.password or "", *parse_qs(parts.query).get("password", [])]
     return tuple(Secret(value) for value in dict.fromkeys((*written, *map(unquote, written))) if value)
+
+
+def for_celery(url: Secret) -> Secret:
+    """The same address in Celery's words: it knows a socket as ``redis+socket://``, and a database by another name."""
+    parts = urlsplit(url.reveal())
+    if parts.scheme != "unix":
+        return url
+    query = parse_qs(parts.query)
+    password = parts.password or quote(query.get("password", [""])[0], safe="")
+    login = f"{parts.username or ''}:{password}@" if password else ""
+    return Secret(f"redis+socket://{login}{parts.path}?virtual_host={query.get('db', ['0'])[0]}")
 
 
 def _host_problem(parts: SplitResult) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 from celery import Celery
+from celery.apps.worker import install_worker_term_handler  # type: ignore[attr-defined]  # its types leave it out
 from celery.beat import Scheduler, Service
 from celery.signals import worker_ready, worker_shutting_down
 
@@ -17,6 +18,7 @@ from worker.app import make_app, schedule
 from worker.errors import QueueUnavailable
 from worker.events import Event
 from worker.pulse import Pulse
+from worker.redis_url import for_celery
 from worker.runtime import Runtime
 from worker.tasks import QUEUE, Looks, register
 
@@ -28,14 +30,16 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool) -> int:
 
     A second signal, or a kill, loses nothing: every step is on record before the next begins.
     """
-    app = make_app(runtime.settings.redis_url)
+    app = make_app(for_celery(runtime.settings.redis_url))
     register(app, runtime)
     worker = runtime.settings.worker
     schedule(app, worker.tick, worker.audit_every)
     beats = _Beat(app) if beat else None
     pulse = _pulse(runtime)
 
-    def ready(**_: Any) -> None:
+    def ready(sender: Any, **_: Any) -> None:
+        # the same handler as Celery's own, but without its word to stdout, where every line is JSON
+        install_worker_term_handler(sender.controller, verbose=False)
         _log.info(
             Event.WORKER_STARTED,
             version=__version__,

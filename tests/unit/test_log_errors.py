@@ -100,6 +100,7 @@ def test_an_error_that_a_library_logs(log_stream: io.StringIO) -> None:
         logging.getLogger("some.library").exception("it failed", stack_info=True)
     line = _line(log_stream)
     assert (line["event"], line["kind"], line["level"]) == ("it failed", "ValueError", "error")
+    assert "stack_info" not in line
     assert line["exception"].endswith("\nValueError")
     assert CANARY not in log_stream.getvalue()
 

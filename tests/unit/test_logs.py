@@ -103,14 +103,25 @@ def test_a_line_that_a_library_formats_wrongly_is_not_lost(
 
 
 def test_warnings_are_lines_too(log_stream: io.StringIO) -> None:
-    configure("json", log_stream, Redactor([Secret(CANARY)]))
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        logging.captureWarnings(capture=True)
+        logging.captureWarnings(capture=False)
+        configure("json", log_stream, Redactor([Secret(CANARY)]))
         warnings.warn(f"use of {CANARY}", UserWarning, stacklevel=1)
         logging.captureWarnings(capture=False)
     assert _line(log_stream)["logger"] == "py.warnings"
     assert "use of ***" in _line(log_stream)["event"]
+
+
+def test_configuring_again_replaces_what_was_there(log_stream: io.StringIO) -> None:
+    first = io.StringIO()
+    log = structlog.get_logger("worker")
+    for out in (first, log_stream):
+        configure("json", out, Redactor())
+        log.info("ours")
+        logging.getLogger("some.library").info("theirs")
+    assert [line["event"] for line in _lines(first)] == ["ours", "theirs"]
+    assert [line["event"] for line in _lines(log_stream)] == ["ours", "theirs"]
 
 
 def test_on_a_terminal_lines_are_coloured_and_elsewhere_they_are_not(log_stream: io.StringIO) -> None:

@@ -28,10 +28,11 @@ def test_a_due_moment_within_the_window_stays_where_it_is() -> None:
     assert next_due(schedule, "media", last, last) == next_due(bare, "media", last, last)
 
 
-def test_who_missed_the_window_waits_for_the_next_one() -> None:
+@pytest.mark.parametrize("now", ["2026-06-01T05:00:00+02:00", "2026-06-01T11:00:00+02:00"])
+def test_who_missed_the_window_waits_for_the_next_one(now: str) -> None:
     last = datetime(2026, 6, 1, 0, 30, tzinfo=UTC)
     schedule = Schedule(every=timedelta(hours=1), window=NIGHT)
-    due = next_due(schedule, "media", last, datetime(2026, 6, 1, 9, tzinfo=UTC))
+    due = next_due(schedule, "media", last, datetime.fromisoformat(now))
     assert due.astimezone(STOCKHOLM).date().isoformat() == "2026-06-02"
 
 

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from worker.schedule import Schedule, Window, next_due, parse_window
+
+NIGHT = parse_window("02:00-05:00 Europe/Stockholm")
+SPRING = datetime(2026, 3, 29, 1, tzinfo=UTC)
+"""When the clock in Stockholm goes from 02:00 to 03:00."""
+AUTUMN = datetime(2026, 10, 25, 1, tzinfo=UTC)
+"""When it goes from 03:00 back to 02:00."""
+
+names = st.from_regex(r"[a-z0-9][a-z0-9-]{0,20}", fullmatch=True)
+moments = st.datetimes(datetime(2025, 1, 1), datetime(2029, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
+around_jumps = st.builds(
+    lambda jump, seconds: jump + timedelta(seconds=seconds),
+    st.sampled_from([SPRING, AUTUMN]),
+    st.integers(-200_000, 200_000),
+)
+minutes = st.integers(0, 1439)
+crons = st.sampled_from(
+    [
+        "0 3 1 * *",
+        "30 2 * * *",
+        "0,30 2 * * *",
+        "*/10 * * * *",
+        "0 */2 * * *",
+        "15 2 * * SUN",
+        "0 0 L * *",
+        "7 1-3 * * 1-5",
+    ]
+)
+quick = settings(deadline=None, max_examples=150)
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> Window:
+    opens, closes = draw(st.tuples(minutes, minutes).filter(lambda pair: pair[0] != pair[1]))
+    zone = draw(st.sampled_from(["Europe/Stockholm", "UTC", "America/St_Johns", "Australia/Lord_Howe"]))
+    return parse_window(f"{_clock(opens)}-{_clock(closes)} {zone}")
+
+
+schedules = st.one_of(
+    st.builds(Schedule, every=st.timedeltas(timedelta(seconds=1), timedelta(days=400))),
+    st.builds(Schedule, cron=crons),
+)
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02}:{minute % 60:02}"
+
+
+def _is_inside(window: Window, moment: datetime) -> bool:
+    at = moment.astimezone(window.zone).time()
+    if window.opens < window.closes:
+        return window.opens <= at < window.closes
+    return at >= window.opens or at < window.closes
+
+
+def _with(schedule: Schedule, window: Window | None) -> Schedule:
+    return Schedule(schedule.every, schedule.cron, window, schedule.jitter)
+
+
+@quick
+@given(schedules, st.none() | windows(), names, moments)
+def test_a_target_without_a_key_is_due_at_once(
+    schedule: Schedule, window: Window | None, name: str, now: datetime
+) -> None:
+    assert next_due(_with(schedule, window), name, None, now) == now
+
+
+@quick
+@given(st.timedeltas(timedelta(seconds=1), timedelta(days=400)), names, moments | around_jumps, moments)
+def test_a_key_never_becomes_older_than_every(every: timedelta, name: str, last: datetime, now: datetime) -> None:
+    due = next_due(Schedule(every=every), name, last, now)
+    jitter = last + every - due
+    assert timedelta(0) <= jitter < min(every / 20, timedelta(minutes=10))
+
+
+@quick
+@given(crons, moments | around_jumps, st.sampled_from([None, NIGHT]))
+def test_a_run_of_cron_is_delayed_by_at_most_the_jitter(cron: str, last: datetime, window: Window | None) -> None:
+    schedule = Schedule(cron=cron, window=window)
+    first = schedule.after(last, 0.0)
+    assert first > last
+    assert first <= schedule.after(last, 0.999_999) < first + min(schedule.shortest_gap(), timedelta(minutes=1))
+
+
+@quick
+@given(schedules, st.none() | windows(), names, moments | around_jumps, st.lists(moments, min_size=2, max_size=8))
+def test_the_moment_is_never_redrawn_and_only_moves_ahead(
+    schedule: Schedule, window: Window | None, name: str, last: datetime, looks: list[datetime]
+) -> None:
+    schedule = _with(schedule, window)
+    seen = [next_due(schedule, name, last, now) for now in sorted(looks)]
+    assert all(earlier <= later for earlier, later in pairwise(seen))
+    for now, due in zip(sorted(looks), seen, strict=True):
+        assert next_due(schedule, name, last, max(now, due)) == due
+
+
+@quick
+@given(st.timedeltas(timedelta(seconds=1), timedelta(days=400)), names, moments, st.timedeltas(timedelta(0)))
+def test_a_later_rotation_is_due_later(every: timedelta, name: str, last: datetime, by: timedelta) -> None:
+    by = min(by, timedelta(days=1000))
+    schedule = Schedule(every=every)
+    assert next_due(schedule, name, last, last) <= next_due(schedule, name, last + by, last)
+
+
+@quick
+@given(schedules, windows(), names, moments | around_jumps, moments | around_jumps)
+def test_with_a_window_every_start_lies_inside_it(
+    schedule: Schedule, window: Window, name: str, last: datetime, now: datetime
+) -> None:
+    due = next_due(_with(schedule, window), name, last, now)
+    assert _is_inside(window, due)
+    if due <= now:
+        assert _is_inside(window, now), "due now, and now is outside the window"
+
+
+@quick
+@given(windows(), names, moments | around_jumps)
+def test_a_window_delays_by_two_days_at_most(window: Window, name: str, last: datetime) -> None:
+    regular = next_due(Schedule(every=timedelta(days=3)), name, last, last)
+    due = next_due(Schedule(every=timedelta(days=3), window=window), name, last, last)
+    assert regular <= due < regular + timedelta(days=2, hours=2)
