@@ -33,3 +33,17 @@ def hostup(request: pytest.FixtureRequest) -> Iterator[HostUp]:
         url, api_key = request.getfixturevalue("simulator").url, API_KEY
     with plain_client(url, {"X-API-Key": api_key}) as client:
         yield HostUp(client)
+
+
+@pytest.fixture
+def endpoint(hostup: HostUp) -> str:
+    """The object storage."""
+    url: str = hostup.status()["endpoint"]
+    return url
+
+
+@pytest.fixture
+def key(hostup: HostUp) -> dict[str, str]:
+    """A key that is not the last one."""
+    hostup.create()
+    return hostup.create()

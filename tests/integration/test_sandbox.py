@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.sandbox import PATIENCE, HostUp, plain_client, wait_until
+from tests.sandbox import PATIENCE, HostUp, is_running, plain_client, wait_until
 from worker.errors import ConfigurationError, TryAgainLater, VaultRefused
 from worker.sandbox.run import Sandbox, start_sandbox
 from worker.sandbox.servers import start_valkey
@@ -189,14 +189,6 @@ def children_of(pid: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def is_running(pid: int) -> bool:
-    """Whether the process is there, and not just waiting to be reaped by a container's idle first process."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 def is_open(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -229,8 +221,9 @@ def test_a_kill_leaves_nothing_running_either(running: Running) -> None:
     running.process.kill()
     running.process.wait(PATIENCE)
 
+    # a process counts as gone while threads of its may still hold a port, hence the second wait
     wait_until(lambda: not any(is_running(pid) for pid in running.children), "the children are gone")
-    assert not [port for port in ports if is_open(port)]
+    wait_until(lambda: not any(is_open(port) for port in ports), "their ports are closed")
     with (running.folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the next one can start here
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -16,7 +15,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.sandbox import PATIENCE, wait_until
+from tests.sandbox import PATIENCE, is_running, wait_until
 from worker.errors import ConfigurationError, RotatorError, VaultRefused
 from worker.sandbox.binaries import vault_binary
 from worker.sandbox.files import replace_private
@@ -158,7 +157,6 @@ time.sleep(3600)
 """
 
 
-@pytest.mark.skipif("sys.platform != 'linux'", reason="only Linux tells children of their parent's death")
 def test_servers_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", OWNER, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
@@ -171,15 +169,6 @@ def test_servers_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         owner.wait(PATIENCE)
 
     wait_until(lambda: not any(is_running(pid) for pid in pids), "no server is left")
-
-
-def is_running(pid: int) -> bool:
-    """Whether the process is there, and not just waiting to be reaped by a container's idle first process."""
-    try:
-        os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (ProcessLookupError, FileNotFoundError):
-        return False
 
 
 def test_the_policy_is_the_one_that_operators_get() -> None:

@@ -38,7 +38,7 @@ def events(record: Record) -> list[str]:
 
 
 def test_a_rotation_from_beginning_to_end_wipes_the_secret_and_retires_the_old_key() -> None:
-    record = transitions.begin(replace(IDLE, requests=(wish(),)), rotation())
+    record = transitions.begin(replace(IDLE, requests=(wish(),)), rotation(), IDLE)
     record = transitions.stage(record, HOLDER, created(), NOW, MINUTE)
     assert "s3cr3t-canary" in json.dumps(encode(record))
     record = transitions.verified(record, "rotation-1", NOW)
@@ -60,7 +60,7 @@ def test_a_rotation_from_beginning_to_end_wipes_the_secret_and_retires_the_old_k
 
 
 def test_every_step_survives_being_written_and_read() -> None:
-    record = transitions.begin(IDLE, rotation())
+    record = transitions.begin(IDLE, rotation(), IDLE)
     seen = [record]
     seen.append(transitions.stage(seen[-1], HOLDER, created(), NOW, MINUTE))
     seen.append(transitions.verified(seen[-1], "rotation-1", NOW))
@@ -70,12 +70,31 @@ def test_every_step_survives_being_written_and_read() -> None:
 
 def test_a_second_intent_is_refused() -> None:
     with pytest.raises(Superseded):
-        transitions.begin(replace(IDLE, rotation=rotation()), replace(rotation(), id="rotation-2"))
+        transitions.begin(replace(IDLE, rotation=rotation()), replace(rotation(), id="rotation-2"), IDLE)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        replace(IDLE, current=current("AK1", 2)),
+        replace(IDLE, unknown_mints=(mint(),)),
+        transitions.failed(IDLE, RotatorError("no"), NOW, NOW + MINUTE, operation="create"),
+    ],
+    ids=["published", "mint unknown", "failed"],
+)
+def test_no_rotation_begins_after_another_came_and_went(record: Record) -> None:
+    with pytest.raises(Superseded):
+        transitions.begin(record, rotation(), IDLE)
+
+
+def test_wishes_and_retirements_that_come_meanwhile_do_not_hinder_a_rotation() -> None:
+    record = replace(IDLE, requests=(wish(),), retiring=(retiring(),))
+    assert transitions.begin(record, rotation(), IDLE).phase is Phase.MINTING
 
 
 def test_an_intent_that_is_there_already_changes_nothing() -> None:
     record = replace(IDLE, rotation=rotation())
-    assert transitions.begin(record, rotation()) is record
+    assert transitions.begin(record, rotation(), IDLE) is record
 
 
 @pytest.mark.parametrize(
@@ -199,6 +218,16 @@ def test_a_key_leaves_only_by_deletion_and_proof() -> None:
     assert events(record) == ["key.retired", "key.dead"]
     with pytest.raises(Superseded):
         retirement.dead(record, "A", Probe(Life.DEAD, 403, "InvalidAccessKeyId", "tx1"), NOW)
+
+
+def test_a_delete_that_is_told_late_is_still_told_and_once() -> None:
+    late = DeletedKey(200, "request-d", "base64")
+    record = retirement.deleted(IDLE, "A", late, NOW)
+    assert events(record) == ["key.retired"]
+    assert json.loads(record.history[0])["request_id"] == "request-d"
+    assert retirement.deleted(record, "A", late, NOW) is record
+    with pytest.raises(Superseded):
+        retirement.deleted(record, "A", DeletedKey(404, "request-e", "base64"), NOW)
 
 
 def test_an_overdue_key_is_told_once_and_kept() -> None:

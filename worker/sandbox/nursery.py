@@ -116,9 +116,8 @@ class Nursery:
 
 def main() -> None:
     """Load everything, then start a worker for each line of standard input, and print its pid."""
-    import worker.runtime  # noqa: PLC0415
-    import worker.service  # noqa: PLC0415 - loaded once, for all that are forked
-    import worker.storage  # noqa: F401, PLC0415 - the same
+    import worker.cli.worker  # noqa: PLC0415
+    import worker.storage  # noqa: F401, PLC0415 - loaded once, for all that are forked
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # those that end are not waited for
     for line in sys.stdin:
@@ -154,20 +153,10 @@ def _set_up(log: Path, environment: Mapping[str, str]) -> None:
 
 
 def _work(concurrency: int, *, beat: bool) -> int:
-    from celery.signals import setup_logging  # noqa: PLC0415
+    from worker.cli.given import Given  # noqa: PLC0415
+    from worker.cli.worker import worker  # noqa: PLC0415
 
-    from worker import logs  # noqa: PLC0415
-    from worker.redaction import Redactor  # noqa: PLC0415
-    from worker.runtime import build  # noqa: PLC0415
-    from worker.service import serve  # noqa: PLC0415
-    from worker.settings import load  # noqa: PLC0415
-
-    settings = load(None, os.environ)
-    redactor = Redactor(settings.secrets())
-    logs.configure("json", sys.stdout, redactor)
-    logs.take_over(setup_logging)
-    logs.catch_uncaught()
-    return serve(build(settings, redactor), concurrency, beat=beat)
+    return worker(Given(), concurrency, beat=beat)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -16,38 +11,15 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from tests.sandbox import BASE, PATIENCE, HostUp, plain_client, wait_until
+from tests.unit.sandbox.conftest import API_KEY
 from worker.sandbox import actions
 from worker.sandbox.actions import Gate
 from worker.sandbox.proxy import HttpProxy
-from worker.sandbox.script import Action, Exchange, Moment, Rule, Script, Step, template
+from worker.sandbox.script import Action, Exchange, Moment, Rule, Script
 from worker.sandbox.simulator import Simulator
 from worker.sandbox.wire import HttpServer, Request, Response
 
-API_KEY = "the-key-of-the-proxy-tests"
 CREATE = f"{BASE}/keys"
-
-
-@pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    with Simulator(API_KEY) as running:
-        yield running
-
-
-@pytest.fixture
-def script() -> Script:
-    return Script({"media": "{bucket}"})
-
-
-@pytest.fixture
-def proxy(simulator: Simulator, script: Script) -> Iterator[HttpProxy]:
-    with HttpProxy("hostup", simulator.url, script) as running:
-        yield running
-
-
-@pytest.fixture
-def hostup(proxy: HttpProxy) -> Iterator[HostUp]:
-    with plain_client(proxy.url, {"X-API-Key": API_KEY}) as client:
-        yield HostUp(client)
 
 
 def made(simulator: Simulator) -> int:
@@ -82,36 +54,6 @@ def test_signatures_stay_right(simulator: Simulator, script: Script) -> None:
     assert [seen.path for seen in script.trace()] == ["/{bucket}", "/{bucket}/a%20b", "/{bucket}/a%20b"]
 
 
-def test_the_trace_shows_every_request_once(hostup: HostUp, script: Script, proxy: HttpProxy) -> None:
-    key = hostup.create()
-    hostup.create()
-    hostup.delete(key["accessKey"])
-    hostup.client.get(f"{BASE}?list=true&version=3")
-
-    assert [(seen.number, seen.method, seen.path, seen.nth, seen.status) for seen in script.trace()] == [
-        (1, "POST", CREATE, 1, 200),
-        (2, "POST", CREATE, 2, 200),
-        (3, "DELETE", f"{BASE}/keys/{{key}}", 1, 200),
-        (4, "GET", f"{BASE}?list&version", 1, 200),
-    ]
-    assert script.steps()[1] == Step("hostup", "POST", CREATE, 2)
-    assert {seen.service for seen in script.trace()} == {proxy.service}
-
-
-@pytest.mark.parametrize(
-    ("target", "shown"),
-    [
-        ("/v1/secret/data/state/media", "/v1/secret/data/state/{bucket}"),
-        ("/v1/secret/data/state/media/archive/17", "/v1/secret/data/state/{bucket}/archive/{number}"),
-        ("/v1/x/0b2a3f6e-58f5-4a9a-8c1e-0a0b0c0d0e0f?version=2", "/v1/x/{uuid}?version"),
-        ("/api/object-storage/keys/QUJD%3D", "/api/object-storage/keys/{key}"),
-        ("/", "/"),
-    ],
-)
-def test_templates(target: str, shown: str) -> None:
-    assert template(target, {"media": "{bucket}"}) == shown
-
-
 def test_cut_before_the_effect(hostup: HostUp, script: Script, simulator: Simulator) -> None:
     script.add(Rule(Moment.BEFORE, actions.cut(), method="POST"))
 
@@ -129,43 +71,6 @@ def test_cut_after_the_effect(hostup: HostUp, script: Script, simulator: Simulat
         hostup.create()
 
     assert made(simulator) == 1
-
-
-def test_a_rule_is_for_the_nth_request_of_its_kind(hostup: HostUp, script: Script) -> None:
-    script.add(Rule(Moment.BEFORE, actions.answer(503), path=CREATE, nth=2, times=2))
-
-    statuses = [(hostup.post({"label": "x"}).status_code, hostup.client.get(BASE).status_code) for _ in range(4)]
-
-    assert statuses == [(200, 200), (503, 200), (503, 200), (200, 200)]
-
-
-def test_a_rule_for_all(hostup: HostUp, script: Script) -> None:
-    script.add(Rule(Moment.BEFORE, actions.answer(503), service="hostup", times=-1))
-    assert [hostup.client.get(BASE).status_code for _ in range(3)] == [503] * 3
-
-    script.clear()
-    assert hostup.client.get(BASE).status_code == 200
-
-
-def test_a_rule_for_another_service(hostup: HostUp, script: Script) -> None:
-    script.add(Rule(Moment.BEFORE, actions.answer(503), service="vault", times=-1))
-
-    assert hostup.client.get(BASE).status_code == 200
-
-
-def test_a_rule_made_from_a_step_hits_it_in_the_next_run(simulator: Simulator) -> None:
-    def run(script: Script) -> list[int]:
-        proxy = HttpProxy("hostup", simulator.url, script)
-        with proxy, plain_client(proxy.url, {"X-API-Key": API_KEY}) as client:
-            return [HostUp(client).post({"label": "x"}).status_code for _ in range(3)]
-
-    clean = Script()
-    assert run(clean) == [200, 200, 200]
-    for place, step in enumerate(clean.steps()):
-        broken = Script()
-        broken.add(Rule.at(step, Moment.AFTER, actions.answer(502)))
-        assert [status == 502 for status in run(broken)] == [place == each for each in range(3)]
-        assert broken.steps() == clean.steps()
 
 
 def test_an_answer_put_in_its_place_after_the_effect(hostup: HostUp, script: Script, simulator: Simulator) -> None:
@@ -287,63 +192,6 @@ def test_a_stopped_proxy_leaves_its_port(simulator: Simulator, script: Script) -
             client.get(BASE)
     with HttpProxy("hostup", simulator.url, script, proxy.port) as again, plain_client(again.url) as client:
         assert client.get(BASE).status_code == 401
-
-
-CALLER = """
-import sys, urllib.request
-sys.stdin.readline()
-request = urllib.request.Request(sys.argv[1], b'{"label": "x"}', {"X-API-Key": sys.argv[2]})
-urllib.request.urlopen(request).read()
-print("answered", flush=True)
-sys.stdin.readline()
-"""
-
-
-@pytest.fixture
-def caller(proxy: HttpProxy) -> Iterator[subprocess.Popen[str]]:
-    """A process that creates a key when it is told to, and ends when it is told to."""
-    command = [sys.executable, "-c", CALLER, proxy.url + CREATE, API_KEY]
-    environment = {"no_proxy": "*"}
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        yield process
-        process.kill()
-
-
-def go(caller: subprocess.Popen[str]) -> None:
-    assert caller.stdin
-    caller.stdin.write("go\n")
-    caller.stdin.flush()
-
-
-@pytest.mark.parametrize(("moment", "keys"), [(Moment.BEFORE, 0), (Moment.AFTER, 1), (Moment.DELIVERED, 1)])
-def test_the_caller_is_killed(
-    script: Script, simulator: Simulator, caller: subprocess.Popen[str], moment: Moment, keys: int
-) -> None:
-    script.add(Rule(moment, actions.kill(lambda: caller.pid), method="POST"))
-
-    go(caller)
-
-    assert caller.wait(PATIENCE) == -signal.SIGKILL
-    assert made(simulator) == keys
-
-
-def test_the_caller_is_frozen_and_woken(script: Script, simulator: Simulator, caller: subprocess.Popen[str]) -> None:
-    gate = Gate()
-    frozen = actions.first(actions.freeze(lambda: caller.pid), actions.hold(gate))
-    script.add(Rule(Moment.AFTER, frozen, method="POST"))
-    go(caller)
-    assert gate.arrived.wait(PATIENCE)
-    status = Path(f"/proc/{caller.pid}/stat")
-    wait_until(lambda: status.read_text().rpartition(")")[2].split()[0] == "T", "the caller is stopped")
-    assert made(simulator) == 1
-
-    gate.opened.set()
-    caller.send_signal(signal.SIGCONT)
-
-    assert caller.stdout
-    assert caller.stdout.readline() == "answered\n"
 
 
 def test_chunked_bodies_get_through(script: Script) -> None:

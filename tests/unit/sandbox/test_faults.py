@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import threading
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.sandbox import BASE, PATIENCE, plain_client, wait_until
-from worker.sandbox.admin_client import SimulatorRefused
-from worker.sandbox.faults import CATALOGUE, Answer, Fault, fault
+from tests.sandbox import BASE, PATIENCE, create, wait_until
+from worker.sandbox.faults import CATALOGUE, Fault, fault
 from worker.sandbox.ledger import Call
-from worker.sandbox.simulator import Place, Simulator
-
-API_KEY = "the-key-of-the-fault-tests"
-
-
-@pytest.fixture
-def simulator(tmp_path: Path) -> Iterator[Simulator]:
-    with Simulator(API_KEY, place=Place(ledger=tmp_path / "ledger.jsonl")) as running:
-        yield running
-
-
-@pytest.fixture
-def client(simulator: Simulator) -> Iterator[httpx.Client]:
-    with plain_client(simulator.url, {"X-API-Key": API_KEY}) as opened:
-        yield opened
-
-
-def create(client: httpx.Client, label: str = "x", timeout: float = PATIENCE) -> httpx.Response:
-    return client.post(f"{BASE}/keys", json={"label": label}, timeout=timeout)
+from worker.sandbox.simulator import Simulator
 
 
 def only_call(simulator: Simulator) -> Call:
@@ -238,124 +216,6 @@ def test_a_redirect(simulator: Simulator, client: httpx.Client) -> None:
     assert simulator.admin.keys() == {}
 
 
-def test_a_fault_hits_its_operation_only(simulator: Simulator, client: httpx.Client) -> None:
-    simulator.admin.order(fault("503", "status"))
-
-    assert create(client).status_code == 200
-    assert client.get(BASE).status_code == 503
-    assert client.get(BASE).status_code == 200
-
-
-def test_skip_and_times(simulator: Simulator, client: httpx.Client) -> None:
-    simulator.admin.order(fault("503", "status", times=2, skip=1))
-
-    assert [client.get(BASE).status_code for _ in range(5)] == [200, 503, 503, 200, 200]
-
-
-def test_orders_are_served_oldest_first(simulator: Simulator, client: httpx.Client) -> None:
-    simulator.admin.order(fault("502", "status"))
-    simulator.admin.order(fault("504", "*"))
-    assert [order["name"] for order in simulator.admin.open_faults()] == ["502", "504"]
-
-    assert [client.get(BASE).status_code for _ in range(3)] == [502, 504, 200]
-    assert simulator.admin.open_faults() == []
-
-
-def test_chance_is_repeatable_by_its_seed(simulator: Simulator, client: httpx.Client) -> None:
-    def run(seed: int) -> list[int]:
-        simulator.admin.order(replace(fault("503", "status", times=-1), probability=0.5, seed=seed))
-        statuses = [client.get(BASE).status_code for _ in range(40)]
-        simulator.admin.clear()
-        return statuses
-
-    assert run(7) == run(7) != run(8)
-    assert {200, 503} == set(run(7))
-
-
-def test_s3_errors_are_in_s3s_shape(simulator: Simulator) -> None:
-    simulator.admin.order(replace(fault("503", "s3"), answer=Answer.ERROR, code="SlowDown"))
-    with plain_client(simulator.s3_url) as storage:
-        answer = storage.get("/")
-
-    assert answer.status_code == 503
-    assert "<Code>SlowDown</Code>" in answer.text
-    assert answer.headers["x-amz-request-id"]
-
-
-@pytest.mark.parametrize(
-    "nonsense", [{"operation": "rename"}, {"like": "no such"}, {"operatoin": "create"}, {"answer": "x"}, []]
-)
-def test_what_is_no_fault_is_refused(simulator: Simulator, nonsense: object) -> None:
-    with plain_client(simulator.admin.url) as admin:
-        answer = admin.post("/_sim/faults", json=nonsense)
-
-    assert answer.status_code == 400
-    assert answer.json()["error"]
-
-
-def test_a_fault_may_be_ordered_by_its_name(simulator: Simulator, client: httpx.Client) -> None:
-    with plain_client(simulator.admin.url) as admin:
-        admin.post("/_sim/faults", json={"like": "429", "operation": "create", "retry_after": "9"})
-
-    assert create(client).headers["Retry-After"] == "9"
-
-
-@pytest.mark.parametrize("change", [{"no_such": 1}, {"spread": "long"}, {"suspended": 1}])
-def test_unknown_behaviour_is_refused(simulator: Simulator, change: dict[str, object]) -> None:
-    with pytest.raises(SimulatorRefused, match=next(iter(change))):
-        simulator.admin.behave(**change)
-
-
-def test_more_creates_at_once_than_the_gateway_takes(simulator: Simulator, client: httpx.Client) -> None:
-    simulator.admin.behave(parallel_creates=1, latency_ms=3_600_000)
-    answers: list[int] = []
-    callers = [threading.Thread(target=lambda: answers.append(create(client).status_code)) for _ in range(3)]
-    for caller in callers:
-        caller.start()
-    wait_until(lambda: answers == [500, 500], "all but one are refused at once")
-
-    simulator.admin.release()
-
-    for caller in callers:
-        caller.join(PATIENCE)
-    assert answers == [500, 500, 200]
-    assert sorted(call.effect for call in simulator.admin.calls("create")) == [False, False, True]
-
-
 def test_every_fault_of_the_catalogue_has_its_name() -> None:
     assert all(each.name == name for name, each in CATALOGUE.items())
     assert {*ANSWERED, *UNANSWERED} <= set(CATALOGUE)
-
-
-def test_the_ledger_tells_all_but_secrets(simulator: Simulator, client: httpx.Client, tmp_path: Path) -> None:
-    label = f"media {uuid.uuid4()}"
-    answer = create(client, label).json()
-    create(client)
-    by_hand = simulator.admin.add_key("by hand")
-    with plain_client(simulator.s3_url) as storage:
-        storage.get("/")
-    assert simulator.admin.remove_key(by_hand.access_key)
-
-    call = simulator.admin.calls("create")[0]
-    assert (call.label, call.request_id) == (label, answer["requestId"])
-    assert call.access_key == answer["data"]["key"]["accessKey"]
-    entries = simulator.admin.ledger()
-    assert [entry["n"] for entry in entries] == list(range(1, len(entries) + 1))
-    assert simulator.admin.ledger(since=2) == entries[2:]
-    assert [entry["accepted"] for entry in simulator.admin.s3_uses()] == [False]
-    written = (tmp_path / "ledger.jsonl").read_text("utf-8")
-    assert [json.loads(line) for line in written.splitlines()] == entries
-    for key in simulator.admin.keys().values():
-        assert key.secret_key not in written
-        assert key.access_key in written
-
-
-def test_keys_outlive_the_simulator_if_wanted(tmp_path: Path) -> None:
-    place = Place(state=tmp_path / "keys.json")
-    with Simulator(API_KEY, place=place) as before:
-        kept, gone = before.admin.add_key("kept"), before.admin.add_key("gone")
-        before.admin.remove_key(gone.access_key)
-
-    with Simulator(API_KEY, place=place) as after:
-        assert after.admin.keys() == {kept.access_key: kept}
-    assert (tmp_path / "keys.json").stat().st_mode & 0o777 == 0o600

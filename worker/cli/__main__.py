@@ -1,0 +1,5 @@
+"""``python -m worker.cli`` is ``rotator``."""
+
+from worker.cli import main
+
+main()

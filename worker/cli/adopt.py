@@ -1,0 +1,64 @@
+"""``rotator adopt``: take over, by name, a key that this project did not make."""
+
+from __future__ import annotations
+
+from worker.cli.given import Given, target_named
+from worker.cli.in_use import see_that_nobody_uses
+from worker.cli.messenger import wake_or_say
+from worker.cli.output import print_lines, result, say
+from worker.environment import Need
+from worker.errors import UsageError
+from worker.runtime import Runtime
+from worker.settlement import Found
+from worker.settlement import adopt as adopted
+from worker.summary import due_at, moved, summarize
+from worker.targets import Target
+
+
+def adopt(given: Given, name: str, access_key: str) -> int:
+    """Make the key at the app's path, which must be the one that is named, the target's current one."""
+    runtime = given.runtime(Need.VAULT)
+    target = target_named(runtime.settings, name)
+    loaded = runtime.world.store.load(target.name, target.path)
+    conflict = moved(loaded.record, target)
+    if conflict:
+        raise conflict
+    found = _found(runtime, target, access_key)
+    see_that_nobody_uses(runtime.world, runtime.settings.targets, access_key, apart_from=name)
+    now = runtime.clock.now()
+    record = runtime.world.store.change(loaded, lambda known: adopted(known, found, now, target.grace)).record
+    trouble = wake_or_say(runtime, name)
+    if trouble:
+        say(trouble)
+    summary = summarize(record, due_at(record, target, now))
+    told = [
+        f"{name}: access key {access_key}, version {found.version} of {target.path}, is now the current key",
+        "  It is replaced at the next rotation, and deleted at HostUp after the grace period that follows.",
+    ]
+    result(given, summary, lambda: print_lines(told))
+    return 0
+
+
+def _found(runtime: Runtime, target: Target, access_key: str) -> Found:
+    document = runtime.world.vault.read(target.path)
+    if document.data is None:
+        raise UsageError(
+            f"there is nothing to adopt at {target.path}",
+            target=target.name,
+            hint="Write the app's secret there first, or let the worker make a new key: `rotator rotate`.",
+        )
+    secret, fields = document.data, target.fields
+    if fields.read(secret, "access_key") != access_key:
+        raise UsageError(
+            f"version {document.version} of {target.path} does not hold access key {access_key} "
+            f"under {fields.name_of('access_key')!r}",
+            target=target.name,
+            hint="Look at what is there (vault kv get), and name exactly that key; a wrong one would be deleted later.",
+        )
+    return Found(
+        access_key=access_key,
+        version=document.version,
+        label=fields.read(secret, "label"),
+        request_id=fields.read(secret, "request_id") or None,
+        rotation_id=fields.read(secret, "rotation_id") or None,
+    )

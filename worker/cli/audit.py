@@ -1,0 +1,56 @@
+"""``rotator audit``: do HostUp's keyCount, the records and the calendar agree? The hourly task does the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worker.audit import Finding, Report
+from worker.audit import audit as look
+from worker.cli.given import Given
+from worker.cli.output import print_facts, print_lines, progress, result
+from worker.environment import Need
+from worker.tasks import slack
+
+
+def audit(given: Given) -> int:
+    """Print what was found; 1 when there is anything."""
+    runtime = given.runtime(Need.HOSTUP | Need.VAULT)
+    report = look(runtime.world, runtime.settings.targets, slack(runtime), progress("reading records"))
+    result(given, _document(report), lambda: _print_report(report))
+    return 1 if report.findings else 0
+
+
+def _document(report: Report) -> dict[str, Any]:
+    return {
+        "at": report.at.isoformat(timespec="milliseconds"),
+        "key_count": report.key_count,
+        "on_record": report.on_record,
+        "foreign": report.foreign,
+        "drift": report.drift,
+        "findings": [_finding(finding) for finding in report.findings],
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {"kind": finding.kind, "target": finding.target, "what": finding.what, "hint": finding.hint}
+
+
+def _print_report(report: Report) -> None:
+    for finding in report.findings:
+        about = f"{finding.target}: " if finding.target else ""
+        print_lines([f"{about}{finding.what}", f"  {finding.hint}"])
+    if report.findings:
+        print_lines([""])
+    print_facts(
+        [
+            ("keys at HostUp", _number(report.key_count)),
+            ("on record", str(report.on_record)),
+            ("foreign", _number(report.foreign)),
+            ("unexplained", _number(report.drift)),
+            ("findings", str(len(report.findings))),
+        ]
+    )
+
+
+def _number(told: int | None) -> str:
+    return "not known" if told is None else str(told)

@@ -1,0 +1,50 @@
+"""``rotator check``: whether all is there that a rotation needs.
+
+Looks at everything, also after something was found, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from worker.cli.given import Given
+from worker.cli.output import print_lines, result
+from worker.cli.verdicts import Verdict
+from worker.environment import Need
+from worker.errors import ConfigurationError
+
+MARKS = {"ok": "ok     ", "warning": "warning", "failed": "FAILED "}
+
+
+def check(given: Given, *, keys: bool) -> int:
+    """Print one line for each thing looked at; 0 only if nothing failed, 78 when the configuration has."""
+    try:
+        verdicts = list(_look(given, keys=keys))
+        exit_code = 1 if any(verdict.state == "failed" for verdict in verdicts) else 0
+    except ConfigurationError as error:
+        hint = error.hint
+        verdicts = [Verdict("configuration", "failed", problem, hint) for problem in error.problems]
+        exit_code = error.exit_code
+    document = [verdict.document() for verdict in verdicts]
+    result(given, document, lambda: print_lines(line for verdict in verdicts for line in _lines(verdict)))
+    return exit_code
+
+
+def _look(given: Given, *, keys: bool) -> Iterator[Verdict]:
+    """Raises ConfigurationError: then there is nothing else that could be looked at."""
+    runtime = given.runtime(Need.HOSTUP | Need.VAULT)
+    from worker.cli import check_hostup, check_redis, check_targets, check_vault
+
+    targets = len(runtime.settings.targets)
+    yield Verdict("configuration", "ok", f"{runtime.settings.file}: {targets} target{'' if targets == 1 else 's'}")
+    yield from check_redis.look(runtime)
+    yield from check_vault.look(runtime)
+    yield from check_hostup.look(runtime)
+    if not runtime.settings.vault.secret_id_wrapped:
+        yield from check_targets.look(runtime, keys=keys)
+
+
+def _lines(verdict: Verdict) -> Iterator[str]:
+    yield f"{MARKS[verdict.state]}  {verdict.check}: {verdict.detail}"
+    if verdict.hint and verdict.state != "ok":
+        yield f"           {verdict.hint}"

@@ -1,0 +1,49 @@
+"""Whether HostUp answers, and whether the object storage tells keys apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from worker.cli.verdicts import Verdict, failed
+from worker.errors import HostUpError, RotatorError
+from worker.ports import Life
+from worker.runtime import Runtime
+
+UNKNOWN_KEY = "ROTATORCHECKNOSUCHKEY"
+"""A key that does not exist: asking about it shows that the storage tells the living from the dead."""
+
+
+def look(runtime: Runtime) -> Iterator[Verdict]:
+    """The API, then the storage, whose address may be the API's to tell."""
+    yield _api(runtime)
+    yield _storage(runtime)
+
+
+def _api(runtime: Runtime) -> Verdict:
+    where = runtime.settings.hostup.base_url
+    try:
+        status = runtime.world.hostup.status()
+    except HostUpError as error:
+        return failed("HostUp", error)
+    if not status.provisioned:
+        hint = "Order object storage in HostUp's panel; before that there can be no keys."
+        return Verdict("HostUp", "failed", f"{where} answers, but object storage is not provisioned", hint)
+    if status.key_count is None:
+        hint = "Rotations work; but a key that nobody has on record cannot be noticed."
+        return Verdict("HostUp", "warning", f"{where} answers, but does not tell how many keys there are", hint)
+    return Verdict(
+        "HostUp", "ok", f"{where} answers; {status.key_count} keys (requestId {status.request_id or 'none'})"
+    )
+
+
+def _storage(runtime: Runtime) -> Verdict:
+    storage = runtime.world.storage
+    try:
+        where = f"{storage.endpoint} (region {storage.region})"
+    except RotatorError as error:
+        return failed("object storage", error)
+    probe = storage.lives(UNKNOWN_KEY)
+    if probe.life is Life.DEAD:
+        return Verdict("object storage", "ok", f"{where} refuses an unknown key, as it should ({probe.code})")
+    hint = "Without it a new key cannot be verified, and an old one not proven dead. Check [storage], and this clock."
+    return Verdict("object storage", "failed", f"{where}: {probe.detail or f'it answered {probe.status}'}", hint)

@@ -1,0 +1,107 @@
+"""Whether Vault is there, lets us in, and lets us do what a rotation does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from worker.cli.verdicts import Verdict, failed
+from worker.errors import VaultError
+from worker.runtime import Runtime
+from worker.settings import Settings
+from worker.vault import Health, TokenFacts
+
+RECORD = ("create", "read", "update")
+SETTINGS = ("create", "update")
+APP = ("create", "read", "update")
+DESTROY = ("update",)
+LIST = ("list",)
+
+MOST_NAMED = 5
+
+
+def look(runtime: Runtime) -> Iterator[Verdict]:
+    """Each needs the one before; what cannot be looked at is told as failed, too."""
+    vault = runtime.vault
+    try:
+        health = vault.health()
+        verdict = _of_health(runtime.settings, health)
+    except VaultError as error:
+        verdict = failed("Vault", error)
+    yield verdict
+    if verdict.state == "failed":
+        yield from _not_looked_at("login", "mount and paths")
+        return
+    if runtime.settings.vault.secret_id_wrapped:
+        hint = "Check with a token of your own: set VAULT_TOKEN instead of the AppRole for this one command."
+        yield Verdict("Vault login", "warning", "not tried: the wrapped secret_id can be opened only once", hint)
+        return
+    try:
+        facts = vault.check()
+    except VaultError as error:
+        yield failed("Vault login", error)
+        yield from _not_looked_at("mount and paths")
+        return
+    yield _of_token(facts)
+    yield from _rights(runtime)
+
+
+def needed(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """What the worker needs by path, as config/vault/rotator-policy.hcl gives it."""
+    mount, state = settings.vault.mount, settings.vault.state_path
+    wanted: dict[str, tuple[str, ...]] = {f"{mount}/metadata/{state}": LIST, f"{mount}/data/{state}/_account": RECORD}
+    for name, target in settings.targets.items():
+        wanted[f"{mount}/data/{target.path}"] = APP
+        wanted[f"{mount}/destroy/{target.path}"] = DESTROY
+        wanted[f"{mount}/data/{state}/{name}"] = RECORD
+        wanted[f"{mount}/metadata/{state}/{name}"] = SETTINGS
+        wanted[f"{mount}/data/{state}/_archive/{name}/000000000001"] = RECORD
+        wanted[f"{mount}/metadata/{state}/_archive/{name}"] = LIST
+    return wanted
+
+
+def _not_looked_at(*parts: str) -> Iterator[Verdict]:
+    for part in parts:
+        yield Verdict(f"Vault {part}", "failed", "not looked at, because of the line before")
+
+
+def _of_health(settings: Settings, health: Health) -> Verdict:
+    where = f"{settings.vault.address} (version {health.version or 'unknown'})"
+    if not health.initialized:
+        return Verdict("Vault", "failed", f"{where} is not initialised", "Initialise it (vault operator init).")
+    if health.sealed:
+        return Verdict("Vault", "failed", f"{where} is sealed", "Unseal it (vault operator unseal).")
+    if health.standby:
+        return Verdict("Vault", "ok", f"{where} is a standby, which hands calls on")
+    return Verdict("Vault", "ok", f"{where} is unsealed and active")
+
+
+def _of_token(facts: TokenFacts) -> Verdict:
+    policies = f"policies {', '.join(facts.policies)}" if facts.policies else "policies not known"
+    if facts.ttl and not facts.renewable and facts.method != "AppRole":
+        hint = "Give the worker a periodic token, a token file of Vault Agent's, or AppRole."
+        detail = f"by {facts.method}, which ends in {facts.ttl} s and cannot be renewed; {policies}"
+        return Verdict("Vault login", "warning", detail, hint)
+    ends = f", {facts.ttl} s left" if facts.ttl else ""
+    return Verdict("Vault login", "ok", f"by {facts.method}{ends}; {policies}")
+
+
+def _rights(runtime: Runtime) -> Iterator[Verdict]:
+    wanted = needed(runtime.settings)
+    try:
+        missing = runtime.vault.missing_capabilities(wanted)
+    except VaultError as error:
+        yield failed("Vault mount", error)
+        yield from _not_looked_at("paths")
+        return
+    yield Verdict("Vault mount", "ok", f"{runtime.settings.vault.mount} is KV version 2")
+    if not missing:
+        yield Verdict("Vault paths", "ok", f"the token may do all that is needed on {len(wanted)} paths")
+    else:
+        yield _lacking(missing)
+
+
+def _lacking(missing: Mapping[str, tuple[str, ...]]) -> Verdict:
+    named = [f"{', '.join(lacks)} on {path}" for path, lacks in list(missing.items())[:MOST_NAMED]]
+    named += [f"and on {len(missing) - MOST_NAMED} paths more"] if len(missing) > MOST_NAMED else []
+    hint = "Give the token a policy like config/vault/rotator-policy.hcl. No key is made before it can be written down."
+    return Verdict("Vault paths", "failed", f"the token lacks {'; '.join(named)}", hint)

@@ -1,0 +1,241 @@
+"""Every command of ``rotator``: its arguments and its help.
+
+``rotator --help`` loads this module, :mod:`worker.cli.options` and typer, and nothing else; the body of a command is
+imported when it is called.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker.cli.given import Given
+from worker.cli.options import AnyTarget, Config, Json, Target, Version, running
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,  # laying help out with rich would take as long again as everything else together
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def rotator(context: typer.Context, config: Config = None, as_json: Json = False, version: Version = False) -> None:  # noqa: ARG001
+    """Rotate the object-storage keys of HostUp: create, publish in Vault, retire, trace.
+
+    Results go to stdout, progress and errors to stderr. Exit codes: 0 ok, 1 failed, 2 usage, 75 try again later,
+    78 configuration.
+    """
+    context.obj = Given(config, as_json)
+
+
+@app.command()
+def worker(
+    context: typer.Context,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, max=256, metavar="N", help="Targets at once; else the configuration's number.")
+    ] = None,
+    no_beat: Annotated[bool, typer.Option("--no-beat", help="Leave the schedule to other workers.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Run the service, until SIGTERM or Ctrl-C.
+
+    It rotates keys on schedule and on demand. Any number may run. With --json it logs JSON on a terminal, too.
+    """
+    with running(context, config, as_json) as given:
+        from worker.cli.worker import worker as run
+
+        raise typer.Exit(run(given, concurrency, beat=not no_beat))
+
+
+@app.command()
+def rotate(
+    context: typer.Context,
+    target: Target,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcome, and show how far it is.")] = False,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it is kept in the history.")] = "",
+    timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait at most.")] = "5m",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Rotate a target's key now, or join the rotation under way.
+
+    The request is put on record in Vault at once, and is not lost whatever happens next.
+    """
+    with running(context, config, as_json) as given:
+        from worker.cli.rotate import rotate as run
+
+        raise typer.Exit(run(given, target, wait=wait, reason=reason, timeout=timeout))
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    target: AnyTarget = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Read every record from Vault.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Show where targets stand.
+
+    Their current keys, what is retiring, what went wrong, and when it is tried again.
+    """
+    with running(context, config, as_json) as given:
+        from worker.cli.status import status as run
+
+        raise typer.Exit(run(given, target, fresh=fresh))
+
+
+@app.command()
+def history(
+    context: typer.Context,
+    target: Target,
+    events: Annotated[bool, typer.Option("--events", help="Every event, also those of no rotation.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Show all rotations of a target, with every requestId."""
+    with running(context, config, as_json) as given:
+        from worker.cli.trace import history as run
+
+        raise typer.Exit(run(given, target, events=events))
+
+
+@app.command()
+def trace(
+    context: typer.Context,
+    identifier: Annotated[
+        str, typer.Argument(metavar="ID", help="The requestId of a create or a delete, a rotation id or an access key.")
+    ],
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Find out what happened around an id.
+
+    When it was, why, and which other ids belong to it; from Vault alone.
+    """
+    with running(context, config, as_json) as given:
+        from worker.cli.trace import trace as run
+
+        raise typer.Exit(run(given, identifier))
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    keys: Annotated[bool, typer.Option(help="Ask the object storage about every current key.")] = True,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """See whether all is there that a rotation needs.
+
+    Changes nothing. Exit 0 only if all is well; a warning does not count.
+    """
+    with running(context, config, as_json) as given:
+        from worker.cli.check import check as run
+
+        raise typer.Exit(run(given, keys=keys))
+
+
+@app.command()
+def audit(context: typer.Context, config: Config = None, as_json: Json = False) -> None:
+    """Compare HostUp, the records and the calendar.
+
+    Keys that nobody has on record, rotations that are late, keys that should be dead. Exit 1 when it finds something.
+    """
+    with running(context, config, as_json) as given:
+        from worker.cli.audit import audit as run
+
+        raise typer.Exit(run(given))
+
+
+@app.command()
+def settle(  # noqa: PLR0913, PLR0917 - each is an argument or option of the command
+    context: typer.Context,
+    target: AnyTarget = None,
+    rotation_id: Annotated[
+        str | None, typer.Argument(metavar="ROTATION_ID", help="Needed only where several mints are open.")
+    ] = None,
+    none: Annotated[bool, typer.Option("--none", help="There is no key with that label.")] = False,
+    deleted: Annotated[bool, typer.Option("--deleted", help="You have deleted the key in HostUp's panel.")] = False,
+    revoke: Annotated[
+        str | None, typer.Option(metavar="ACCESS_KEY", help="The worker is to delete this key.", show_default=False)
+    ] = None,
+    foreign: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="So many keys of the account are somebody else's.")
+    ] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Say what became of a create call that got no answer.
+
+    Without --none, --deleted or --revoke it lists what is open. With --foreign it notes how many keys are not ours.
+    """
+    with running(context, config, as_json) as given:
+        from worker.cli.settle import Answers, settle_or_note
+
+        raise typer.Exit(settle_or_note(given, target, rotation_id, Answers(none, deleted, revoke), foreign))
+
+
+@app.command()
+def adopt(
+    context: typer.Context,
+    target: Target,
+    access_key: Annotated[
+        str, typer.Option("--access-key", metavar="KEY", help="The key that stands in the app's secret.")
+    ],
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Take over the key that stands in the app's secret.
+
+    From then on it is rotated, and later deleted, like our own.
+    """
+    with running(context, config, as_json) as given:
+        from worker.cli.adopt import adopt as run
+
+        raise typer.Exit(run(given, target, access_key))
+
+
+@app.command()
+def repair(
+    context: typer.Context,
+    target: Target,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it, instead of only showing it.")] = False,
+    retire: Annotated[
+        list[str] | None, typer.Option(metavar="KEY", help="Have this left-over key deleted; may be repeated.")
+    ] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Make a record anew that cannot be read.
+
+    Shows what it would do, and does it with --yes. Deletes nothing at HostUp by itself.
+    """
+    with running(context, config, as_json) as given:
+        from worker.cli.repair import repair as run
+
+        raise typer.Exit(run(given, target, retire or [], yes=yes))
+
+
+@app.command()
+def sandbox(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write the configuration.")] = Path(
+        "rotator-sandbox"
+    ),
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Try it out on this machine, until Ctrl-C.
+
+    A simulated HostUp, a real Vault and a real Valkey, with a configuration to go with them.
+    """
+    with running(context, config, as_json) as given:
+        from worker.cli.sandbox import sandbox as run
+
+        raise typer.Exit(run(given, folder))

@@ -1,0 +1,28 @@
+"""Shell completion of targets' names: quick, and silent whatever is wrong with the configuration."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import typer
+
+from worker.config_file import find_file
+
+
+def target_names(context: typer.Context, incomplete: str) -> list[str]:
+    """The names in the configuration file that begin like this. It is only read, not checked."""
+    try:
+        document = tomllib.loads(find_file(_config(context), os.environ).read_text("utf-8"))
+    except (OSError, ValueError):
+        return []  # the command itself will tell
+    entries = document.get("target")
+    names = [entry.get("name") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    return [name for name in names if isinstance(name, str) and name.startswith(incomplete)]
+
+
+def _config(context: typer.Context) -> Path | None:
+    """The option as it was typed, after the command's name or before it."""
+    typed = (each.params.get("config") for each in (context, context.parent) if each)
+    return next((Path(given) for given in typed if given), None)

@@ -1,0 +1,58 @@
+"""What holds for every command: which configuration, in which form the result, and the parts made from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from worker.runtime import Runtime
+    from worker.settings import Need, Settings
+    from worker.targets import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The options ``--config`` and ``--json``, wherever they stood."""
+
+    config: Path | None = None
+    as_json: bool = False
+
+    def settings(self, needs: Need) -> Settings:
+        """The settings, with the logins that are needed. Raises ConfigurationError."""
+        import os
+
+        from worker.settings import load
+
+        return load(self.config, os.environ, needs)
+
+    def runtime(self, needs: Need) -> Runtime:
+        """All parts, for a command that does more than read a record; what they log goes to stderr."""
+        import logging
+        import sys
+
+        from worker import logs
+        from worker.redaction import Redactor
+        from worker.runtime import build
+
+        settings = self.settings(needs)
+        redactor = Redactor(settings.secrets())
+        logs.configure("console", sys.stderr, redactor, logging.WARNING)
+        return build(settings, redactor)
+
+
+def target_named(settings: Settings, name: str) -> Target:
+    """The configured target of this name. Raises UsageError."""
+    found = settings.targets.get(name)
+    if found is not None:
+        return found
+    from difflib import get_close_matches
+
+    from worker.errors import UsageError
+
+    alike = get_close_matches(name, settings.targets, n=1)
+    meant = f"Did you mean {alike[0]}? " if alike else ""
+    raise UsageError(
+        f"there is no target {name[:64]!r} in {settings.file}", hint=f"{meant}`rotator status` lists all targets."
+    )

@@ -1,0 +1,49 @@
+"""Tells the workers that a target has something to do. Only a hint: what is asked for is on record in Vault before."""
+
+from __future__ import annotations
+
+from worker.errors import QueueUnavailable
+from worker.queue import unavailable
+from worker.runtime import Runtime
+
+HINT_SECONDS = 5.0
+"""A hint that no worker has taken after this is worthless: the due set brings the target up by then."""
+
+
+class Messenger:
+    """Speaks to the workers by way of Redis."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def has_worker(self) -> bool:
+        """Whether a worker was heard of lately. Raises QueueUnavailable."""
+        return bool(self._runtime.queue.workers(self._runtime.clock.now()))
+
+    def wake(self, target: str) -> None:
+        """Have the target looked at now; without a worker, as soon as there is one. Raises QueueUnavailable."""
+        self._runtime.queue.wake(target, self._runtime.clock.now())
+        if self.has_worker():
+            self._send(target)
+
+    def _send(self, target: str) -> None:
+        from kombu.exceptions import OperationalError
+
+        from worker.app import make_app
+        from worker.redis_url import for_celery
+
+        app = make_app(for_celery(self._runtime.settings.redis_url))
+        try:
+            with app:
+                app.send_task("rotator.reconcile", args=[target], expires=HINT_SECONDS, retry=False)
+        except (OperationalError, OSError) as error:
+            raise unavailable(error) from None
+
+
+def wake_or_say(runtime: Runtime, target: str) -> str:
+    """Wake a target after its record was changed; what to tell when that cannot be done, else nothing."""
+    try:
+        Messenger(runtime).wake(target)
+    except QueueUnavailable as error:
+        return f"{error.what}. The change is on record; a worker sees it at its next look at the target."
+    return ""

@@ -1,0 +1,90 @@
+"""Where output goes: the result to stdout, as JSON or for people; everything else to stderr.
+
+Nothing that comes from outside (a label, an error's text) may move the terminal's cursor or be taken for markup.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from worker.cli.given import Given
+
+
+def result(given: Given, document: Any, human: Callable[[], None]) -> None:
+    """Print the result: ``document`` as JSON if that was asked for, else what ``human`` prints for people."""
+    if given.as_json:
+        print_json(document)
+    else:
+        human()
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Lines on stdout."""
+    for line in lines:
+        sys.stdout.write(clean(line) + "\n")
+
+
+def say(text: str) -> None:
+    """One line on stderr: progress, warnings and errors."""
+    sys.stderr.write(clean(text) + "\n")
+    sys.stderr.flush()
+
+
+def progress(what: str) -> Callable[[int, int], None]:
+    """A counter for what takes long: rewrites one line of a terminal, and says nothing elsewhere."""
+
+    def show(done: int, total: int) -> None:
+        if sys.stderr.isatty() and total > 1:
+            sys.stderr.write(f"\r{what}: {done} of {total}" + ("\r\x1b[K" if done == total else ""))
+            sys.stderr.flush()
+
+    return show
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Rows under headings on stdout: drawn with rich on a terminal, else columns with spaces between them."""
+    cleaned = [[clean(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        _draw(columns, cleaned)
+    else:
+        print_lines(_spaced(columns, cleaned))
+
+
+def print_facts(pairs: Iterable[tuple[str, str]]) -> None:
+    """Names and values below each other on stdout; what has no value is left out."""
+    known = [(name, value) for name, value in pairs if value]
+    width = max((len(name) for name, _ in known), default=0)
+    print_lines(f"{name:<{width}}  {value}" for name, value in known)
+
+
+def clean(text: str) -> str:
+    """The text with everything that is not printable spelled out."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _spaced(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    every = [columns, *rows]
+    widths = [max(len(row[place]) for row in every) for place in range(len(columns))]
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in every]
+
+
+def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(cell) for cell in row))
+    Console(file=sys.stdout).print(drawn)

@@ -1,0 +1,223 @@
+"""``rotator repair``: what to do about a record that cannot be read, and about keys that were saved aside meanwhile.
+
+Shows what it would do, and does it with ``--yes``. The unreadable document is kept whole beside the records first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from worker.cli.given import Given, target_named
+from worker.cli.in_use import in_use, owners
+from worker.cli.messenger import wake_or_say
+from worker.cli.output import print_lines, result, say
+from worker.environment import Need
+from worker.errors import RecordUnreadable, UsageError
+from worker.history import entries, parse
+from worker.record import Record, decode
+from worker.repair import Evidence, LooseKey, Repair, loose_keys, rebuild, retire
+from worker.runtime import Runtime
+from worker.settlement import Found
+from worker.store import Change, Loaded
+from worker.targets import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A loose key, with what else is known of it now: whether it lives, and whose it is."""
+
+    loose: LooseKey
+    life: str
+    owner: str | None
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether nobody answers for a key that may live."""
+        return self.owner is None and self.life != "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is wrong (None: the record itself is well), the record afterwards, and the keys it does not answer for."""
+
+    target: Target
+    version: int
+    problem: str | None
+    document: Mapping[str, Any]
+    repair: Repair
+    asides: Mapping[str, Mapping[str, object]]
+    keys: tuple[Key, ...]
+
+
+def repair(given: Given, name: str, named: list[str], *, yes: bool) -> int:
+    """Show what is to be done about a target's record; do it with ``yes``, and retire the keys that are named."""
+    runtime = given.runtime(Need.VAULT)
+    target = target_named(runtime.settings, name)
+    plan = _plan(runtime, target)
+    chosen = [_chosen(plan, access_key) for access_key in dict.fromkeys(named)]
+    if yes:
+        _carry_out(runtime, plan, chosen)
+    document = _document(plan, chosen, done=yes)
+    result(given, document, lambda: print_lines(_lines(plan, chosen, done=yes)))
+    return 0
+
+
+def _plan(runtime: Runtime, target: Target) -> Plan:
+    """Raises RecordTooNew: a record of a newer release is never touched."""
+    world = runtime.world
+    raw = world.vault.read(world.store.path(target.name))
+    document = raw.data or {}
+    asides = world.store.asides(target.name)
+    try:
+        record = decode(document, target.name) if document else Record(target=target.name, path=target.path)
+    except RecordUnreadable as error:
+        evidence = _evidence(runtime, target, document)
+        repaired = rebuild(target.name, target.path, error.what, evidence, runtime.clock.now())
+        return _with_keys(runtime, Plan(target, raw.version, error.what, document, repaired, asides, ()))
+    unchanged = Repair(record, (), (), ())
+    return _with_keys(runtime, Plan(target, raw.version, None, document, unchanged, asides, ()))
+
+
+def _evidence(runtime: Runtime, target: Target, document: Mapping[str, object]) -> Evidence:
+    world, fields = runtime.world, target.fields
+    published = world.vault.read(target.path)
+    secret = published.data or {}
+    access_key = fields.read(secret, "access_key")
+    found = access_key and Found(
+        access_key=access_key,
+        version=published.version,
+        label=fields.read(secret, "label"),
+        request_id=fields.read(secret, "request_id") or None,
+        rotation_id=fields.read(secret, "rotation_id") or None,
+    )
+    archived = tuple(world.store.archived(target.name))
+    return Evidence(document, archived, found or None, published.created_at or runtime.clock.now())
+
+
+def _with_keys(runtime: Runtime, plan: Plan) -> Plan:
+    loose = list(plan.repair.loose)
+    if plan.asides:
+        history = _history(runtime, plan)
+        loose += [key for saved in plan.asides.values() for key in loose_keys(saved, history, plan.repair.record)]
+    unique = {key.access_key: key for key in reversed(loose)}
+    whose = owners(runtime.world, runtime.settings.targets, apart_from=plan.target.name) if unique else {}
+    lives = runtime.world.storage.lives
+    keys = tuple(Key(key, lives(name).life.value, whose.get(name)) for name, key in reversed(unique.items()))
+    return replace(plan, keys=keys)
+
+
+def _history(runtime: Runtime, plan: Plan) -> list[Mapping[str, Any]]:
+    if plan.problem is None:
+        return list(entries(runtime.world.store, plan.target.name))
+    return [parse(text) for text in plan.repair.record.history]
+
+
+def _chosen(plan: Plan, access_key: str) -> LooseKey:
+    for key in plan.keys:
+        if key.loose.access_key == access_key:
+            if key.owner:
+                raise in_use(access_key, key.owner)
+            return key.loose
+    raise UsageError(
+        f"access key {access_key} is none of those that would be left over",
+        target=plan.target.name,
+        hint="`rotator repair` without --retire lists them. The current key cannot be retired.",
+    )
+
+
+def _carry_out(runtime: Runtime, plan: Plan, chosen: list[LooseKey]) -> None:
+    store, target = runtime.world.store, plan.target
+    if plan.problem:
+        store.put_aside(target.name, _aside_name(plan), {"why": plan.problem, "document": dict(plan.document)})
+        loaded = store.rewrite(plan.repair.record, plan.version)
+    else:
+        loaded = Loaded(plan.repair.record, plan.version)
+    if chosen:
+        store.change(loaded, _retirement(chosen, runtime.clock.now(), target))
+    _settle_asides(runtime, plan, chosen)
+    trouble = wake_or_say(runtime, target.name)
+    if trouble:
+        say(trouble)
+
+
+def _retirement(chosen: list[LooseKey], now: datetime, target: Target) -> Change:
+    def change(record: Record) -> Record:
+        for key in chosen:
+            # apps may be using it: it works on for as long as a key that was replaced does
+            record = retire(record, key, now, now + target.grace)
+        return record
+
+    return change
+
+
+def _settle_asides(runtime: Runtime, plan: Plan, chosen: list[LooseKey]) -> None:
+    """What was saved aside is dealt with once somebody answers for every key in it, or it is dead."""
+    open_keys = {key.loose.access_key for key in plan.keys if key.needs_person} - {key.access_key for key in chosen}
+    if open_keys:
+        return
+    for name in runtime.world.store.asides(plan.target.name):
+        runtime.world.store.settle_aside(plan.target.name, name, "every key in it is on record or dead")
+
+
+def _aside_name(plan: Plan) -> str:
+    return f"unreadable-{plan.version:012d}"
+
+
+def _document(plan: Plan, chosen: list[LooseKey], *, done: bool) -> dict[str, Any]:
+    current = plan.repair.record.current
+    return {
+        "target": plan.target.name,
+        "problem": plan.problem,
+        "done": done,
+        "access_key": current.access_key if current else None,
+        "vault_version": current.vault_version if current else None,
+        "kept": list(plan.repair.kept),
+        "dropped": list(plan.repair.dropped),
+        "saved_aside": [*plan.asides, *([_aside_name(plan)] if plan.problem else [])],
+        "loose_keys": [
+            {"access_key": key.loose.access_key, "where": key.loose.where, "life": key.life, "owner": key.owner}
+            for key in plan.keys
+        ],
+        "retire": [key.access_key for key in chosen],
+    }
+
+
+def _lines(plan: Plan, chosen: list[LooseKey], *, done: bool) -> Iterator[str]:
+    name = plan.target.name
+    if plan.problem is None and not plan.asides:
+        yield f"{name}: the record is well, and nothing was saved aside; there is nothing to do"
+        return
+    yield from _about_record(plan) if plan.problem else [f"{name}: the record is well; keys were saved aside"]
+    retired = {key.access_key for key in chosen}
+    for key in plan.keys:
+        yield from _about_key(plan, key, retire=key.loose.access_key in retired)
+    yield ""
+    yield "Done. Nothing was deleted at HostUp." if done else "Nothing was changed yet. With --yes it is done."
+
+
+def _about_record(plan: Plan) -> Iterator[str]:
+    current = plan.repair.record.current
+    yield f"{plan.target.name}: {plan.problem}"
+    yield f"  the document is kept whole as {_aside_name(plan)} under _aside/{plan.target.name}"
+    if current:
+        yield f"  current key: {current.access_key}, version {current.vault_version} of {plan.target.path}"
+    else:
+        yield f"  current key: none; what stands at {plan.target.path} is not known to be ours (see `rotator adopt`)"
+    yield f"  kept: {', '.join(plan.repair.kept) or 'nothing'}"
+    yield f"  dropped: {', '.join(plan.repair.dropped) or 'nothing'}"
+
+
+def _about_key(plan: Plan, key: Key, *, retire: bool) -> Iterator[str]:
+    where = f"access key {key.loose.access_key}, named in {key.loose.where or 'what was saved aside'}"
+    if retire:
+        yield f"  {where}: is retired, and deleted after the grace period"
+    elif key.owner:
+        yield f"  {where}: is on record of target {key.owner}"
+    elif key.life == "dead":
+        yield f"  {where}: the object storage does not know it; nothing to do"
+    else:
+        yield f"  {where}: {key.life}, and nobody answers for it. It is left alone; to have it deleted:"
+        yield f"    rotator repair {plan.target.name} --yes --retire {key.loose.access_key}"

@@ -1,0 +1,109 @@
+"""``rotator rotate``: puts a request on record in Vault, has a worker look at it, and waits for the outcome."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from worker.cli.given import Given, target_named
+from worker.cli.messenger import Messenger
+from worker.cli.output import print_facts, print_lines, result, say
+from worker.cli.texts import when
+from worker.cli.waiting import TRY_LATER, Outcome, Waiting, document
+from worker.durations import parse_duration
+from worker.environment import Need
+from worker.errors import QueueUnavailable, UsageError
+from worker.record import Failure, Record, Request
+from worker.rotation import accept
+from worker.runtime import Runtime
+
+LONGEST_REASON = 200
+INTERRUPTED = 130
+
+ON_RECORD = "The request is on record in Vault and is not lost; the current key stays as it is until it is served."
+NO_WORKER = f"No worker is there to rotate the key. {ON_RECORD} Start one with `rotator worker`."
+
+
+def rotate(given: Given, name: str, *, wait: bool, reason: str, timeout: str) -> int:
+    """Ask for a rotation; the exit code tells whether it succeeded, or with ``wait`` off, whether a worker is there."""
+    patience = _patience(timeout)
+    if len(reason) > LONGEST_REASON:
+        raise UsageError(f"the reason is longer than {LONGEST_REASON} characters", hint="Say it in fewer words.")
+    runtime = given.runtime(Need.VAULT)
+    target = target_named(runtime.settings, name)
+    wish = Request(id=str(uuid.uuid4()), reason=reason, at=runtime.clock.now())
+    record = accept(runtime.world, target, wish)
+    _say_what_is_under_way(record)
+    if not wait:
+        return _hand_over(given, runtime, record)
+    return _wait(given, Waiting(runtime, target, wish, record), patience)
+
+
+def _patience(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"--timeout: {text[:40]!r} {error}") from None
+
+
+def _say_what_is_under_way(record: Record) -> None:
+    rotation = record.rotation
+    if rotation:
+        say(f"Rotation {rotation.id} is under way already ({rotation.phase}); the request joins it.")
+    elif len(record.requests) > 1:
+        say(f"{len(record.requests) - 1} earlier requests wait; one rotation will serve all of them.")
+
+
+def _hand_over(given: Given, runtime: Runtime, record: Record) -> int:
+    messenger = Messenger(runtime)
+    try:
+        messenger.wake(record.target)
+        trouble = "" if messenger.has_worker() else NO_WORKER
+    except QueueUnavailable as error:
+        trouble = f"{error.what}. {ON_RECORD} Run the command again when Redis is back, so that it is seen at once."
+    if trouble:
+        say(trouble)
+    result(
+        given,
+        document(record, "accepted", {}),
+        lambda: print_lines([f"{record.target}: the request for a rotation is on record"]),
+    )
+    return TRY_LATER if trouble else 0
+
+
+def _wait(given: Given, waiting: Waiting, patience: timedelta) -> int:
+    try:
+        outcome = waiting.until_served(patience)
+    except KeyboardInterrupt:
+        say(f"No longer waiting. {ON_RECORD}")
+        return INTERRUPTED
+    if outcome.failure:
+        _say_failure(outcome.failure)
+    elif outcome.gave_up:
+        say(outcome.gave_up)
+    result(given, outcome.document, lambda: _print_outcome(outcome))
+    return outcome.exit_code
+
+
+def _say_failure(failure: Failure) -> None:
+    told = f" (requestId {failure.request_id})" if failure.request_id else ""
+    say(f"The rotation failed: {failure.what}{told}")
+    say(f"  {failure.hint}")
+    say(f"  {ON_RECORD} It is tried again at {when(failure.retry_at, datetime.now(UTC))}.")
+
+
+def _print_outcome(outcome: Outcome) -> None:
+    told: dict[str, Any] = outcome.document
+    print_facts(
+        [
+            ("target", told["target"]),
+            ("outcome", told["outcome"]),
+            ("access key", told["access_key"] or ""),
+            ("previous access key", told["previous_access_key"] or ""),
+            ("Vault version", str(told["vault_version"] or "")),
+            ("requestId", told["request_id"] or ""),
+            ("rotation id", told["rotation_id"] or ""),
+            ("took", f"{told['duration_ms']} ms" if told["duration_ms"] is not None else ""),
+        ]
+    )

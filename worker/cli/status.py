@@ -1,0 +1,194 @@
+"""``rotator status``: where targets stand. The truth is in Vault; Redis only has it ready for all of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from worker.cli.given import Given, target_named
+from worker.cli.output import print_facts, print_lines, print_table, progress, result, say
+from worker.cli.texts import when
+from worker.clock import SystemClock
+from worker.environment import Need
+from worker.errors import QueueUnavailable, RecordError, VaultUnavailable
+from worker.opening import open_vault
+from worker.settings import Settings
+from worker.store import RecordStore
+from worker.summary import due_at, moved, summarize, unusable
+from worker.targets import Target
+
+Summary = dict[str, Any]
+
+REDIS_SECONDS = 2.0
+"""How long Redis may take: what it knows can be had from Vault, too."""
+
+
+def status(given: Given, name: str | None, *, fresh: bool) -> int:
+    """Show one target as Vault has it now, or all of them."""
+    settings = given.settings(Need.VAULT)
+    if name is None:
+        summaries = _of_all(given, settings, fresh=fresh)
+        result(given, summaries, lambda: _print_overview(summaries))
+        return 0
+    summary = _of_one(settings, target_named(settings, name), fresh=fresh)
+    result(given, [summary], lambda: _print_detail(summary))
+    return 0
+
+
+def _of_one(settings: Settings, target: Target, *, fresh: bool) -> Summary:
+    clock = SystemClock()
+    store = RecordStore(open_vault(settings, clock), settings.vault.state_path, clock)
+    try:
+        record = store.load(target.name, target.path).record
+    except RecordError as error:
+        return unusable(target.name, error.what, error.hint)
+    except VaultUnavailable as error:
+        known = None if fresh else _remembered_one(settings, target.name)
+        if known is None:
+            raise
+        say(f"{error.what}. What follows is what Redis remembers of the last look; it may be old.")
+        return known
+    conflict = moved(record, target)
+    if conflict:
+        return unusable(target.name, conflict.what, conflict.hint)
+    return summarize(record, due_at(record, target, clock.now()))
+
+
+def _of_all(given: Given, settings: Settings, *, fresh: bool) -> list[Summary]:
+    known: Mapping[str, Summary] = {} if fresh else _remembered(settings)
+    names = sorted(settings.targets)
+    if names and all(name in known for name in names):
+        return [known[name] for name in names]
+    try:
+        return _surveyed(given, settings)
+    except VaultUnavailable as error:
+        if not known:
+            raise
+        say(f"{error.what}. What follows is what Redis remembers of {len(known)} targets; it may be old.")
+        return [known[name] for name in names if name in known]
+
+
+def _surveyed(given: Given, settings: Settings) -> list[Summary]:
+    from worker.audit import survey
+
+    runtime = given.runtime(Need.VAULT)
+    seen = survey(runtime.world, settings.targets, progress("reading records"))
+    now = runtime.clock.now()
+    summaries = []
+    for name, target in sorted(settings.targets.items()):
+        error = seen.unreadable.get(name)
+        record = seen.records.get(name)
+        problem = error or (moved(record, target) if record else None)
+        if problem:
+            summaries.append(unusable(name, problem.what, problem.hint))
+        elif record:
+            summaries.append(summarize(record, due_at(record, target, now)))
+    return summaries
+
+
+def _remembered(settings: Settings) -> Mapping[str, Summary]:
+    """The index in Redis; nothing when Redis is away."""
+    from worker.queue import Queue, connect
+
+    try:
+        return Queue(connect(settings.redis_url, timeout=REDIS_SECONDS)).summaries()
+    except QueueUnavailable:
+        return {}
+
+
+def _remembered_one(settings: Settings, name: str) -> Summary | None:
+    from worker.queue import Queue, connect
+
+    try:
+        return Queue(connect(settings.redis_url, timeout=REDIS_SECONDS)).summary(name)
+    except QueueUnavailable:
+        return None
+
+
+def _print_overview(summaries: list[Summary]) -> None:
+    now = datetime.now(UTC)
+    columns = ("TARGET", "PHASE", "ACCESS KEY", "VERSION", "NEXT ROTATION", "RETIRING", "TROUBLE")
+    print_table(columns, [_row(summary, now) for summary in summaries])
+
+
+def _row(summary: Summary, now: datetime) -> tuple[str, ...]:
+    return (
+        summary["target"],
+        summary["phase"],
+        summary["access_key"] or "-",
+        str(summary["vault_version"] or "-"),
+        when(summary["next_rotation_at"], now) or "-",
+        str(len(summary["retiring"]) or "-"),
+        _trouble(summary) or "-",
+    )
+
+
+def _trouble(summary: Summary) -> str:
+    mints = len(summary["unknown_mints"])
+    told = [f"{mints} unknown mint{'s' if mints > 1 else ''}"] if mints else []
+    told += [f"{key['access_key']} still works" for key in summary["retiring"] if key["state"] == "overdue"]
+    told += [summary["last_error"]["what"]] if summary["last_error"] else []
+    return "; ".join(told)
+
+
+def _print_detail(summary: Summary) -> None:
+    now = datetime.now(UTC)
+    print_facts(_head(summary, now))
+    print_lines(_retiring(key, now) for key in summary["retiring"])
+    print_lines(line for mint in summary["unknown_mints"] for line in mint_lines(summary["target"], mint))
+    error = summary["last_error"]
+    if error:
+        print_lines([f"last error: {error['what']}"])
+        print_facts(_error(error, now))
+
+
+def mint_lines(target: str, mint: Mapping[str, Any]) -> Iterator[str]:
+    """All that is known of an unknown mint, and what to do."""
+    yield f"unknown mint of rotation {mint['rotation_id']} at {mint['at']}: {mint['error']}"
+    yield f"  HostUp was asked for a key labelled {mint['label']!r}; requestId {mint['request_id'] or 'none'}"
+    yield f"  keyCount was {_count(mint['key_count_before'])} before and {_count(mint['key_count_after'])} after"
+    yield f"  Look for that label in HostUp's panel, then see `rotator settle {target}`."
+
+
+def _count(told: int | None) -> str:
+    return "unknown" if told is None else str(told)
+
+
+def _retiring(key: Mapping[str, Any], now: datetime) -> str:
+    what = {
+        "waiting": f"works until {when(key['retire_after'], now)}, then it is deleted",
+        "deleted": "is deleted at HostUp; it is asked about until the object storage refuses it",
+        "overdue": "was deleted at HostUp long ago, and STILL WORKS; it is deleted again",
+    }
+    error = f" (last error: {key['error']})" if key.get("error") else ""
+    return f"retiring: {key['access_key']} {what.get(key['state'], key['state'])}{error}"
+
+
+def _error(error: Mapping[str, Any], now: datetime) -> list[tuple[str, str]]:
+    return [
+        ("  what to do", error["hint"]),
+        ("  happened", when(error.get("at"), now)),
+        ("  tried again", when(error.get("retry_at"), now)),
+        ("  requestId", error.get("request_id") or ""),
+        ("  times in a row", str(error.get("count") or "")),
+    ]
+
+
+def _head(summary: Summary, now: datetime) -> list[tuple[str, str]]:
+    waiting = summary.get("requests") or 0
+    unreadable = summary["phase"] == "unreadable"
+    no_key = "not known; apps keep what Vault holds" if unreadable else "none yet"
+    version = f"version {summary['vault_version']}" if summary["vault_version"] else "nothing yet"
+    return [
+        ("target", summary["target"]),
+        ("phase", summary["phase"]),
+        ("access key", summary["access_key"] or no_key),
+        ("created", when(summary["created_at"], now)),
+        ("requestId", summary["request_id"] or ""),
+        ("rotation id", summary.get("rotation_id") or ""),
+        ("in Vault", "" if unreadable else f"{summary.get('path') or ''}, {version}"),
+        ("staged key", summary.get("staged_access_key") or ""),
+        ("next rotation", when(summary["next_rotation_at"], now)),
+        ("requests waiting", str(waiting) if waiting else ""),
+    ]

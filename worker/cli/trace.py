@@ -1,0 +1,107 @@
+"""``rotator history`` and ``rotator trace``: what happened, from Vault alone; Redis only tells where to look first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from worker.cli.given import Given
+from worker.cli.output import print_lines, print_table, result
+from worker.cli.texts import entry_text, when
+from worker.clock import SystemClock
+from worker.environment import Need
+from worker.errors import QueueUnavailable, RotatorError, UsageError
+from worker.history import Entry, Trace, entries, rotations
+from worker.history import trace as find
+from worker.opening import open_vault
+from worker.queue import Queue, connect
+from worker.settings import Settings
+from worker.store import RecordStore
+
+REDIS_SECONDS = 2.0
+
+
+def history(given: Given, target: str, *, events: bool) -> int:
+    """All rotations of a target, oldest first; or all its events, also those of no rotation."""
+    settings = given.settings(Need.VAULT)
+    found = entries(_store(settings), target)
+    if not found and target not in settings.targets:
+        raise UsageError(
+            f"nothing is on record of a target {target[:64]!r}", hint="`rotator status` lists all targets."
+        )
+    if events:
+        result(given, list(found), lambda: print_lines(map(entry_text, found)))
+    else:
+        grouped = rotations(found)
+        result(given, grouped, lambda: _print_rotations(target, grouped))
+    return 0
+
+
+def trace(given: Given, identifier: str) -> int:
+    """Everything around one id: a requestId, a rotation id or an access key."""
+    settings = given.settings(Need.VAULT)
+    found = find(_store(settings), identifier, _hint(settings, identifier))
+    if found is None:
+        raise RotatorError(
+            f"nothing is on record of {identifier[:128]!r}",
+            hint="An id is the requestId of a create or a delete, a rotation id or an access key, written in full. "
+            "`rotator history TARGET` shows all there are of a target.",
+        )
+    document = {
+        "id": identifier,
+        "target": found.target,
+        "rotation_ids": list(found.rotation_ids),
+        "events": [dict(entry) for entry in found.events],
+    }
+    result(given, document, lambda: _print_trace(identifier, found))
+    return 0
+
+
+def _store(settings: Settings) -> RecordStore:
+    clock = SystemClock()
+    return RecordStore(open_vault(settings, clock), settings.vault.state_path, clock)
+
+
+def _hint(settings: Settings, identifier: str) -> str | None:
+    try:
+        return Queue(connect(settings.redis_url, timeout=REDIS_SECONDS)).target_of(identifier)
+    except QueueUnavailable:
+        return None
+
+
+def _print_rotations(target: str, found: Sequence[Mapping[str, Any]]) -> None:
+    if not found:
+        print_lines([f"{target} has not been rotated yet"])
+        return
+    now = datetime.now(UTC)
+    columns = ("STARTED", "OUTCOME", "WHY", "ACCESS KEY", "VERSION", "REQUESTID", "DEAD", "ROTATION ID")
+    print_table(columns, [_row(each, now) for each in found])
+
+
+def _row(rotation: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
+    why = ": ".join(filter(None, (rotation["trigger"], rotation["reason"])))
+    return (
+        when(rotation["started_at"], now),
+        rotation["outcome"],
+        why,
+        rotation["access_key"] or "-",
+        str(rotation["vault_version"] or "-"),
+        rotation["request_id"] or "-",
+        when(rotation["dead_at"], now) or "-",
+        rotation["rotation_id"],
+    )
+
+
+def _print_trace(identifier: str, found: Trace) -> None:
+    print_lines([f"{identifier} belongs to target {found.target}"])
+    for rotation_id in found.rotation_ids or ("",):
+        print_lines(["", f"rotation {rotation_id}" if rotation_id else "outside any rotation"])
+        print_lines(f"  {entry_text(entry)}" for entry in found.events if _belongs(entry, rotation_id))
+    others = [entry for entry in found.events if not entry.get("rotation_id")] if found.rotation_ids else []
+    if others:
+        print_lines(["", "outside any rotation", *(f"  {entry_text(entry)}" for entry in others)])
+
+
+def _belongs(entry: Entry, rotation_id: str) -> bool:
+    return (entry.get("rotation_id") or "") == rotation_id

@@ -1,0 +1,153 @@
+"""Waiting for a rotation: the record in Vault tells how far it is; workers are only reminded of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from worker.cli.messenger import Messenger
+from worker.cli.output import say
+from worker.cli.texts import entry_text
+from worker.errors import QueueUnavailable, VaultUnavailable
+from worker.history import Entry, entries, parse, rotations
+from worker.record import Failure, Record, Request
+from worker.runtime import Runtime
+from worker.targets import Target
+
+LOOK_SECONDS = 0.3
+REMIND_SECONDS = 4.0
+WORKER_SECONDS = 10.0
+"""How long to wait for a first worker to show up; one shows up within 5 s of its start."""
+
+TRY_LATER = 75
+
+NOT_LOST = "The request stays on record, and is served when that is mended; the current key stays as it is."
+
+
+def document(record: Record, outcome: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    """The result as JSON; what is not known (yet) is None."""
+    under_way = record.rotation.id if record.rotation else None
+    names = ("access_key", "previous_access_key", "vault_version", "request_id", "duration_ms")
+    return {
+        "target": record.target,
+        "rotation_id": known.get("rotation_id") or under_way,
+        "outcome": outcome,
+        **{name: known.get(name) for name in names},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the waiting ended. ``document`` is what ``--json`` prints; ``gave_up`` says why nothing is known yet."""
+
+    document: dict[str, Any]
+    exit_code: int
+    failure: Failure | None = None
+    gave_up: str = ""
+
+
+class Waiting:
+    """Follows one request until its outcome is known."""
+
+    def __init__(self, runtime: Runtime, target: Target, wish: Request, record: Record) -> None:
+        self._runtime = runtime
+        self._target = target
+        self._wish = wish
+        self._record = record
+        self._failed_before = record.failure
+        self._told = record.next_entry - 1
+        self._messenger = Messenger(runtime)
+        self._seen_worker = False
+        self._missed_worker = False
+        self._queue_away = False
+        self._vault_away = False
+
+    def until_served(self, patience: timedelta) -> Outcome:
+        """Wait until the request was served or has failed, at most so long. Raises RecordError, VaultError."""
+        clock = self._runtime.clock
+        began = clock.monotonic()
+        remind_at = began
+        while True:
+            now = clock.monotonic()
+            if now >= remind_at:
+                self._remind()
+                remind_at = now + REMIND_SECONDS
+            outcome = self._look() or self._give_up(now - began, patience)
+            if outcome:
+                return outcome
+            clock.wait(LOOK_SECONDS)
+
+    def _look(self) -> Outcome | None:
+        """Read the record, tell what is new in it, and see whether it holds the outcome."""
+        store = self._runtime.world.store
+        try:
+            self._record = store.load(self._target.name, self._target.path).record
+            self._vault_away = False
+            self._tell_news()
+            for wish, rotation_id in self._record.served:
+                if wish == self._wish.id:
+                    return self._succeeded(rotation_id)
+        except VaultUnavailable as error:
+            self._say_vault_away(error)
+            return None
+        failure = self._record.failure
+        if failure and failure != self._failed_before:
+            return self._failed(failure)
+        return None
+
+    def _succeeded(self, rotation_id: str) -> Outcome:
+        told = _find(rotation_id, map(parse, self._record.history))
+        if told.get("started_at") is None:  # its beginning has moved into the archive meanwhile
+            told = _find(rotation_id, entries(self._runtime.world.store, self._target.name))
+        return Outcome(document(self._record, "succeeded", told), 0)
+
+    def _failed(self, failure: Failure) -> Outcome:
+        error = {
+            "what": failure.what,
+            "hint": failure.hint,
+            "request_id": failure.request_id,
+            "retry_at": failure.retry_at.isoformat(timespec="milliseconds"),
+        }
+        return Outcome(document(self._record, "failed", {}) | {"error": error}, 1, failure=failure)
+
+    def _tell_news(self) -> None:
+        for entry in map(parse, self._record.history):
+            if entry["n"] > self._told:
+                self._told = entry["n"]
+                say(entry_text(entry))
+
+    def _remind(self) -> None:
+        try:
+            self._messenger.wake(self._target.name)
+            there = self._messenger.has_worker()
+        except QueueUnavailable as error:
+            if not self._queue_away:
+                say(f"{error.what}. Still waiting: the request is on record in Vault.")
+            self._queue_away = True
+            return
+        self._queue_away = False
+        if not there and not self._seen_worker and not self._missed_worker:
+            self._missed_worker = True
+            say("No worker is there to rotate the key. Start one with `rotator worker`; waiting for it.")
+        self._seen_worker = self._seen_worker or there
+
+    def _give_up(self, waited: float, patience: timedelta) -> Outcome | None:
+        if waited >= patience.total_seconds():
+            why = f"There is no outcome yet after {waited:.0f} s; the target is {self._record.phase}. {NOT_LOST}"
+        elif waited >= WORKER_SECONDS and not self._seen_worker and not self._queue_away:
+            why = f"No worker has shown up within {waited:.0f} s. {NOT_LOST} Start one with `rotator worker`."
+        else:
+            return None
+        return Outcome(document(self._record, "accepted", {}), TRY_LATER, gave_up=why)
+
+    def _say_vault_away(self, error: VaultUnavailable) -> None:
+        if not self._vault_away:
+            say(f"{error.what}. Still waiting; {error.hint}")
+        self._vault_away = True
+
+
+def _find(rotation_id: str, known: Iterable[Entry]) -> Mapping[str, Any]:
+    found = (each for each in rotations(known) if each["rotation_id"] == rotation_id)
+    return next(found, {"rotation_id": rotation_id})
