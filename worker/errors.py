@@ -18,7 +18,7 @@ holds an answer's body, a header or a secret.
     │   ├── HostUpUnreachable       no connection was made: nothing was sent, nothing was changed
     │   └── HostUpUncertain         time-out, cut, 5xx, unreadable: it may have been done
     ├── VaultError                  operation, path, status, vault_request_id
-    │   ├── VaultUnavailable        cannot be reached, or answered 5xx: a *write* may have been done
+    │   ├── VaultUnavailable        cannot be reached, or 5xx: a *write* may have been done  exit 75
     │   │   ├── VaultSealed         503 sealed, or 501 not initialised
     │   │   └── VaultStandby        429, 472, 473 or a redirect: not the active node
     │   ├── VaultDenied             403 after a fresh login: the policy lacks a capability
@@ -173,6 +173,8 @@ class VaultError(RotatorError):
 
 class VaultUnavailable(VaultError):
     """Vault cannot be reached or failed inside; a write that ends so may have been carried out."""
+
+    exit_code = 75
 
 
 class VaultSealed(VaultUnavailable):

@@ -6,6 +6,7 @@ One create call per intent, and never a second one for the same: a create whose 
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 
 from worker.decide import NEW, Begin, waits_for_person
@@ -47,6 +48,7 @@ def start(work: Work, step: Begin) -> Pause | None:
 
 
 def _start_in_place(work: Work, step: Begin, *, trial: bool) -> Pause | None:
+    decided_on = work.record
     try:
         expected = _look_first(work)
         key_count = _count_first(work, trial=trial)
@@ -65,7 +67,8 @@ def _start_in_place(work: Work, step: Begin, *, trial: bool) -> Pause | None:
     holder = Holder(str(uuid.uuid4()), uuid.uuid4().hex)
     began = work.world.clock.monotonic()
     rotation = _intent(work, step, holder, expected, key_count)
-    work.change(lambda record: begin(record, rotation))
+    ground = replace(decided_on, unknown_mints=work.record.unknown_mints)  # the count may have settled some
+    work.change(lambda record: begin(record, rotation, ground))
     _create(work, holder, began)
     return None
 

@@ -113,6 +113,12 @@ class Queue:
             pipe.execute()
 
     @guard()
+    def look_sooner(self, moments: Mapping[str, datetime]) -> None:
+        """Have targets looked at by these moments; one that is scheduled earlier stays so."""
+        if moments:
+            self.client.zadd(self._key("due"), {name: when.timestamp() for name, when in moments.items()}, lt=True)
+
+    @guard()
     def schedule_missing(self, targets: Iterable[str], when: datetime) -> None:
         """Note a first look for targets that have none yet."""
         scores = dict.fromkeys(targets, when.timestamp())

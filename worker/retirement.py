@@ -11,6 +11,8 @@ from worker.ports import DeletedKey, Probe
 from worker.record import Record, RetiringKey
 from worker.transitions import note
 
+_DONE = 200
+
 
 def find(record: Record, access_key: str) -> RetiringKey:
     """The retiring key of this name; raises Superseded when another worker has finished with it."""
@@ -21,7 +23,14 @@ def find(record: Record, access_key: str) -> RetiringKey:
 
 
 def deleted(record: Record, access_key: str, answer: DeletedKey, now: datetime) -> Record:
-    """HostUp confirmed the delete, or knows no such key; now it has to be proven dead."""
+    """HostUp confirmed the delete, or knows no such key; now it has to be proven dead.
+
+    Raises Superseded when the key was proven dead meanwhile, unless it was this delete that it died of.
+    """
+    if answer.request_id and any(answer.request_id in text for text in record.history):
+        return record  # written before, only Vault's answer was lost
+    if not any(key.access_key == access_key for key in record.retiring) and answer.status == _DONE:
+        return _deleted_long_ago(record, access_key, answer, now)
     key = find(record, access_key)
     gone = replace(
         key,
@@ -43,6 +52,12 @@ def deleted(record: Record, access_key: str, answer: DeletedKey, now: datetime) 
         status=answer.status,
     )
     return _with(noted, gone)
+
+
+def _deleted_long_ago(record: Record, access_key: str, answer: DeletedKey, now: datetime) -> Record:
+    """The worker that deleted it was frozen, and others did the rest: only its requestId is still to be told."""
+    about = {"access_key": access_key, "form": answer.form, "status": answer.status}
+    return note(record, Event.KEY_RETIRED, now, request_id=answer.request_id, **about)
 
 
 def delete_failed(record: Record, access_key: str, why: RotatorError, retry_at: datetime, now: datetime) -> Record:

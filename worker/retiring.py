@@ -16,6 +16,7 @@ from worker.errors import (
     VaultError,
     VaultUnavailable,
 )
+from worker.events import Event
 from worker.ports import DeletedKey, Life, Probe
 from worker.record import RetiringKey
 from worker.retirement import dead, delete_again, delete_failed, deleted, find, still_alive
@@ -44,7 +45,15 @@ def delete(work: Work, access_key: str) -> Pause | None:
         return None
     work.world.account.succeeded(made=-1 if answer.status == 200 else 0)  # noqa: PLR2004 - HTTP's own number
     now = work.now
-    work.change(lambda record: deleted(record, access_key, answer, now), since=since)
+    # insisted on: a delete that is made again gets another requestId, and this one would be nowhere (promise 8); but
+    # not for ever, because the key is on record either way, and other targets wait for this thread
+    patience = work.world.policy.lease.total_seconds()
+    try:
+        work.change_surely(lambda record: deleted(record, access_key, answer, now), since=since, patience=patience)
+    except VaultError as error:
+        # then at least the log has it
+        work.log(Event.KEY_RETIRED, access_key=access_key, request_id=answer.request_id, error=error.what)
+        raise
     return None
 
 

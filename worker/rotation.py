@@ -83,6 +83,12 @@ def accept(world: World, target: Target, wish: Request) -> Record:
     return work.record
 
 
+def next_look(record: Record, target: Target, now: datetime) -> datetime:
+    """When a target wants to be looked at, by its record alone."""
+    step = decide(record, due_at(record, target, now), now, {})
+    return step.until if isinstance(step, Wait) else now
+
+
 def _do(work: Work, step: Step) -> Pause | None:
     match step:
         case Begin():

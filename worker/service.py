@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 from celery import Celery
-from celery.apps.worker import install_worker_term_handler  # type: ignore[attr-defined]  # its types leave it out
+from celery.apps.worker import Worker, install_worker_term_handler  # type: ignore[attr-defined]  # types lack these
 from celery.beat import Scheduler, Service
 from celery.signals import worker_ready, worker_shutting_down
 
@@ -37,9 +37,7 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool) -> int:
     beats = _Beat(app) if beat else None
     pulse = _pulse(runtime)
 
-    def ready(sender: Any, **_: Any) -> None:
-        # the same handler as Celery's own, but without its word to stdout, where every line is JSON
-        install_worker_term_handler(sender.controller, verbose=False)
+    def ready(**_: Any) -> None:
         _log.info(
             Event.WORKER_STARTED,
             version=__version__,
@@ -69,7 +67,7 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool) -> int:
 
 
 def _run(app: Celery, runtime: Runtime, concurrency: int) -> int:
-    celery_worker = app.Worker(
+    celery_worker = app.subclass_with_self(_Worker, name="Worker")(
         hostname=f"rotator@{runtime.name}",
         # threads: calls wait for the network nearly all the time, and one process shares clients and a Vault token
         pool="threads",
@@ -83,6 +81,15 @@ def _run(app: Celery, runtime: Runtime, concurrency: int) -> int:
     )
     celery_worker.start()
     return int(celery_worker.exitcode or 0)
+
+
+class _Worker(Worker):
+    """Celery's worker, without its word to stdout at SIGTERM: every line there is JSON."""
+
+    def install_platform_tweaks(self, worker: Any) -> None:
+        """Install the signal handlers (Celery calls this)."""
+        super().install_platform_tweaks(worker)
+        install_worker_term_handler(worker, verbose=False)
 
 
 class _Beat:

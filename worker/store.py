@@ -7,9 +7,11 @@ Each write carries a fresh nonce, so after a write whose answer was lost, readin
 from __future__ import annotations
 
 import json
+import math
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from worker.clock import Clock
 from worker.errors import VaultCasMismatch, VaultError, VaultUnavailable
@@ -99,28 +101,29 @@ class RecordStore:
             hint="It is tried again; if this stays, look for another program that writes to this path.",
         )
 
-    def change_surely(self, loaded: Loaded, change: Change) -> Loaded:
-        """Apply a change that must not be lost: go on until it is written, however long Vault is away.
+    def change_surely(self, loaded: Loaded, change: Change, patience: float = math.inf) -> Loaded:
+        """Apply a change that must not be lost: go on until it is written, for ``patience`` seconds.
 
-        Where the record itself cannot be used, raises RecordError (see :meth:`save_aside`).
+        Where the record itself cannot be used, raises RecordError (see :meth:`save_aside`); VaultError afterwards.
         """
         pause = PAUSE_FIRST
+        give_up = self._clock.monotonic() + patience
         while True:
             try:
                 return self.change(loaded, change)
             except VaultError as error:
+                if self._clock.monotonic() > give_up:
+                    raise
                 _log_retry(loaded.record.target, error)
             self._clock.sleep(pause)
             pause = min(pause * 2, PAUSE_LONGEST)
 
     def save_aside(self, target: str, name: str, content: Mapping[str, object]) -> None:
         """Keep what must not be lost beside a record that cannot be used; goes on until it is written."""
-        path = f"{self._root}/_aside/{target}/{name}"
         pause = PAUSE_FIRST
         while True:
             try:
-                if self._vault.read(path).data is None:
-                    self._vault.write(path, content, cas=0)
+                self.put_aside(target, name, content)
             except VaultError as error:
                 _log_retry(target, error)
             else:
@@ -128,9 +131,35 @@ class RecordStore:
             self._clock.sleep(pause)
             pause = min(pause * 2, PAUSE_LONGEST)
 
+    def put_aside(self, target: str, name: str, content: Mapping[str, object]) -> str:
+        """Keep a document beside the records, once; answers its path. Raises VaultError."""
+        path = self._aside(target, name)
+        there = self._vault.read(path)
+        if there.data is None:
+            self._vault.prepare_record(path)  # one version only: the next one takes a secret in it away
+            self._vault.write(path, content, there.version)
+        return path
+
     def aside(self) -> tuple[str, ...]:
-        """The targets for which something was saved aside."""
-        return tuple(name.removesuffix("/") for name in self._vault.list(f"{self._root}/_aside"))
+        """The targets for which something was saved aside that nobody has dealt with."""
+        names = (name.removesuffix("/") for name in self._vault.list(f"{self._root}/_aside"))
+        return tuple(name for name in names if self.asides(name))
+
+    def asides(self, target: str) -> dict[str, Mapping[str, object]]:
+        """What was saved aside for a target and is not dealt with, by name."""
+        names = self._vault.list(f"{self._root}/_aside/{target}")
+        found = {name: self._vault.read(self._aside(target, name)).data for name in names}
+        return {name: data for name, data in found.items() if data and not data.get("settled")}
+
+    def settle_aside(self, target: str, name: str, how: str) -> None:
+        """Note that something saved aside was dealt with; secrets in it are no longer needed. Raises VaultError."""
+        path = self._aside(target, name)
+        there = self._vault.read(path)
+        self._vault.write(path, {**_without_secrets(there.data or {}), "settled": how}, there.version)
+
+    def rewrite(self, record: Record, version: int) -> Loaded:
+        """Write a record over ``version`` of a document that cannot be read. Raises VaultError."""
+        return self._write(Loaded(record, version), replace(record, nonce=secrets.token_hex(8)))
 
     def archive(self, loaded: Loaded, keep: int) -> Loaded:
         """Move all but the newest ``keep`` entries of the history into an archive document of their own.
@@ -155,6 +184,9 @@ class RecordStore:
         for name in sorted(self._vault.list(folder)):
             yield from _entries(self._vault.read(f"{folder}/{name}").data or {})
 
+    def _aside(self, target: str, name: str) -> str:
+        return f"{self._root}/_aside/{target}/{name}"
+
     def _write(self, loaded: Loaded, record: Record) -> Loaded:
         path = self.path(record.target)
         if loaded.version == 0:
@@ -171,6 +203,12 @@ class RecordStore:
             return self._reload(loaded)
         except VaultError:
             raise error from None
+
+
+def _without_secrets(value: object) -> Any:
+    if isinstance(value, Mapping):
+        return {name: "***" if "secret" in name.lower() else _without_secrets(inner) for name, inner in value.items()}
+    return [_without_secrets(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _log_retry(target: str, error: VaultError) -> None:

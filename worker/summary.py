@@ -56,7 +56,7 @@ def summarize(record: Record, next_rotation_at: datetime) -> dict[str, Any]:
             }
             for key in record.retiring
         ],
-        "unknown_mints": [_mint(mint) for mint in record.unknown_mints if mint.open],
+        "unknown_mints": [mint_facts(mint) for mint in record.unknown_mints if mint.open],
         "last_error": _error(record.failure) if record.failure else None,
     }
 
@@ -77,7 +77,8 @@ def unusable(target: str, what: str, hint: str) -> dict[str, Any]:
     }
 
 
-def _mint(mint: UnknownMint) -> dict[str, Any]:
+def mint_facts(mint: UnknownMint) -> dict[str, Any]:
+    """All that is known of an unknown mint."""
     return {
         "rotation_id": mint.rotation_id,
         "at": _text(mint.at),

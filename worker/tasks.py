@@ -18,9 +18,9 @@ from worker.errors import Conflict, RecordError, RotatorError, UsageError, Vault
 from worker.events import Event
 from worker.history import parse
 from worker.index import entry
-from worker.queue import Hold, IndexEntry
+from worker.queue import Hold, IndexEntry, unavailable
 from worker.record import Record, Request
-from worker.rotation import accept, reconcile
+from worker.rotation import accept, next_look, reconcile
 from worker.runtime import Runtime
 from worker.summary import due_at, summarize, unusable
 from worker.targets import Target
@@ -52,12 +52,18 @@ class Looks:
         if not runtime.queue.is_built():
             self.rebuild()
         for wish, content in runtime.queue.wishes().items():
-            self._send("rotator.rotate", args=[content["target"], content["reason"]], task_id=wish)
+            self._hand_out("rotator.rotate", [content["target"], content["reason"]], task_id=wish)
         room = BACKLOG_FACTOR * runtime.settings.worker.concurrency - runtime.queue.waiting_messages(QUEUE)
         if room > 0:
             hold = runtime.settings.worker.lease
             for name in runtime.queue.claim(runtime.clock.now(), hold, room):
-                self._send("rotator.reconcile", args=[name])
+                self._hand_out("rotator.reconcile", [name])
+
+    def _hand_out(self, task: str, arguments: list[str], task_id: str | None = None) -> None:
+        try:
+            self._send(task, args=arguments, task_id=task_id)
+        except Exception as error:  # noqa: BLE001 - of a broker that goes away kombu even raises AttributeError
+            raise unavailable(error) from None  # what was claimed comes back by itself
 
     def rebuild(self) -> None:
         """Fill the due set after Redis was wiped, and whenever a worker starts; each look then fills the index."""
@@ -88,8 +94,9 @@ class Looks:
         except RotatorError:
             runtime.queue.drop_wish(wish)
             raise
-        runtime.queue.drop_wish(wish)
+        # in this order: a worker that dies in between is followed by a tick that sends the wish again
         runtime.queue.wake(target.name, runtime.clock.now())
+        runtime.queue.drop_wish(wish)
         self.reconcile(name)
 
     def audit(self) -> None:
@@ -141,6 +148,8 @@ class Looks:
             summaries = {n: summarize(records[n], due_at(records[n], targets[n], now)) for n in names}
             ids = {found: n for n in names for text in records[n].history for found in ids_of(parse(text))}
             runtime.queue.keep_summaries(summaries, ids)
+            # a wake that was lost with Redis, and a schedule that was changed, are caught up with here
+            runtime.queue.look_sooner({n: next_look(records[n], targets[n], now) for n in names})
 
     def _target(self, name: str) -> Target:
         target = self._runtime.settings.targets.get(name)

@@ -62,12 +62,18 @@ def request(record: Record, wish: Request) -> Record:
     return replace(noted, requests=(*record.requests, wish))
 
 
-def begin(record: Record, rotation: Rotation) -> Record:
-    """Write the intent: the last thing on record before HostUp is asked for a key."""
+def begin(record: Record, rotation: Rotation, ground: Record) -> Record:
+    """Write the intent: the last thing on record before HostUp is asked for a key.
+
+    ``ground`` is the record that the decision to begin rests on. Whoever was slow must not begin after another worker's
+    rotation came and went: it served what this one is for, or its failure has to be waited for.
+    """
     if record.rotation and record.rotation.id == rotation.id:
         return record
     if record.rotation:
         raise Superseded("a rotation is under way already", target=record.target)
+    if (record.current, record.failure, record.unknown_mints) != (ground.current, ground.failure, ground.unknown_mints):
+        raise Superseded("another rotation came and went meanwhile", target=record.target)
     noted = note(
         record,
         Event.ROTATION_STARTED,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -121,25 +122,26 @@ class Work:
         """Apply a change; ``since`` (monotonic) is when the call began whose outcome it records."""
         self._took(self.world.store.change(self.loaded, change), since)
 
-    def change_surely(self, change: Change, *, since: float | None = None) -> None:
+    def change_surely(self, change: Change, *, since: float | None = None, patience: float = math.inf) -> None:
         """Apply a change that must not be lost; see :meth:`RecordStore.change_surely`."""
-        self._took(self.world.store.change_surely(self.loaded, change), since)
+        self._took(self.world.store.change_surely(self.loaded, change, patience), since)
 
     def fail(
         self, why: RotatorError, operation: str, rotation_id: str | None = None, when: datetime | None = None
     ) -> None:
         """Record a failure of the rotation (or of its beginning), and when it is tried again."""
-        now = self.now
+        now, current = self.now, self.record.current
         retry_at = when or now + self.backoff(why)
 
         def change(record: Record) -> Record:
             under_way = record.rotation.id if record.rotation else None
-            if under_way != rotation_id:
-                return record  # the rotation has moved on without us
+            if under_way != rotation_id or record.current != current:
+                return record  # it has moved on without us, and what we saw may have been just that
             return failed(record, why, now, retry_at, operation=operation, rotation_id=rotation_id)
 
         self.change(change)
-        if not self.loaded.news:
+        failure = self.record.failure
+        if failure and failure.at == now and not self.loaded.news:
             self.log(Event.ROTATION_FAILED, rotation_id=rotation_id, **about(why), retry_at=retry_at.isoformat())
 
     def backoff(self, why: RotatorError | None = None) -> timedelta:

@@ -65,6 +65,7 @@ class Service:
     every: str = "400d"
     grace: str = "2s"
     lease: str = "4s"
+    verify_within: str = "20s"
     workers: list[Worker] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -72,7 +73,7 @@ class Service:
         self.path = f"apps/{self.target}"
         self.state = f"state-{self.target}"
         self.sandbox.simulator.admin.clear()
-        self.sandbox.simulator.admin.behave(spread=0.0, linger=0.0, latency=0.0)
+        self.sandbox.simulator.admin.behave(spread=0.0, linger=0.0)
         self.since = len(self.sandbox.simulator.admin.ledger())
         assert self.sandbox.vault is not None
         self.vault = hvac.Client(url=self.sandbox.vault.address, token=self.sandbox.vault.root_token.reveal())
@@ -199,7 +200,7 @@ state_path = "{self.state}"
 [worker]
 tick = "1s"
 lease = "{self.lease}"
-verify_within = "20s"
+verify_within = "{self.verify_within}"
 dead_within = "20s"
 [[target]]
 name = "{self.target}"

@@ -85,6 +85,14 @@ def test_a_first_look_never_puts_off_what_is_scheduled(queue: Queue) -> None:
     assert queue.claim(NOW, MINUTE, 10) == ("a",)
 
 
+def test_a_later_look_is_put_forward_and_an_earlier_one_stays(queue: Queue) -> None:
+    queue.schedule("early", NOW)
+    queue.schedule("late", NOW + timedelta(days=30))
+    queue.look_sooner({"early": NOW + MINUTE, "late": NOW + MINUTE})
+    assert queue.claim(NOW, MINUTE, 10) == ("early",)
+    assert "late" in queue.claim(NOW + MINUTE, MINUTE, 10)
+
+
 def test_only_one_looks_at_a_target(queue: Queue) -> None:
     with queue.lock("media", MINUTE) as first, queue.lock("media", MINUTE) as second:
         assert (first.mine, second.mine) == (True, False)

@@ -58,17 +58,20 @@ RECORD: Mapping[str, Any] = {
     "unknown_mints": [],
     "failure": None,
 }
+FIRST = Version(1, at(10), destroyed=True, data=None)
+SECOND = Version(2, at(20), destroyed=False, data={"access_key": "NEW", "request_id": "request-2"})
 KEPT = Kept(
     TARGET,
     RECORD,
     {"max_versions": 1, "cas_required": True},
     HISTORY,
-    (
-        Version(1, at(10), destroyed=True, data=None),
-        Version(2, at(20), destroyed=False, data={"access_key": "NEW", "request_id": "request-2"}),
-    ),
+    (FIRST, SECOND),
 )
-LEDGER = (*call(1, "create", "OLD", 9, "media r1"), *call(2, "create", "NEW", 19, "media r2"), *call(3, "delete", "OLD", 51))
+LEDGER = (
+    *call(1, "create", "OLD", 9, "media r1"),
+    *call(2, "create", "NEW", 19, "media r2"),
+    *call(3, "delete", "OLD", 51),
+)
 SOUND = Evidence(
     entries=LEDGER,
     kept=(KEPT,),
@@ -107,7 +110,6 @@ def ledger(*parts: list[dict[str, Any]]) -> Evidence:
     return replace(SOUND, entries=tuple(entry for part in parts for entry in part))
 
 
-CREATES = (call(1, "create", "OLD", 9, "media r1"), call(2, "create", "NEW", 19, "media r2"))
 UNFINISHED = {"key": {"access_key": "THIRD", "secret_key": SECRETS["OLD"]}}
 PLANTED = {
     "a published key is deleted": Plant(with_calls(*call(4, "delete", "NEW", 60)), 1, "while version 2 published it"),
@@ -147,7 +149,9 @@ PLANTED = {
     "grace was cut short": Plant(ledger(*CREATES, call(3, "delete", "OLD", 49)), 6, "0:00:29 after version 2"),
     "a version that nobody can explain": Plant(with_history(without=3), 8, "which key version 1 held"),
     "an app with a wrong requestId": Plant(
-        with_kept(versions=(KEPT.versions[0], replace(KEPT.versions[1], data={"access_key": "NEW", "request_id": "x"}))),
+        with_kept(
+            versions=(KEPT.versions[0], replace(KEPT.versions[1], data={"access_key": "NEW", "request_id": "x"}))
+        ),
         8,
         "its app reads requestId x",
     ),
@@ -155,7 +159,9 @@ PLANTED = {
     "a gap in the history": Plant(with_history(without=4), 8, "are numbered"),
     "an entry that stands twice": Plant(with_history(entry(10, "key.dead", access_key="OLD")), 8, "are numbered"),
     "a dead key's version is left": Plant(
-        with_kept(versions=(replace(KEPT.versions[0], data={"access_key": "OLD"}), KEPT.versions[1])), 0, "still holds it"
+        with_kept(versions=(replace(KEPT.versions[0], data={"access_key": "OLD"}), KEPT.versions[1])),
+        0,
+        "still holds it",
     ),
     "an error that nobody foresaw": Plant(
         replace(SOUND, texts={"log": json.dumps({"event": "task.failed", "exception": "KeyError"})}), 0, "unforeseen"

@@ -28,6 +28,7 @@ class Messenger:
 
     def _send(self, target: str) -> None:
         from kombu.exceptions import OperationalError
+        from redis.exceptions import RedisError
 
         from worker.app import make_app
         from worker.redis_url import for_celery
@@ -36,7 +37,7 @@ class Messenger:
         try:
             with app:
                 app.send_task("rotator.reconcile", args=[target], expires=HINT_SECONDS, retry=False)
-        except (OperationalError, OSError) as error:
+        except (OperationalError, RedisError, OSError) as error:
             raise unavailable(error) from None
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -85,6 +85,15 @@ class Case:
         """What the apps' secrets held, by target and version. The data of destroyed versions is the history's word."""
         return tuple(each for kept in self.evidence.kept for each in _publications(kept))
 
+    @cached_property
+    def published(self) -> Mapping[str | None, Sequence[tuple[Publication, datetime | None]]]:
+        """By access key: the publications of it, each with the moment of the next version, if there is one."""
+        found: dict[str | None, list[tuple[Publication, datetime | None]]] = {}
+        for each, after in zip(self.publications, (*self.publications[1:], None), strict=False):
+            until = after.at if after and after.target == each.target else None
+            found.setdefault(each.access_key, []).append((each, until))
+        return found
+
     def entries(self, *events: str) -> Iterator[Json]:
         """The history's entries of some kinds."""
         return (entry for entry in self.history if entry["event"] in events)
@@ -127,14 +136,11 @@ def _published_key_lives(case: Case) -> Iterator[Finding]:
     """Promise 1, at the moment of every delete, and for every version that was written after it."""
     for delete in case.deletes:
         key, at = delete.access_key or "", delete.effect_at or delete.at
-        for target in {each.target for each in case.publications}:
-            versions = [each for each in case.publications if each.target == target]
-            current = next((each for each in reversed(versions) if each.at <= at), None)
-            if current and current.access_key == key:
-                yield Finding(1, key, f"was deleted at {at} while version {current.version} published it")
-            later = [each.version for each in versions if each.at > at and each.access_key == key]
-            if later:
-                yield Finding(1, key, f"was deleted at {at} and published after it, as version {later[0]}")
+        for each, until in case.published.get(key, ()):
+            if each.at > at:
+                yield Finding(1, key, f"was deleted at {at} and published after it, as version {each.version}")
+            elif until is None or until > at:
+                yield Finding(1, key, f"was deleted at {at} while version {each.version} published it")
 
 
 def _versions_are_known(case: Case) -> Iterator[Finding]:
@@ -241,10 +247,22 @@ def _no_secret_is_elsewhere(case: Case) -> Iterator[Finding]:
     places = dict(case.evidence.texts)
     for path, document in case.evidence.documents.items():
         places[f"Vault's {path}"] = json.dumps(_without_staged(document))
-    for name, secret in case.evidence.secrets.items():
-        for place, text in places.items():
-            if any(form in text for form in _forms(secret)):
-                yield Finding(5, f"the secret of {name}", f"was found in {place}")
+    forms = {form: name for name, secret in case.evidence.secrets.items() for form in _forms(secret)}
+    for place, text in places.items():
+        for name in sorted({forms[form] for form in _found(text, forms)}):
+            yield Finding(5, f"the secret of {name}", f"was found in {place}")
+
+
+def _found(text: str, forms: Iterable[str]) -> Iterator[str]:
+    """The forms that a text holds, in one pass: a long run has thousands of secrets and megabytes of logs."""
+    start = min(map(len, forms), default=0)
+    by_start: dict[str, list[str]] = {}
+    for form in forms:
+        by_start.setdefault(form[:start], []).append(form)
+    for place in range(len(text) - start + 1):
+        for form in by_start.get(text[place : place + start], ()):
+            if text.startswith(form, place):
+                yield form
 
 
 def _without_staged(document: Json) -> Json:

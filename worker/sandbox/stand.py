@@ -84,6 +84,10 @@ class Stand:
         finally:
             app.close()
 
+    def calm(self) -> None:
+        """From now on nothing strikes."""
+        self.script.clear()
+
     def withdraw_rights(self) -> None:
         """Leave the worker's role without any right."""
         self._write_policy({"sys/nothing": ["deny"]})

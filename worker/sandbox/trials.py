@@ -7,39 +7,25 @@ request of that trace is a row of the matrix (:func:`rows`). The workers are rea
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from worker.sandbox import actions
 from worker.sandbox.actions import Gate
-from worker.sandbox.checker import Finding, check, orphans, unrest
+from worker.sandbox.checker import Finding, check, orphans
 from worker.sandbox.evidence import Json
 from worker.sandbox.ledger import calls
+from worker.sandbox.life import PATIENCE, Stuck, follow, lead, never, wait
 from worker.sandbox.nursery import WorkerProcess
 from worker.sandbox.script import Action, Moment, Rule, Seen, Step
 from worker.sandbox.stand import Bench, Stand
 
-PATIENCE = 60.0
-"""Seconds until a trial is given up; one takes five to ten."""
-
-RESEND_SECONDS = 3.0
-WISH = "wish-of-the-trial"
-SEEDED = 52
-"""History entries that are put into the record, so that it has to be archived."""
-
-_LOOK = 0.1
 _CONNECTING = frozenset({"HELLO", "AUTH", "CLIENT", "SELECT", "PING"})
 _ONCE_IN_A_SERVERS_LIFE = "SCRIPT"
 _RECORD = "/v1/secret/data/{trial}/state/{target}"
-
-
-class Stuck(Exception):
-    """A trial did not get on; the text says what it waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +57,7 @@ def rehearse(bench: Bench, name: str) -> tuple[Seen, ...]:
     with bench.stand(name) as stand:
         worker = stand.worker(bench.nursery)
         try:
-            _lead(stand, lambda: False)
+            lead(stand, never)
             trace = stand.script.trace()
         finally:
             worker.kill()
@@ -123,21 +109,7 @@ def _may_lose(trace: tuple[Seen, ...], index: int, moment: Moment) -> bool:
 
 def kill(bench: Bench, name: str, row: Row) -> Verdict:
     """Kill -9 the worker there; another one goes on."""
-    began = time.monotonic()
-    with bench.stand(name) as stand:
-        worker = stand.worker(bench.nursery)
-        struck = threading.Event()
-        blow = actions.first(actions.call(struck.set), actions.kill(lambda: worker.pid))
-        try:
-            stand.script.add(Rule.at(row.step, row.moment, blow))
-            _lead(stand, lambda: not worker.alive)
-            findings = [] if struck.is_set() else [_not_met(row)]
-            findings += _follow(stand, bench)
-        except Stuck as stuck:
-            findings = [Finding(0, str(row), str(stuck))]
-        finally:
-            worker.kill()
-        return _judge(stand, row, findings, began)
+    return _trial(bench, name, row, lambda worker, _: Plan(actions.kill(lambda: worker.pid)))
 
 
 def freeze(bench: Bench, name: str, row: Row) -> Verdict:
@@ -146,21 +118,45 @@ def freeze(bench: Bench, name: str, row: Row) -> Verdict:
     BEFORE: its request is carried out only then, long after its time. AFTER: the answer waits in its socket. Either
     way nothing may be lost: the worker lives, and what it is told must end up on record.
     """
+
+    def plan(worker: WorkerProcess, stand: Stand) -> Plan:
+        gate = Gate()
+        stop = actions.freeze(lambda: worker.pid)
+        blow = actions.first(stop, actions.hold(gate)) if row.moment is Moment.BEFORE else stop
+        return Plan(blow, lambda: _thaw(stand, worker, gate, row))
+
+    return _trial(bench, name, replace(row, may_lose=False), plan)
+
+
+def disturb(bench: Bench, name: str, row: Row, action: Action) -> Verdict:
+    """Do something to the request there, such as answering it with an error; the worker goes on, as another does."""
+    return _trial(bench, name, row, lambda _worker, _stand: Plan(action))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is done at the step, and what is done once the other worker is through."""
+
+    blow: Action
+    then: Callable[[], None] = lambda: None
+
+
+def _trial(bench: Bench, name: str, row: Row, make: Callable[[WorkerProcess, Stand], Plan]) -> Verdict:
     began = time.monotonic()
     with bench.stand(name) as stand:
         worker = stand.worker(bench.nursery)
-        struck, gate = threading.Event(), Gate()
+        struck = threading.Event()
+        plan = make(worker, stand)
+        stand.script.add(Rule.at(row.step, row.moment, actions.first(actions.call(struck.set), plan.blow)))
         try:
-            stand.script.add(Rule.at(row.step, row.moment, _freezing(worker, row.moment, struck, gate)))
-            _lead(stand, struck.is_set)
-            findings = [] if struck.is_set() else [_not_met(row)]
-            findings += _follow(stand, bench, lambda: _thaw(stand, worker, gate, row))
+            lead(stand, struck.is_set)
+            findings = [] if struck.is_set() else [Finding(0, str(row), "was never met")]
+            findings += follow(stand, bench, plan.then)
         except Stuck as stuck:
             findings = [Finding(0, str(row), str(stuck))]
         finally:
-            gate.opened.set()
             worker.kill()
-        return _judge(stand, replace(row, may_lose=False), findings, began)
+        return _judge(stand, row, findings, began)
 
 
 def report(verdicts: Iterable[Verdict]) -> str:
@@ -168,16 +164,11 @@ def report(verdicts: Iterable[Verdict]) -> str:
     return "\n".join(f"{verdict.row}\n    {finding}" for verdict in verdicts for finding in verdict.findings)
 
 
-def _freezing(worker: WorkerProcess, moment: Moment, struck: threading.Event, gate: Gate) -> Action:
-    stop = [actions.freeze(lambda: worker.pid), actions.call(struck.set)]
-    return actions.first(*stop, actions.hold(gate)) if moment is Moment.BEFORE else actions.first(*stop)
-
-
 def _thaw(stand: Stand, worker: WorkerProcess, gate: Gate, row: Row) -> None:
     """Let the request through, wake the worker when its answer is there, and have it finish what it is at."""
     gate.opened.set()
     if row.step.service != "redis":
-        _wait(lambda: _answered(stand, row.step), "the held request is answered", _never)
+        wait(lambda: _answered(stand, row.step), "the held request is answered", never)
     worker.signal(signal.SIGCONT)
     worker.signal(signal.SIGTERM)
     if not worker.ended(PATIENCE):
@@ -186,65 +177,6 @@ def _thaw(stand: Stand, worker: WorkerProcess, gate: Gate, row: Row) -> None:
 
 def _answered(stand: Stand, step: Step) -> bool:
     return any(seen.step == step and seen.status is not None for seen in stand.script.trace())
-
-
-def _not_met(row: Row) -> Finding:
-    return Finding(0, str(row), "was never met")
-
-
-def _lead(stand: Stand, over: Callable[[], bool]) -> None:
-    """What the first worker is given to do, one thing after the other, until it is over with it."""
-    stand.send("rotator.tick")
-    if not _wait(lambda: unrest(_record(stand)) == "", "the first rotation", over):
-        return
-    seed_history(stand)
-    stand.send("rotator.rotate", stand.watched.name, "the trial", task_id=WISH)
-    if not _wait(lambda: _is_served(_record(stand)), "the rotation on demand", over):
-        return
-    if not _wait(lambda: _is_due(_record(stand)), "the end of the grace period", over):
-        return
-    stand.send("rotator.tick")
-    if not _wait(lambda: unrest(_record(stand)) == "", "the retirement", over):
-        return
-    stand.send("rotator.audit")
-    _wait(lambda: _audits(stand) != [], "the audit", over)
-
-
-def _follow(stand: Stand, bench: Bench, then: Callable[[], None] = lambda: None) -> Iterator[Finding]:
-    """Another worker, with beat, brings the target to rest and audits it; the request comes again, as messages may."""
-    stand.script.clear()
-    worker = stand.worker(bench.nursery, concurrency=2, beat=True)
-    try:
-        _rest(stand)
-        then()
-        _rest(stand)
-        yield from _drift(stand)
-    finally:
-        worker.kill()
-
-
-def _rest(stand: Stand) -> None:
-    """Wait for rest. The request is sent again and again: a message may lie in the hands of a worker that is frozen."""
-    sent = float("-inf")
-
-    def rests() -> bool:
-        nonlocal sent
-        record = _record(stand)
-        if not _is_served(record) and time.monotonic() - sent > RESEND_SECONDS:
-            stand.send("rotator.rotate", stand.watched.name, "the trial", task_id=WISH)
-            sent = time.monotonic()
-        return _is_served(record) and unrest(record) == ""
-
-    _wait(rests, "the target's rest", _never, stand)
-
-
-def _drift(stand: Stand) -> Iterator[Finding]:
-    """Promise 3: what an answer that never arrived left behind is seen as drift."""
-    before = len(_audits(stand))
-    _wait(lambda: len(_audits(stand)) > before, "another audit", _never)
-    left, told = len(orphans(stand.evidence())), _audits(stand)[-1].get("drift")
-    if told != left:
-        yield Finding(3, stand.watched.name, f"{left} keys are left over, and the audit tells of {told}")
 
 
 def _judge(stand: Stand, row: Row, found: list[Finding], began: float) -> Verdict:
@@ -260,51 +192,3 @@ def _judge(stand: Stand, row: Row, found: list[Finding], began: float) -> Verdic
 
 def _of_calls(entries: tuple[Json, ...]) -> Iterator[Json]:
     return (entry for entry in entries if entry.get("call") is not None)
-
-
-def _record(stand: Stand) -> Json | None:
-    return stand.mount.record(stand.watched.name)
-
-
-def _is_served(record: Json | None) -> bool:
-    served = [wish for wish, _ in (record or {}).get("served", [])]
-    return WISH in served and (record or {}).get("rotation") is None
-
-
-def _is_due(record: Json | None) -> bool:
-    return all(datetime.fromisoformat(k["retire_after"]) < datetime.now(UTC) for k in (record or {})["retiring"])
-
-
-def _audits(stand: Stand) -> list[Json]:
-    text = stand.log.read_text("utf-8") if stand.log.exists() else ""
-    lines = (json.loads(line) for line in text.splitlines() if '"audit.done"' in line and line.endswith("}"))
-    return [line for line in lines if line["event"] == "audit.done"]
-
-
-def seed_history(stand: Stand) -> None:
-    """Give the record a past, so that it has to be archived."""
-    vault, path = stand.mount.vault, f"{stand.mount.mount}/data/{stand.mount.state_path}/{stand.watched.name}"
-    answer = vault.call("GET", path)["data"]
-    record, version = answer["data"], answer["metadata"]["version"]
-    first = record["next_entry"]
-    at = datetime.now(UTC).isoformat()
-    record["history"] += [json.dumps({"n": n, "at": at, "event": "seeded"}) for n in range(first, first + SEEDED)]
-    record["next_entry"] = first + SEEDED
-    vault.call("POST", path, {"data": record, "options": {"cas": version}})
-
-
-def _never() -> bool:
-    return False
-
-
-def _wait(holds: Callable[[], bool], what: str, over: Callable[[], bool], stand: Stand | None = None) -> bool:
-    """Wait until it holds; False when it is over first. Raises Stuck after a minute."""
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        if over():
-            return False
-        if time.monotonic() > deadline:
-            seen = f" (the target: {unrest(_record(stand))})" if stand else ""
-            raise Stuck(f"{what} did not come within {PATIENCE:.0f} s{seen}")
-        time.sleep(_LOOK)
-    return True
