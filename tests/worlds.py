@@ -1,0 +1,75 @@
+"""A world of doubles with one target, for tests of what lies above the ports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from tests.doubles import MemoryAccount, MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault
+from worker.fields import PRESETS
+from worker.record import Record, decode, encode
+from worker.rotation import Looked, reconcile
+from worker.schedule import Schedule
+from worker.store import RecordStore
+from worker.targets import Target
+from worker.work import Policy, World
+
+STATE = "state"
+SLACK = timedelta(seconds=30)
+TARGET = Target(
+    name="media",
+    label="{target} {rotation_id}",
+    path="apps/media",
+    schedule=Schedule(every=timedelta(days=30), jitter=timedelta(seconds=1)),
+    grace=timedelta(days=1),
+    fields=PRESETS["plain"],
+)
+POLICY = Policy(
+    mount="secret",
+    lease=timedelta(seconds=30),
+    create_deadline=timedelta(seconds=10),
+    verify_within=timedelta(seconds=20),
+    dead_within=timedelta(minutes=20),
+    backoff_first=timedelta(seconds=5),
+)
+
+
+@dataclass
+class Small:
+    """The parts, and the world made of them."""
+
+    clock: MemoryClock = field(default_factory=MemoryClock)
+    vault: MemoryVault = field(default_factory=MemoryVault)
+    hostup: MemoryHostUp = field(default_factory=MemoryHostUp)
+
+    def __post_init__(self) -> None:
+        self.storage = MemoryStorage(self.hostup)
+        self.store = RecordStore(self.vault, STATE, self.clock)
+        self.world = World(
+            hostup=self.hostup,
+            vault=self.vault,
+            storage=self.storage,
+            store=self.store,
+            account=MemoryAccount(self.hostup),
+            clock=self.clock,
+            policy=POLICY,
+        )
+        self.targets = {TARGET.name: TARGET}
+
+    def look(self, target: Target = TARGET) -> Looked:
+        return reconcile(self.world, target)
+
+    def passes(self, **time: float) -> None:
+        self.clock.time += timedelta(**time)
+
+    def record(self, name: str = TARGET.name) -> Record:
+        return decode(self.vault.latest(f"{STATE}/{name}") or {}, name)
+
+    def put(self, record: Record) -> None:
+        """Have a record be as a test needs it."""
+        path = f"{STATE}/{record.target}"
+        self.vault.versions.setdefault(path, []).append(encode(record))
+
+    def alter(self, **changes: object) -> None:
+        """Change some fields of the target's record."""
+        self.put(replace(self.record(), **changes))  # type: ignore[arg-type]  # a test names fields that exist
