@@ -1,0 +1,60 @@
+# Needs Python 3.11 or newer (with venv, on Debian the package python3-venv), make and a package registry. Nothing else:
+# every tool comes in its locked version into .venv.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Every worker process of the test run may start servers of its own, so more than a few only get in each other's way.
+PYTEST_ARGS ?= -n auto --maxprocesses 4
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install check format test demo compose-test lock lock-upgrade clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/.project ## everything into .venv; afterwards there is .venv/bin/rotator
+	@echo "ready: $(BIN)/rotator"
+
+check: install ## lint, format, types, lock files in step with pyproject.toml
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	requirements/lock.sh --check
+
+format: install ## let ruff format the code and repair what it safely can
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+test: install ## all tests but compose-test; PYTEST_ARGS= for other options
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+demo: install ## a rotation from start to end, on this machine, in less than a minute
+	@$(BIN)/python -m worker.sandbox.demo
+
+compose-test: install ## docker-compose.yml for real, with podman
+	$(BIN)/python -m tests.compose
+
+lock: install ## write the lock files anew after a change to pyproject.toml
+	requirements/lock.sh
+
+lock-upgrade: install ## the same with the newest versions that pyproject.toml allows
+	requirements/lock.sh --upgrade
+
+clean: ## remove what the other targets made here
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Three stamps, so that a change costs only what depends on it.
+
+$(VENV)/.created:
+	@PYTHON="$(PYTHON)" sh requirements/venv.sh $(VENV)
+	@touch $@
+
+$(VENV)/.packages: requirements/dev.txt $(VENV)/.created
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+$(VENV)/.project: pyproject.toml $(VENV)/.packages
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
