@@ -56,7 +56,7 @@ def _start_in_place(work: Work, step: Begin, *, trial: bool) -> Pause | None:
         raise  # then the record cannot be written either
     except HostUpError as error:
         if trial:
-            return Pause(NEW, work.now + work.world.policy.backoff_first, error.what)
+            return Pause(NEW, work.now + work.world.policy.backoff_first / 2, error.what)
         work.fail(error, "begin")
         return None
     except RotatorError as error:

@@ -32,7 +32,8 @@ class Pulse:
     def stop(self) -> None:
         """End, and wait for the beat under way."""
         self._stop.set()
-        self._thread.join(timeout=2 * PULSE_SECONDS)
+        if self._thread.ident is not None:  # it was started at all
+            self._thread.join(timeout=2 * PULSE_SECONDS)
 
     def _run(self) -> None:
         while True:

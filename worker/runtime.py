@@ -103,7 +103,8 @@ def limits(settings: Settings) -> AccountLimits:
         creates=settings.hostup.parallel_creates,
         hold=settings.worker.lease,
         after_create=Backoff(tick, LONGEST_CREATE_PAUSE),
-        after_other=Backoff(tick, tick),
+        # with its jitter still less than a tick, so that the first tick after an outage finds out that it is over
+        after_other=Backoff(tick / 2, tick / 2),
     )
 
 

@@ -107,7 +107,8 @@ class _Beat:
     def stop(self) -> None:
         """End."""
         self._service.stop()
-        self._thread.join(timeout=5)
+        if self._thread.ident is not None:  # it was started at all
+            self._thread.join(timeout=5)
 
 
 def _pulse(runtime: Runtime) -> Pulse:

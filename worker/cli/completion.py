@@ -11,15 +11,15 @@ import typer
 from worker.config_file import find_file
 
 
-def target_names(context: typer.Context, incomplete: str) -> list[str]:
-    """The names in the configuration file that begin like this. It is only read, not checked."""
+def target_names(context: typer.Context) -> list[str]:
+    """The names in the configuration file, which is only read, not checked; typer takes those that begin like it."""
     try:
         document = tomllib.loads(find_file(_config(context), os.environ).read_text("utf-8"))
     except (OSError, ValueError):
         return []  # the command itself will tell
     entries = document.get("target")
     names = [entry.get("name") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-    return [name for name in names if isinstance(name, str) and name.startswith(incomplete)]
+    return [name for name in names if isinstance(name, str)]
 
 
 def _config(context: typer.Context) -> Path | None:

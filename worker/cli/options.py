@@ -34,10 +34,10 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _complete_target(context: typer.Context, incomplete: str) -> list[str]:
+def _complete_target(context: typer.Context) -> list[str]:
     from worker.cli.completion import target_names
 
-    return target_names(context, incomplete)
+    return target_names(context)
 
 
 Config = Annotated[

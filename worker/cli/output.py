@@ -12,6 +12,9 @@ from typing import Any
 
 from worker.cli.given import Given
 
+MANY = 100
+"""From so many on, counting them is worth a look at how far it is."""
+
 
 def result(given: Given, document: Any, human: Callable[[], None]) -> None:
     """Print the result: ``document`` as JSON if that was asked for, else what ``human`` prints for people."""
@@ -42,7 +45,7 @@ def progress(what: str) -> Callable[[int, int], None]:
     """A counter for what takes long: rewrites one line of a terminal, and says nothing elsewhere."""
 
     def show(done: int, total: int) -> None:
-        if sys.stderr.isatty() and total > 1:
+        if sys.stderr.isatty() and total >= MANY:
             sys.stderr.write(f"\r{what}: {done} of {total}" + ("\r\x1b[K" if done == total else ""))
             sys.stderr.flush()
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from worker.cli.given import Given
-from worker.cli.output import print_lines, print_table, result
+from worker.cli.output import print_lines, result
 from worker.cli.texts import entry_text, when
 from worker.clock import SystemClock
 from worker.environment import Need
@@ -73,24 +73,23 @@ def _hint(settings: Settings, identifier: str) -> str | None:
 def _print_rotations(target: str, found: Sequence[Mapping[str, Any]]) -> None:
     if not found:
         print_lines([f"{target} has not been rotated yet"])
-        return
     now = datetime.now(UTC)
-    columns = ("STARTED", "OUTCOME", "WHY", "ACCESS KEY", "VERSION", "REQUESTID", "DEAD", "ROTATION ID")
-    print_table(columns, [_row(each, now) for each in found])
+    print_lines(line for rotation in found for line in _lines(rotation, now))
 
 
-def _row(rotation: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
+def _lines(rotation: Mapping[str, Any], now: datetime) -> Iterator[str]:
+    """One rotation; not as a table, because ids are to be copied and must not be broken."""
     why = ": ".join(filter(None, (rotation["trigger"], rotation["reason"])))
-    return (
-        when(rotation["started_at"], now),
-        rotation["outcome"],
-        why,
-        rotation["access_key"] or "-",
-        str(rotation["vault_version"] or "-"),
-        rotation["request_id"] or "-",
-        when(rotation["dead_at"], now) or "-",
-        rotation["rotation_id"],
-    )
+    yield f"{when(rotation['started_at'], now) or 'no beginning on record'}  {rotation['outcome']}  {why}".rstrip()
+    yield f"  rotation {rotation['rotation_id']}"
+    if rotation["access_key"]:
+        version = f", Vault version {rotation['vault_version']}" if rotation["vault_version"] else ""
+        yield f"  access key {rotation['access_key']}{version}"
+    if rotation["request_id"]:
+        yield f"  asked for by requestId {rotation['request_id']}"
+    if rotation["retired_at"]:
+        dead = f", dead since {when(rotation['dead_at'], now)}" if rotation["dead_at"] else ", not proven dead yet"
+        yield f"  deleted by requestId {rotation['delete_request_id'] or 'none'}{dead}"
 
 
 def _print_trace(identifier: str, found: Trace) -> None:

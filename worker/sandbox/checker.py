@@ -10,15 +10,15 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from functools import cached_property
 from itertools import pairwise
 from urllib.parse import quote
 
-from worker.sandbox.evidence import Evidence, Json, Kept, Watched
-from worker.sandbox.ledger import Call, calls
+from worker.sandbox.case import Case, aside, dead_keys, on_record, unknown_rotations
+from worker.sandbox.evidence import Evidence, Json, Kept
+
+__all__ = ["RULES", "Case", "Finding", "check", "orphans", "unrest"]
 
 _OK = 200
 
@@ -34,80 +34,6 @@ class Finding:
     def __str__(self) -> str:
         """One line."""
         return f"promise {self.promise}: {self.subject}: {self.what}"
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """A version of an app's secret, and the key in it."""
-
-    target: Watched
-    version: int
-    access_key: str | None
-    at: datetime
-
-
-@dataclass(frozen=True)
-class Case:
-    """The evidence, and what follows from it for several rules."""
-
-    evidence: Evidence
-
-    @cached_property
-    def calls(self) -> tuple[Call, ...]:
-        """Every call of the HostUp API."""
-        return calls(
-            entry for entry in self.evidence.entries if entry["kind"] != "s3" and entry.get("call") is not None
-        )
-
-    @cached_property
-    def created(self) -> dict[str, Call]:
-        """The keys that API calls made, each with its call."""
-        return {c.access_key: c for c in self.calls if c.operation == "create" and c.effect and c.access_key}
-
-    @cached_property
-    def deletes(self) -> tuple[Call, ...]:
-        """The API calls that deleted a key, in order."""
-        return tuple(c for c in self.calls if c.operation == "delete" and c.effect)
-
-    @cached_property
-    def deleted(self) -> frozenset[str]:
-        """The keys that are gone, whoever deleted them."""
-        effects = (e for e in self.evidence.entries if e["kind"] == "effect" and e["operation"] == "delete")
-        return frozenset(str(e["access_key"]) for e in effects)
-
-    @cached_property
-    def history(self) -> tuple[Json, ...]:
-        """The history of all targets."""
-        return tuple(entry for kept in self.evidence.kept for entry in kept.history)
-
-    @cached_property
-    def publications(self) -> tuple[Publication, ...]:
-        """What the apps' secrets held, by target and version. The data of destroyed versions is the history's word."""
-        return tuple(each for kept in self.evidence.kept for each in _publications(kept))
-
-    @cached_property
-    def published(self) -> Mapping[str | None, Sequence[tuple[Publication, datetime | None]]]:
-        """By access key: the publications of it, each with the moment of the next version, if there is one."""
-        found: dict[str | None, list[tuple[Publication, datetime | None]]] = {}
-        for each, after in zip(self.publications, (*self.publications[1:], None), strict=False):
-            until = after.at if after and after.target == each.target else None
-            found.setdefault(each.access_key, []).append((each, until))
-        return found
-
-    def entries(self, *events: str) -> Iterator[Json]:
-        """The history's entries of some kinds."""
-        return (entry for entry in self.history if entry["event"] in events)
-
-
-def _publications(kept: Kept) -> Iterator[Publication]:
-    told = {
-        entry.get("vault_version"): entry.get("access_key")
-        for entry in kept.history
-        if entry["event"] in ("secret.published", "key.adopted")
-    }
-    for version in kept.versions:
-        key = told.get(version.number) if version.data is None else version.data.get(kept.target.key_field)
-        yield Publication(kept.target, version.number, key, version.created_at)
 
 
 def check(evidence: Evidence) -> tuple[Finding, ...]:
@@ -129,7 +55,7 @@ def unrest(record: Json | None) -> str:
 def orphans(evidence: Evidence) -> tuple[str, ...]:
     """Living keys that calls made and no record names: what an unknown mint left behind."""
     case = Case(evidence)
-    return tuple(key for key in case.created if key not in case.deleted and key not in _on_record(case))
+    return tuple(sorted(case.created.keys() - case.deleted - set(on_record(case))))
 
 
 def _published_key_lives(case: Case) -> Iterator[Finding]:
@@ -172,17 +98,17 @@ def _only_own_keys_are_deleted(case: Case) -> Iterator[Finding]:
 
 def _every_key_is_on_record(case: Case) -> Iterator[Finding]:
     """Promise 3: in one place on record, or dead with proof, or its rotation is named by an unknown mint."""
-    on_record, dead = Counter(_on_record(case)), _dead(case)
-    unknown = _unknown_rotations(case)
+    places, dead = Counter(on_record(case)), dead_keys(case)
+    unknown = unknown_rotations(case)
     for key, call in case.created.items():
-        if not on_record[key] and key not in dead and not any(name in (call.label or "") for name in unknown):
+        if not places[key] and key not in dead and not any(name in (call.label or "") for name in unknown):
             yield Finding(3, key, f"was made (requestId {call.request_id}), and is nowhere on record")
-    for key, times in on_record.items():
+    for key, times in places.items():
         if times > 1:
             yield Finding(3, key, f"is on record in {times} places")
     for key in dead - case.deleted:
         yield Finding(3, key, "is said to be dead, and was never deleted")
-    for key in dead & set(on_record):
+    for key in dead & set(places):
         yield Finding(3, key, "is said to be dead, and is on record all the same")
 
 
@@ -199,31 +125,6 @@ def _current_is_published(case: Case) -> Iterator[Finding]:
             yield Finding(1, current["access_key"], f"is current on record, and the app reads {read}")
         if current["access_key"] in case.deleted:
             yield Finding(1, current["access_key"], "is current on record, and was deleted")
-
-
-def _on_record(case: Case) -> Iterator[str]:
-    for kept in case.evidence.kept:
-        record = kept.record or {}
-        rotation = record.get("rotation") or {}
-        places = [record.get("current"), rotation.get("key"), *record.get("retiring", [])]
-        yield from (str(place["access_key"]) for place in places if place)
-    yield from (str(document["access_key"]) for document in _aside(case) if document.get("access_key"))
-
-
-def _aside(case: Case) -> list[Json]:
-    """What was saved beside a record that could not be used."""
-    return [document for path, document in case.evidence.documents.items() if path.startswith("_aside/")]
-
-
-def _dead(case: Case) -> set[str]:
-    return {str(entry["access_key"]) for entry in case.entries("key.dead")}
-
-
-def _unknown_rotations(case: Case) -> set[str]:
-    rotations = {str(entry["rotation_id"]) for entry in case.entries("mint.unknown")}
-    for kept in case.evidence.kept:
-        rotations |= {str(mint["rotation_id"]) for mint in (kept.record or {}).get("unknown_mints", [])}
-    return rotations
 
 
 def _one_create_for_one_intent(case: Case) -> Iterator[Finding]:
@@ -292,8 +193,8 @@ def _grace_was_kept(case: Case) -> Iterator[Finding]:
 
 def _request_ids_are_found(case: Case) -> Iterator[Finding]:
     """Promise 8: what changed something, and was answered, stands in the history by its requestId."""
-    known = {str(each.get("request_id")) for each in (*case.history, *_aside(case))}
-    unknown = _unknown_rotations(case)
+    known = {str(each.get("request_id")) for each in (*case.history, *aside(case))}
+    unknown = unknown_rotations(case)
     for call in (*case.created.values(), *case.deletes):
         told = call.delivered and call.request_id is not None and call.status == _OK
         if any(rotation in (call.label or "") for rotation in unknown):
@@ -304,7 +205,7 @@ def _request_ids_are_found(case: Case) -> Iterator[Finding]:
 
 def _dead_versions_are_destroyed(case: Case) -> Iterator[Finding]:
     """A version whose key is proven dead is gone for good."""
-    dead = _dead(case)
+    dead = dead_keys(case)
     for kept in case.evidence.kept:
         for version in kept.versions[:-1]:
             key = version.data.get(kept.target.key_field) if version.data else None
