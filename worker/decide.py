@@ -22,6 +22,9 @@ RETIRING_LIMIT = 20
 REMINTS_PER_DAY = 2
 """How often a mint is repeated although one before it may have made a key (design.md, "Ambiguous mint")."""
 
+OPEN_MINTS = 20
+"""With so many unknown mints that nobody has settled, no further key is asked for, whatever the counts say."""
+
 _DAY = timedelta(days=1)
 
 
@@ -108,6 +111,8 @@ def decide(record: Record, due: datetime, now: datetime, pauses: Pauses) -> Step
 
 def waits_for_person(mints: tuple[UnknownMint, ...]) -> bool:
     """Whether a mint has been repeated as often in a day as is allowed while any of them may have made a key."""
+    if sum(mint.open for mint in mints) >= OPEN_MINTS:
+        return True
     risky = sorted(mint.at for mint in mints if mint.open and not mint.harmless)
     return any(last - first <= _DAY for first, last in zip(risky, risky[REMINTS_PER_DAY:], strict=False))
 

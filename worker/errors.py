@@ -17,7 +17,7 @@ holds an answer's body, a header or a secret.
     │   │   └── HostUpLastKey       400 "Cannot delete the last access key"
     │   ├── HostUpUnreachable       no connection was made: nothing was sent, nothing was changed
     │   └── HostUpUncertain         time-out, cut, 5xx, unreadable: it may have been done
-    ├── VaultError                  operation, path, status, vault_request_id
+    ├── VaultError                  operation, path, status
     │   ├── VaultUnavailable        cannot be reached, or 5xx: a *write* may have been done  exit 75
     │   │   ├── VaultSealed         503 sealed, or 501 not initialised
     │   │   └── VaultStandby        429, 472, 473 or a redirect: not the active node

@@ -120,10 +120,16 @@ class Queue:
 
     @guard()
     def schedule_missing(self, targets: Iterable[str], when: datetime) -> None:
-        """Note a first look for targets that have none yet."""
+        """Note a first look for targets that have none yet; from then on the index is there (:meth:`is_built`).
+
+        Both at once: a Redis that forgets everything in between would be taken for built, and hold no target.
+        """
         scores = dict.fromkeys(targets, when.timestamp())
-        if scores:
-            self.client.zadd(self._key("due"), scores, nx=True)
+        with self.client.pipeline(transaction=True) as pipe:
+            if scores:
+                pipe.zadd(self._key("due"), scores, nx=True)
+            pipe.set(self._key("built"), "1")
+            pipe.execute()
 
     @guard()
     def claim(self, now: datetime, hold: timedelta, limit: int) -> tuple[str, ...]:
@@ -153,11 +159,6 @@ class Queue:
     def is_built(self) -> bool:
         """Whether the index is there; it is not after Redis was wiped."""
         return bool(self.client.exists(self._key("built")))
-
-    @guard()
-    def mark_built(self) -> None:
-        """Note that the index is complete."""
-        self.client.set(self._key("built"), "1")
 
     @guard()
     def waiting_messages(self, queue: str) -> int:

@@ -172,7 +172,7 @@ class UnknownMint:
 
     @property
     def harmless(self) -> bool:
-        """Whether ``keyCount`` shows that no key was made."""
+        """Whether ``keyCount`` speaks against a new key. It proves nothing: other targets' keys may have gone."""
         before, after = self.key_count_before, self.key_count_after
         return before is not None and after is not None and after <= before
 

@@ -8,6 +8,8 @@ import threading
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import httpx
+
 from worker.account import Account, AccountLimits
 from worker.audit import ensure_baseline
 from worker.backoff import Backoff
@@ -37,12 +39,20 @@ class Runtime:
     vault: VaultStore
     clock: SystemClock
     name: str
+    http: httpx.Client | None = None
     _baseline: threading.Event = field(default_factory=threading.Event)
 
     def baseline(self) -> None:
         """See once that the foreign keys are noted, before the first key of this process is made. Raises VaultError."""
         if not self._baseline.is_set() and ensure_baseline(self.world, self.settings.targets) is not None:
             self._baseline.set()
+
+    def close(self) -> None:
+        """Close every connection."""
+        if self.http:
+            self.http.close()
+        self.vault.close()
+        self.queue.client.close()
 
 
 def build(settings: Settings, redactor: Redactor | None = None) -> Runtime:
@@ -53,12 +63,13 @@ def build(settings: Settings, redactor: Redactor | None = None) -> Runtime:
     clock = SystemClock()
     vault = open_vault(settings, clock)
     queue = Queue(connect(settings.redis_url))
-    hostup = hostup_of(settings)
+    http = new_client()
+    hostup = hostup_of(settings, http)
     world = World(
         hostup=hostup,
         vault=vault,
         storage=LazyStorage(
-            new_client(),
+            http,
             hostup,
             settings.storage.endpoint,
             settings.storage.region,
@@ -70,13 +81,13 @@ def build(settings: Settings, redactor: Redactor | None = None) -> Runtime:
         policy=policy(settings),
         keep_secret=(redactor or Redactor()).add,
     )
-    return Runtime(settings, world, queue, vault, clock, worker_name())
+    return Runtime(settings, world, queue, vault, clock, worker_name(), http)
 
 
-def hostup_of(settings: Settings) -> HostUpClient:
+def hostup_of(settings: Settings, http: httpx.Client) -> HostUpClient:
     """The HostUp API that the settings name."""
     return HostUpClient(
-        new_client(),
+        http,
         settings.hostup.base_url,
         settings.hostup.api_key or Secret(""),
         create_deadline=settings.worker.create_deadline.total_seconds(),

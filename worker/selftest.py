@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -194,13 +193,11 @@ def _kind(step: Step) -> str:
 
 
 def _play(bench: Bench, trials: Iterable[tuple[str, Blow, Row]], until: float) -> tuple[Cell, ...]:
-    numbers = count(1)
-
-    def play(trial: tuple[str, Blow, Row]) -> Cell | None:
-        kind, blow, row = trial
-        if time.monotonic() > until:
+    def play(number: int, kind: str, blow: Blow, row: Row) -> Cell | None:
+        if number > LANES and time.monotonic() > until:
             return None
-        return Cell(kind, blow.name, blow.trial(bench, f"trial-{next(numbers)}", row))
+        return Cell(kind, blow.name, blow.trial(bench, f"trial-{number}", row))
 
     with ThreadPoolExecutor(LANES) as lanes:
-        return tuple(cell for cell in lanes.map(play, trials) if cell is not None)
+        played = [lanes.submit(play, number, *trial) for number, trial in enumerate(trials, 1)]
+        return tuple(cell for each in played if (cell := each.result()) is not None)

@@ -12,7 +12,7 @@ from datetime import timedelta
 import structlog
 from celery import Celery, Task
 
-from worker.audit import audit
+from worker.audit import Report, audit
 from worker.backoff import fraction
 from worker.errors import Conflict, RecordError, RotatorError, UsageError, VaultError, VaultSealed
 from worker.events import Event
@@ -24,7 +24,8 @@ from worker.rotation import accept, next_look, reconcile
 from worker.runtime import Runtime
 from worker.summary import due_at, summarize, unusable
 from worker.targets import Target
-from worker.work import about, ids_of
+from worker.transitions import explained
+from worker.work import Work, about, ids_of
 
 QUEUE = "celery"
 """Celery's own default, so that ``send_task`` of any other app finds it; so the Redis database must be our own."""
@@ -34,6 +35,7 @@ BACKLOG_FACTOR = 4
 
 REASON_LENGTH = 200
 INDEX_BATCH = 500
+SETTLED_AFTER_LEASES = 4
 
 _log = structlog.get_logger(__name__)
 
@@ -71,7 +73,6 @@ class Looks:
         names = set(runtime.settings.targets)
         runtime.queue.forget(runtime.queue.scheduled() - names)
         runtime.queue.schedule_missing(names, runtime.clock.now())
-        runtime.queue.mark_built()
         _log.info(Event.INDEX_REBUILT, targets=len(names))
 
     def reconcile(self, name: str) -> None:
@@ -109,6 +110,8 @@ class Looks:
         for finding in report.findings:
             event = Event.DRIFT_FOUND if finding.kind == "drift" else Event.AUDIT_FOUND
             _log.warning(event, kind=finding.kind, target=finding.target, what=finding.what, hint=finding.hint)
+        if report.drift == 0:
+            self._settle_explained(report)
         self._index_all(report.survey.records)
         _log.info(
             Event.AUDIT_DONE,
@@ -119,6 +122,19 @@ class Looks:
             foreign=report.foreign,
             drift=report.drift,
         )
+
+    def _settle_explained(self, report: Report) -> None:
+        """Settle unknown mints: no key of the account is left that one of them could have made.
+
+        Only those that are old enough: a call that timed out may be carried out later.
+        """
+        runtime = self._runtime
+        before = report.at - runtime.settings.worker.lease * SETTLED_AFTER_LEASES
+        for name, record in report.survey.records.items():
+            target = runtime.settings.targets.get(name)
+            if target and any(mint.open and mint.at < before for mint in record.unknown_mints):
+                work = Work(runtime.world, target, runtime.world.store.load(name, target.path))
+                work.change(lambda known: explained(known, before, report.at))
 
     def _look(self, target: Target, hold: Hold) -> None:
         runtime = self._runtime

@@ -187,7 +187,7 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
         requests=(),
         served=(*record.served, *served)[-SERVED_REQUESTS:],
         retiring=(*record.retiring, *_replaced(record, now + grace)),
-        unknown_mints=_tidied(record.unknown_mints),
+        unknown_mints=_pruned(record.unknown_mints),
         failure=None,
     )
 
@@ -200,12 +200,10 @@ def _replaced(record: Record, retire_after: datetime) -> tuple[RetiringKey, ...]
     return (replace(key, vault_version=old.vault_version),)
 
 
-def _tidied(mints: tuple[UnknownMint, ...]) -> tuple[UnknownMint, ...]:
-    """Settle what ``keyCount`` shows to be harmless; keep all that is open and the newest of the settled."""
-    harmless = "no key was made: keyCount did not grow"
-    judged = [replace(mint, settled=harmless) if mint.open and mint.harmless else mint for mint in mints]
-    settled = [mint for mint in judged if not mint.open][-SETTLED_MINTS:]
-    return tuple(mint for mint in judged if mint.open or mint in settled)
+def _pruned(mints: tuple[UnknownMint, ...]) -> tuple[UnknownMint, ...]:
+    """All that is open, and the newest of the settled."""
+    settled = [mint for mint in mints if not mint.open][-SETTLED_MINTS:]
+    return tuple(mint for mint in mints if mint.open or mint in settled)
 
 
 def expecting(record: Record, rotation_id: str, version: int) -> Record:
@@ -267,16 +265,31 @@ def _with_unknown(record: Record, rotation: Rotation, outcome: Outcome, now: dat
         key_count_before=mint.key_count_before,
         key_count_after=mint.key_count_after,
     )
-    # not judged yet: the call may still be carried out after this count; the next begin looks again (recounted)
     return replace(noted, unknown_mints=(*record.unknown_mints, mint))
 
 
 def recounted(record: Record, key_count: int | None) -> Record:
-    """Take a later look at ``keyCount`` into account for the open unknown mints; None changes nothing."""
+    """Fill in ``keyCount`` for open mints where it could not be had at the time; None changes nothing.
+
+    It settles nothing, and a count that is known stays: other targets' keys come and go in the same account meanwhile.
+    """
     if key_count is None:
         return record
-    mints = tuple(replace(m, key_count_after=key_count) if m.open else m for m in record.unknown_mints)
-    return record if mints == record.unknown_mints else replace(record, unknown_mints=_tidied(mints))
+    mints = tuple(
+        replace(mint, key_count_after=key_count) if mint.open and mint.key_count_after is None else mint
+        for mint in record.unknown_mints
+    )
+    return record if mints == record.unknown_mints else replace(record, unknown_mints=mints)
+
+
+def explained(record: Record, before: datetime, now: datetime) -> Record:
+    """Settle the open mints from before a moment: an audit found every key of the account explained."""
+    verdict = "no key was made: the audit explains every key of the account"
+    settled = [mint for mint in record.unknown_mints if mint.open and mint.at < before]
+    for mint in settled:
+        record = note(record, Event.MINT_SETTLED, now, rotation_id=mint.rotation_id, verdict=verdict)
+    mints = tuple(replace(mint, settled=verdict) if mint in settled else mint for mint in record.unknown_mints)
+    return replace(record, unknown_mints=_pruned(mints)) if settled else record
 
 
 def failed(

@@ -96,6 +96,12 @@ class TestWithoutWorker:
         [rotation] = run(service, "history", service.target, "--json").json
         assert (rotation["trigger"], rotation["reason"]) == ("manual", "leaked")
 
+    def test_waiting_for_a_worker_has_an_end(self, service: Service) -> None:
+        said = run(service, "rotate", service.target, "--wait", "--json")
+        assert (said.code, said.json["outcome"]) == (75, "accepted")
+        assert said.err.count("No worker is there") == 1
+        assert "No worker has shown up" in said.err
+
     def test_all_targets_are_shown_before_anything_was_done(self, service: Service) -> None:
         said = run(service, "status", "--json")
         assert said.code == 0

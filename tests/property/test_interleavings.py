@@ -86,9 +86,13 @@ class Interleavings(RuleBasedStateMachine):
         self.replaced: dict[str, datetime] = {}
         self.wishes = 0
 
-    @initialize()
-    def a_foreign_key_exists(self) -> None:
+    @initialize(rotated_before=st.booleans())
+    def a_foreign_key_exists(self, *, rotated_before: bool) -> None:
         self.hostup.living["FOREIGN"] = "somebody's"
+        if rotated_before:
+            reconcile(self.world, TARGET)
+            self.the_promises_hold()
+            self.clock.time += timedelta(seconds=301)
 
     @precondition(lambda self: sum(not worker.done for worker in self.workers) < 3)
     @rule()
@@ -103,9 +107,10 @@ class Interleavings(RuleBasedStateMachine):
         for _ in range(steps):
             self._go(worker, WELL)
 
-    @precondition(lambda self: any(not worker.done for worker in self.workers))
     @rule(data=st.data(), how=st.sampled_from(HOW), where=st.sampled_from(CALLS))
     def something_happens_at_a_call(self, data: st.DataObject, how: str, where: str) -> None:
+        if all(worker.done for worker in self.workers):
+            self._a_worker_finds_much_to_do()
         worker = self._choose(data)
         self._go_to(worker, where)
         self._go(worker, how)
@@ -169,6 +174,11 @@ class Interleavings(RuleBasedStateMachine):
             if worker.done or (worker.at or "").startswith(where):
                 return
             self._go(worker, WELL)
+
+    def _a_worker_finds_much_to_do(self) -> None:
+        """A rotation is due, and grace is over for the key before."""
+        self.clock.time += timedelta(seconds=301)
+        self.workers = [Player(self.stage, lambda: reconcile(self.world, TARGET))]
 
     def _choose(self, data: st.DataObject) -> Player:
         return data.draw(st.sampled_from([worker for worker in self.workers if not worker.done]))

@@ -67,11 +67,8 @@ KEPT = Kept(
     HISTORY,
     (FIRST, SECOND),
 )
-LEDGER = (
-    *call(1, "create", "OLD", 9, "media r1"),
-    *call(2, "create", "NEW", 19, "media r2"),
-    *call(3, "delete", "OLD", 51),
-)
+CREATES = (call(1, "create", "OLD", 9, "media r1"), call(2, "create", "NEW", 19, "media r2"))
+LEDGER = (*CREATES[0], *CREATES[1], *call(3, "delete", "OLD", 51))
 SOUND = Evidence(
     entries=LEDGER,
     kept=(KEPT,),

@@ -129,6 +129,21 @@ def test_check_of_a_wrong_configuration_is_that_alone(config: str) -> None:
     assert [(line["check"], line["ok"]) for line in json.loads(done.stdout)] == [("configuration", False)]
 
 
+def test_a_reader_that_has_gone_is_no_mistake(config: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "worker.cli", "check", "--json", "--config", config],
+        env={"PATH": os.environ["PATH"]},
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 @pytest.mark.parametrize(
     ("words", "names"),
     [

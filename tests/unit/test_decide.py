@@ -11,6 +11,7 @@ from tests.records import DAY, HOLDER, MINUTE, NOW, SECOND, current, empty, mint
 from worker.decide import (
     HISTORY_LIMIT,
     NEW,
+    OPEN_MINTS,
     RETIRING_LIMIT,
     ROTATION,
     Archive,
@@ -136,6 +137,12 @@ def test_it_waits_for_whatever_comes_first() -> None:
 def test_mints_that_wait_for_a_person(afters: tuple[int | None, ...], ages: tuple[int, ...], *, waits: bool) -> None:
     mints = tuple(mint(after, timedelta(hours=age), f"r{age}") for after, age in zip(afters, ages, strict=True))
     assert waits_for_person(mints) is waits
+
+
+def test_no_target_asks_for_ever_while_nobody_settles_anything() -> None:
+    mints = tuple(mint(3, timedelta(days=n), f"r{n}") for n in range(OPEN_MINTS))
+    assert waits_for_person(mints)
+    assert not waits_for_person(mints[1:])
 
 
 def test_settled_mints_hold_nobody_up() -> None:

@@ -84,8 +84,9 @@ def test_of_garbage_only_the_published_key_is_left(document: dict[str, Any]) -> 
     assert record.rotation is None
 
 
-def test_a_number_of_a_version_that_was_edited_is_that_of_vault() -> None:
-    document = broken(full(), current={**encode(full())["current"], "vault_version": "three"})
+@pytest.mark.parametrize("edited", ["three", 1, 99])
+def test_a_number_of_a_version_that_was_edited_is_that_of_vault(edited: object) -> None:
+    document = broken(full(), hello=1, current={**encode(full())["current"], "vault_version": edited})
     assert repaired(document, replace(FOUND, version=3)).record.current.vault_version == 3
 
 

@@ -179,10 +179,19 @@ def test_only_the_holder_ends_a_mint(change: object) -> None:
         change(record, OTHER, why, NOW, NOW + MINUTE)  # type: ignore[operator]  # both take these five
 
 
-@pytest.mark.parametrize(("count", "still_open"), [(3, 0), (2, 0), (4, 1), (None, 1)])
-def test_a_count_that_did_not_grow_settles_a_mint(count: int | None, still_open: int) -> None:
-    after = transitions.recounted(replace(IDLE, unknown_mints=(mint(None),)), count)
-    assert sum(m.open for m in after.unknown_mints) == still_open
+@pytest.mark.parametrize(("known", "count", "after"), [(None, 3, 3), (None, None, None), (5, 3, 5)])
+def test_a_later_count_fills_in_what_was_not_known_and_settles_nothing(
+    known: int | None, count: int | None, after: int | None
+) -> None:
+    [looked_at] = transitions.recounted(replace(IDLE, unknown_mints=(mint(known),)), count).unknown_mints
+    assert (looked_at.key_count_after, looked_at.open) == (after, True)
+
+
+def test_an_audit_that_explains_every_key_settles_old_mints_only() -> None:
+    record = replace(IDLE, unknown_mints=(mint(4, 5 * MINUTE, "old"), mint(4, MINUTE, "new")))
+    after = transitions.explained(record, NOW - 2 * MINUTE, NOW)
+    assert [(m.rotation_id, m.open) for m in after.unknown_mints] == [("old", False), ("new", True)]
+    assert transitions.explained(IDLE, NOW, NOW) is IDLE
 
 
 def test_a_request_counts_once() -> None:

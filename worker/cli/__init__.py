@@ -6,6 +6,7 @@ that is imported when it is called, so that the command starts fast.
 
 from __future__ import annotations
 
+import io
 import sys
 
 from worker.cli.commands import app
@@ -13,6 +14,8 @@ from worker.cli.commands import app
 
 def main() -> None:
     """Run the command that the arguments name, and exit: 0 ok, 1 failed, 2 usage, 75 try later, 78 configuration."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # whatever the terminal's encoding
     # httpx would load rich, pygments and click for a command line of its own, which takes longer than all of httpx
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None is how an import is ruled out
     app(prog_name="rotator")

@@ -22,8 +22,9 @@ def check(given: Given, *, keys: bool) -> int:
         verdicts = list(_look(given, keys=keys))
         exit_code = 1 if any(verdict.state == "failed" for verdict in verdicts) else 0
     except ConfigurationError as error:
-        hint = error.hint
-        verdicts = [Verdict("configuration", "failed", problem, hint) for problem in error.problems]
+        *problems, last = error.problems
+        verdicts = [Verdict("configuration", "failed", problem) for problem in problems]
+        verdicts.append(Verdict("configuration", "failed", last, error.hint))
         exit_code = error.exit_code
     document = [verdict.document() for verdict in verdicts]
     result(given, document, lambda: print_lines(line for verdict in verdicts for line in _lines(verdict)))

@@ -26,13 +26,12 @@ def result(given: Given, document: Any, human: Callable[[], None]) -> None:
 
 def print_json(document: Any) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    _write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def print_lines(lines: Iterable[str]) -> None:
     """Lines on stdout."""
-    for line in lines:
-        sys.stdout.write(clean(line) + "\n")
+    _write("".join(f"{clean(line)}\n" for line in lines))
 
 
 def say(text: str) -> None:
@@ -71,6 +70,11 @@ def print_facts(pairs: Iterable[tuple[str, str]]) -> None:
 def clean(text: str) -> str:
     """The text with everything that is not printable spelled out."""
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()  # here, and not when the interpreter ends: a reader may have gone (``| head``)
 
 
 def _spaced(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -135,12 +135,14 @@ class Waiting:
 
     def _give_up(self, waited: float, patience: timedelta) -> Outcome | None:
         if waited >= patience.total_seconds():
-            why = f"There is no outcome yet after {waited:.0f} s; the target is {self._record.phase}. {NOT_LOST}"
+            why = f"There is no outcome yet after {waited:.0f} s; the target is {self._record.phase}"
+            hint = "See `rotator check`."
         elif waited >= WORKER_SECONDS and not self._seen_worker and not self._queue_away:
-            why = f"No worker has shown up within {waited:.0f} s. {NOT_LOST} Start one with `rotator worker`."
+            why = f"No worker has shown up within {waited:.0f} s"
+            hint = "Start one with `rotator worker`."
         else:
             return None
-        return Outcome(document(self._record, "accepted", {}), TRY_LATER, gave_up=why)
+        return Outcome(document(self._record, "accepted", {}), TRY_LATER, gave_up=f"{why}. {NOT_LOST} {hint}")
 
     def _say_vault_away(self, error: VaultUnavailable) -> None:
         if not self._vault_away:

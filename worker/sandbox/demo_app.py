@@ -6,8 +6,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-import boto3
-import hvac
+import boto3  # type: ignore[import-untyped]  # it ships no types
+import hvac  # type: ignore[import-untyped]  # it ships no types
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
