@@ -5,10 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Every worker process of the test run may start servers of its own, so more than a few only get in each other's way.
 PYTEST_ARGS ?= -n auto --maxprocesses 4
+# Of `make chaos`; without a seed, any.
+ROTATIONS ?= 2000
+SEED ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install check format test demo compose-test lock lock-upgrade clean
+.PHONY: help install check format test chaos demo compose-test lock lock-upgrade clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +31,9 @@ format: install ## let ruff format the code and repair what it safely can
 
 test: install ## all tests but compose-test; PYTEST_ARGS= for other options
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+chaos: install ## ROTATIONS= rotations while everything around the workers fails at random; SEED= for the same again
+	@$(BIN)/python -m tests.chaos_run --rotations $(ROTATIONS) $(if $(SEED),--seed $(SEED))
 
 demo: install ## a rotation from start to end, on this machine, in less than a minute
 	@$(BIN)/python -m worker.sandbox.demo

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -23,7 +24,7 @@ class Backoff:
 
         ``retry_after`` (seconds, from HostUp's 429) is a lower bound: what the API asks for is obeyed.
         """
-        doubled = self.first * 2 ** min(max(count, 1) - 1, 30)
+        doubled = self.first * math.pow(2, min(max(count, 1) - 1, 30))
         wait = min(doubled, self.longest) * (1 + fraction(f"{name}/{count}") / 4)
         return max(wait, timedelta(seconds=retry_after)) if retry_after else wait
 
