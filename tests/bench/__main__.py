@@ -1,0 +1,150 @@
+"""``make bench``: what a rotation costs, beside what it cannot cost less than. Tables, a plot, a JSON file.
+
+HostUp is the simulator, in a process of its own; Vault and Valkey are real. Give it a quiet machine: it shares the
+cores with all that it measures. ``--smoke`` does everything on a small scale, to see that it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tests.bench import plot, report
+from tests.bench.commands import commands
+from tests.bench.idle import quiet
+from tests.bench.many import many, refill
+from tests.bench.memory import memory
+from tests.bench.stage import utc
+from tests.bench.steps import profile
+from tests.bench.throughput import SEQUENTIAL, Run, bare, service
+
+PARTS = ("commands", "profile", "quiet", "throughput", "many", "refill", "memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much is measured."""
+
+    targets: int = 1_000
+    sequential: int = 100
+    concurrency: tuple[int, ...] = (8, 32, 64)
+    processes: tuple[int, ...] = (1, 2)
+    latencies: tuple[int, ...] = (300, 0)
+    many: tuple[int, ...] = (100, 10_000, 100_000)
+    records: int = 10_000
+    memory: int = 10_000
+    profile: int = 300
+    quiet: int = 50
+    idle_seconds: float = 30.0
+
+
+SMOKE = Scale(48, 4, (8,), (1, 2), (50, 0), (10, 1_000), 100, 400, 20, 5, 3.0)
+
+
+class Bench:
+    """Runs the parts and gathers what they found."""
+
+    def __init__(self, scale: Scale, console: Console) -> None:
+        self._scale = scale
+        self._console = console
+        self.found: dict[str, Any] = {}
+        self.charts: list[plot.Chart] = []
+
+    def run(self, part: str) -> None:
+        """Measure one part and show it."""
+        self._console.print(f"measuring: {part}", style="dim")
+        getattr(self, f"_{part}")()
+
+    def _commands(self) -> None:
+        found = commands()
+        report.commands(self._console, found)
+        self.found["commands"] = [each.document() for each in found]
+
+    def _profile(self) -> None:
+        found = profile(self._scale.profile)
+        report.profile(self._console, found)
+        self.found["profile"] = found.document()
+
+    def _quiet(self) -> None:
+        found = quiet(self._scale.quiet, self._scale.idle_seconds)
+        report.quiet(self._console, found)
+        self.found["quiet"] = found.document()
+
+    def _throughput(self) -> None:
+        runs = []
+        for run in _runs(self._scale):
+            self._console.print(f"  {report.TOLD[run.what]}: {run.rate:.1f}/s, {run.cpu_ms:.2f} ms", style="dim")
+            runs.append(run)
+        report.throughput(self._console, runs)
+        self.found["throughput"] = [run.document() for run in runs]
+        self.charts += report.charts(runs)
+
+    def _many(self) -> None:
+        found = [many(targets) for targets in self._scale.many]
+        report.many(self._console, found)
+        self.found["many"] = [each.document() for each in found]
+
+    def _refill(self) -> None:
+        found = refill(self._scale.records)
+        report.refill(self._console, found)
+        self.found["refill"] = found.document()
+
+    def _memory(self) -> None:
+        found = memory(self._scale.memory)
+        report.memory(self._console, found)
+        self.found["memory"] = found.document()
+
+
+def _runs(scale: Scale) -> Iterator[Run]:
+    """Every measurement of throughput; those to be compared follow each other."""
+    for latency in scale.latencies:
+        yield bare(SEQUENTIAL, scale.sequential, 1, 1, latency)
+        for threads, processes in product(scale.concurrency, scale.processes):
+            yield bare(report.LIBRARIES, scale.targets, threads, processes, latency)
+            yield bare(report.FLOOR, scale.targets, threads, processes, latency)
+            yield service(scale.targets, threads, processes, latency)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, show, write."""
+    options = _parser().parse_args(arguments)
+    scale = SMOKE if options.smoke else Scale(targets=options.targets)
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    bench = Bench(scale, console)
+    for part in options.part or PARTS:
+        bench.run(part)
+    _write(bench, options.output)
+    console.print(f"written: {options.output}/bench.json" + (f", {options.output}/bench.svg" if bench.charts else ""))
+    return 0
+
+
+def _write(bench: Bench, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    machine = {"at": utc().isoformat(), "cores": os.cpu_count(), "python": platform.python_version()}
+    text = json.dumps({"machine": machine | {"load": os.getloadavg()}, **bench.found}, indent=2)
+    (folder / "bench.json").write_text(text + "\n", "utf-8")
+    if bench.charts:
+        plot.draw(bench.charts, folder / "bench.svg")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="What a rotation costs.")
+    parser.add_argument("--smoke", action="store_true", help="everything on a small scale")
+    parser.add_argument("--targets", type=int, default=Scale().targets, help="how many are due at once")
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this; may be repeated")
+    parser.add_argument("--output", type=Path, default=Path(".bench"), help="the folder for JSON file and plot")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

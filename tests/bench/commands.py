@@ -1,0 +1,56 @@
+"""How long a command takes from its start to its end."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tests.bench.seed import seed
+from tests.bench.stage import Shape, names, set_up
+
+TIMES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command, its median milliseconds and CPU milliseconds."""
+
+    words: str
+    ms: float
+    cpu_ms: float
+
+    def document(self) -> dict[str, object]:
+        """For the JSON file."""
+        return asdict(self)
+
+
+def commands(times: int = TIMES) -> tuple[Command, ...]:
+    """Those that people type."""
+    with set_up(Shape(3, 8)) as stage:
+        seed(stage)
+        environment = stage.environment()
+        every = (["--version"], ["--help"], ["status", names(1)[0]], ["status"], ["history", names(1)[0]])
+        return tuple(timed(environment, *words, times=times) for words in every)
+
+
+def timed(environment: Mapping[str, str], *words: str, times: int = TIMES) -> Command:
+    """Run a command so often; the first run, which compiles modules, does not count. Raises RuntimeError."""
+    took, used = [], []
+    for _ in range(times + 1):
+        before, began = os.times(), time.monotonic()
+        rotator = Path(sys.executable).with_name("rotator")
+        done = subprocess.run(
+            [str(rotator), *words], env=dict(environment), capture_output=True, text=True, check=False
+        )
+        took.append(time.monotonic() - began)
+        after = os.times()
+        used.append(after.children_user + after.children_system - before.children_user - before.children_system)
+        if done.returncode:
+            raise RuntimeError(f"rotator {' '.join(words)}: {done.stderr[-500:]}")
+    return Command(" ".join(words), statistics.median(took[1:]) * 1000, statistics.median(used[1:]) * 1000)

@@ -1,0 +1,126 @@
+"""Many targets: what a tick, a start, a lost Redis and a look at the state cost."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from dataclasses import asdict, dataclass
+
+from tests.bench.commands import Command, timed
+from tests.bench.parts import runtime_of, send_nothing
+from tests.bench.processes import usage
+from tests.bench.seed import seed
+from tests.bench.stage import Shape, Stage, Worker, names, path_of, set_up, utc, wait_until
+from worker.record import Record
+from worker.sandbox.texts import MOUNT, STATE_PATH
+from worker.summary import summarize
+from worker.tasks import INDEX_BATCH, Looks, batched
+
+TICKS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """Of so many targets: CPU milliseconds of a tick, and seconds of everything else."""
+
+    targets: int
+    tick_cpu_ms: float
+    tick_ms: float
+    load_seconds: float
+    rebuild_seconds: float
+    start_seconds: float
+    start_memory: float
+    commands: tuple[Command, ...]
+
+    def document(self) -> dict[str, object]:
+        """For the JSON file."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Refill:
+    """After FLUSHALL: how long until every target was looked at and stands in the index again."""
+
+    targets: int
+    seconds: float
+    cpu: float
+
+    def document(self) -> dict[str, object]:
+        """For the JSON file."""
+        return asdict(self) | {"looks_per_second": self.targets / self.seconds}
+
+
+def many(targets: int) -> Many:
+    """Everything but real records: ticks with nothing due, a start, the due set made anew, the commands."""
+    with set_up(Shape(targets, 8)) as stage:
+        known = _one_record(stage)
+        began = time.monotonic()
+        with runtime_of(stage) as runtime:
+            loaded = time.monotonic() - began
+            looks = Looks(runtime, send_nothing)
+            began = time.monotonic()
+            looks.rebuild()
+            rebuilt = time.monotonic() - began
+            stage.hold()
+            tick_cpu, tick = _ticks(looks)
+        _fill_index(stage, known)
+        began = time.monotonic()
+        worker = stage.start(8)
+        stage.wait_for("index.rebuilt", 1, [worker])
+        started = time.monotonic() - began
+        memory = usage(worker.process.pid).memory
+        worker.stop()
+        first = names(1)[0]
+        commands = tuple(
+            timed(stage.environment(), *words)
+            for words in (("status", "--json"), ("status", first, "--json"), ("trace", known, "--json"))
+        )
+    return Many(targets, tick_cpu, tick, loaded, rebuilt, started, memory, commands)
+
+
+def refill(targets: int) -> Refill:
+    """Real records, none of them due, and a Redis that knows nothing."""
+    with set_up(Shape(targets, 8, every="400d")) as stage:
+        seed(stage, keys=False)
+        worker = stage.start(8)
+        stage.wait_for("index.rebuilt", 1, [worker])
+        began, before = time.monotonic(), usage(worker.process.pid)
+        _until_indexed(stage, worker)
+        seconds = time.monotonic() - began
+        return Refill(targets, seconds, usage(worker.process.pid).cpu - before.cpu)
+
+
+def _until_indexed(stage: Stage, worker: Worker) -> None:
+    queue = stage.queue()
+    key = f"{queue.prefix}summary"
+    wait_until(lambda: int(queue.client.hlen(key)) >= stage.shape.targets, "an index of all targets", [worker])
+
+
+def _ticks(looks: Looks) -> tuple[float, float]:
+    looks.tick()
+    cpu, wall = [], []
+    for _ in range(TICKS):
+        began, used = time.monotonic(), time.thread_time()
+        looks.tick()
+        cpu.append(time.thread_time() - used)
+        wall.append(time.monotonic() - began)
+    return statistics.median(cpu) * 1000, statistics.median(wall) * 1000
+
+
+def _one_record(stage: Stage) -> str:
+    """The first target has lived, the others are only configured; an id of its history."""
+    assert stage.sandbox.vault is not None
+    seed(Stage(stage.sandbox, Shape(1, 1)), keys=False)
+    path = f"{MOUNT}/data/{STATE_PATH}/{names(1)[0]}"
+    history = stage.sandbox.vault.admin.call("GET", path)["data"]["data"]["history"]
+    return str(json.loads(history[-1])["rotation_id"])
+
+
+def _fill_index(stage: Stage, known: str) -> None:
+    queue = stage.queue()
+    now = utc()
+    for some in batched(names(stage.shape.targets), INDEX_BATCH):
+        summaries = {name: summarize(Record(target=name, path=path_of(name)), now) for name in some}
+        queue.keep_summaries(summaries, {})
+    queue.keep_summaries({}, {known: names(1)[0]})

@@ -1,0 +1,147 @@
+"""What was measured, as tables on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench.commands import Command
+from tests.bench.idle import Quiet
+from tests.bench.many import Many, Refill
+from tests.bench.memory import Memory
+from tests.bench.plot import Chart
+from tests.bench.steps import Profile
+from tests.bench.throughput import SEQUENTIAL, Run
+
+SERVICE, LIBRARIES, FLOOR = "service", "httpx_hvac", "http_client"
+TOLD = {
+    SERVICE: "the service",
+    LIBRARIES: "bare, httpx and hvac",
+    FLOOR: "bare, http.client",
+    SEQUENTIAL: "one after the other",
+}
+SMALLEST_SHARE = 0.01
+
+
+def table(console: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print one table; all columns but the first are numbers."""
+    drawn = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(columns):
+        drawn.add_column(column, justify="right" if number else "left")
+    for row in rows:
+        drawn.add_row(*row)
+    console.print(drawn)
+
+
+def throughput(console: Console, runs: Sequence[Run]) -> None:
+    """The service beside the bound and the bare scripts; ratios are to the bare script with the same libraries."""
+    columns = ("", "API ms", "threads", "processes", "rotations/s", "of bare", "bound", "CPU ms", "of bare", "MiB")
+    table(console, "Rotations", columns, (_row(run, _beside(runs, run)) for run in runs))
+
+
+def _beside(runs: Sequence[Run], run: Run) -> Run | None:
+    wanted = (run.latency_ms, run.concurrency, run.processes)
+    found = (r for r in runs if r.what == LIBRARIES and (r.latency_ms, r.concurrency, r.processes) == wanted)
+    return next(found, None)
+
+
+def _row(run: Run, bare: Run | None) -> tuple[str, ...]:
+    return (
+        TOLD[run.what],
+        str(run.latency_ms),
+        str(run.concurrency),
+        str(run.processes),
+        f"{run.rate:.1f}",
+        f"{run.rate / bare.rate:.2f}" if bare else "",
+        f"{run.bound:.0f}" if run.bound else "",
+        f"{run.cpu_ms:.2f}",
+        f"{run.cpu_ms / bare.cpu_ms:.2f}" if bare else "",
+        f"{run.memory:.0f}" if run.memory else "",
+    )
+
+
+def quiet(console: Console, found: Quiet) -> None:
+    """One rotation on an idle system."""
+    rows = [
+        ("message to published, median", f"{found.median_ms:.1f} ms"),
+        ("the same, worst", f"{found.worst_ms:.1f} ms"),
+        ("the bare calls alone", f"{found.bare_ms:.1f} ms"),
+        ("added by the service", f"{found.overhead_ms:.1f} ms"),
+        ("idle CPU", f"{found.idle_percent:.2f} %"),
+        ("idle memory", f"{found.idle_memory:.0f} MiB"),
+    ]
+    table(console, f"One rotation on an idle system ({found.rotations} times)", ("", ""), rows)
+
+
+def many(console: Console, found: Sequence[Many]) -> None:
+    """What the number of targets costs."""
+    columns = ("", *(f"{each.targets:,}" for each in found))
+    rows = [
+        ("tick with nothing due, CPU ms", *(f"{each.tick_cpu_ms:.2f}" for each in found)),
+        ("tick with nothing due, ms", *(f"{each.tick_ms:.2f}" for each in found)),
+        ("configuration read, s", *(f"{each.load_seconds:.2f}" for each in found)),
+        ("due set made anew after FLUSHALL, s", *(f"{each.rebuild_seconds:.2f}" for each in found)),
+        ("worker started, s", *(f"{each.start_seconds:.2f}" for each in found)),
+        ("worker's memory then, MiB", *(f"{each.start_memory:.0f}" for each in found)),
+    ]
+    for place in range(len(found[0].commands)):
+        same = [each.commands[place] for each in found]
+        rows.append((f"rotator {same[0].words}, s", *(f"{command.ms / 1000:.2f}" for command in same)))
+    table(console, "Many targets", columns, rows)
+
+
+def refill(console: Console, found: Refill) -> None:
+    """Redis lost."""
+    rows = [
+        ("index of all targets there again, s", f"{found.seconds:.1f}"),
+        ("targets per second", f"{found.targets / found.seconds:.0f}"),
+        ("CPU ms for a target", f"{found.cpu * 1000 / found.targets:.2f}"),
+    ]
+    table(console, f"After FLUSHALL, {found.targets:,} targets with records", ("", ""), rows)
+
+
+def commands(console: Console, found: Sequence[Command]) -> None:
+    """How fast commands are."""
+    rows = ((f"rotator {each.words}", f"{each.ms:.0f}", f"{each.cpu_ms:.0f}") for each in found)
+    table(console, "Commands", ("", "ms", "CPU ms"), rows)
+
+
+def memory(console: Console, found: Memory) -> None:
+    """Whether memory is flat."""
+    rows = ((f"{each.rotations:,}", f"{each.memory:.1f}") for each in found.samples)
+    table(console, f"Memory at concurrency {found.concurrency}", ("rotations", "MiB"), rows)
+
+
+def profile(console: Console, found: Profile) -> None:
+    """Where the CPU of a rotation goes."""
+    by_call = sorted(found.calls.items(), key=lambda pair: -pair[1][1])
+    rows = ((name, f"{times:g}", f"{ms:.2f}") for name, (times, ms) in by_call)
+    title = f"CPU of a rotation in one thread: {found.cpu_ms:.2f} ms"
+    table(console, f"{title}, by call", ("", "times", "CPU ms"), rows)
+    large = ((name, ms) for name, ms in found.libraries.items() if ms >= SMALLEST_SHARE * found.cpu_ms)
+    shares = ((name, f"{ms:.2f}", f"{ms / found.cpu_ms:.0%}") for name, ms in large)
+    table(console, f"{title}, by library", ("", "CPU ms", "share"), shares)
+
+
+def charts(runs: Sequence[Run]) -> list[Chart]:
+    """Rates and CPU for each latency and number of processes."""
+    kinds = (SERVICE, LIBRARIES, FLOOR)
+    found = []
+    for latency, processes in sorted({(run.latency_ms, run.processes) for run in runs if run.what != SEQUENTIAL}):
+        some = [run for run in runs if (run.latency_ms, run.processes) == (latency, processes) and run.what in kinds]
+        threads = sorted({run.concurrency for run in some})
+        about = f"API {latency} ms, {processes} process{'es' if processes > 1 else ''}"
+        rates = [[_value(some, kind, count, "rate") for kind in kinds] for count in threads]
+        costs = [[_value(some, kind, count, "cpu_ms") for kind in kinds] for count in threads]
+        groups, series = [f"{count} threads" for count in threads], [TOLD[kind] for kind in kinds]
+        found.append(Chart(about, "rotations per second", groups, series, rates))
+        found.append(Chart(about, "CPU ms per rotation", groups, series, costs))
+    return found
+
+
+def _value(runs: Sequence[Run], kind: str, threads: int, name: str) -> float | None:
+    hit = next((run for run in runs if (run.what, run.concurrency) == (kind, threads)), None)
+    return None if hit is None else float(getattr(hit, name))

@@ -1,0 +1,215 @@
+"""Where everything is measured: the sandbox with a policy for any number of targets, and workers for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from worker.queue import PREFIX, Queue, connect
+from worker.sandbox.run import Sandbox, start_sandbox
+from worker.sandbox.texts import MOUNT, STATE_PATH, Options, policy
+
+ANY_APP = "apps/+/object-storage"
+PATIENCE = 600.0
+"""Seconds until something that does not come is given up."""
+
+LOOK = 0.02
+
+
+class NothingMoves(RuntimeError):
+    """What was waited for has not come."""
+
+
+@dataclass
+class Worker:
+    """One worker process; its log is read as it grows."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    _read: int = 0
+    _counts: dict[str, int] = field(default_factory=dict)
+    _first: dict[str, datetime] = field(default_factory=dict)
+    _last: dict[str, datetime] = field(default_factory=dict)
+
+    def count(self, event: str) -> int:
+        """How often an event was logged so far."""
+        self._catch_up()
+        return self._counts.get(event, 0)
+
+    def first(self, event: str) -> datetime | None:
+        """When an event was logged first."""
+        return self._first.get(event)
+
+    def last(self, event: str) -> datetime | None:
+        """When an event was logged last."""
+        return self._last.get(event)
+
+    def stop(self) -> None:
+        """SIGTERM, and wait."""
+        self.process.terminate()
+        self.process.wait(60)
+
+    def _catch_up(self) -> None:
+        with self.log.open("rb") as file:
+            file.seek(self._read)
+            new = file.read()
+        whole, newline, _ = new.rpartition(b"\n")
+        self._read += len(whole) + len(newline)
+        for line in whole.splitlines():
+            self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        if not line.startswith(b"{"):
+            return
+        told: dict[str, Any] = json.loads(line)
+        event, at = str(told["event"]), datetime.fromisoformat(str(told["timestamp"]))
+        self._counts[event] = self._counts.get(event, 0) + 1
+        self._first.setdefault(event, at)
+        self._last[event] = at
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How the service is set up for one measurement."""
+
+    targets: int
+    concurrency: int
+    every: str = "30d"
+    grace: str = "24h"
+    tick: str = "1s"
+    audit_every: str = "24h"
+    history: int = 40
+
+
+@dataclass
+class Stage:
+    """The sandbox, running, and the workers started on it."""
+
+    sandbox: Sandbox
+    shape: Shape
+    workers: list[Worker] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        """Where files of this measurement may lie; gone afterwards."""
+        return self.sandbox.folder
+
+    def queue(self) -> Queue:
+        """The service's Redis."""
+        assert self.sandbox.valkey is not None
+        return Queue(connect(self.sandbox.valkey.url))
+
+    def environment(self) -> dict[str, str]:
+        """What a worker or a command needs."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ}
+        return kept | dict(self.sandbox.environment)
+
+    def start(self, concurrency: int, *arguments: str) -> Worker:
+        """A worker process, ready to work."""
+        log = self.folder / f"worker-{len(self.workers)}.log"
+        command = [sys.executable, "-m", "worker.cli", "worker", "--concurrency", str(concurrency), *arguments]
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, env=self.environment(), stdout=output, stderr=subprocess.STDOUT)
+        worker = Worker(process, log)
+        self.workers.append(worker)
+        return worker
+
+    def wait_for(self, event: str, count: int, workers: list[Worker]) -> None:
+        """Wait until the workers together have logged an event so often."""
+
+        def come() -> bool:
+            return sum(worker.count(event) for worker in workers) >= count
+
+        wait_until(come, f"{count} times {event}, see {self.folder}", workers)
+
+    def hold(self) -> None:
+        """Let nothing be due: every target's next look is far away."""
+        self.queue().schedule_missing(names(self.shape.targets), utc() + timedelta(days=100))
+
+    def let_go(self) -> None:
+        """Let everything be due now."""
+        self.queue().client.zadd(f"{PREFIX}due", dict.fromkeys(names(self.shape.targets), time.time()))
+
+    def stop_workers(self) -> None:
+        """End every worker that still runs."""
+        for worker in self.workers:
+            if worker.process.poll() is None:
+                worker.stop()
+        self.workers.clear()
+
+
+def wait_until(holds: Callable[[], bool], what: str, workers: list[Worker]) -> None:
+    """Look again and again. Raises NothingMoves."""
+    until = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > until or any(worker.process.poll() is not None for worker in workers):
+            raise NothingMoves(what)
+        time.sleep(LOOK)
+
+
+@contextmanager
+def set_up(shape: Shape, **behaviour: object) -> Iterator[Stage]:
+    """Start everything but workers, in a folder that is gone afterwards. ``behaviour`` is the simulator's."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as parent, _sandbox(Path(parent) / "sandbox", shape) as stage:
+        stage.sandbox.simulator.admin.behave(record_s3="none", busy_calls=0, **behaviour)
+        try:
+            yield stage
+        finally:
+            stage.stop_workers()
+
+
+@contextmanager
+def _sandbox(folder: Path, shape: Shape) -> Iterator[Stage]:
+    with start_sandbox(folder, Options(targets=1, spread=0.0, linger=0.0), {}) as sandbox:
+        assert sandbox.vault is not None
+        document = {"path": {path: {"capabilities": rights} for path, rights in policy([ANY_APP]).items()}}
+        sandbox.vault.admin.call("PUT", "sys/policies/acl/hostup-rotator", {"policy": json.dumps(document)})
+        (folder / "rotator.toml").write_text(configuration(sandbox.simulator.hostup, shape), "utf-8")
+        yield Stage(sandbox, shape)
+
+
+def names(count: int) -> list[str]:
+    """The names of so many targets."""
+    return [f"target-{number:06}" for number in range(count)]
+
+
+def path_of(name: str) -> str:
+    """Where a target's app reads."""
+    return ANY_APP.replace("+", name)
+
+
+def configuration(hostup: str, shape: Shape) -> str:
+    """A ``rotator.toml``."""
+    head = f"""# Written by `rotator sandbox`, anew at each start.
+[hostup]
+base_url = "{hostup}"
+parallel_creates = {min(64, shape.concurrency)}
+[vault]
+mount = "{MOUNT}"
+state_path = "{STATE_PATH}"
+[worker]
+concurrency = {shape.concurrency}
+tick = "{shape.tick}"
+audit_every = "{shape.audit_every}"
+lease = "1m"
+"""
+    each = (
+        f'[[target]]\nname = "{name}"\npath = "{path_of(name)}"\nevery = "{shape.every}"\ngrace = "{shape.grace}"\n'
+        for name in names(shape.targets)
+    )
+    return head + "".join(each)
+
+
+def utc() -> datetime:
+    """Now."""
+    return datetime.now(UTC)

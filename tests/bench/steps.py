@@ -1,0 +1,173 @@
+"""Where the CPU of a rotation goes: by call and by library, in one thread, so that nothing but the work is counted."""
+
+from __future__ import annotations
+
+import cProfile
+import pstats
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tests.bench.parts import runtime_of, send_nothing
+from tests.bench.seed import seed
+from tests.bench.stage import Shape, names, set_up
+from worker.runtime import Runtime
+from worker.store import RecordStore
+from worker.tasks import Looks
+
+WARM_UP = 3
+REST = "everything else: decide, record, logs"
+_PACKAGE = re.compile(r"site-packages/([\w]+)")
+_OURS = re.compile(r"/(worker/\w+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """CPU milliseconds for one rotation: in all, by call (with how often it is made), by library."""
+
+    rotations: int
+    cpu_ms: float
+    calls: dict[str, tuple[float, float]]
+    libraries: dict[str, float]
+
+    def document(self) -> dict[str, object]:
+        """For the JSON file."""
+        return {
+            "rotations": self.rotations,
+            "cpu_ms": self.cpu_ms,
+            "calls": {name: {"times": times, "cpu_ms": ms} for name, (times, ms) in self.calls.items()},
+            "libraries": self.libraries,
+        }
+
+
+class Book:
+    """CPU time by name, of one thread; a call within another counts for itself only."""
+
+    def __init__(self) -> None:
+        self.spent: defaultdict[str, float] = defaultdict(float)
+        self.times: defaultdict[str, int] = defaultdict(int)
+        self._inner = [0.0]
+
+    def measure(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The same call, entered into the book."""
+
+        def measured(*arguments: Any, **named: Any) -> Any:
+            began = time.thread_time()
+            self._inner.append(0.0)
+            try:
+                return call(*arguments, **named)
+            finally:
+                took = time.thread_time() - began
+                self.spent[name] += took - self._inner.pop()
+                self.times[name] += 1
+                self._inner[-1] += took
+
+        return measured
+
+
+class Measured:
+    """An object some of whose methods are measured; ``named`` makes the name from the method and its arguments."""
+
+    def __init__(self, inner: Any, book: Book, named: dict[str, Callable[..., str]]) -> None:
+        self._inner = inner
+        self._book = book
+        self._named = named
+
+    def __getattr__(self, method: str) -> Any:
+        found = getattr(self._inner, method)
+        naming = self._named.get(method)
+        if naming is None:
+            return found
+        return lambda *given, **more: self._book.measure(naming(*given), found)(*given, **more)
+
+
+def profile(rotations: int) -> Profile:
+    """Rotate so many targets three times over: bare, with every call measured, and under cProfile."""
+    shape = Shape(3 * rotations + 3 * WARM_UP, 1)
+    with set_up(shape) as stage:
+        seed(stage)
+        with runtime_of(stage) as runtime:
+            every = names(shape.targets)
+            third = len(every) // 3
+            cpu = _looked(Looks(runtime, send_nothing), every[:third])
+            book = Book()
+            whole = _looked(Looks(measured(runtime, book), send_nothing), every[third : 2 * third], book)
+            libraries = _by_library(Looks(runtime, send_nothing), every[2 * third :])
+    ms = cpu * 1000 / rotations
+    calls = {name: (book.times[name] / rotations, spent * 1000 / rotations) for name, spent in book.spent.items()}
+    rest = whole * 1000 / rotations - sum(spent for _, spent in calls.values())
+    shares = {name: share * ms for name, share in libraries.items()}
+    return Profile(rotations, ms, calls | {REST: (1.0, rest)}, shares)
+
+
+def measured(runtime: Runtime, book: Book) -> Runtime:
+    """The same runtime with every call outside entered into the book."""
+    world, state = runtime.world, runtime.settings.vault.state_path
+
+    def about(verb: str) -> Callable[..., str]:
+        return lambda path, *_: f"Vault: {verb} the {'record' if path.startswith(state) else 'secret of the app'}"
+
+    vault = Measured(
+        world.vault,
+        book,
+        {
+            "read": about("read"),
+            "write": about("write"),
+            "missing_capabilities": lambda *_: "Vault: capabilities",
+        },
+    )
+    everything = replace(
+        world,
+        vault=vault,
+        store=RecordStore(vault, state, world.clock),
+        hostup=Measured(world.hostup, book, {"create_key": lambda *_: "HostUp: POST"}),
+        storage=Measured(world.storage, book, {"works": lambda *_: "S3: signed GET"}),
+        account=Measured(
+            world.account,
+            book,
+            {name: lambda *_: "Redis: the account" for name in ("enter", "succeeded", "key_count")},
+        ),
+    )
+    queue = Measured(runtime.queue, book, {"index": lambda *_: "Redis: index"})
+    return replace(runtime, world=everything, queue=queue)  # type: ignore[arg-type]  # the same
+
+
+def _looked(looks: Looks, targets: list[str], book: Book | None = None) -> float:
+    for name in targets[:WARM_UP]:
+        looks.reconcile(name)
+    if book:
+        book.spent.clear()
+        book.times.clear()
+    began = time.thread_time()
+    for name in targets[WARM_UP:]:
+        looks.reconcile(name)
+    return time.thread_time() - began
+
+
+def _by_library(looks: Looks, targets: list[str]) -> dict[str, float]:
+    """Each library's share, what it calls in C counted as its own; the largest first."""
+    for name in targets[:WARM_UP]:
+        looks.reconcile(name)
+    profiler = cProfile.Profile(time.thread_time)
+    profiler.enable()
+    for name in targets[WARM_UP:]:
+        looks.reconcile(name)
+    profiler.disable()
+    spent: defaultdict[str, float] = defaultdict(float)
+    entries = pstats.Stats(profiler).stats  # type: ignore[attr-defined]  # typeshed does not know it
+    for place, (_, _, own, _, callers) in entries.items():
+        if place[0] == "~":
+            for caller, (_, _, its, _) in callers.items():
+                spent[_library(caller[0])] += its
+        else:
+            spent[_library(place[0])] += own
+    total = sum(spent.values())
+    return {name: own / total for name, own in sorted(spent.items(), key=lambda pair: -pair[1])}
+
+
+def _library(file: str) -> str:
+    found = _PACKAGE.search(file) or _OURS.search(file)
+    return found[1] if found else "the standard library"

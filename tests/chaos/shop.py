@@ -1,0 +1,214 @@
+"""A worker in this process: the real tasks on real servers, one message after the other, its clock jumping ahead.
+
+What a worker waits for (a lease, a grace period, a backoff) passes at once; what it calls outside takes the time it
+takes, so deadlines are real.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import httpx
+import redis
+import structlog
+
+from tests.chaos.sites import Noted, Notes
+from worker.account import Account
+from worker.audit import audit
+from worker.clock import SystemClock
+from worker.errors import RotatorError
+from worker.hostup import HostUpClient
+from worker.http import new_client
+from worker.lazy_storage import LazyStorage
+from worker.opening import call_deadline, open_vault
+from worker.queue import Queue, connect
+from worker.runtime import Runtime, limits, policy, worker_name
+from worker.sandbox.checker import Finding, check, orphans, unrest
+from worker.sandbox.evidence import Evidence
+from worker.sandbox.life import WISH, seed_history
+from worker.sandbox.stand import Stand
+from worker.secret import Secret
+from worker.settings import Settings, load
+from worker.store import RecordStore
+from worker.tasks import Looks, slack
+from worker.work import World
+
+PATIENCE = 45.0
+REDIS_SECONDS = 1.0
+LOGGED: ContextVar[list[str] | None] = ContextVar("logged", default=None)
+
+
+def log_to_the_trial(logger: object, method: str, event: Mapping[str, Any]) -> str:
+    """A last processor: the line goes to the trial whose thread logs. Nothing is redacted here, so leaks are seen."""
+    del logger
+    lines = LOGGED.get()
+    if lines is not None:
+        lines.append(json.dumps({"level": method, **event}, default=str))
+    raise structlog.DropEvent
+
+
+class JumpingClock:
+    """The real clock plus what was jumped over; remembers its jumps, so that moments can be told in both times.
+
+    ``meanwhile`` is called whenever a step waits for better times with its hands full, and nobody else gets a turn.
+    """
+
+    def __init__(self) -> None:
+        self._jumps: list[tuple[datetime, timedelta]] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def now(self) -> datetime:
+        return self.of(datetime.now(UTC))
+
+    def of(self, moment: datetime) -> datetime:
+        """A real moment in this clock's time."""
+        return moment + sum((jump for at, jump in self._jumps if at <= moment), timedelta())
+
+    def monotonic(self) -> float:
+        return time.monotonic() + sum(jump.total_seconds() for _, jump in self._jumps)
+
+    def wait(self, seconds: float) -> bool:
+        self._jumps.append((datetime.now(UTC), timedelta(seconds=max(seconds, 0))))
+        return False
+
+    def sleep(self, seconds: float) -> None:
+        self.wait(seconds)
+        self.meanwhile()
+
+
+@dataclass(slots=True)
+class Shop:
+    """The worker of one trial. ``broke`` takes the errors that nobody foresaw: each is a finding."""
+
+    stand: Stand
+    runtime: Runtime
+    clock: JumpingClock
+    notes: Notes
+    messages: deque[tuple[str, tuple[Any, ...], str]] = field(default_factory=deque)
+    broke: list[Finding] = field(default_factory=list)
+
+    def live(self, between: Callable[[], None]) -> None:
+        """Work until the target has been through everything and is at rest; ``between`` is called after each look."""
+        looks = Looks(self.runtime, self._send)
+        self.clock.meanwhile = between
+        deadline = time.monotonic() + PATIENCE
+        seeded = asked = False
+        while not (asked and self._is_through()):
+            if time.monotonic() > deadline:
+                record = self.stand.mount.record(self.stand.watched.name)
+                failure = (record or {}).get("failure")
+                self.broke.append(Finding(0, "the target", f"never came to rest: {unrest(record)} {failure}"))
+                return
+            self._run(looks, "rotator.tick", ())
+            while self.messages:
+                task, arguments, wish = self.messages.popleft()
+                self._run(looks, task, arguments, wish)
+            between()
+            if not asked and unrest(self.stand.mount.record(self.stand.watched.name)) == "":
+                if not seeded:
+                    seed_history(self.stand)
+                    seeded = True
+                asked = self._run(looks, "rotator.rotate", (self.stand.watched.name, "the trial"), WISH)
+            self._jump()
+        if not self._run(looks, "rotator.audit", ()):
+            between()
+            self.stand.direct.delete("rotator:once:audit")
+            self._run(looks, "rotator.audit", ())
+
+    def judge(self, evidence: Evidence, *, may_lose: bool) -> tuple[Finding, ...]:
+        """What is wrong after all; drift must be what is left over."""
+        found = list(self.broke)
+        left = orphans(evidence)
+        report = audit(self.runtime.world, self.runtime.settings.targets, slack(self.runtime))
+        aside = sum(path.startswith("_aside/") for path in evidence.documents)
+        if report.drift != len(left) + aside:
+            found.append(Finding(3, "drift", f"{len(left)} keys are left over, and the audit tells of {report.drift}"))
+        if left and not may_lose:
+            found.append(Finding(3, ", ".join(left), "was lost, although its answer came"))
+        lines = "\n".join(LOGGED.get() or [])
+        texts = {**evidence.texts, "log": lines}
+        return (*found, *check(replace(evidence, clock=self.clock.of, texts=texts)))
+
+    def _send(self, task: str, args: list[Any], task_id: str = "") -> None:
+        self.messages.append((task, tuple(args), task_id))
+
+    def _run(self, looks: Looks, task: str, arguments: tuple[Any, ...], wish: str = "") -> bool:
+        """One message; False when it failed, as it may: an error that is none of ours is a finding."""
+        tasks: dict[str, Callable[..., None]] = {
+            "rotator.tick": looks.tick,
+            "rotator.reconcile": looks.reconcile,
+            "rotator.rotate": lambda name, reason: looks.rotate(wish, name, reason),
+            "rotator.audit": looks.audit,
+        }
+        try:
+            tasks[task](*arguments)
+        except RotatorError:
+            return False
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+            self.broke.append(Finding(0, task, f"broke with {error!r}"))
+            return False
+        return True
+
+    def _is_through(self) -> bool:
+        record = self.stand.mount.record(self.stand.watched.name)
+        served = [wish for wish, _ in (record or {}).get("served", [])]
+        return WISH in served and unrest(record) == ""
+
+    def _jump(self) -> None:
+        """To when the target wants to be looked at, but no further than a lease, and a tick at least."""
+        worker = self.runtime.settings.worker
+        try:
+            due = self.stand.direct.zscore("rotator:due", self.stand.watched.name)
+        except redis.RedisError:
+            due = None  # it is away just now
+        wanted = float(due) - self.clock.now().timestamp() if due is not None else 0.0
+        self.clock.wait(min(max(wanted, worker.tick.total_seconds()), worker.lease.total_seconds()))
+
+
+@contextmanager
+def open_shop(stand: Stand) -> Iterator[Shop]:
+    """The worker's parts as :func:`worker.runtime.build` puts them together, with the jumping clock and noted ports."""
+    settings = load(None, stand.environment)
+    clock, notes = JumpingClock(), Notes()
+    with ExitStack() as stack:
+        queue = Queue(connect(settings.redis_url, timeout=REDIS_SECONDS))
+        stack.callback(queue.client.close)
+        vault = open_vault(settings, clock)
+        stack.callback(vault.close)
+        client = stack.enter_context(new_client())
+
+        def note(port: object, name: str) -> Any:
+            return Noted(port, name, notes, lambda: len(stand.script.trace()))
+
+        hostup = note(_hostup(settings, client), "hostup")
+        storage = LazyStorage(client, hostup, None, None, deadline=call_deadline(settings).total_seconds())
+        vault = note(vault, "vault")
+        world = World(
+            hostup=hostup,
+            vault=vault,
+            storage=note(storage, "storage"),
+            store=RecordStore(vault, settings.vault.state_path, clock),
+            account=Account(queue.client, hostup, clock, limits(settings)),
+            clock=clock,
+            policy=policy(settings),
+        )
+        runtime = Runtime(settings, world, queue, vault, cast("SystemClock", clock), worker_name())
+        yield Shop(stand, runtime, clock, notes)
+
+
+def _hostup(settings: Settings, client: httpx.Client) -> HostUpClient:
+    return HostUpClient(
+        client,
+        settings.hostup.base_url,
+        settings.hostup.api_key or Secret(""),
+        create_deadline=settings.worker.create_deadline.total_seconds(),
+        deadline=call_deadline(settings).total_seconds(),
+    )

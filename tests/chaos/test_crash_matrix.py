@@ -1,0 +1,22 @@
+"""A real worker process is killed at each step of its work; another goes on, and every promise holds."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from worker.sandbox.script import Moment
+from worker.sandbox.stand import Bench
+from worker.sandbox.trials import kill, rehearse, report, rows
+
+LANES = 8
+"""Trials at once; most of one is waiting for a lease or a grace period."""
+
+
+@pytest.mark.parametrize("moment", Moment)
+def test_a_kill_at_any_step_breaks_no_promise(bench: Bench, moment: Moment) -> None:
+    matrix = rows(rehearse(bench, f"clean-{moment}"), (moment,))
+    with ThreadPoolExecutor(LANES) as lanes:
+        verdicts = list(lanes.map(lambda each: kill(bench, f"{moment}-{each[0]}", each[1]), enumerate(matrix)))
+    assert report(verdicts) == ""

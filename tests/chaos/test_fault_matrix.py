@@ -1,0 +1,232 @@
+"""Each call that a worker makes, and everything that can go wrong with it: the promises hold, and the target rests.
+
+The calls are found by running clean scenarios and noting which line of the worker makes which request; a call in the
+worker's source that no scenario comes to fails the build, because it would have no row here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import count
+from threading import Event
+
+import pytest
+
+from tests.chaos.faults import HARD, Fault, faults_of, refuse
+from tests.chaos.shop import LOGGED, open_shop
+from tests.chaos.sites import Notes, Site, in_the_code
+from worker.sandbox import actions
+from worker.sandbox.behaviour import Behaviour
+from worker.sandbox.checker import Finding
+from worker.sandbox.evidence import Json
+from worker.sandbox.script import Exchange, Moment, Rule, Seen, Step
+from worker.sandbox.stand import Bench, Pace, Stand
+
+LANES = 8
+PARTS = 3
+PACE = Pace(grace="30s", tick="1s", lease="3s", audit_every="1s", verify_within="20s", dead_within="60s")
+NUMBERS = count(1)
+
+CREATE = Step("hostup", "POST", "/api/object-storage/keys", 1)
+APP = Step("vault", "POST", "/v1/secret/data/{trial}/app", 1)
+DELETE = Step("hostup", "DELETE", "/api/object-storage/keys/{key}", 1)
+
+ELSEWHERE = {
+    Site("store.archived", "vault.list"): "reads what was archived, for `rotator history` and `rotator trace`",
+    Site("store.archived", "vault.read"): "the same",
+    Site("store.settle_aside", "vault.read"): "for `rotator repair`",
+    Site("store.settle_aside", "vault.write"): "the same",
+    Site("service._pulse", "vault.keep_alive"): "renews the token; tests/contract/vault",
+}
+"""Calls that are no step of a rotation, a retirement or the audit; what is named here in vain fails the build, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A way through the worker; what ``prepare`` sets up leads it to calls that the plain way does not come to.
+
+    ``tend`` is what an operator does between two looks.
+    """
+
+    name: str
+    prepare: Callable[[Stand], None] = lambda _: None
+    tend: Callable[[Stand], None] = lambda _: None
+    behaviour: Behaviour | None = None
+    may_lose: bool = False
+
+
+def _lose_create(stand: Stand) -> None:
+    stand.script.add(Rule.at(CREATE, Moment.AFTER, actions.cut()))
+
+
+def _lose_publish(stand: Stand) -> None:
+    stand.script.add(Rule.at(APP, Moment.AFTER, actions.cut()))
+
+
+def _publish_twice(stand: Stand) -> None:
+    fault = next(fault for fault in faults_of(APP) if fault.name == "another writer was first")
+    stand.script.add(fault.rule(stand, APP))
+
+
+def _poison_record(stand: Stand) -> None:
+    """Garbage takes the record's place while its key is being made; what was there is kept for the operator."""
+
+    def poison(_: Exchange) -> None:
+        _write_record(stand, lambda record: {"garbage": record})
+
+    stand.script.add(Rule.at(CREATE, Moment.AFTER, poison))
+
+
+def _heal_record(stand: Stand) -> None:
+    """The operator: once something was saved aside, puts the record back."""
+    if stand.mount.names(f"{stand.mount.state_path}/_aside/{stand.watched.name}"):
+        _write_record(stand, lambda record: record.get("garbage"))
+
+
+def _write_record(stand: Stand, change: Callable[[Json], Json | None]) -> None:
+    path = f"{stand.mount.mount}/data/{stand.mount.state_path}/{stand.watched.name}"
+    there = stand.mount.vault.call("GET", path)["data"]
+    changed = change(there["data"])
+    if changed is not None:
+        stand.mount.vault.call("POST", path, {"data": changed, "options": {"cas": there["metadata"]["version"]}})
+
+
+def _refuse_base64(stand: Stand) -> None:
+    stand.script.add(Rule.at(DELETE, Moment.BEFORE, refuse("hostup", 400)))
+
+
+SCENARIOS = (
+    Scenario("the plain way"),
+    Scenario("keys are deleted by their plain name", behaviour=Behaviour(delete_form="plain")),
+    Scenario("HostUp answers 400 to a name in base64", _refuse_base64, behaviour=Behaviour(delete_form="plain")),
+    Scenario("the answer to a create is lost", _lose_create, may_lose=True),
+    Scenario("the answer to a publish is lost", _lose_publish),
+    Scenario("another worker publishes first", _publish_twice),
+    Scenario("the record becomes garbage", _poison_record, _heal_record, may_lose=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A call that the worker makes: in which scenario, from where in its code, and as which request."""
+
+    scenario: Scenario
+    way: str
+    step: Step
+    again: bool
+
+    def __str__(self) -> str:
+        step = self.step
+        return f"{self.way} ({step.service} {step.method} {step.path} #{step.nth}; {self.scenario.name})"
+
+    def faults(self) -> Iterator[Fault]:
+        return (fault for fault in faults_of(self.step) if fault.name in HARD or not self.again)
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """How a trial went; ``met``: whether the call that was to be struck was made at all."""
+
+    notes: Notes
+    trace: tuple[Seen, ...]
+    findings: tuple[Finding, ...]
+    met: bool
+
+
+def _play(bench: Bench, scenario: Scenario, strike: tuple[Step, Fault] | None) -> Played:
+    """A scenario from start to rest, with one fault or with none, and the promises checked."""
+    LOGGED.set([])
+    met = Event()
+    with bench.stand(f"shop-{next(NUMBERS)}", PACE, scenario.behaviour) as stand, open_shop(stand) as shop:
+        scenario.prepare(stand)
+        may_lose, excused = scenario.may_lose, False
+        if strike:
+            step, fault = strike
+            rule = fault.rule(stand, step)
+            stand.script.add(replace(rule, action=actions.first(actions.call(met.set), rule.action)))
+            effect = step.service == "hostup" and fault.moment is Moment.AFTER
+            may_lose, excused = may_lose or (effect and step.method == "POST"), effect and step.method == "DELETE"
+        looks = count()
+
+        def between() -> None:
+            scenario.tend(stand)
+            if strike and met.is_set() and next(looks) == 1:
+                strike[1].lift(stand)
+
+        shop.live(between)
+        trace = stand.script.trace()
+        (strike[1].lift if strike else Stand.calm)(stand)
+        evidence = stand.evidence()
+        if excused:
+            died = stand.simulator.admin.calls("delete")
+            evidence = replace(evidence, excused=frozenset(call.request_id or "" for call in died))
+        return Played(shop.notes, trace, shop.judge(evidence, may_lose=may_lose), met.is_set())
+
+
+def _strike(bench: Bench, row: Row, fault: Fault) -> Iterator[str]:
+    """The findings of one trial. Some calls are made more or less often; then the first of them is struck."""
+    played = _play(bench, row.scenario, (row.step, fault))
+    if not played.met:
+        played = _play(bench, row.scenario, (replace(row.step, nth=1), fault))
+    yield from (f"{fault.name} at {row}: {finding}" for finding in played.findings)
+    if not played.met:
+        yield f"{fault.name} at {row}: was never met"
+
+
+def _rows(scenario: Scenario, notes: Notes, trace: tuple[Seen, ...], known: set[str]) -> Iterator[Row]:
+    """One row for each kind of request from each place in the code: its last, when there is a key to be retired."""
+    found: dict[str, Row] = {}
+    for seen in trace:
+        passed = notes.of(seen.number) if seen.service != "redis" else None
+        if passed is None:
+            continue
+        request = f"{passed.site} {seen.method} {seen.path}"
+        row = found.get(f"{passed.way} {request}") or Row(scenario, passed.way, seen.step, again=request in known)
+        found[f"{passed.way} {request}"] = replace(row, step=seen.step)
+        known.add(request)
+    yield from (row for name, row in found.items() if name not in known)
+    known |= set(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    rows: tuple[Row, ...]
+    passed: frozenset[Site]
+
+
+@pytest.fixture(scope="module")
+def matrix(bench: Bench) -> Matrix:
+    """Found from the code: every scenario is run without a fault, and what it calls becomes rows."""
+    return find(bench)
+
+
+def find(bench: Bench) -> Matrix:
+    rows: list[Row] = []
+    known: set[str] = set()
+    passed: set[Site] = set()
+    for scenario in SCENARIOS:
+        played = _play(bench, scenario, None)
+        assert not played.findings, f"{scenario.name}: {'; '.join(map(str, played.findings))}"
+        rows += _rows(scenario, played.notes, played.trace, known)
+        passed |= played.notes.sites()
+    return Matrix(tuple(rows), frozenset(passed))
+
+
+@pytest.mark.usefixtures("logs_to_trials")
+def test_every_call_in_the_code_has_a_row(matrix: Matrix) -> None:
+    code = in_the_code()
+    assert code - matrix.passed - set(ELSEWHERE) == set(), "no scenario comes to these calls: add one that does"
+    assert set(ELSEWHERE) - (code - matrix.passed) == set(), "these need no exception any more"
+
+
+@pytest.mark.usefixtures("logs_to_trials")
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_fault_breaks_a_promise(bench: Bench, matrix: Matrix, part: int) -> None:
+    """In parts, so that they can run in several processes."""
+    cells = [(row, fault) for row in matrix.rows for fault in row.faults()][part::PARTS]
+    with ThreadPoolExecutor(LANES) as lanes:
+        played = lanes.map(lambda cell: list(_strike(bench, *cell)), cells)
+        broken = [line for lines in played for line in lines]
+    assert not broken, f"{len(broken)} findings in {len(cells)} trials:\n" + "\n".join(broken)

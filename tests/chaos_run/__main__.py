@@ -1,0 +1,157 @@
+"""``python -m tests.chaos_run``: so many rotations by real workers, while everything around them fails at random.
+
+Simulated HostUp with faults of every kind; Vault paused, sealed, without rights; Redis restarted, killed, flushed;
+workers killed, stopped, frozen until long after their lease; messages sent twice. Some targets have an app that uses
+its key all the while, and a person settles unknown mints by what the panel shows. Then there is calm, every target is
+asked for one more rotation, and a checker that knows nothing of the worker looks whether all promises were kept.
+
+What is drawn from the seed is what strikes, when and whom; how processes take turns is not repeatable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from tests.chaos_run.apps import App
+from tests.chaos_run.person import Person, drift_by_audit
+from tests.chaos_run.storm import Storm
+from tests.chaos_run.verdict import Result, judge, lines
+from tests.chaos_run.world import REST, Pace, World, app_token, start_world
+from worker.app import make_app
+from worker.sandbox.checker import unrest
+from worker.sandbox.vault_admin import VaultAdmin
+
+STALLED_SECONDS = 90.0
+"""Without one rotation for so long, the storm is given up; the calm that follows tells what is stuck."""
+
+REST_SECONDS = 180.0
+SUCCEEDED = b'"rotation.succeeded"'
+
+
+class Counter:
+    """How many rotations the workers have told of in their log so far."""
+
+    def __init__(self, log: Path) -> None:
+        self._file = log.open("rb")
+        self._rest = b""
+        self.count = 0
+        self.at = time.monotonic()
+
+    def look(self) -> int:
+        """Read on."""
+        text = self._rest + self._file.read()
+        whole, newline, self._rest = text.rpartition(b"\n")
+        found = (whole + newline).count(SUCCEEDED)
+        if found:
+            self.count += found
+            self.at = time.monotonic()
+        return self.count
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run, print the table, and return 0 if all is well."""
+    options = _parser().parse_args(arguments)
+    seed = random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
+    _say(f"chaos: {options.rotations} rotations of {options.targets} targets, seed {seed}")
+    with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
+        folder = options.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        with start_world(folder, options.targets, Pace()) as world:
+            result = run(world, options.rotations, options.workers, random.Random(seed))
+    for line in lines(result):
+        _say(line)
+    if not result.good:
+        _say(f"FAILED. Again: python -m tests.chaos_run --rotations {options.rotations} --seed {seed} --keep FOLDER")
+    return 0 if result.good else 1
+
+
+def run(world: World, rotations: int, workers: int, dice: random.Random) -> Result:
+    """The storm, the calm, and the verdict."""
+    started = time.monotonic()
+    storm, person = Storm(world, dice), Person(world)
+    vault = VaultAdmin(world.vault.address, app_token(world))
+    apps = [App(vault, target) for target in world.targets[::5]]
+    for number in range(workers):
+        world.start(f"worker-{number}")
+    person.start()
+    for app in apps:
+        app.start()
+    counter = Counter(world.log)
+    storm.begin()
+    storm.blow(until=_enough(counter, rotations))
+    seconds = time.monotonic() - started
+    storm.calm()
+    restless = _come_to_rest(world)
+    tallies = tuple(app.stop() for app in apps)
+    person.stop()
+    _stop_workers(world)
+    drift, evidence = drift_by_audit(world), world.evidence()
+    findings = judge(evidence, storm.kills)
+    return Result(evidence, storm.struck, tallies, person.settled, restless, drift, seconds, findings)
+
+
+def _enough(counter: Counter, rotations: int) -> Callable[[], bool]:
+    told = [time.monotonic()]
+
+    def enough() -> bool:
+        count = counter.look()
+        if time.monotonic() - told[0] > 10:
+            told[0] = time.monotonic()
+            _say(f"  {count} rotations")
+        return count >= rotations or time.monotonic() - counter.at > STALLED_SECONDS
+
+    return enough
+
+
+def _come_to_rest(world: World) -> Mapping[str, str]:
+    """Let everything end: no more schedule, one more request for each target; tells which did not come to rest."""
+    world.configure(REST)
+    _stop_workers(world)
+    for name in list(world.workers):
+        world.start(name)
+    app = make_app(world.valkey.url)
+    for target in world.targets:
+        app.send_task("rotator.rotate", args=[target.name, "the last one"], task_id=str(uuid.uuid4()))
+    app.close()
+    deadline = time.monotonic() + REST_SECONDS
+    while restless := _restless(world):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
+    return restless
+
+
+def _restless(world: World) -> Mapping[str, str]:
+    found = {target.name: unrest(world.mount.record(target.name)) for target in world.targets}
+    return {name: why for name, why in found.items() if why}
+
+
+def _stop_workers(world: World) -> None:
+    for worker in (*world.workers.values(), *world.ended):
+        worker.stop()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos_run", description="Rotations in a storm of faults.")
+    parser.add_argument("--rotations", type=int, default=2000)
+    parser.add_argument("--seed", type=int, help="what strikes when; left out: any")
+    parser.add_argument("--targets", type=int, default=40)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--keep", type=Path, help="keep logs and ledger in this folder")
+    return parser
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""What happens to the servers and workers, at random from the seed; all in the main thread, one thing after another."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+import signal
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from tests.chaos_run.weather import weather
+from tests.chaos_run.world import World
+from worker.app import make_app
+
+Act = Callable[[], None]
+KEPT_WISHES = 50
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Planned:
+    """Something that is to be done at a time (monotonic seconds)."""
+
+    at: float
+    order: int
+    act: Act = field(compare=False)
+
+
+@dataclass(slots=True)
+class Storm:
+    """Strikes until the calm. ``struck`` counts by kind; ``kills`` are the moments at which workers lost their life."""
+
+    world: World
+    dice: random.Random
+    struck: Counter[str] = field(default_factory=Counter)
+    kills: list[float] = field(default_factory=list)
+    wishes: list[tuple[str, str]] = field(default_factory=list)
+    _plan: list[Planned] = field(default_factory=list)
+    _numbers: itertools.count[int] = field(default_factory=itertools.count)
+    _vault_busy: bool = False
+    _frozen: set[str] = field(default_factory=set)
+
+    def begin(self) -> None:
+        """Plan the first strike of each kind; each then plans its next."""
+        for strike, mean in self._strikes().items():
+            self._again(strike, mean)
+
+    def blow(self, until: Callable[[], bool]) -> None:
+        """Do what is planned, when it is time, until something is true."""
+        while not until():
+            if self._plan and self._plan[0].at <= time.monotonic():
+                heapq.heappop(self._plan).act()
+            else:
+                time.sleep(0.05)
+
+    def calm(self) -> None:
+        """End everything: what was taken away is given back, and nothing more is planned."""
+        self._plan.clear()
+        self.world.simulator.admin.clear()
+        self.world.vault.process.send_signal(signal.SIGCONT)
+        if self.world.vault.admin.health() == 503:  # sealed
+            self.world.vault.unseal()
+        self.world.give_rights()
+        for name, worker in self.world.workers.items():
+            if name in self._frozen:
+                worker.signal(signal.SIGCONT)
+        for worker in self.world.ended:
+            worker.signal(signal.SIGCONT)
+
+    def _strikes(self) -> dict[Callable[[], None], float]:
+        """Each kind with the seconds between two of its strikes, on average."""
+        return {
+            self._weather: 3.0,
+            self._message_twice: 1.0,
+            self._message_again: 2.0,
+            self._kill_worker: 4.0,
+            self._stop_worker: 12.0,
+            self._freeze_worker: 6.0,
+            self._pause_vault: 10.0,
+            self._seal_vault: 25.0,
+            self._withdraw_rights: 30.0,
+            self._restart_redis: 25.0,
+            self._kill_redis: 30.0,
+            self._flush_redis: 20.0,
+        }
+
+    def _again(self, strike: Act, mean: float) -> None:
+        def act() -> None:
+            strike()
+            self._again(strike, mean)
+
+        self._later(self.dice.expovariate(1 / mean), act)
+
+    def _later(self, seconds: float, act: Act) -> None:
+        heapq.heappush(self._plan, Planned(time.monotonic() + seconds, next(self._numbers), act))
+
+    # -- HostUp and the object storage
+
+    def _weather(self) -> None:
+        self.world.simulator.admin.clear()
+        for fault in weather(self.dice):
+            self.world.simulator.admin.order(fault)
+
+    # -- messages
+
+    def _message_twice(self) -> None:
+        wish = (str(uuid.UUID(int=self.dice.getrandbits(128))), self.dice.choice(self.world.targets).name)
+        self.wishes = [*self.wishes[-KEPT_WISHES:], wish]
+        self._send(wish)
+        self._send(wish)
+        self.struck["message sent twice"] += 1
+
+    def _message_again(self) -> None:
+        if self.wishes:
+            self._send(self.dice.choice(self.wishes))
+            self.struck["old message sent again"] += 1
+
+    def _send(self, wish: tuple[str, str]) -> None:
+        app = make_app(self.world.valkey.url)
+        try:
+            with suppress(Exception):  # whatever kombu raises when Redis is away just now: then nobody asked
+                app.send_task("rotator.rotate", args=[wish[1], "chaos"], task_id=wish[0], retry=False)
+        finally:
+            app.close()
+
+    # -- workers
+
+    def _kill_worker(self) -> None:
+        name = self._some_worker()
+        worker = self.world.workers[name]
+        self.kills.append(time.time())
+        worker.kill()
+        self._frozen.discard(name)
+        self.struck["worker killed"] += 1
+        self._replace(name, self.dice.uniform(0.0, 2.0))
+
+    def _stop_worker(self) -> None:
+        name = self._some_worker()
+        if name in self._frozen:
+            return
+        self.world.workers[name].signal(signal.SIGTERM)
+        self.world.ended.append(self.world.workers[name])
+        self.struck["worker stopped"] += 1
+        self._replace(name, 0.0)
+
+    def _freeze_worker(self) -> None:
+        name = self._some_worker()
+        if name in self._frozen:
+            return
+        worker = self.world.workers[name]
+        worker.signal(signal.SIGSTOP)
+        self._frozen.add(name)
+        self.struck["worker frozen"] += 1
+
+        def wake() -> None:
+            worker.signal(signal.SIGCONT)
+            self._frozen.discard(name)
+
+        self._later(self.dice.uniform(0.5, 3.0) * self.world.lease, wake)
+
+    def _some_worker(self) -> str:
+        return self.dice.choice(sorted(self.world.workers))
+
+    def _replace(self, name: str, after: float) -> None:
+        if after:
+            self._later(after, lambda: self.world.start(name) if not self.world.workers[name].alive else None)
+        else:
+            self.world.start(name)
+
+    # -- Vault
+
+    def _pause_vault(self) -> None:
+        self._hurt_vault(
+            "Vault paused",
+            lambda: self.world.vault.process.send_signal(signal.SIGSTOP),
+            lambda: self.world.vault.process.send_signal(signal.SIGCONT),
+        )
+
+    def _seal_vault(self) -> None:
+        self._hurt_vault("Vault sealed", self.world.vault.seal, self.world.vault.unseal)
+
+    def _withdraw_rights(self) -> None:
+        self._hurt_vault("Vault denied", lambda: self.world.give_rights(all_of_them=False), self.world.give_rights)
+
+    def _hurt_vault(self, kind: str, hurt: Act, heal: Act) -> None:
+        if self._vault_busy:
+            return
+        self._vault_busy = True
+        hurt()
+        self.struck[kind] += 1
+
+        def well() -> None:
+            heal()
+            self._vault_busy = False
+
+        self._later(self.dice.uniform(0.3, 4.0), well)
+
+    # -- Redis
+
+    def _restart_redis(self) -> None:
+        self.world.valkey = self.world.valkey.restart()
+        self.struck["Redis restarted"] += 1
+
+    def _kill_redis(self) -> None:
+        self.world.valkey.kill()
+        self.world.valkey = self.world.valkey.restart()
+        self.struck["Redis killed"] += 1
+
+    def _flush_redis(self) -> None:
+        with self.world.redis() as client:
+            client.flushall()
+        self.struck["Redis flushed"] += 1

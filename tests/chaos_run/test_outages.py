@@ -1,0 +1,145 @@
+"""HostUp, Vault or Redis gone for a week: nothing is lost, nothing piles up, and it is right again within a tick."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from tests.chaos_run.shift import DAY, WEEK, Shift
+from tests.sandbox import wait_until
+from worker.fields import PRESETS
+from worker.ports import Life
+from worker.sandbox.evidence import Json
+from worker.sandbox.faults import fault
+from worker.sandbox.servers import ValkeyServer, VaultServer
+from worker.secret import Secret
+
+MOST_BYTES = 64 * 1024
+"""Of a record: far below what the servers take (vault.md)."""
+
+MOST_HISTORY = 62
+"""Entries in a record: the limit, and what one step may add before they are archived."""
+
+
+def _see_that_keys_work(shift: Shift) -> None:
+    for name, target in shift.runtime.settings.targets.items():
+        secret = shift.runtime.world.vault.read(target.path).data
+        assert secret is not None
+        assert secret["access_key"] == shift.current()[name]
+        key = Secret(str(secret["secret_key"]))
+        assert shift.runtime.world.storage.works(str(secret["access_key"]), key).life is Life.ALIVE
+        assert PRESETS["plain"].read(secret, "rotation_id")
+
+
+def _see_that_nothing_piled_up(shift: Shift) -> None:
+    targets = len(shift.runtime.settings.targets)
+    assert shift.longest_backlog <= targets
+    assert shift.runtime.queue.wishes() == {}
+    for name, record in shift.records().items():
+        assert len(json.dumps(record)) < MOST_BYTES, name
+        assert len(record["history"]) <= MOST_HISTORY, name
+        assert len(record["retiring"]) <= 2, name
+        assert len(_open_mints(record)) <= 3, name
+    keys = cast_size(shift)
+    assert all(size <= 50 * targets for size in keys.values()), keys
+
+
+def cast_size(shift: Shift) -> Mapping[str, int]:
+    """How many members each of Redis' sets and hashes has."""
+    sizes = {
+        "hash": shift.client.hlen,
+        "zset": shift.client.zcard,
+        "set": shift.client.scard,
+        "list": shift.client.llen,
+    }
+    found = {}
+    for key in shift.client.scan_iter():
+        count = sizes.get(str(shift.client.type(key)))
+        if count and "ids" not in str(key):  # the index of ids grows with what happens, as it should
+            found[str(key)] = int(str(count(str(key))))
+    return found
+
+
+def _open_mints(record: Json) -> list[Json]:
+    return [mint for mint in record["unknown_mints"] if not mint["settled"]]
+
+
+@pytest.mark.parametrize("trouble", ["503", "cut-before", "429"])
+def test_hostup_and_its_storage_are_gone_for_a_week(shift: Shift, trouble: str) -> None:
+    before, calls = shift.current(), shift.calls()
+    assert len(before) == 4
+    shift.simulator.admin.order(fault(trouble, "*", times=-1))
+    shift.live(WEEK)
+    during = shift.calls() - calls
+    shift.simulator.admin.clear()
+    assert shift.current() == before
+    _see_that_keys_work(shift)
+    _see_that_nothing_piled_up(shift)
+    ticks = WEEK / shift.every
+    assert during["create"] <= 3 * len(before)
+    assert sum(during.values()) <= 2 * ticks, during
+
+    shift.next_tick()
+    after = shift.calls() - calls - during
+    assert not set(before.values()) & set(shift.current().values()), "a target has not been rotated yet"
+    _see_that_keys_work(shift)
+    assert after["create"] == len(before)
+    assert after["status"] <= 2 * len(before)
+    assert all(not record["failure"] for record in shift.records().values())
+
+
+def test_vault_is_sealed_for_a_week(shift: Shift, vault: VaultServer) -> None:
+    before, calls = shift.current(), shift.calls()
+    vault.seal()
+    shift.live(WEEK)
+    assert shift.calls() == calls, "HostUp was called although nothing could be written down"
+    assert shift.errors.keys() == {"VaultSealed"}
+    vault.unseal()
+    assert shift.current() == before
+    _see_that_keys_work(shift)
+    _see_that_nothing_piled_up(shift)
+
+    shift.next_tick()
+    after = shift.calls() - calls
+    assert not set(before.values()) & set(shift.current().values())
+    _see_that_keys_work(shift)
+    assert after["create"] == len(before)
+    assert after["status"] <= 2
+
+
+@pytest.mark.parametrize("wiped", [False, True], ids=["kept", "wiped"])
+def test_redis_is_gone_for_a_week(shift: Shift, valkey: ValkeyServer, *, wiped: bool) -> None:
+    before, calls = shift.current(), shift.calls()
+    valkey.stop()
+    for _ in range(7):
+        shift.clock.jump(DAY)
+        shift.tick()
+    assert shift.errors.keys() == {"QueueUnavailable"}
+    assert shift.calls() == calls
+    assert shift.current() == before
+    _see_that_keys_work(shift)
+    again = valkey.restart()
+    try:
+        if wiped:
+            shift.client.flushall()
+        shift.next_tick()
+        assert not set(before.values()) & set(shift.current().values())
+        _see_that_keys_work(shift)
+        _see_that_nothing_piled_up(shift)
+        assert (shift.calls() - calls)["create"] == len(before)
+    finally:
+        again.stop()
+
+
+def test_a_request_made_while_vault_is_away_is_served_when_it_is_back(shift: Shift, vault: VaultServer) -> None:
+    before = shift.current()
+    vault.seal()
+    shift.ask("t0", "wish-1")
+    shift.live(DAY / 2)
+    vault.unseal()
+    shift.next_tick()
+    wait_until(lambda: shift.current()["t0"] != before["t0"], "the request is served")
+    assert [wish for wish, _ in shift.record("t0")["served"]] == ["wish-1"]
+    assert {n: k for n, k in shift.current().items() if n != "t0"} == {n: k for n, k in before.items() if n != "t0"}

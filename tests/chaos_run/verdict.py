@@ -1,0 +1,151 @@
+"""What a chaos run has shown: a table, and whether all is well. Judged by the checker, from evidence alone."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from tests.chaos_run.apps import Tally
+from worker.sandbox.checker import Case, Finding, check, orphans
+from worker.sandbox.evidence import Evidence
+from worker.sandbox.ledger import Call
+
+BY_PROMISE: Mapping[int, str] = {
+    3: "lost keys",
+    1: "live keys deleted",
+    2: "keys of others deleted",
+    4: "double mints",
+    6: "grace cut short",
+    5: "secrets out of place",
+    8: "untraceable",
+    0: "records and logs not in order",
+}
+"""How the table calls what the checker finds, by the promise that was broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """All there is to tell of a run.
+
+    ``restless`` names targets that did not come to rest, with what they wait for; ``drift`` is what the audit says.
+    """
+
+    evidence: Evidence
+    struck: Mapping[str, int]
+    apps: tuple[Tally, ...]
+    settled: int
+    restless: Mapping[str, str]
+    drift: int | None
+    seconds: float
+    findings: tuple[Finding, ...]
+
+    @property
+    def rotations(self) -> int:
+        """How many keys were published."""
+        return sum(len(kept.versions) for kept in self.evidence.kept)
+
+    @property
+    def longest_gap(self) -> float:
+        """Seconds in which an app had no key that worked, although Vault and the object storage were there."""
+        return max((app.longest_gap for app in self.apps), default=0.0)
+
+    @property
+    def good(self) -> bool:
+        """Whether every promise was kept, every target is at rest, and no app was without a key."""
+        told = self.drift == len(orphans(self.evidence))
+        return told and not self.findings and not self.restless and not self.longest_gap
+
+
+LINE_BEGINS = '{"timestamp"'
+FORESEEN = ("Couldn't ack ", "Message Error: Couldn't apply scheduled task ")
+"""What Celery says, with a traceback, when Redis goes away at a bad moment: of a message that it had taken, and of a
+tick. Messages are hints, and the next tick is sent a second later."""
+
+
+def judge(evidence: Evidence, kills: Iterable[float]) -> tuple[Finding, ...]:
+    """What the checker says; ``kills`` are the moments (seconds since the epoch) at which workers were killed."""
+    log, torn = _whole_lines(evidence.texts["log"])
+    excused = frozenset({*_died_with_worker(evidence, tuple(kills)), *_told_by_the_log_alone(log)})
+    return check(replace(evidence, texts={**evidence.texts, "log": log, "torn lines": torn}, excused=excused))
+
+
+def _whole_lines(log: str) -> tuple[str, str]:
+    """The log without what is foreseen, and what a worker that was killed in the middle of a line had written of it."""
+    whole, torn = [], []
+    for line in log.splitlines():
+        begins = line.rfind(LINE_BEGINS)
+        torn.append(line[:begins] if begins > 0 else "")
+        if not any(known in line for known in FORESEEN):
+            whole.append(line[max(begins, 0) :])
+    return "\n".join(whole), "".join(torn)
+
+
+def _died_with_worker(evidence: Evidence, kills: tuple[float, ...]) -> Iterator[str]:
+    """RequestIds of deletes whose answer may have been in the hands of a worker when it was killed.
+
+    The next worker deletes again, and that one's requestId is what the history tells.
+    """
+    deletes = [call for call in Case(evidence).calls if call.operation == "delete"]
+    by_key: dict[str | None, list[Call]] = {}
+    for call in deletes:
+        by_key.setdefault(call.access_key, []).append(call)
+    for calls in by_key.values():
+        for call, after in pairwise(calls):
+            killed = any(call.at.timestamp() <= kill <= after.at.timestamp() for kill in kills)
+            if call.effect and call.request_id and killed:
+                yield call.request_id
+
+
+def _told_by_the_log_alone(log: str) -> Iterator[str]:
+    """RequestIds of deletes that could not be put on record, because Vault was away for longer than a lease."""
+    for line in log.splitlines():
+        if '"key.retired"' in line and "error" in (entry := json.loads(line)):
+            yield str(entry.get("request_id"))
+
+
+def lines(result: Result) -> Iterator[str]:
+    """The table, then what went wrong."""
+    yield from _rows(_counted(result))
+    yield ""
+    for finding in result.findings[:40]:
+        yield str(finding)
+    for name, why in result.restless.items():
+        yield f"not at rest: {name}: {why}"
+    for app in result.apps:
+        yield from app.notes[:5]
+
+
+def _counted(result: Result) -> Iterator[tuple[str, str]]:
+    found = Counter(finding.promise for finding in result.findings)
+    calls = Case(result.evidence).calls
+    yield "rotations", f"{result.rotations} in {result.seconds:.0f} s, {result.rotations / result.seconds:.1f}/s"
+    yield from ((f"  {kind}", str(times)) for kind, times in sorted(result.struck.items()))
+    faults = Counter(call.fault for call in calls if call.fault)
+    for operation in ("create", "delete", "status"):
+        of_it = {name: times for name, times in faults.items() if name.startswith(operation)}
+        yield f"  faults of {operation}", f"{sum(of_it.values())} of {len(of_it)} kinds"
+    yield "  unknown mints settled by a person", str(result.settled)
+    for promise, name in BY_PROMISE.items():
+        yield name, str(found[promise])
+    left = orphans(result.evidence)
+    yield "orphans unexplained", str(_unexplained(result, left))
+    yield "orphans that an unknown mint tells of", str(len(left) - _unexplained(result, left))
+    yield "orphans that the audit counts as drift", str(result.drift)
+    yield "targets not at rest", str(len(result.restless))
+    yield "calls of apps that worked", str(sum(app.worked for app in result.apps))
+    yield "calls with a key gone stale, Vault being away", str(sum(app.stale for app in result.apps))
+    yield "longest time without a working key", f"{result.longest_gap:.3f} s"
+
+
+def _unexplained(result: Result, left: Iterable[str]) -> int:
+    lost = {finding.subject for finding in result.findings if finding.promise == 3}
+    return sum(key in lost for key in left)
+
+
+def _rows(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
+    known = list(pairs)
+    width = max(len(name) for name, _ in known)
+    return (f"{name:<{width}}  {value}" for name, value in known)

@@ -1,0 +1,47 @@
+"""Faults of HostUp and of the object storage, as they come and go: a few kinds at a time, each with its probability."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from worker.sandbox.faults import CATALOGUE, Fault
+
+LATE = 1.3
+"""Seconds. Beyond the deadline of a create (a third of the lease); not by much, as each late answer holds a thread."""
+
+VERY_LATE = 4.0
+"""Beyond the lease: the effect comes when another worker has long taken over."""
+
+_SLOW: Mapping[str, Mapping[str, float]] = {
+    "timeout-before": {"wait": LATE},
+    "timeout-after": {"wait": LATE},
+    "slow-effect": {"effect_after": VERY_LATE},
+    "late": {"wait": LATE / 2},
+    "drip": {"interval": 0.02},
+}
+
+NOT_FOR_S3 = ("wrong-type", "without", "400", "not-successful")
+"""Faults that spoil the API's JSON, or that say of a key what is not true."""
+
+
+def kinds(operation: str) -> tuple[str, ...]:
+    """The faults that an operation can have."""
+    return tuple(name for name in CATALOGUE if operation != "s3" or not name.startswith(NOT_FOR_S3))
+
+
+def weather(dice: random.Random) -> Iterator[Fault]:
+    """What may happen to calls for the next few seconds: sometimes little, sometimes a real storm."""
+    strength = dice.choice((0.02, 0.05, 0.15))
+    for operation in ("create", "delete", "status", "s3"):
+        for name in dice.sample(kinds(operation), dice.choice((1, 2, 3))):
+            yield _ordered(name, operation, strength, dice)
+
+
+def _ordered(name: str, operation: str, probability: float, dice: random.Random) -> Fault:
+    fault = replace(CATALOGUE[name], name=f"{operation}: {name}", operation=operation, times=-1)
+    slower = _SLOW.get(name, {})
+    retry_after = str(dice.choice((1, 2))) if fault.retry_after else ""
+    timed = replace(fault, probability=probability, seed=dice.getrandbits(32), retry_after=retry_after)
+    return replace(timed, **slower)  # type: ignore[arg-type]  # the names are fields that take numbers

@@ -1,0 +1,218 @@
+"""The world of a chaos run: real servers, many targets, and worker processes on them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import redis
+
+from worker.durations import parse_duration
+from worker.fields import PRESETS
+from worker.sandbox.evidence import Evidence, Mount, Watched, gather, redis_texts
+from worker.sandbox.files import replace_private
+from worker.sandbox.nursery import Nursery, WorkerProcess
+from worker.sandbox.servers import ValkeyServer, VaultServer, start_valkey, start_vault
+from worker.sandbox.simulator_process import SimulatorProcess, start_simulator
+from worker.sandbox.texts import MOUNT, STATE_PATH, Options, policy
+from worker.sandbox.vault_admin import VaultAdmin
+from worker.secret import Secret
+
+ROLE = "rotator"
+SPREAD = 0.3
+LINGER = 0.3
+"""Seconds; the same all the time: a key that has spread to where it was seen does not vanish again."""
+
+KEPT_VERSIONS = 10_000
+"""Of each app's secret, so that the checker sees every version that there ever was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast life goes: durations as the configuration takes them, chosen so that everything overlaps."""
+
+    every: str = "2s"
+    grace: str = "1s"
+    tick: str = "1s"
+    lease: str = "3s"
+    audit_every: str = "10s"
+    verify_within: str = "5s"
+    dead_within: str = "10s"
+
+
+REST = "400d"
+"""How often targets rotate when they are to come to rest."""
+
+
+@dataclass(slots=True)
+class World:
+    """All of it. Servers that are started anew take the place of the ones before."""
+
+    folder: Path
+    pace: Pace
+    targets: tuple[Watched, ...]
+    simulator: SimulatorProcess
+    vault: VaultServer
+    valkey: ValkeyServer
+    nursery: Nursery
+    environment: dict[str, str] = field(repr=False)
+    workers: dict[str, WorkerProcess] = field(default_factory=dict)
+    ended: list[WorkerProcess] = field(default_factory=list)
+
+    @property
+    def log(self) -> Path:
+        """What all workers logged."""
+        return self.folder / "worker.log"
+
+    @property
+    def mount(self) -> Mount:
+        """The records and secrets, as root reads them."""
+        return Mount(self.vault.admin, MOUNT, STATE_PATH)
+
+    @property
+    def lease(self) -> float:
+        """In seconds."""
+        return parse_duration(self.pace.lease).total_seconds()
+
+    def start(self, name: str) -> None:
+        """Start the worker of that name; the first two have a beat inside."""
+        beat = name in ("worker-0", "worker-1")
+        self.workers[name] = self.nursery.start(self.environment, self.log, concurrency=8, beat=beat)
+
+    def configure(self, every: str) -> None:
+        """Write the configuration; workers that are started from now on have it."""
+        replace_private(self.folder / "rotator.toml", _configuration(self, every))
+
+    def give_rights(self, *, all_of_them: bool = True) -> None:
+        """Give the workers their rights in Vault, or none."""
+        rights = policy(target.path for target in self.targets) if all_of_them else {}
+        rules = [f'path "{path}" {{ capabilities = {_list(given)} }}' for path, given in rights.items()]
+        self.vault.admin.call("PUT", f"sys/policies/acl/{ROLE}", {"policy": "\n".join(rules) or "# none"})
+
+    def redis(self) -> redis.Redis:
+        """A client past everything; to be closed by who asks for it."""
+        return redis.Redis.from_url(self.valkey.url.reveal(), decode_responses=True)
+
+    def evidence(self) -> Evidence:
+        """Everything there is to judge by."""
+        files = {"log": self.log, "stderr": self.log.with_suffix(".err")}
+        texts = {name: file.read_text("utf-8") for name, file in files.items()}
+        with self.redis() as client:
+            texts["Redis"] = "\n".join(redis_texts(client))
+        named = {name: self.environment[name] for name in ("HOSTUP_API_KEY", "VAULT_SECRET_ID")}
+        return gather(self.simulator.admin, self.mount, self.targets, texts, named)
+
+
+@contextmanager
+def start_world(folder: Path, count: int, pace: Pace) -> Iterator[World]:
+    """Start the servers and set up ``count`` targets; to be called in the main thread. No worker runs yet."""
+    api_key = replace_private(folder / "api-key", secrets.token_urlsafe(24))
+    with ExitStack() as stack:
+        simulator = start_simulator(folder, api_key, Options(spread=SPREAD, linger=LINGER))
+        stack.callback(simulator.stop)
+        vault = start_vault(folder / "vault")
+        stack.callback(vault.stop)
+        valkey = start_valkey(folder / "valkey")
+        stack.callback(valkey.stop)
+        nursery = stack.enter_context(Nursery(folder))
+        environment = {
+            "ROTATOR_CONFIG": str(folder / "rotator.toml"),
+            "HOSTUP_API_KEY": api_key.read_text("utf-8"),
+            "VAULT_ADDR": vault.address,
+            "REDIS_URL": valkey.url.reveal(),
+            **_log_in(vault.admin),
+        }
+        world = World(folder, pace, _targets(count, pace), simulator, vault, valkey, nursery, environment)
+        stack.callback(_stop_valkey, world)
+        _set_up(world)
+        yield world
+
+
+def _stop_valkey(world: World) -> None:
+    """The one that runs now, if it was started anew."""
+    world.valkey.stop()
+
+
+def _set_up(world: World) -> None:
+    world.simulator.admin.behave(record_s3="changes")
+    world.simulator.admin.add_key("made by hand, before the rotator came")
+    for target in world.targets:
+        world.vault.admin.call("POST", f"{MOUNT}/metadata/{target.path}", {"max_versions": KEPT_VERSIONS})
+    world.give_rights()
+    world.configure(world.pace.every)
+    for file in (world.log, world.log.with_suffix(".err")):
+        file.touch(0o600)
+
+
+def _targets(count: int, pace: Pace) -> tuple[Watched, ...]:
+    """Targets whose apps want the presets of names in turn."""
+    presets = list(PRESETS)
+    grace = parse_duration(pace.grace)
+    return tuple(_target(number, presets[number % len(presets)], grace) for number in range(count))
+
+
+def _target(number: int, preset: str, grace: timedelta) -> Watched:
+    return Watched(f"app-{number:03}", f"apps/{preset}/{number:03}", grace, PRESETS[preset].name_of("access_key"))
+
+
+def _log_in(admin: VaultAdmin) -> dict[str, str]:
+    """A role whose tokens live so short that renewing them and logging in again is part of the run."""
+    admin.call("POST", "sys/auth/approle", {"type": "approle"})
+    role = f"auth/approle/role/{ROLE}"
+    admin.call("POST", role, {"token_policies": ROLE, "token_ttl": "20s", "token_max_ttl": "60s"})
+    return {
+        "VAULT_ROLE_ID": admin.call("GET", f"{role}/role-id")["data"]["role_id"],
+        "VAULT_SECRET_ID": admin.call("POST", f"{role}/secret-id", {})["data"]["secret_id"],
+    }
+
+
+def _list(capabilities: list[str]) -> str:
+    return "[" + ", ".join(f'"{each}"' for each in capabilities) + "]"
+
+
+def _configuration(world: World, every: str) -> str:
+    pace = world.pace
+    text = f"""
+[hostup]
+base_url = "{world.simulator.hostup}"
+parallel_creates = 4
+[vault]
+mount = "{MOUNT}"
+state_path = "{STATE_PATH}"
+[worker]
+tick = "{pace.tick}"
+lease = "{pace.lease}"
+audit_every = "{pace.audit_every}"
+verify_within = "{pace.verify_within}"
+dead_within = "{pace.dead_within}"
+"""
+    return text + "".join(_target_table(target, every, pace.grace) for target in world.targets)
+
+
+def _target_table(target: Watched, every: str, grace: str) -> str:
+    return f"""
+[[target]]
+name = "{target.name}"
+path = "{target.path}"
+every = "{every}"
+grace = "{grace}"
+fields = "{target.path.split("/")[1]}"
+"""
+
+
+def person_environment(world: World) -> dict[str, str]:
+    """The environment of a person with every right in Vault, who has no API key of HostUp's."""
+    given = {name: world.environment[name] for name in ("ROTATOR_CONFIG", "VAULT_ADDR", "REDIS_URL", "HOSTUP_API_KEY")}
+    return {**given, "VAULT_TOKEN": world.vault.root_token.reveal()}
+
+
+def app_token(world: World) -> Secret:
+    """A token that may only read what apps read."""
+    admin = world.vault.admin
+    admin.call("PUT", "sys/policies/acl/apps", {"policy": f'path "{MOUNT}/data/apps/*" {{ capabilities = ["read"] }}'})
+    made = admin.call("POST", "auth/token/create", {"policies": ["apps"], "ttl": "24h"})
+    return Secret(made["auth"]["client_token"])

@@ -1,0 +1,195 @@
+"""What a rotation costs in calls, connections and bytes: counts, which do not depend on the machine.
+
+Times are measured by ``make bench``. A number that changes here is a decision, not an accident.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.counting import Relay
+from worker.decide import HISTORY_LIMIT
+from worker.environment import Need
+from worker.record import Record, Request, encode
+from worker.rotation import accept
+from worker.runtime import Runtime, build
+from worker.sandbox.proxy import HttpProxy
+from worker.sandbox.redis_proxy import RedisProxy
+from worker.sandbox.run import Sandbox, start_sandbox
+from worker.sandbox.script import Script
+from worker.sandbox.texts import Options
+from worker.settings import load
+from worker.tasks import Looks
+
+ROTATIONS = 50
+RECORD = "/v1/secret/data/hostup-rotator/state/{target}"
+SECRET = "/v1/secret/data/apps/{target}/object-storage"
+
+VAULT_CALLS = {
+    f"GET {RECORD}": 1,
+    "POST /v1/sys/capabilities-self": 1,
+    f"GET {SECRET}": 1,
+    f"POST {RECORD}": 4,
+    f"POST {SECRET}": 1,
+}
+"""Of one rotation: the record is read, the app's secret looked at; intent, staged, verified and published are recorded;
+the app's secret is written."""
+
+REDIS_COMMANDS = {
+    "SET rotator:lock:{target}": 1,
+    "HGET rotator:wakes": 1,
+    "EVALSHA rotator:circuit": 1,
+    "EVALSHA rotator:creates": 1,
+    "HMGET rotator:count": 1,
+    "HINCRBY rotator:count": 1,
+    "EXISTS rotator:circuit": 1,
+    "ZREM rotator:creates": 1,
+    "EVALSHA rotator:summary": 1,
+    "EVALSHA rotator:lock:{target}": 1,
+}
+"""Of one rotation, without what Celery does to bring the message."""
+
+OF_CONNECTIONS = ("HELLO", "AUTH", "CLIENT", "SELECT", "PING")
+
+LONGEST_RECORD = 24 * 1024
+"""Bytes of a record in Vault, with as much history as it ever holds."""
+
+REOPENED = 5
+"""How often a kept connection may have been idle for too long, on a machine that stands still for seconds."""
+
+
+@dataclass(frozen=True)
+class Stand:
+    """The service's parts, with something that counts before each server."""
+
+    runtime: Runtime
+    sandbox: Sandbox
+    script: Script
+    relays: dict[str, Relay]
+
+    def rotate(self, target: str) -> None:
+        """Put a wish on record, and look: the wish itself costs a read and a write."""
+        world, found = self.runtime.world, self.runtime.settings.targets[target]
+        accept(world, found, Request(id=str(uuid.uuid4()), reason="", at=self.runtime.clock.now()))
+        self.look(target)
+
+    def look(self, target: str) -> None:
+        Looks(self.runtime, _send_nothing).reconcile(target)
+
+    def record(self, target: str) -> Record:
+        return self.runtime.world.store.load(target, "").record
+
+    def calls(self, service: str) -> Counter[str]:
+        seen = [each for each in self.script.trace() if each.service == service]
+        return Counter(f"{each.method} {each.path}" for each in seen if each.method not in OF_CONNECTIONS)
+
+
+def _send_nothing(*_: object, **__: object) -> None:
+    """Stands in for Celery: no message is wanted."""
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    options = Options(targets=ROTATIONS + 2, every="400d", grace="200d", spread=0.0, linger=0.0)
+    with start_sandbox(tmp_path_factory.mktemp("sandbox"), options, {}) as running:
+        yield running
+
+
+@contextmanager
+def _standing(sandbox: Sandbox, folder: Path, target: str) -> Iterator[Stand]:
+    assert sandbox.vault is not None
+    assert sandbox.valkey is not None
+    script = Script({target: "{target}", f"rotator:lock:{target}": "rotator:lock:{target}"})
+    upstreams = {"hostup": urlsplit(sandbox.simulator.hostup).port, "s3": urlsplit(sandbox.simulator.s3).port}
+    with ExitStack() as stack:
+        upstreams["vault"] = stack.enter_context(HttpProxy("vault", sandbox.vault.address, script)).port
+        upstreams["redis"] = stack.enter_context(RedisProxy(("127.0.0.1", sandbox.valkey.port), script)).port
+        relays = {name: stack.enter_context(Relay(("127.0.0.1", port or 0))) for name, port in upstreams.items()}
+        runtime = build(load(_config(sandbox, folder, relays), _environment(sandbox, relays), Need.HOSTUP | Need.VAULT))
+        stack.callback(runtime.close)
+        yield Stand(runtime, sandbox, script, relays)
+
+
+def _config(sandbox: Sandbox, folder: Path, relays: dict[str, Relay]) -> Path:
+    text = Path(sandbox.environment["ROTATOR_CONFIG"]).read_text("utf-8")
+    storage = f'\n[storage]\nendpoint = "{_at(relays["s3"])}"\nregion = "eu-north-1"\n'
+    config = folder / "rotator.toml"
+    config.write_text(text.replace(sandbox.simulator.hostup, _at(relays["hostup"])) + storage, "utf-8")
+    return config
+
+
+def _environment(sandbox: Sandbox, relays: dict[str, Relay]) -> dict[str, str]:
+    assert sandbox.valkey is not None
+    password = sandbox.valkey.password.reveal()
+    own = {
+        "VAULT_ADDR": _at(relays["vault"]),
+        "REDIS_URL": f"redis://:{password}@127.0.0.1:{relays['redis'].port}/0",
+    }
+    return {name: value for name, value in sandbox.environment.items() if name != "REDIS_URL_FILE"} | own
+
+
+def _at(relay: Relay) -> str:
+    return f"http://127.0.0.1:{relay.port}"
+
+
+def test_the_calls_of_one_rotation(sandbox: Sandbox, tmp_path: Path) -> None:
+    target = sandbox.targets[0].name
+    with _standing(sandbox, tmp_path, target) as stand:
+        stand.look(target)  # logs in, notes the baseline, loads the scripts, and makes the first key
+        world, found = stand.runtime.world, stand.runtime.settings.targets[target]
+        accept(world, found, Request(id="a wish", reason="", at=stand.runtime.clock.now()))
+        vault, redis, ledger = stand.calls("vault"), stand.calls("redis"), len(sandbox.simulator.admin.ledger())
+        stand.look(target)
+        assert stand.calls("vault") - vault == VAULT_CALLS
+        assert stand.calls("redis") - redis == REDIS_COMMANDS
+        entries = sandbox.simulator.admin.ledger(ledger)
+        assert [each["operation"] for each in entries if each["kind"] in ("call", "s3")] == ["create", "GET service"]
+        current = stand.record(target).current
+        assert current is not None
+        assert current.vault_version == 2
+
+
+def test_a_look_with_nothing_to_do_reads_the_record_and_no_more(sandbox: Sandbox, tmp_path: Path) -> None:
+    target = sandbox.targets[0].name
+    with _standing(sandbox, tmp_path, target) as stand:
+        stand.look(target)
+        vault, ledger = stand.calls("vault"), len(sandbox.simulator.admin.ledger())
+        stand.look(target)
+        assert stand.calls("vault") - vault == {f"GET {RECORD}": 1}
+        assert sandbox.simulator.admin.ledger(ledger) == []
+
+
+def test_the_connections_of_many_rotations(sandbox: Sandbox, tmp_path: Path) -> None:
+    targets = [target.name for target in sandbox.targets[1 : ROTATIONS + 1]]
+    with _standing(sandbox, tmp_path, targets[0]) as stand:
+        ledger = len(sandbox.simulator.admin.ledger())
+        for target in targets:
+            stand.look(target)
+        calls = Counter(each["operation"] for each in sandbox.simulator.admin.ledger(ledger) if each["kind"] == "call")
+        opened = {name: relay.connections for name, relay in stand.relays.items()}
+        assert calls["create"] == ROTATIONS
+        # each create has a connection of its own, so that none meets one that the server is just closing
+        assert ROTATIONS <= opened.pop("hostup") <= ROTATIONS + calls["status"]
+        assert max(opened.values()) <= 1 + REOPENED
+
+
+def test_a_record_does_not_grow_for_ever(sandbox: Sandbox, tmp_path: Path) -> None:
+    target = sandbox.targets[-1].name
+    with _standing(sandbox, tmp_path, target) as stand:
+        sizes = []
+        while not stand.runtime.vault.list(f"{stand.runtime.settings.vault.state_path}/_archive"):
+            stand.rotate(target)
+            record = stand.record(target)
+            sizes.append(len(json.dumps(encode(record))))
+            assert len(record.history) <= HISTORY_LIMIT
+        assert max(sizes) < LONGEST_RECORD
+        assert sizes[-1] < max(sizes)

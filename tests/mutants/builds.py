@@ -1,0 +1,153 @@
+"""Builds of the rotator that are broken on purpose, each as small changes to a copy of the package.
+
+Each is a mistake that others made (examples.md) or that would be easy to make here. A change names the text that it
+replaces; when that text is no longer there exactly once, the build fails loudly and has to be written anew.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+INTERLEAVINGS = "tests/property/test_interleavings.py"
+KV = "tests/contract/vault/test_kv.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """In ``file``, ``old`` (which is there once) becomes ``new``."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A broken build, and the tests that must notice."""
+
+    name: str
+    edits: tuple[Edit, ...]
+    caught_by: tuple[str, ...]
+
+
+def build(mutant: Mutant, folder: Path) -> None:
+    """Copy package, tests and their settings into ``folder``, with the mutant's changes. Raises ValueError."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("worker", "tests", "config"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    for edit in mutant.edits:
+        file = folder / edit.file
+        text = file.read_text("utf-8")
+        if text.count(edit.old) != 1:
+            raise ValueError(f"{edit.file} holds {text.count(edit.old)} times, not once: {edit.old!r}")
+        file.write_text(text.replace(edit.old, edit.new), "utf-8")
+
+
+MUTANTS = (
+    Mutant(
+        "publish before stage",
+        (
+            Edit(
+                "worker/minting.py",
+                "        _record_key(work, holder, created, since)\n",
+                "        from worker.record import StagedKey\n"
+                "        from worker.publishing import _values\n"
+                "        key = StagedKey(access_key=created.access_key, secret_key=created.secret_key,\n"
+                "            request_id=created.request_id, created_at=work.now, verify_by=work.now)\n"
+                "        values = work.target.fields.to_secret(_values(work, rotation, key))\n"
+                "        world.vault.write(work.target.path, values, rotation.expected_version)\n"
+                "        _record_key(work, holder, created, since)\n",
+            ),
+        ),
+        (f"{INTERLEAVINGS}::TestEverythingEnds",),
+    ),
+    Mutant(
+        "delete the oldest",
+        (
+            Edit(
+                "worker/retiring.py",
+                "        answer = _delete(work, key)\n",
+                "        from worker.record import Why\n"
+                "        current = work.record.current\n"
+                "        newer = current is not None and key.why is not Why.REPLACED\n"
+                "        oldest = current.access_key if newer else key.access_key\n"
+                "        answer = work.world.hostup.delete_key(oldest, BASE64)\n",
+            ),
+        ),
+        (f"{INTERLEAVINGS}::TestInterleavings",),
+    ),
+    Mutant(
+        "retry the POST after a time-out",
+        (
+            Edit(
+                "worker/minting.py",
+                "        created = world.hostup.create_key(label)\n",
+                "        try:\n"
+                "            created = world.hostup.create_key(label)\n"
+                "        except HostUpUncertain:\n"
+                "            created = world.hostup.create_key(label)\n",
+            ),
+        ),
+        (INTERLEAVINGS,),
+    ),
+    Mutant(
+        "forget the fence: a record is written over whatever is there",
+        (
+            Edit(
+                "worker/store.py",
+                "        written = self._vault.write(path, encode(record), loaded.version)\n",
+                "        written = self._vault.write(path, encode(record), self._vault.read(path).version)\n",
+            ),
+        ),
+        (f"{INTERLEAVINGS}::TestInterleavings",),
+    ),
+    Mutant(
+        "forget the fence: Vault is not told which version is meant",
+        (
+            Edit(
+                "worker/vault.py",
+                "secret=dict(data), cas=cas, mount_point",
+                "secret=dict(data), mount_point",
+            ),
+        ),
+        (f"{KV}::test_each_write_must_name_the_version_before",),
+    ),
+    Mutant(
+        "drop the late winner's key",
+        (
+            Edit(
+                "worker/transitions.py",
+                "        return _stray(record, holder, created, now)\n",
+                "        return record\n",
+            ),
+        ),
+        (f"{INTERLEAVINGS}::TestInterleavings",),
+    ),
+    Mutant(
+        "take a KV version 1 answer as written",
+        (
+            Edit(
+                "worker/vault.py",
+                "            raise not_versioned(ask)\n        return Written(",
+                "            return Written(cas + 1, None)\n        return Written(",
+            ),
+        ),
+        (f"{KV}::test_a_mount_of_kv_version_1_is_told_before_and_after_a_write",),
+    ),
+    Mutant(
+        "begin although another rotation came and went meanwhile",
+        (
+            Edit(
+                "worker/minting.py",
+                "begin(record, rotation, ground)",
+                "begin(record, rotation, record)",
+            ),
+        ),
+        (f"{INTERLEAVINGS}::TestEverythingEnds",),
+    ),
+)
