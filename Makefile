@@ -9,9 +9,11 @@ PYTEST_ARGS ?= -n auto --maxprocesses 4
 ROTATIONS ?= 2000
 SEED ?=
 
+BENCH_ARGS ?=
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install check format test chaos demo compose-test lock lock-upgrade clean
+.PHONY: help install check format test chaos demo bench compose-test lock lock-upgrade clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +39,9 @@ chaos: install ## ROTATIONS= rotations while everything around the workers fails
 
 demo: install ## a rotation from start to end, on this machine, in less than a minute
 	@$(BIN)/python -m worker.sandbox.demo
+
+bench: install ## what a rotation costs: tables, a plot and a JSON file in .bench/; BENCH_ARGS=--smoke for a quick look
+	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 compose-test: install ## docker-compose.yml for real, with podman
 	$(BIN)/python -m tests.compose

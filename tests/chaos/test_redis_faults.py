@@ -109,7 +109,7 @@ def lanes(bench: Bench, tmp_path: Path) -> Iterator[queue.SimpleQueue[Lane]]:
 def _lane(bench: Bench, folder: Path) -> Lane:
     valkey = start_valkey(folder)
     databases: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for number in range(DATABASES):
+    for number in DATABASES:
         databases.put(number)
     return Lane(Bench(bench.folder, bench.vault, valkey, bench.nursery, databases), valkey)
 

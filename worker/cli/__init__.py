@@ -6,10 +6,14 @@ that is imported when it is called, so that the command starts fast.
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 
 from worker.cli.commands import app
+
+OBJECTS_BETWEEN_COLLECTIONS = 20_000
+"""Python's own 700 has it search for garbage hundreds of times while modules are loaded, and find none."""
 
 
 def main() -> None:
@@ -18,4 +22,8 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # whatever the terminal's encoding
     # httpx would load rich, pygments and click for a command line of its own, which takes longer than all of httpx
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None is how an import is ruled out
-    app(prog_name="rotator")
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+    try:
+        app(prog_name="rotator")
+    finally:
+        gc.freeze()  # the interpreter would search for garbage once more before it ends

@@ -239,3 +239,20 @@ def sandbox(
         from worker.cli.sandbox import sandbox as run
 
         raise typer.Exit(run(given, folder))
+
+
+@app.command()
+def selftest(
+    context: typer.Context,
+    seed: Annotated[int | None, typer.Option("--seed", help="Make the same trials again.")] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Try on this machine whether the promises hold, in under a minute.
+
+    Real workers on a sandbox of their own are killed, frozen and disturbed at their steps; needs no configuration.
+    """
+    with running(context, config, as_json) as given:
+        from worker.cli.selftest import selftest as run
+
+        raise typer.Exit(run(given, seed))
