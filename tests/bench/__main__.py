@@ -22,13 +22,14 @@ from rich.console import Console
 from tests.bench import plot, report
 from tests.bench.commands import commands
 from tests.bench.idle import quiet
+from tests.bench.instructions import instructions
 from tests.bench.many import many, refill
 from tests.bench.memory import memory
 from tests.bench.stage import utc
 from tests.bench.steps import profile
 from tests.bench.throughput import SEQUENTIAL, Run, bare, service
 
-PARTS = ("commands", "profile", "quiet", "throughput", "many", "refill", "memory")
+PARTS = ("commands", "instructions", "profile", "quiet", "throughput", "many", "refill", "memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,12 @@ class Scale:
     records: int = 10_000
     memory: int = 10_000
     profile: int = 300
+    instructions: int = 20
     quiet: int = 50
     idle_seconds: float = 30.0
 
 
-SMOKE = Scale(48, 4, (8,), (1, 2), (50, 0), (10, 1_000), 100, 400, 20, 5, 3.0)
+SMOKE = Scale(48, 4, (8,), (1, 2), (50, 0), (10, 1_000), 100, 400, 20, 3, 5, 3.0)
 
 
 class Bench:
@@ -69,6 +71,11 @@ class Bench:
         found = commands()
         report.commands(self._console, found)
         self.found["commands"] = [each.document() for each in found]
+
+    def _instructions(self) -> None:
+        found = instructions(self._scale.instructions)
+        report.instructions(self._console, found)
+        self.found["instructions"] = found.document()
 
     def _profile(self) -> None:
         found = profile(self._scale.profile)

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from tests.bench.commands import Command
 from tests.bench.idle import Quiet
+from tests.bench.instructions import Instructions
 from tests.bench.many import Many, Refill
 from tests.bench.memory import Memory
 from tests.bench.plot import Chart
@@ -124,6 +125,18 @@ def profile(console: Console, found: Profile) -> None:
     large = ((name, ms) for name, ms in found.libraries.items() if ms >= SMALLEST_SHARE * found.cpu_ms)
     shares = ((name, f"{ms:.2f}", f"{ms / found.cpu_ms:.0%}") for name, ms in large)
     table(console, f"{title}, by library", ("", "CPU ms", "share"), shares)
+
+
+def instructions(console: Console, found: Instructions) -> None:
+    """Python's instructions, by library and beside the bare scripts."""
+    rows = [("the service's parts", f"{found.total:,.0f}", f"{found.ratio(LIBRARIES):.2f}")]
+    rows += [
+        (TOLD[kind], f"{count:,.0f}", f"{count / found.bare[LIBRARIES]:.2f}") for kind, count in found.bare.items()
+    ]
+    table(console, "Python's instructions for a rotation", ("", "instructions", "of bare"), rows)
+    large = [(name, count) for name, count in found.service.items() if count >= SMALLEST_SHARE * found.total]
+    shares = ((name, f"{count:,.0f}", f"{count / found.total:.0%}") for name, count in large)
+    table(console, "Those of the service's parts, by library", ("", "instructions", "share"), shares)
 
 
 def charts(runs: Sequence[Run]) -> list[Chart]:

@@ -81,13 +81,14 @@ def bare(kind: str, rotations: int, concurrency: int, processes: int, latency_ms
     """The bare script of this kind, on as many threads in as many processes."""
     with set_up(Shape(1, concurrency), latency_ms=latency_ms) as stage:
         share, each = concurrency // processes, rotations // processes
-        told = _run([_job(stage, kind, share, each) for _ in range(processes)])
+        told = _run([job_of(stage, kind, share, each) for _ in range(processes)])
     seconds = max(one["seconds"] for one in told)
     cpu = sum(one["cpu"] for one in told)
     return Run(kind, latency_ms, concurrency, processes, each * processes, seconds, cpu)
 
 
-def _job(stage: Stage, kind: str, threads: int, rotations: int) -> Job:
+def job_of(stage: Stage, kind: str, threads: int, rotations: int) -> Job:
+    """What a bare script is told."""
     vault = stage.sandbox.vault
     assert vault is not None
     return Job(

@@ -148,6 +148,6 @@ MUTANTS = (
                 "begin(record, rotation, record)",
             ),
         ),
-        (f"{INTERLEAVINGS}::TestEverythingEnds",),
+        ("tests/unit/test_slow_worker.py",),
     ),
 )
