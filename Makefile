@@ -13,7 +13,7 @@ BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install check format test chaos demo bench compose-test lock lock-upgrade clean
+.PHONY: help install check format test matrix chaos demo bench compose-test lock lock-upgrade clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,8 +31,11 @@ format: install ## let ruff format the code and repair what it safely can
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-test: install ## all tests but compose-test; PYTEST_ARGS= for other options
-	$(BIN)/pytest $(PYTEST_ARGS)
+test: install ## all tests but matrix and compose-test; PYTEST_ARGS= for other options
+	$(BIN)/pytest $(PYTEST_ARGS) --ignore=tests/chaos
+
+matrix: install ## every kill, freeze and fault at every step of the worker; takes ten minutes and more
+	$(BIN)/pytest $(PYTEST_ARGS) tests/chaos
 
 chaos: install ## ROTATIONS= rotations while everything around the workers fails at random; SEED= for the same again
 	@$(BIN)/python -m tests.chaos_run --rotations $(ROTATIONS) $(if $(SEED),--seed $(SEED))

@@ -18,7 +18,7 @@ from worker.errors import (
 )
 from worker.events import Event
 from worker.ports import DeletedKey, Life, Probe
-from worker.record import RetiringKey
+from worker.record import RetiringKey, Why
 from worker.retirement import dead, delete_again, delete_failed, deleted, find, still_alive
 from worker.work import Pause, Work
 
@@ -26,6 +26,10 @@ BASE64 = "base64"
 PLAIN = "plain"
 GONE = (400, 404)
 """Statuses that may mean "no such key", or that the key stood in the path in a form the API does not take."""
+
+NEVER_SEEN = frozenset({Why.STRAY, Why.UNUSABLE, Why.SETTLED})
+"""Keys that never worked under our eyes and retire as soon as they are known. One that has not spread yet is refused
+just as a dead one is, and then a delete that only says 200 or 404 would be believed."""
 
 
 def delete(work: Work, access_key: str) -> Pause | None:
@@ -108,6 +112,9 @@ def _failed(work: Work, key: RetiringKey, error: RotatorError) -> None:
 def prove_dead(work: Work, access_key: str) -> Pause | None:
     """Probe a deleted key; once it is refused, destroy its version of the app's secret and let it go."""
     key = find(work.record, access_key)
+    spread_by = key.retire_after + work.world.policy.verify_within
+    if key.why in NEVER_SEEN and work.now < spread_by:
+        return Pause(access_key, spread_by, f"access key {access_key} is so new that a refusal would prove nothing")
     since = work.world.clock.monotonic()
     probe = work.world.storage.lives(access_key)
     if probe.life is not Life.DEAD:

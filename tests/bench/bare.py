@@ -58,6 +58,10 @@ class Calls(Protocol):
         """Write with check-and-set."""
         ...
 
+    def close(self) -> None:
+        """Close every connection."""
+        ...
+
 
 def signed(url: str, key: dict[str, str]) -> dict[str, str]:
     """The headers of a signed GET."""
@@ -92,6 +96,7 @@ def httpx_hvac(job: Job) -> Calls:
         ),
         lambda headers: client.get(job.s3 + "/", headers=headers),
         vault,
+        client,
     )
 
 
@@ -107,6 +112,7 @@ def requests_hvac(job: Job) -> Calls:
         ),
         lambda headers: session.get(job.s3 + "/", headers=headers, timeout=60),
         hvac.Client(url=job.vault, token=job.token),
+        session,
     )
 
 
@@ -124,6 +130,7 @@ class _WithHvac:
     post: Callable[[str], Any]
     get: Callable[[dict[str, str]], Any]
     vault: Any
+    client: httpx.Client | requests.Session
 
     def create(self, label: str) -> dict[str, str]:
         answer = self.post(label)
@@ -137,12 +144,16 @@ class _WithHvac:
     def write(self, path: str, data: dict[str, str], cas: int) -> None:
         self.vault.secrets.kv.v2.create_or_update_secret(path=path, secret=data, cas=cas, mount_point=MOUNT)
 
+    def close(self) -> None:
+        self.client.close()
+        self.vault.adapter.close()
+
 
 @dataclass(frozen=True, slots=True)
 class _Plain:
-    hostup: Any
-    s3: Any
-    vault: Any
+    hostup: Server
+    s3: Server
+    vault: Server
 
     def create(self, label: str) -> dict[str, str]:
         key: dict[str, str] = self.hostup.ask("POST", "/api/object-storage/keys", {"label": label})["data"]["key"]
@@ -153,6 +164,10 @@ class _Plain:
 
     def write(self, path: str, data: dict[str, str], cas: int) -> None:
         self.vault.call("POST", f"/v1/{MOUNT}/data/{path}", {"data": data, "options": {"cas": cas}})
+
+    def close(self) -> None:
+        for server in (self.hostup, self.s3, self.vault):
+            server.close()
 
 
 KINDS: dict[str, Callable[[Job], Calls]] = {

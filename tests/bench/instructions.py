@@ -95,6 +95,7 @@ def _of_bare(stage: Stage, kind: str, rotations: int) -> float:
     calls = KINDS[kind](job)
     rotate(calls, job, "warm-up")
     counted = Counting().run(partial(_each, partial(rotate, calls, job), names(rotations)))
+    calls.close()
     return counted.total() / rotations
 
 

@@ -19,6 +19,7 @@ class Server:
         self._host, self._port = split.hostname or "", split.port
         self._headers = headers or {}
         self._local = threading.local()
+        self._opened: list[http.client.HTTPConnection] = []
 
     def call(self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None) -> bytes:
         """One call; the body of its answer."""
@@ -26,6 +27,7 @@ class Server:
         if connection is None:
             connection = http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT)
             self._local.connection = connection
+            self._opened.append(connection)
         content = None if body is None else json.dumps(body)
         connection.request(method, path, content, {**self._headers, **(headers or {})})
         answer = connection.getresponse()
@@ -33,6 +35,11 @@ class Server:
         if answer.status >= http.client.BAD_REQUEST:
             raise RuntimeError(f"{method} {path}: {answer.status} {read[:200]!r}")
         return read
+
+    def close(self) -> None:
+        """Close every connection, when no thread uses one any more."""
+        for connection in self._opened:
+            connection.close()
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
         """The same, with an answer in JSON."""

@@ -42,6 +42,7 @@ def seed(stage: Stage, *, keys: bool = True) -> None:
             pass
     account = {"foreign": 1, "key_count": 1, "noted_at": utc().isoformat()}
     seeding.write(f"{STATE_PATH}/_account", account)
+    seeding.close()
 
 
 class _Seeding:
@@ -72,6 +73,11 @@ class _Seeding:
 
     def write(self, path: str, data: object) -> None:
         self._vault.call("POST", f"/v1/{MOUNT}/data/{path}", {"data": data, "options": {"cas": 0}})
+
+    def close(self) -> None:
+        for server in (self._vault, self._hostup):
+            if server:
+                server.close()
 
     def _key(self, name: str) -> str:
         if self._hostup is None:

@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from tests.chaos_run.apps import Tally
 from worker.sandbox.checker import Case, Finding, check, orphans
@@ -93,8 +92,9 @@ def _died_with_worker(evidence: Evidence, kills: tuple[float, ...]) -> Iterator[
     for call in deletes:
         by_key.setdefault(call.access_key, []).append(call)
     for calls in by_key.values():
-        for call, after in pairwise(calls):
-            killed = any(call.at.timestamp() <= kill <= after.at.timestamp() for kill in kills)
+        last = calls[-1].at.timestamp()
+        for call in calls[:-1]:
+            killed = any(call.at.timestamp() <= kill <= last for kill in kills)
             if call.effect and call.request_id and killed:
                 yield call.request_id
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-INTERLEAVINGS = "tests/property/test_interleavings.py"
+ONE_FAULT = "tests/property/test_one_fault.py"
 KV = "tests/contract/vault/test_kv.py"
 
 
@@ -64,7 +64,7 @@ MUTANTS = (
                 "        _record_key(work, holder, created, since)\n",
             ),
         ),
-        (f"{INTERLEAVINGS}::TestEverythingEnds",),
+        (ONE_FAULT,),
     ),
     Mutant(
         "delete the oldest",
@@ -79,7 +79,7 @@ MUTANTS = (
                 "        answer = work.world.hostup.delete_key(oldest, BASE64)\n",
             ),
         ),
-        (f"{INTERLEAVINGS}::TestInterleavings",),
+        (ONE_FAULT,),
     ),
     Mutant(
         "retry the POST after a time-out",
@@ -93,7 +93,7 @@ MUTANTS = (
                 "            created = world.hostup.create_key(label)\n",
             ),
         ),
-        (INTERLEAVINGS,),
+        (ONE_FAULT,),
     ),
     Mutant(
         "forget the fence: a record is written over whatever is there",
@@ -104,7 +104,7 @@ MUTANTS = (
                 "        written = self._vault.write(path, encode(record), self._vault.read(path).version)\n",
             ),
         ),
-        (f"{INTERLEAVINGS}::TestInterleavings",),
+        (ONE_FAULT,),
     ),
     Mutant(
         "forget the fence: Vault is not told which version is meant",
@@ -126,7 +126,7 @@ MUTANTS = (
                 "        return record\n",
             ),
         ),
-        (f"{INTERLEAVINGS}::TestInterleavings",),
+        (ONE_FAULT,),
     ),
     Mutant(
         "take a KV version 1 answer as written",
@@ -149,5 +149,27 @@ MUTANTS = (
             ),
         ),
         ("tests/unit/test_slow_worker.py",),
+    ),
+    Mutant(
+        "blame a target for what another worker did well",
+        (
+            Edit(
+                "worker/work.py",
+                "if under_way != rotation_id or record.current != current:",
+                "if under_way != rotation_id:",
+            ),
+        ),
+        ("tests/unit/test_slow_worker.py",),
+    ),
+    Mutant(
+        "believe that a key is dead before it can have spread",
+        (
+            Edit(
+                "worker/retiring.py",
+                "if key.why in NEVER_SEEN and work.now < spread_by:",
+                "if False:",
+            ),
+        ),
+        ("tests/unit/test_young_keys.py",),
     ),
 )

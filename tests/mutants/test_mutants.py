@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from tests.mutants.builds import MUTANTS, Edit, Mutant, build
-from tests.property.test_interleavings import WITHOUT_SHRINKING
 
 SOME_FAILED = 1
 """Pytest's exit code when tests ran and some failed; 2 and more are other troubles."""
@@ -44,7 +43,7 @@ def _run(tests: tuple[str, ...], folder: Path) -> subprocess.CompletedProcess[st
     return subprocess.run(
         [*command, *tests],
         cwd=folder,
-        env={**os.environ, WITHOUT_SHRINKING: "1", "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=False,

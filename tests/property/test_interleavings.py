@@ -8,12 +8,11 @@ what HostUp made and deleted and from what Vault holds, never from what the work
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -105,15 +104,15 @@ class Interleavings(RuleBasedStateMachine):
     def a_worker_goes_on(self, data: st.DataObject, steps: int) -> None:
         worker = self._choose(data)
         for _ in range(steps):
-            self._go(worker, WELL)
+            self.go(worker, WELL)
 
     @rule(data=st.data(), how=st.sampled_from(HOW), where=st.sampled_from(CALLS))
     def something_happens_at_a_call(self, data: st.DataObject, how: str, where: str) -> None:
         if all(worker.done for worker in self.workers):
             self._a_worker_finds_much_to_do()
         worker = self._choose(data)
-        self._go_to(worker, where)
-        self._go(worker, how)
+        self.go_to(worker, where)
+        self.go(worker, how)
 
     @precondition(lambda self: any(not worker.done for worker in self.workers))
     @rule(data=st.data(), where=st.sampled_from(CALLS), beyond=st.booleans(), seconds=st.sampled_from([0, 31, 91]))
@@ -121,14 +120,14 @@ class Interleavings(RuleBasedStateMachine):
         self, data: st.DataObject, where: str, *, beyond: bool, seconds: int
     ) -> None:
         frozen = self._choose(data)
-        self._go_to(frozen, where)
+        self.go_to(frozen, where)
         if beyond:
-            self._go(frozen, WELL)
+            self.go(frozen, WELL)
         self.clock.time += timedelta(seconds=seconds)
         other = Player(self.stage, lambda: reconcile(self.world, TARGET))
         self.workers.append(other)
-        self._go_to(other, "the end")
-        self._go_to(frozen, "the end")
+        self.go_to(other, "the end")
+        self.go_to(frozen, "the end")
 
     @rule(seconds=st.sampled_from([1, 5, 15, 31, 61, 301]))
     def time_passes(self, seconds: int) -> None:
@@ -155,9 +154,9 @@ class Interleavings(RuleBasedStateMachine):
     def teardown(self) -> None:
         for worker in self.workers:
             while not worker.done:
-                self._go(worker, "killed before")
+                self.go(worker, "killed before")
 
-    def _go(self, worker: Player, how: str) -> None:
+    def go(self, worker: Player, how: str) -> None:
         """One call of one worker; what is handed over, and what dies with whom, is noted."""
         if worker.done:
             return
@@ -169,11 +168,11 @@ class Interleavings(RuleBasedStateMachine):
             self.in_hands = {key: holder for key, holder in self.in_hands.items() if holder is not worker}
         self.the_promises_hold()
 
-    def _go_to(self, worker: Player, where: str) -> None:
+    def go_to(self, worker: Player, where: str) -> None:
         for _ in range(300):
             if worker.done or (worker.at or "").startswith(where):
                 return
-            self._go(worker, WELL)
+            self.go(worker, WELL)
 
     def _a_worker_finds_much_to_do(self) -> None:
         """A rotation is due, and grace is over for the key before."""
@@ -248,16 +247,12 @@ class EverythingEnds(Interleavings):
         assert not [k for k in record.retiring if k.deleted_at]
 
 
-WITHOUT_SHRINKING = "ROTATOR_TESTS_WITHOUT_SHRINKING"
-"""Set in the environment by tests/mutants, which only want to know that something fails."""
-
 CALM = settings(
     max_examples=60,
     stateful_step_count=30,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
-    phases=[Phase.generate] if WITHOUT_SHRINKING in os.environ else list(Phase),
 )
 TestInterleavings = Interleavings.TestCase
 TestInterleavings.settings = CALM

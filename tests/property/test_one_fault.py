@@ -1,0 +1,71 @@
+"""Every single fault and every single switch between two workers, at each of the calls that a look makes.
+
+The same world and the same promises as in test_interleavings.py, but played through from end to end instead of chosen
+by chance; at the end of each play everything has to come to rest.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.doubles import Player
+from tests.property.test_interleavings import HOW, LEASE, TARGET, WELL, EverythingEnds
+from worker.rotation import reconcile
+
+MOST_CALLS = 60
+
+
+def _begun(*, rotated_before: bool) -> EverythingEnds:
+    """A world in which a rotation is due; the first one, or one that also has an old key to take away."""
+    world = EverythingEnds()
+    world.a_foreign_key_exists(rotated_before=rotated_before)
+    if rotated_before:
+        reconcile(world.world, TARGET)
+        world.the_promises_hold()
+        world.clock.time += timedelta(seconds=301)
+    return world
+
+
+def _worker(world: EverythingEnds) -> Player:
+    world.workers.append(Player(world.stage, lambda: reconcile(world.world, TARGET)))
+    return world.workers[-1]
+
+
+def _plays(world: EverythingEnds, worker: Player, calls: int) -> bool:
+    """Let it make so many calls; False when there are not as many."""
+    for _ in range(calls):
+        world.go(worker, WELL)
+    return not worker.done
+
+
+@pytest.mark.parametrize("rotated_before", [False, True], ids=["first", "later"])
+@pytest.mark.parametrize("how", HOW)
+def test_one_call_is_lost_or_the_last(how: str, *, rotated_before: bool) -> None:
+    for calls in range(MOST_CALLS):
+        world = _begun(rotated_before=rotated_before)
+        worker = _worker(world)
+        going_on = _plays(world, worker, calls)
+        world.go(worker, how)
+        world.go_to(worker, "the end")
+        world.teardown()
+        if not going_on:
+            return
+    raise AssertionError(f"a look makes more than {MOST_CALLS} calls")
+
+
+@pytest.mark.parametrize("rotated_before", [False, True], ids=["first", "later"])
+@pytest.mark.parametrize("frozen_for", [timedelta(), LEASE + timedelta(seconds=1)], ids=["a moment", "a lease"])
+def test_another_worker_does_all_of_it_meanwhile(frozen_for: timedelta, *, rotated_before: bool) -> None:
+    for calls in range(MOST_CALLS):
+        world = _begun(rotated_before=rotated_before)
+        frozen = _worker(world)
+        going_on = _plays(world, frozen, calls)
+        world.clock.time += frozen_for
+        world.go_to(_worker(world), "the end")
+        world.go_to(frozen, "the end")
+        world.teardown()
+        if not going_on:
+            return
+    raise AssertionError(f"a look makes more than {MOST_CALLS} calls")
