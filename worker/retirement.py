@@ -27,11 +27,11 @@ def deleted(record: Record, access_key: str, answer: DeletedKey, now: datetime) 
 
     Raises Superseded when the key was proven dead meanwhile, unless it was this delete that it died of.
     """
-    if answer.request_id and any(answer.request_id in text for text in record.history):
-        return record  # written before, only Vault's answer was lost
     if not any(key.access_key == access_key for key in record.retiring) and answer.status == _DONE:
         return _deleted_long_ago(record, access_key, answer, now)
     key = find(record, access_key)
+    if key.deleted_at and key.delete_request_id == answer.request_id:
+        return record  # written before, only Vault's answer was lost
     gone = replace(
         key,
         deleted_at=key.deleted_at or now,
@@ -56,6 +56,8 @@ def deleted(record: Record, access_key: str, answer: DeletedKey, now: datetime) 
 
 def _deleted_long_ago(record: Record, access_key: str, answer: DeletedKey, now: datetime) -> Record:
     """The worker that deleted it was frozen, and others did the rest: only its requestId is still to be told."""
+    if any(access_key in text and str(answer.request_id) in text for text in record.history):
+        return record
     about = {"access_key": access_key, "form": answer.form, "status": answer.status}
     return note(record, Event.KEY_RETIRED, now, request_id=answer.request_id, **about)
 

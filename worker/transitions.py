@@ -237,7 +237,15 @@ def mint_unknown(record: Record, holder: Holder, outcome: Outcome, now: datetime
     ended = replace(record, rotation=None)
     if outcome.access_key and outcome.access_key not in record.keys_on_record():
         key = to_retire(outcome.access_key, Why.UNUSABLE, rotation.id, outcome.why.request_id, now)
-        ended = note(ended, Event.KEY_STRAY, now, rotation_id=rotation.id, access_key=key.access_key, why=key.why.value)
+        ended = note(
+            ended,
+            Event.KEY_STRAY,
+            now,
+            rotation_id=rotation.id,
+            request_id=key.request_id,
+            access_key=key.access_key,
+            why=key.why.value,
+        )
         ended = replace(ended, retiring=(*record.retiring, key))
     else:
         ended = _with_unknown(ended, rotation, outcome, now)

@@ -19,9 +19,9 @@ from worker.sandbox.evidence import Json, Watched
 from worker.sandbox.texts import MOUNT
 from worker.sandbox.vault_admin import VaultAdmin
 
-READ_EVERY = 0.2
+READ_EVERY = 0.7
 USE_EVERY = 0.1
-"""Seconds. An app looks for a new key far more often than the grace period is long."""
+"""Seconds. As rarely as the grace period of a second allows: who reads more often would not notice a short one."""
 
 REFUSALS = ("InvalidAccessKeyId", "AccessDenied", "SignatureDoesNotMatch")
 """What the object storage says of a key that does not work; all else is the storage's own trouble."""

@@ -216,7 +216,7 @@ class Interleavings(RuleBasedStateMachine):
     def _secrets_are_only_where_they_may_be(self, record: Record | None) -> None:
         staged = record.rotation.key.access_key if record and record.rotation and record.rotation.key else None
         text = json.dumps(self.vault.latest(STATE) or {})
-        assert all(f"secret-of-{key}" not in text for key in self.hostup.made if key != staged)
+        assert all(f'"secret-of-{key}"' not in text for key in self.hostup.made if key != staged)
 
     def _no_worker_broke(self) -> None:
         for worker in self.workers:

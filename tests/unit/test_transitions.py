@@ -239,6 +239,14 @@ def test_a_delete_that_is_told_late_is_still_told_and_once() -> None:
         retirement.deleted(record, "A", DeletedKey(404, "request-e", "base64"), NOW)
 
 
+def test_two_deletes_that_are_answered_with_the_same_request_id_are_two() -> None:
+    record = replace(IDLE, retiring=(retiring("A"), retiring("B")))
+    for key in ("A", "B"):
+        record = retirement.deleted(record, key, DeletedKey(404, "the gateway's only id", "base64"), NOW)
+    assert [k.state for k in record.retiring] == ["deleted", "deleted"]
+    assert retirement.deleted(record, "A", DeletedKey(404, "the gateway's only id", "base64"), NOW) is record
+
+
 def test_an_overdue_key_is_told_once_and_kept() -> None:
     record = replace(IDLE, retiring=(retiring("A", deleted=True),))
     for _ in range(3):

@@ -233,7 +233,7 @@ def _wait(connection: socket.socket, delivery: Delivery) -> bool:
     while (left := until - time.monotonic()) > 0 and not released.wait(min(left, _LOOK)):
         if _is_gone(connection):
             return False
-    return True
+    return not _is_gone(connection)  # it may have left while the effect was waited for
 
 
 def _is_gone(connection: socket.socket) -> bool:
