@@ -120,10 +120,11 @@ def freeze(bench: Bench, name: str, row: Row) -> Verdict:
     """
 
     def plan(worker: WorkerProcess, stand: Stand) -> Plan:
-        gate = Gate()
+        gate, answered = Gate(), threading.Event()
         stop = actions.freeze(lambda: worker.pid)
         blow = actions.first(stop, actions.hold(gate)) if row.moment is Moment.BEFORE else stop
-        return Plan(blow, lambda: _thaw(stand, worker, gate, row))
+        stand.script.add(Rule.at(row.step, Moment.DELIVERED, actions.call(answered.set)))
+        return Plan(blow, lambda: _thaw(worker, gate, answered, row))
 
     return _trial(bench, name, replace(row, may_lose=False), plan)
 
@@ -164,19 +165,15 @@ def report(verdicts: Iterable[Verdict]) -> str:
     return "\n".join(f"{verdict.row}\n    {finding}" for verdict in verdicts for finding in verdict.findings)
 
 
-def _thaw(stand: Stand, worker: WorkerProcess, gate: Gate, row: Row) -> None:
-    """Let the request through, wake the worker when its answer is there, and have it finish what it is at."""
+def _thaw(worker: WorkerProcess, gate: Gate, answered: threading.Event, row: Row) -> None:
+    """Let the request through, wake the worker when all of the answer is there, and have it finish what it is at."""
     gate.opened.set()
     if row.step.service != "redis":
-        wait(lambda: _answered(stand, row.step), "the held request is answered", never)
+        wait(answered.is_set, "the held request is answered", never)
     worker.signal(signal.SIGCONT)
     worker.signal(signal.SIGTERM)
     if not worker.ended(PATIENCE):
         raise Stuck("the woken worker did not end")
-
-
-def _answered(stand: Stand, step: Step) -> bool:
-    return any(seen.step == step and seen.status is not None for seen in stand.script.trace())
 
 
 def _judge(stand: Stand, row: Row, found: list[Finding], began: float) -> Verdict:
