@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import httpx
 from hvac.utils import format_url  # type: ignore[import-untyped]  # hvac ships no types
 
 from worker.address import require_address
 from worker.clock import Clock
+from worker.connections import Connections
 from worker.errors import ConfigurationError, UsageError
-from worker.http import new_client
 from worker.ports import Document, Written
 from worker.vault_approle import AppRole
 from worker.vault_calls import Health, VaultCalls, if_there
@@ -39,13 +38,13 @@ def connect(access: VaultAccess, mount: str, clock: Clock, *, deadline: float) -
     address = require_address(access.address, "VAULT_ADDR")
     mount = _checked_mount(mount)
     _check_namespace(access.namespace)
-    http = _http_client(access)
+    connections = _connections(access)
 
     def open_for(token: str) -> HvacClient:
-        return open_client(http, address, access.namespace, token)
+        return open_client(connections, address, access.namespace, token)
 
     keeper = TokenKeeper(_source(access, open_for), clock)
-    calls = VaultCalls(keeper, open_client(http, address, None, ""), deadline=deadline)
+    calls = VaultCalls(keeper, open_client(connections, address, None, ""), deadline=deadline)
     return VaultStore(calls, mount, clock)
 
 
@@ -184,9 +183,9 @@ def _check_namespace(namespace: str | None) -> None:
         raise ConfigurationError(("VAULT_NAMESPACE must be printable ASCII, as it is sent in a header",))
 
 
-def _http_client(access: VaultAccess) -> httpx.Client:
+def _connections(access: VaultAccess) -> Connections:
     try:
-        return new_client(ca_file=str(access.ca_file) if access.ca_file else None)
+        return Connections(ca_file=str(access.ca_file) if access.ca_file else None)
     except OSError:  # ssl.SSLError is one
         raise ConfigurationError((f"VAULT_CACERT: {access.ca_file} cannot be loaded as PEM certificates",)) from None
 

@@ -1,4 +1,4 @@
-"""hvac on :mod:`worker.http`: the adapter that sends what hvac builds.
+"""hvac on :mod:`worker.connections`: the adapter that sends what hvac builds.
 
 hvac lets its transport be replaced (``hvac.adapters.Adapter``). Its own one follows redirects with token and body, has
 time-outs per read only, and puts answers into error texts (facts.md, "hvac 2.4.0"). This one sends every request
@@ -14,13 +14,15 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from http import HTTPStatus
 from typing import Any, TypeAlias
+from urllib.parse import urlencode, urlsplit
 
-import httpx
+import httpcore
 import hvac  # type: ignore[import-untyped]  # hvac ships no types
 import hvac.adapters  # type: ignore[import-untyped]  # the same
 
-from worker.http import Reply, call, nothing_was_sent
+from worker.connections import FAILURES, NOTHING_SENT, USER_AGENT, Connections, exchange
 
 HvacClient: TypeAlias = Any
 """An ``hvac.Client``, of which hvac tells no types: what it answers is checked where it is used."""
@@ -59,7 +61,7 @@ class CallFailed(Exception):
         self.status = status
         self.sent = sent
         self.from_vault = answer is not None and _is_vaults(answer)
-        self.document = answer if self.from_vault and status == httpx.codes.NOT_FOUND else None
+        self.document = answer if self.from_vault and status == HTTPStatus.NOT_FOUND else None
         self.text = text
 
     @property
@@ -88,25 +90,35 @@ def seconds_left() -> float:
     return max(0.0, _until.get() - time.monotonic())
 
 
-def open_client(http: httpx.Client, address: str, namespace: str | None, token: str) -> HvacClient:
+def open_client(connections: Connections, address: str, namespace: str | None, token: str) -> HvacClient:
     """An ``hvac.Client`` for this one token. An empty token sends none (and keeps hvac from looking for one)."""
-    return hvac.Client(url=address, token=token, namespace=namespace, session=http, adapter=DeadlineAdapter)
+    return hvac.Client(url=address, token=token, namespace=namespace, session=connections, adapter=DeadlineAdapter)
 
 
 class DeadlineAdapter(hvac.adapters.Adapter):  # type: ignore[misc]  # hvac ships no types
-    """Sends through an ``httpx.Client``, within what is left of the :func:`budget`.
+    """Sends on our connections, without httpx around them, within what is left of the :func:`budget`.
 
     Answers a 2xx with its JSON object, or None where there is no body; everything else raises :class:`CallFailed`,
     unless ``raise_exception=False`` asks for the JSON of an error (``sys/health``).
     """
 
     def __init__(  # Adapter.__init__ is not called: all it adds is a session of requests'
-        self, *, base_uri: str, token: str, namespace: str | None, session: httpx.Client, **_: object
+        self, *, base_uri: str, token: str, namespace: str | None, session: Connections, **_: object
     ) -> None:
         self.base_uri = base_uri
         self.token = token
         self.namespace = namespace
         self.session = session
+        self._base = httpcore.URL(base_uri)
+        self._headers = {
+            "Host": urlsplit(base_uri).netloc,
+            "User-Agent": USER_AGENT,
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            "X-Vault-Request": "true",
+            **({"X-Vault-Token": token} if token else {}),
+            **({"X-Vault-Namespace": namespace} if namespace else {}),
+        }
 
     def get_login_token(self, response: Mapping[str, Any]) -> str:
         """The token of a login's answer; hvac asks for it when a login is to set the client's token."""
@@ -121,23 +133,18 @@ class DeadlineAdapter(hvac.adapters.Adapter):  # type: ignore[misc]  # hvac ship
         **kwargs: Any,
     ) -> Mapping[str, Any] | None:
         """Send one request; see the class. ``kwargs`` may hold ``json``, ``params`` and ``wrap_ttl``."""
-        reply = self._send(self._build(method, url, dict(headers or {}), kwargs))
-        answer = _object(reply.body)
-        if reply.status == httpx.codes.NO_CONTENT:
+        status, body = self._send(self._build(method, url, {**self._headers, **(headers or {})}, kwargs))
+        answer = _object(body)
+        if status == HTTPStatus.NO_CONTENT:
             return None
-        if httpx.codes.is_success(reply.status) or not raise_exception:
+        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES or not raise_exception:
             if answer is None:
-                raise CallFailed("the answer cannot be read", status=reply.status)
+                raise CallFailed("the answer cannot be read", status=status)
             return answer
         text = _quotable(answer, {self.token, *_strings(kwargs.get("json"))})
-        raise CallFailed(f"answered {reply.status}", status=reply.status, answer=answer, text=text)
+        raise CallFailed(f"answered {status}", status=status, answer=answer, text=text)
 
-    def _build(self, method: str, url: str, headers: dict[str, str], kwargs: Mapping[str, Any]) -> httpx.Request:
-        headers["X-Vault-Request"] = "true"
-        if self.token:
-            headers["X-Vault-Token"] = self.token
-        if self.namespace:
-            headers["X-Vault-Namespace"] = self.namespace
+    def _build(self, method: str, url: str, headers: dict[str, str], kwargs: Mapping[str, Any]) -> httpcore.Request:
         if kwargs.get("wrap_ttl"):
             headers["X-Vault-Wrap-TTL"] = str(kwargs["wrap_ttl"])
         params = dict(kwargs.get("params") or {})
@@ -147,22 +154,25 @@ class DeadlineAdapter(hvac.adapters.Adapter):  # type: ignore[misc]  # hvac ship
         if "json" in kwargs:
             headers["Content-Type"] = "application/json"
             content = jsonlib.dumps(kwargs["json"], allow_nan=False).encode()
-        return self.session.build_request(
-            method.upper(), self.base_uri + url, params=params or None, headers=headers, content=content
-        )
+            headers["Content-Length"] = str(len(content))
+        target = self._base.target.rstrip(b"/") + url.encode("ascii")
+        if params:
+            target += b"?" + urlencode(params).encode("ascii")
+        where = httpcore.URL(scheme=self._base.scheme, host=self._base.host, port=self._base.port, target=target)
+        return httpcore.Request(method.upper(), where, headers=list(headers.items()), content=content)
 
-    def _send(self, request: httpx.Request) -> Reply:
+    def _send(self, request: httpcore.Request) -> tuple[int, bytes]:
         try:
-            return call(self.session, request, deadline=seconds_left())
-        except httpx.TransportError as error:
-            failed = CallFailed(_reason(error), sent=not nothing_was_sent(error))
+            return exchange(self.session, request, deadline=seconds_left())
+        except FAILURES as error:
+            failed = CallFailed(_reason(error), sent=not isinstance(error, NOTHING_SENT))
         raise failed
 
 
-def _reason(error: httpx.TransportError) -> str:
-    if nothing_was_sent(error):
+def _reason(error: Exception) -> str:
+    if isinstance(error, NOTHING_SENT):
         return "no connection could be made"
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error, httpcore.TimeoutException):
         return "there was no whole answer in time"
     return "the connection was lost before the answer was whole"
 

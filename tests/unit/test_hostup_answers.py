@@ -20,12 +20,13 @@ from tests.unit.hostup_answering import (
     v1,
 )
 from tests.wire import Wire, answer
+from worker.connections import USER_AGENT
 from worker.errors import (
     HostUpRefused,
     HostUpUncertain,
 )
 from worker.hostup_answers import LONGEST_REQUEST_ID
-from worker.http import USER_AGENT, new_client
+from worker.http import new_client
 from worker.ports import CreatedKey
 from worker.secret import Secret
 
