@@ -29,6 +29,13 @@ for _, name in ipairs(names) do redis.call('ZADD', KEYS[1], ARGV[2], name) end
 return names
 """
 
+_CLAIM_NEXT = (
+    """
+if redis.call('LLEN', KEYS[2]) > 0 then return {} end
+"""
+    + _CLAIM
+)
+
 _INDEX = """
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 local woken = redis.call('HGET', KEYS[3], ARGV[1]) or ''
@@ -94,6 +101,7 @@ class Queue:
         self.client = client
         self.prefix = prefix
         self._claim = client.register_script(_CLAIM)
+        self._claim_next = client.register_script(_CLAIM_NEXT)
         self._unlock = client.register_script(_UNLOCK)
         self._index = client.register_script(_INDEX)
 
@@ -136,6 +144,12 @@ class Queue:
         """Take what is due, at most ``limit``: each comes back by itself after ``hold`` should its message be lost."""
         found = self._claim(keys=[self._key("due")], args=[now.timestamp(), (now + hold).timestamp(), limit])
         return tuple(str(name) for name in found)
+
+    @guard()
+    def claim_next(self, now: datetime, hold: timedelta, messages: str) -> str | None:
+        """Take one target that is due, unless messages wait in that Celery queue: they were there first."""
+        found = self._claim_next(keys=[self._key("due"), messages], args=[now.timestamp(), (now + hold).timestamp(), 1])
+        return str(found[0]) if found else None
 
     @guard()
     def forget(self, targets: Iterable[str]) -> None:

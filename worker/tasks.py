@@ -76,12 +76,23 @@ class Looks:
         _log.info(Event.INDEX_REBUILT, targets=len(names))
 
     def reconcile(self, name: str) -> None:
-        """Look at one target, unless somebody is at it."""
+        """Look at one target, then at whatever else is due, for the time of a tick and until a look fails.
+
+        So the pace is not that of the ticks: what one hands out is soon done when much is due. Messages that wait go
+        first; one that Celery has taken already waits for this thread, which is why it does not go on for ever.
+        """
+        clock = self._runtime.clock
+        until = clock.monotonic() + self._runtime.settings.worker.tick.total_seconds()
+        target: str | None = name
+        while target and self._reconcile(target) and not clock.stopping and clock.monotonic() < until:
+            target = self._runtime.queue.claim_next(clock.now(), self._runtime.settings.worker.lease, QUEUE)
+
+    def _reconcile(self, name: str) -> bool:
+        """Look at one target, unless somebody is at it; False when that failed."""
         runtime = self._runtime
         target = self._target(name)
         with runtime.queue.lock(target.name, runtime.settings.worker.lease) as hold:
-            if hold.mine:
-                self._look(target, hold)
+            return self._look(target, hold) if hold.mine else True
 
     def rotate(self, wish: str, name: str, reason: str) -> None:
         """Put a request on record, then look at the target. The message's id makes it one request however often."""
@@ -136,7 +147,7 @@ class Looks:
                 work = Work(runtime.world, target, runtime.world.store.load(name, target.path))
                 work.change(lambda known: explained(known, before, report.at))
 
-    def _look(self, target: Target, hold: Hold) -> None:
+    def _look(self, target: Target, hold: Hold) -> bool:
         runtime = self._runtime
         now = runtime.clock.now()
         try:
@@ -150,8 +161,9 @@ class Looks:
         except RotatorError as error:
             _log.warning(Event.TARGET_FAILED, target=target.name, **about(error))
             runtime.queue.schedule(target.name, now + self._soon(target.name))
-            return
+            return False
         runtime.queue.index(found, hold, runtime.clock.now())
+        return True
 
     def _soon(self, name: str) -> timedelta:
         tick = self._runtime.settings.worker.tick

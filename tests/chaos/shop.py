@@ -61,6 +61,8 @@ class JumpingClock:
     ``meanwhile`` is called whenever a step waits for better times with its hands full, and nobody else gets a turn.
     """
 
+    stopping = False
+
     def __init__(self) -> None:
         self._jumps: list[tuple[datetime, timedelta]] = []
         self.meanwhile: Callable[[], None] = lambda: None

@@ -40,6 +40,8 @@ WEEK = timedelta(days=7)
 class JumpClock:
     """The machine's clock, put forward by jumps; waiting takes its time."""
 
+    stopping = False
+
     def __init__(self) -> None:
         self._real = SystemClock()
         self._ahead = timedelta()

@@ -55,6 +55,7 @@ REDIS_COMMANDS = {
     "ZREM rotator:creates": 1,
     "EVALSHA rotator:summary": 1,
     "EVALSHA rotator:lock:{target}": 1,
+    "EVALSHA rotator:due": 1,
 }
 """Of one rotation, without what Celery does to bring the message."""
 

@@ -1,0 +1,99 @@
+"""How due targets come to threads: by messages, and from one look to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+
+from tests.bench.parts import runtime_of, send_nothing
+from tests.bench.seed import seed
+from tests.bench.stage import Shape, Stage, names, set_up
+from worker.clock import SystemClock
+from worker.runtime import Runtime
+from worker.tasks import QUEUE, Looks
+
+TARGETS = 6
+
+
+class SlowClock(SystemClock):
+    """On which every look takes two thirds of a tick."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seconds = 0.0
+
+    def monotonic(self) -> float:
+        self._seconds += 40
+        return self._seconds
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Targets that have nothing to do but to be looked at."""
+
+    stage: Stage
+    runtime: Runtime
+
+    @property
+    def first(self) -> str:
+        return names(1)[0]
+
+    @property
+    def looks(self) -> Looks:
+        return Looks(self.runtime, send_nothing)
+
+    def looked_at(self) -> set[str]:
+        return set(self.runtime.queue.summaries())
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with set_up(Shape(TARGETS, 2, every="400d", tick="1m")) as stage:
+        seed(stage, keys=False)
+        yield stage
+
+
+@pytest.fixture
+def feed(stage: Stage) -> Iterator[Feed]:
+    with runtime_of(stage) as runtime:
+        runtime.queue.client.flushdb()
+        stage.hold()
+        stage.let_go()
+        yield Feed(stage, runtime)
+
+
+def test_a_thread_goes_on_with_whatever_is_due(feed: Feed) -> None:
+    feed.looks.reconcile(feed.first)
+    assert feed.looked_at() == set(names(TARGETS))
+    assert feed.runtime.queue.claim(feed.runtime.clock.now(), feed.runtime.settings.worker.lease, TARGETS) == ()
+
+
+def test_a_message_that_waits_goes_first(feed: Feed) -> None:
+    feed.runtime.queue.client.lpush(QUEUE, "a message")
+    feed.looks.reconcile(feed.first)
+    assert feed.looked_at() == {feed.first}
+
+
+def test_a_worker_that_is_told_to_stop_begins_nothing_more(feed: Feed) -> None:
+    feed.runtime.clock.stop()
+    feed.looks.reconcile(feed.first)
+    assert feed.looked_at() == {feed.first}
+
+
+def test_a_thread_gives_messages_their_turn_after_a_tick(feed: Feed) -> None:
+    slow = replace(feed.runtime, clock=SlowClock())
+    Looks(slow, send_nothing).reconcile(feed.first)
+    assert len(feed.looked_at()) == 2
+
+
+def test_a_look_that_fails_ends_the_turn(feed: Feed) -> None:
+    assert feed.stage.sandbox.vault is not None
+    feed.stage.sandbox.vault.seal()
+    try:
+        feed.looks.reconcile(feed.first)
+    finally:
+        feed.stage.sandbox.vault.unseal()
+    queue, clock = feed.runtime.queue, feed.runtime.clock
+    assert set(queue.claim(clock.now(), feed.runtime.settings.worker.lease, TARGETS)) == set(names(TARGETS)[1:])
