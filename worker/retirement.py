@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from worker.errors import RotatorError, Superseded
+from worker.errors import HostUpUncertain, RotatorError, Superseded
 from worker.events import Event
 from worker.ports import DeletedKey, Probe
 from worker.record import Record, RetiringKey
@@ -63,10 +63,15 @@ def _deleted_long_ago(record: Record, access_key: str, answer: DeletedKey, now: 
 
 
 def delete_failed(record: Record, access_key: str, why: RotatorError, retry_at: datetime, now: datetime) -> Record:
-    """The delete did not go through, or must not be made; it is tried again at ``retry_at``."""
+    """The delete did not go through, or must not be made; it is tried again at ``retry_at``.
+
+    The same error again is not noted again, unless the delete may have worked all the same: then its requestId must be
+    found (promise 8).
+    """
     key = find(record, access_key)
     error = type(why).__name__ + ": " + why.what
-    if error != key.error:
+    may_be_done = isinstance(why, HostUpUncertain) and why.request_id is not None
+    if error != key.error or may_be_done:
         record = note(
             record,
             Event.KEY_RETIRE_FAILED,

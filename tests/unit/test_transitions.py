@@ -247,6 +247,15 @@ def test_two_deletes_that_are_answered_with_the_same_request_id_are_two() -> Non
     assert retirement.deleted(record, "A", DeletedKey(404, "the gateway's only id", "base64"), NOW) is record
 
 
+def test_a_delete_that_may_have_worked_is_found_by_each_request_id() -> None:
+    record = replace(IDLE, retiring=(retiring("A"),))
+    for name in ("request-1", "request-2", None):
+        why = HostUpUncertain("answered 500", Answer("delete_key", 500), request_id=name)
+        record = retirement.delete_failed(record, "A", why, NOW, NOW)
+    assert [json.loads(entry)["request_id"] for entry in record.history] == ["request-1", "request-2"]
+    assert record.retiring[0].attempts == 3
+
+
 def test_an_overdue_key_is_told_once_and_kept() -> None:
     record = replace(IDLE, retiring=(retiring("A", deleted=True),))
     for _ in range(3):
