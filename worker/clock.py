@@ -28,6 +28,19 @@ class Clock(Protocol):
         ...
 
 
+class ProcessClock(Clock, Protocol):
+    """The clock of a process, which also knows when it is over."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the process was asked to stop."""
+        ...
+
+    def stop(self) -> None:
+        """End every wait, now and from now on."""
+        ...
+
+
 class SystemClock:
     """The machine's clock; ``stop`` ends every wait at once (a warm shutdown)."""
 

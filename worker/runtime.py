@@ -13,7 +13,7 @@ import httpx
 from worker.account import Account, AccountLimits
 from worker.audit import ensure_baseline
 from worker.backoff import Backoff
-from worker.clock import SystemClock
+from worker.clock import ProcessClock, SystemClock
 from worker.hostup import HostUpClient
 from worker.http import new_client
 from worker.lazy_storage import LazyStorage
@@ -37,7 +37,7 @@ class Runtime:
     world: World
     queue: Queue
     vault: VaultStore
-    clock: SystemClock
+    clock: ProcessClock
     name: str
     http: httpx.Client | None = None
     _baseline: threading.Event = field(default_factory=threading.Event)
@@ -55,12 +55,14 @@ class Runtime:
         self.queue.client.close()
 
 
-def build(settings: Settings, redactor: Redactor | None = None) -> Runtime:
+def build(settings: Settings, redactor: Redactor | None = None, clock: ProcessClock | None = None) -> Runtime:
     """Make all clients; none of them calls out before its first use. ``redactor`` is told of secrets that come up.
+
+    ``clock`` is another one than the machine's.
 
     Raises ConfigurationError for addresses and secrets that cannot be used.
     """
-    clock = SystemClock()
+    clock = clock or SystemClock()
     vault = open_vault(settings, clock)
     queue = Queue(connect(settings.redis_url))
     http = new_client()

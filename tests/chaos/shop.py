@@ -14,29 +14,25 @@ from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-import httpx
 import redis
 import structlog
 
 from tests.chaos.sites import Noted, Notes
 from worker.account import Account
 from worker.audit import audit
-from worker.clock import SystemClock
 from worker.errors import RotatorError
-from worker.hostup import HostUpClient
 from worker.http import new_client
 from worker.lazy_storage import LazyStorage
 from worker.opening import call_deadline, open_vault
 from worker.queue import Queue, connect
-from worker.runtime import Runtime, limits, policy, worker_name
+from worker.runtime import Runtime, hostup_of, limits, policy, worker_name
 from worker.sandbox.checker import Finding, check, orphans, unrest
 from worker.sandbox.evidence import Evidence
 from worker.sandbox.life import WISH, seed_history
 from worker.sandbox.stand import Stand
-from worker.secret import Secret
-from worker.settings import Settings, load
+from worker.settings import load
 from worker.store import RecordStore
 from worker.tasks import Looks, slack
 from worker.work import World
@@ -61,9 +57,8 @@ class JumpingClock:
     ``meanwhile`` is called whenever a step waits for better times with its hands full, and nobody else gets a turn.
     """
 
-    stopping = False
-
     def __init__(self) -> None:
+        self.stopping = False
         self._jumps: list[tuple[datetime, timedelta]] = []
         self.meanwhile: Callable[[], None] = lambda: None
 
@@ -84,6 +79,9 @@ class JumpingClock:
     def sleep(self, seconds: float) -> None:
         self.wait(seconds)
         self.meanwhile()
+
+    def stop(self) -> None:
+        self.stopping = True
 
 
 @dataclass(slots=True)
@@ -190,7 +188,7 @@ def open_shop(stand: Stand) -> Iterator[Shop]:
         def note(port: object, name: str) -> Any:
             return Noted(port, name, notes, lambda: len(stand.script.trace()))
 
-        hostup = note(_hostup(settings, client), "hostup")
+        hostup = note(hostup_of(settings, client), "hostup")
         storage = LazyStorage(client, hostup, None, None, deadline=call_deadline(settings).total_seconds())
         vault = note(vault, "vault")
         world = World(
@@ -202,15 +200,5 @@ def open_shop(stand: Stand) -> Iterator[Shop]:
             clock=clock,
             policy=policy(settings),
         )
-        runtime = Runtime(settings, world, queue, vault, cast("SystemClock", clock), worker_name())
+        runtime = Runtime(settings, world, queue, vault, clock, worker_name())
         yield Shop(stand, runtime, clock, notes)
-
-
-def _hostup(settings: Settings, client: httpx.Client) -> HostUpClient:
-    return HostUpClient(
-        client,
-        settings.hostup.base_url,
-        settings.hostup.api_key or Secret(""),
-        create_deadline=settings.worker.create_deadline.total_seconds(),
-        deadline=call_deadline(settings).total_seconds(),
-    )

@@ -14,23 +14,15 @@ from typing import Any, cast
 
 import redis
 
-from worker.account import Account
 from worker.clock import SystemClock
+from worker.environment import Need
 from worker.errors import RotatorError
-from worker.hostup import HostUpClient
-from worker.http import new_client
-from worker.lazy_storage import LazyStorage
-from worker.opening import call_deadline, open_vault
-from worker.queue import Queue, connect
-from worker.runtime import Runtime, limits, policy, worker_name
+from worker.runtime import Runtime, build
 from worker.sandbox.evidence import Json, Mount
 from worker.sandbox.servers import ValkeyServer, VaultServer
 from worker.sandbox.simulator import Simulator
-from worker.secret import Secret
-from worker.settings import Settings, load
-from worker.store import RecordStore
+from worker.settings import load
 from worker.tasks import QUEUE, Looks
-from worker.work import World
 
 API_KEY = "the-key-of-the-outage-tests"
 DAY = timedelta(days=1)
@@ -39,8 +31,6 @@ WEEK = timedelta(days=7)
 
 class JumpClock:
     """The machine's clock, put forward by jumps; waiting takes its time."""
-
-    stopping = False
 
     def __init__(self) -> None:
         self._real = SystemClock()
@@ -61,6 +51,13 @@ class JumpClock:
 
     def sleep(self, seconds: float) -> None:
         self._real.sleep(seconds)
+
+    def stop(self) -> None:
+        self._real.stop()
+
+    @property
+    def stopping(self) -> bool:
+        return self._real.stopping
 
 
 @dataclass(slots=True)
@@ -177,37 +174,11 @@ def start_shift(
         client = stack.enter_context(redis.Redis.from_url(valkey.url.reveal(), decode_responses=True))
         client.flushall()
         clock = JumpClock()
-        runtime = _runtime(load(None, environment), clock, stack)
+        runtime = build(load(None, environment, Need.HOSTUP | Need.VAULT), clock=clock)
+        stack.callback(runtime.close)
         shift = Shift(runtime, clock, simulator, Mount(vault.admin, "secret", state), client)
         shift.tick()
         yield shift
-
-
-def _runtime(settings: Settings, clock: JumpClock, stack: ExitStack) -> Runtime:
-    """The parts as :func:`worker.runtime.build` puts them together, with another clock; closed with the stack."""
-    client = stack.enter_context(new_client())
-    deadline = call_deadline(settings).total_seconds()
-    queue = Queue(connect(settings.redis_url))
-    stack.callback(queue.client.close)
-    vault = open_vault(settings, clock)
-    stack.callback(vault.close)
-    hostup = HostUpClient(
-        client,
-        settings.hostup.base_url,
-        Secret(API_KEY),
-        create_deadline=settings.worker.create_deadline.total_seconds(),
-        deadline=deadline,
-    )
-    world = World(
-        hostup=hostup,
-        vault=vault,
-        storage=LazyStorage(client, hostup, None, None, deadline=deadline),
-        store=RecordStore(vault, settings.vault.state_path, clock),
-        account=Account(queue.client, hostup, clock, limits(settings)),
-        clock=clock,
-        policy=policy(settings),
-    )
-    return Runtime(settings, world, queue, vault, cast("SystemClock", clock), worker_name())
 
 
 def _configuration(url: str, state: str, targets: int, worker: Mapping[str, object]) -> str:
