@@ -8,10 +8,11 @@ from __future__ import annotations
 import difflib
 import json
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
+
+import tomli
 
 from worker.errors import ConfigurationError
 
@@ -131,7 +132,7 @@ def find_file(given: Path | None, env: Mapping[str, str]) -> Path:
 def read_file(path: Path, problems: Problems) -> Mapping[str, object] | None:
     """The file's content; None, with a problem noted, when it cannot be had."""
     try:
-        return tomllib.loads(path.read_bytes().decode())
+        return tomli.loads(path.read_bytes().decode())
     except FileNotFoundError:
         problems.note(str(path), "does not exist; give --config, or set ROTATOR_CONFIG, or start where it is")
     except OSError as error:
@@ -140,7 +141,7 @@ def read_file(path: Path, problems: Problems) -> Mapping[str, object] | None:
         problems.note(str(path), f"is not UTF-8: see byte {error.start}")
     except RecursionError:
         problems.note(str(path), "is nested too deeply")
-    except ValueError as error:  # tomllib.TOMLDecodeError, and what int() says of very long numbers
+    except ValueError as error:  # tomli.TOMLDecodeError, and what int() says of very long numbers
         problems.note(str(path), f"is not valid TOML: {error}")
     return None
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 
+import tomli
 import typer
 
 from worker.config_file import find_file
@@ -14,7 +14,7 @@ from worker.config_file import find_file
 def target_names(context: typer.Context) -> list[str]:
     """The names in the configuration file, which is only read, not checked; typer takes those that begin like it."""
     try:
-        document = tomllib.loads(find_file(_config(context), os.environ).read_text("utf-8"))
+        document = tomli.loads(find_file(_config(context), os.environ).read_text("utf-8"))
     except (OSError, ValueError):
         return []  # the command itself will tell
     entries = document.get("target")
