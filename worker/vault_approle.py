@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
-
-import httpx
 
 from worker.errors import VaultLoginFailed, VaultUnavailable
 from worker.secret import Secret
@@ -69,7 +68,7 @@ class AppRole:
         try:
             looked_up = self._open("").adapter.post("/v1/sys/wrapping/lookup", json={"token": given.reveal()})
         except CallFailed as failed:
-            if not self._access.secret_id_wrapped and failed.status == httpx.codes.BAD_REQUEST:
+            if not self._access.secret_id_wrapped and failed.status == HTTPStatus.BAD_REQUEST:
                 return given  # no wrapping token, or a spent one: the login's refusal names that too
             raise _unwrap_failed(_LOOKUP, failed) from None
         self._check_origin(part(looked_up, "data", _LOOKUP))

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
-
-import httpx
 
 from worker.errors import (
     VaultCasMismatch,
@@ -24,6 +23,7 @@ from worker.errors import (
 )
 from worker.vault_http import CallFailed
 
+_SUCCESS, _REDIRECT, _SERVER_ERROR = 2, 3, 5
 _NOT_ACTIVE = (429, 472, 473)
 _POLICY = "config/vault/rotator-policy.hcl"
 
@@ -42,13 +42,13 @@ def as_error(ask: Ask, failed: CallFailed) -> VaultError:
     status = failed.status
     if status is None:
         return _no_answer(ask, failed)
-    if httpx.codes.is_redirect(status) or status in _NOT_ACTIVE:
+    if status // 100 == _REDIRECT or status in _NOT_ACTIVE:
         return _make(VaultStandby, "this Vault node does not answer itself", ask, failed, hint=_standby_hint(status))
-    if httpx.codes.is_success(status):
+    if status // 100 == _SUCCESS:
         return unreadable(ask, failed.reason)
     if not failed.from_vault:
         return _foreign(ask, failed)
-    if httpx.codes.is_server_error(status):
+    if status // 100 == _SERVER_ERROR:
         return _failing(ask, failed)
     return _refused(ask, failed)
 
@@ -119,10 +119,10 @@ def _foreign(ask: Ask, failed: CallFailed) -> VaultError:
 
 
 def _failing(ask: Ask, failed: CallFailed) -> VaultError:
-    if failed.status == httpx.codes.NOT_IMPLEMENTED:
+    if failed.status == HTTPStatus.NOT_IMPLEMENTED:
         hint = "Initialise and unseal it (vault operator init)."
         return _make(VaultSealed, "Vault is not initialised", ask, failed, hint=hint)
-    if failed.status == httpx.codes.SERVICE_UNAVAILABLE and "sealed" in failed.text.lower():
+    if failed.status == HTTPStatus.SERVICE_UNAVAILABLE and "sealed" in failed.text.lower():
         hint = "Unseal it (vault operator unseal); the worker goes on by itself then."
         return _make(VaultSealed, "Vault is sealed", ask, failed, hint=hint)
     hint = "Look into Vault's own log; the worker tries again."
@@ -130,12 +130,12 @@ def _failing(ask: Ask, failed: CallFailed) -> VaultError:
 
 
 def _refused(ask: Ask, failed: CallFailed) -> VaultError:
-    if failed.status == httpx.codes.FORBIDDEN:
+    if failed.status == HTTPStatus.FORBIDDEN:
         return _make(VaultDenied, "Vault denied it", ask, failed, hint=_policy_hint(ask))
-    if failed.status == httpx.codes.NOT_FOUND and "no handler for route" in failed.text:
+    if failed.status == HTTPStatus.NOT_FOUND and "no handler for route" in failed.text:
         hint = "Enable a KV version 2 secrets engine there, or correct vault.mount (and VAULT_NAMESPACE)."
         return _make(VaultMountMissing, "there is no secrets engine at this mount", ask, failed, hint=hint)
-    if failed.status == httpx.codes.BAD_REQUEST and "check-and-set parameter did not match" in failed.text:
+    if failed.status == HTTPStatus.BAD_REQUEST and "check-and-set parameter did not match" in failed.text:
         hint = "Nothing was written; read again to see what the other writer wrote."
         return _make(VaultCasMismatch, "another writer was first", ask, failed, hint=hint)
     if "Upgrading from non-versioned" in failed.text:  # a KV version 2 mount is so for a moment after it was made
@@ -162,9 +162,9 @@ def _call(ask: Ask) -> str:
 
 def _standby_hint(status: int) -> str:
     active = "Let VAULT_ADDR name the active node, or a load balancer that finds it"
-    if httpx.codes.is_redirect(status):
+    if status // 100 == _REDIRECT:
         return f"{active}; the redirect was not followed, so no token went elsewhere."
-    if status == httpx.codes.TOO_MANY_REQUESTS:
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
         return f"{active}; or a rate limit quota of Vault's is used up."
     return f"{active}."
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
-
-import httpx
 
 from worker.errors import VaultLoginFailed
 from worker.secret import Secret
@@ -162,7 +161,7 @@ def is_alive(client: HvacClient) -> bool:
 
 def denied(failed: CallFailed) -> bool:
     """Whether it was Vault that answered 403."""
-    return failed.from_vault and failed.status == httpx.codes.FORBIDDEN
+    return failed.from_vault and failed.status == HTTPStatus.FORBIDDEN
 
 
 def is_dead(refused_lookup: CallFailed) -> bool:
