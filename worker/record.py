@@ -21,7 +21,8 @@ from worker.secret import Secret
 SCHEMA = 1
 """The version of the record's form; a record with a higher one is never interpreted."""
 
-_STRICT = ConfigDict(extra="forbid")
+# strings of values come and go with each record, and a staged secret is one: only names of fields are kept
+_STRICT = ConfigDict(extra="forbid", cache_strings="keys")
 
 
 def _to_secret(value: object) -> Secret:

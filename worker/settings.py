@@ -6,7 +6,7 @@ in files that it names, and never in the configuration file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -110,11 +110,19 @@ class Settings:
         return (*(secret for secret in given if secret), *redis_passwords(self.redis_url))
 
 
-def load(path: Path | None, env: Mapping[str, str], needs: Need = Need.HOSTUP | Need.VAULT) -> Settings:
+def load(
+    path: Path | None,
+    env: Mapping[str, str],
+    needs: Need = Need.HOSTUP | Need.VAULT,
+    only: Collection[str] | None = None,
+) -> Settings:
     """Read and check everything; the file is ``path``, else ``ROTATOR_CONFIG``, else ``config/rotator.toml``.
 
-    ``needs`` are the logins that must be there. Raises ConfigurationError with all problems at once; each names the
-    file and the key (``target[1]`` is the first), or the variable, and says what is allowed.
+    ``needs`` are the logins that must be there, ``only`` the names of the targets that matter: others are passed over,
+    which is quicker, and what is wrong with them hinders nobody who asks about one.
+
+    Raises ConfigurationError with all problems at once; each names the file and the key (``target[1]`` is the first),
+    or the variable, and says what is allowed.
     """
     problems = Problems()
     file = find_file(path, env)
@@ -123,12 +131,14 @@ def load(path: Path | None, env: Mapping[str, str], needs: Need = Need.HOSTUP | 
     check_logins(given.given, needs, problems)
     if raw is None:
         problems.raise_any()
-    settings = _settings(file, raw or {}, given, problems)
+    settings = _settings(file, raw or {}, given, problems, only)
     problems.raise_any()
     return settings
 
 
-def _settings(file: Path, raw: Mapping[str, object], given: Environment, problems: Problems) -> Settings:
+def _settings(
+    file: Path, raw: Mapping[str, object], given: Environment, problems: Problems, only: Collection[str] | None
+) -> Settings:
     """What the file and the environment say; worth something only if no problem was noted."""
     for name in raw:
         if name not in _TABLES:
@@ -142,7 +152,7 @@ def _settings(file: Path, raw: Mapping[str, object], given: Environment, problem
     vault = _vault(table("vault"), given, problems)
     redis_url = _redis_url(table("redis"), given, problems)
     worker = _worker(table("worker"))
-    targets = read_targets(str(file), raw.get("target", []), vault.state_path, problems)
+    targets = read_targets(str(file), raw.get("target", []), vault.state_path, problems, only)
     return Settings(file, hostup, storage, vault, redis_url, worker, targets)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -46,8 +46,10 @@ class _Seen:
     paths: dict[str, int]
 
 
-def read_targets(file: str, raw: object, state_path: str, problems: Problems) -> dict[str, Target]:
-    """All targets by name, from the file's ``target``; what is wrong is noted in ``problems``."""
+def read_targets(
+    file: str, raw: object, state_path: str, problems: Problems, only: Collection[str] | None = None
+) -> dict[str, Target]:
+    """All targets by name, or ``only`` these, from the file's ``target``; what is wrong is noted in ``problems``."""
     if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
         problems.note(f"{file}: target", "must be written [[target]], once for each target")
         return {}
@@ -56,6 +58,8 @@ def read_targets(file: str, raw: object, state_path: str, problems: Problems) ->
     seen = _Seen({}, {})
     targets = {}
     for number, entry in enumerate(raw, 1):
+        if only is not None and entry.get("name") not in only:
+            continue
         table = Table(entry, _where(file, number, entry), problems)
         target = _read_target(table, number, seen, state_path)
         if target:

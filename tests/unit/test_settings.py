@@ -84,6 +84,16 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert settings.redis_url == Secret(ENV["REDIS_URL"])
 
 
+def test_who_asks_about_one_target_is_not_hindered_by_another(tmp_path: Path) -> None:
+    wrong = TARGET.replace("media", "other").replace("30d", "often")
+    assert len(problems(tmp_path, wrong + TARGET)) == 1
+    file = tmp_path / "rotator.toml"
+    assert list(load(file, ENV, only=("media",)).targets) == ["media"]
+    assert list(load(file, ENV, only=()).targets) == []
+    with pytest.raises(ConfigurationError, match="target.1. .other.: every"):
+        load(file, ENV, only=("other",))
+
+
 def test_a_create_ends_well_inside_the_lease_and_within_40_seconds(tmp_path: Path) -> None:
     assert read(tmp_path, '[worker]\nlease = "10m"\n' + TARGET).worker.create_deadline == timedelta(seconds=40)
     short = '[worker]\nlease = "3s"\ntick = "1s"\n'

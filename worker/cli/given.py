@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from worker.runtime import Runtime
     from worker.settings import Need, Settings
     from worker.targets import Target
@@ -19,13 +21,16 @@ class Given:
     config: Path | None = None
     as_json: bool = False
 
-    def settings(self, needs: Need) -> Settings:
-        """The settings, with the logins that are needed. Raises ConfigurationError."""
+    def settings(self, needs: Need, only: Collection[str] | None = None) -> Settings:
+        """The settings, with the logins that are needed, of all targets or ``only`` these.
+
+        Raises ConfigurationError.
+        """
         import os
 
         from worker.settings import load
 
-        return load(self.config, os.environ, needs)
+        return load(self.config, os.environ, needs, only)
 
     def runtime(self, needs: Need) -> Runtime:
         """All parts, for a command that does more than read a record; what they log goes to stderr."""

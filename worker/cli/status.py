@@ -26,11 +26,13 @@ REDIS_SECONDS = 2.0
 
 def status(given: Given, name: str | None, *, fresh: bool) -> int:
     """Show one target as Vault has it now, or all of them."""
-    settings = given.settings(Need.VAULT)
     if name is None:
-        summaries = _of_all(given, settings, fresh=fresh)
+        summaries = _of_all(given, given.settings(Need.VAULT), fresh=fresh)
         result(given, summaries, lambda: _print_overview(summaries))
         return 0
+    settings = given.settings(Need.VAULT, only=(name,))
+    if name not in settings.targets:
+        settings = given.settings(Need.VAULT)  # what else there is, to tell of a likely slip
     summary = _of_one(settings, target_named(settings, name), fresh=fresh)
     result(given, [summary], lambda: _print_detail(summary))
     return 0

@@ -24,7 +24,7 @@ REDIS_SECONDS = 2.0
 
 def history(given: Given, target: str, *, events: bool) -> int:
     """All rotations of a target, oldest first; or all its events, also those of no rotation."""
-    settings = given.settings(Need.VAULT)
+    settings = given.settings(Need.VAULT, only=(target,))
     found = entries(_store(settings), target)
     if not found and target not in settings.targets:
         raise UsageError(
@@ -40,7 +40,7 @@ def history(given: Given, target: str, *, events: bool) -> int:
 
 def trace(given: Given, identifier: str) -> int:
     """Everything around one id: a requestId, a rotation id or an access key."""
-    settings = given.settings(Need.VAULT)
+    settings = given.settings(Need.VAULT, only=())
     found = find(_store(settings), identifier, _hint(settings, identifier))
     if found is None:
         raise RotatorError(
