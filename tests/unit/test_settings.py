@@ -90,7 +90,7 @@ def test_who_asks_about_one_target_is_not_hindered_by_another(tmp_path: Path) ->
     file = tmp_path / "rotator.toml"
     assert list(load(file, ENV, only=("media",)).targets) == ["media"]
     assert list(load(file, ENV, only=()).targets) == []
-    with pytest.raises(ConfigurationError, match="target.1. .other.: every"):
+    with pytest.raises(ConfigurationError, match=r"target\[1\] \"other\": every"):
         load(file, ENV, only=("other",))
 
 
