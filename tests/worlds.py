@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from tests.doubles import MemoryAccount, MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault
-from worker.fields import PRESETS
+from worker.config.fields import PRESETS
 from worker.record import Record, decode, encode
 from worker.rotation import Looked, reconcile
 from worker.schedule import Schedule

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import httpx
 
-from worker.address import require_address
+from worker.config.address import require_address
 from worker.errors import (
     Answer,
     ConfigurationError,

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from worker.clock import Clock
 from worker.settings import Settings
-from worker.vault import VaultAccess, VaultStore, connect
+from worker.vault.kv import VaultAccess, VaultStore, connect
 
 LONGEST_CALL = timedelta(seconds=15)
 

@@ -17,13 +17,13 @@ from worker.clock import ProcessClock, SystemClock
 from worker.hostup import HostUpClient
 from worker.http import new_client
 from worker.lazy_storage import LazyStorage
+from worker.logs.redaction import Redactor
 from worker.opening import call_deadline, open_vault
 from worker.queue import Queue, connect
-from worker.redaction import Redactor
 from worker.secret import Secret
 from worker.settings import Settings
 from worker.store import RecordStore
-from worker.vault import VaultStore
+from worker.vault.kv import VaultStore
 from worker.work import Policy, World
 
 LONGEST_CREATE_PAUSE = timedelta(hours=1)

@@ -15,10 +15,10 @@ from celery.signals import worker_ready, worker_shutting_down
 
 from worker import __version__
 from worker.app import make_app, schedule
+from worker.config.redis_url import for_celery
 from worker.errors import QueueUnavailable
 from worker.events import Event
 from worker.pulse import Pulse
-from worker.redis_url import for_celery
 from worker.runtime import Runtime
 from worker.tasks import QUEUE, Looks, register
 

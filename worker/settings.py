@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from worker import config_values
-from worker.config_file import Problems, Table, find_file, read_file, show_key, table_of, unknown
+from worker.config import values
+from worker.config.environment import WHERE, Environment, Need, check_logins, read_environment
+from worker.config.file import Problems, Table, find_file, read_file, show_key, table_of, unknown
+from worker.config.redis_url import redis_passwords
 from worker.durations import format_duration
-from worker.environment import WHERE, Environment, Need, check_logins, read_environment
-from worker.redis_url import redis_passwords
 from worker.secret import Secret
 from worker.targets import Target, read_targets
 
@@ -158,9 +158,9 @@ def _settings(
 
 def _hostup(table: Table, given: Environment) -> HostUpSettings:
     settings = HostUpSettings(
-        base_url=table.get("base_url", config_values.address, BASE_URL),
+        base_url=table.get("base_url", values.address, BASE_URL),
         api_key=given.hostup_api_key,
-        parallel_creates=table.get("parallel_creates", config_values.whole(1, 64), 2),
+        parallel_creates=table.get("parallel_creates", values.whole(1, 64), 2),
     )
     table.refuse_others()
     return settings
@@ -168,23 +168,23 @@ def _hostup(table: Table, given: Environment) -> HostUpSettings:
 
 def _storage(table: Table) -> StorageSettings:
     settings = StorageSettings(
-        endpoint=table.get("endpoint", config_values.address, None),
-        region=table.get("region", config_values.region, None),
+        endpoint=table.get("endpoint", values.address, None),
+        region=table.get("region", values.region, None),
     )
     table.refuse_others()
     return settings
 
 
 def _vault(table: Table, given: Environment, problems: Problems) -> VaultSettings:
-    address = table.get("address", config_values.address, "")
+    address = table.get("address", values.address, "")
     if "VAULT_ADDR" not in given.given and not table.has("address"):
         problems.note(
             f"{WHERE}: VAULT_ADDR", "is missing; set it, or address under [vault], such as https://vault:8200"
         )
     settings = VaultSettings(
         address=given.vault_address or address,
-        mount=table.get("mount", config_values.path, "secret"),
-        state_path=table.get("state_path", config_values.path, "hostup-rotator/state"),
+        mount=table.get("mount", values.path, "secret"),
+        state_path=table.get("state_path", values.path, "hostup-rotator/state"),
         namespace=given.vault_namespace,
         ca_file=given.vault_ca_file,
         token=given.vault_token,
@@ -192,14 +192,14 @@ def _vault(table: Table, given: Environment, problems: Problems) -> VaultSetting
         role_id=given.vault_role_id.reveal() if given.vault_role_id else None,
         secret_id=given.vault_secret_id,
         secret_id_wrapped=given.vault_secret_id_wrapped,
-        approle_mount=table.get("approle_mount", config_values.path, "approle"),
+        approle_mount=table.get("approle_mount", values.path, "approle"),
     )
     table.refuse_others()
     return settings
 
 
 def _redis_url(table: Table, given: Environment, problems: Problems) -> Secret:
-    url = table.get("url", config_values.redis_url, Secret(""))
+    url = table.get("url", values.redis_url, Secret(""))
     if "REDIS_URL" not in given.given and not table.has("url"):
         problems.note(
             f"{WHERE}: REDIS_URL", "is missing; set it, or url under [redis], such as redis://127.0.0.1:6379/0"
@@ -210,12 +210,12 @@ def _redis_url(table: Table, given: Environment, problems: Problems) -> Secret:
 
 def _worker(table: Table) -> WorkerSettings:
     settings = WorkerSettings(
-        concurrency=table.get("concurrency", config_values.whole(1, 256), 8),
-        tick=table.get("tick", config_values.duration, timedelta(seconds=5)),
-        audit_every=table.get("audit_every", config_values.duration, timedelta(hours=1)),
-        verify_within=table.get("verify_within", config_values.duration, timedelta(minutes=2)),
-        dead_within=table.get("dead_within", config_values.duration, timedelta(minutes=20)),
-        lease=table.get("lease", config_values.duration, timedelta(minutes=2)),
+        concurrency=table.get("concurrency", values.whole(1, 256), 8),
+        tick=table.get("tick", values.duration, timedelta(seconds=5)),
+        audit_every=table.get("audit_every", values.duration, timedelta(hours=1)),
+        verify_within=table.get("verify_within", values.duration, timedelta(minutes=2)),
+        dead_within=table.get("dead_within", values.duration, timedelta(minutes=20)),
+        lease=table.get("lease", values.duration, timedelta(minutes=2)),
     )
     table.refuse_others()
     if settings.lease < SHORTEST_LEASE:

@@ -20,7 +20,7 @@ from botocore.credentials import Credentials
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
-from worker.address import address_problem
+from worker.config.address import address_problem
 from worker.errors import StorageError
 from worker.http import Reply, call
 from worker.ports import Life, Probe

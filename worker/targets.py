@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-from worker import config_values
-from worker.config_file import Problems, Table, did_you_mean, show_text
+from worker.config import values
+from worker.config.fields import PRESETS, SOURCES, FieldMap, field_map
+from worker.config.file import Problems, Table, did_you_mean, show_text
 from worker.durations import format_duration
-from worker.fields import PRESETS, SOURCES, FieldMap, field_map
 from worker.schedule import Schedule, Window
 
 DEFAULT_LABEL = "{target} {rotation_id}"
@@ -35,7 +35,7 @@ class Target:
     def render_label(self, rotation_id: str, now: datetime) -> str:
         """The label as it is sent to HostUp; the date is that of UTC."""
         date = now.astimezone(UTC).date().isoformat()
-        return config_values.render_label(self.label, rotation_id, date, self.name)
+        return values.render_label(self.label, rotation_id, date, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,11 @@ def _where(file: str, number: int, entry: Mapping[str, object]) -> str:
 
 
 def _read_target(table: Table, number: int, seen: _Seen, state_path: str) -> Target | None:
-    name = table.need("name", config_values.name, "what the target is called")
-    path = table.need("path", config_values.path, "where in the mount the app's secret lies")
-    label = table.get("label", config_values.label, DEFAULT_LABEL)
+    name = table.need("name", values.name, "what the target is called")
+    path = table.need("path", values.path, "where in the mount the app's secret lies")
+    label = table.get("label", values.label, DEFAULT_LABEL)
     schedule = _schedule(table)
-    grace = table.get("grace", config_values.duration, DEFAULT_GRACE)
+    grace = table.get("grace", values.duration, DEFAULT_GRACE)
     fields = _fields(table)
     table.refuse_others()
     _check_sharing(table, "name", name, seen.names, number)
@@ -89,7 +89,7 @@ def _read_target(table: Table, number: int, seen: _Seen, state_path: str) -> Tar
         _check_grace(table, grace, schedule)
     if not (name and path and schedule):
         return None
-    problem = config_values.label_problem(label, name)
+    problem = values.label_problem(label, name)
     if problem:
         table.note("label", problem)
     return Target(name, label, path, schedule, grace, fields)
@@ -102,10 +102,10 @@ def _check_sharing(table: Table, key: str, value: str | None, seen: dict[str, in
 
 
 def _schedule(table: Table) -> Schedule | None:
-    every = table.get("every", config_values.duration, None)
-    cron = table.get("cron", config_values.cron, None)
-    window = table.get("window", config_values.window, None)
-    jitter = table.get("jitter", config_values.duration, None)
+    every = table.get("every", values.duration, None)
+    cron = table.get("cron", values.cron, None)
+    window = table.get("window", values.window, None)
+    jitter = table.get("jitter", values.duration, None)
     if table.has("every") == table.has("cron"):
         beside = "stands beside cron" if table.has("every") else "is missing, and cron too"
         table.note("every", f"{beside}; give exactly one of them")
@@ -140,7 +140,7 @@ def _fields(table: Table) -> FieldMap:
     inner = table.inner("fields")
     if inner is None:
         return table.get("fields", _preset, PRESETS["plain"])
-    names = {source: inner.get(source, config_values.field_name, source) for source in SOURCES}
+    names = {source: inner.get(source, values.field_name, source) for source in SOURCES}
     inner.refuse_others()
     twice = {name for name in names.values() if list(names.values()).count(name) > 1}
     for name in sorted(twice):

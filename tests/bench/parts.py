@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.bench.stage import Stage
-from worker import logs
-from worker.environment import Need
-from worker.redaction import Redactor
+from worker.config.environment import Need
+from worker.logs import setup
+from worker.logs.redaction import Redactor
 from worker.runtime import Runtime, build
 from worker.settings import load
 
@@ -21,7 +21,7 @@ def runtime_of(stage: Stage) -> Iterator[Runtime]:
     settings = load(None, stage.environment(), Need.HOSTUP | Need.VAULT)
     redactor = Redactor(settings.secrets())
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-        logs.configure("json", nowhere, redactor)
+        setup.configure("json", nowhere, redactor)
         runtime = build(settings, redactor)
         try:
             yield runtime

@@ -14,7 +14,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from worker.fields import PRESETS
+from worker.config.fields import PRESETS
 from worker.sandbox.evidence import Json, Watched
 from worker.sandbox.texts import MOUNT
 from worker.sandbox.vault_admin import VaultAdmin

@@ -15,7 +15,7 @@ from typing import Any, cast
 import redis
 
 from worker.clock import SystemClock
-from worker.environment import Need
+from worker.config.environment import Need
 from worker.errors import RotatorError
 from worker.runtime import Runtime, build
 from worker.sandbox.evidence import Json, Mount

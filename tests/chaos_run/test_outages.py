@@ -9,7 +9,7 @@ import pytest
 
 from tests.chaos_run.shift import DAY, WEEK, Shift
 from tests.sandbox import wait_until
-from worker.fields import PRESETS
+from worker.config.fields import PRESETS
 from worker.ports import Life
 from worker.sandbox.evidence import Json
 from worker.sandbox.faults import fault

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import redis
 
+from worker.config.fields import PRESETS
 from worker.durations import parse_duration
-from worker.fields import PRESETS
 from worker.sandbox.evidence import Evidence, Mount, Watched, gather, redis_texts
 from worker.sandbox.files import replace_private
 from worker.sandbox.nursery import Nursery, WorkerProcess

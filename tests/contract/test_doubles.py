@@ -18,7 +18,7 @@ from worker.ports import HostUpPort, Life, StoragePort, VaultPort
 from worker.sandbox.simulator import Simulator
 from worker.secret import Secret
 from worker.storage import StorageProbe
-from worker.vault import VaultAccess, connect
+from worker.vault.kv import VaultAccess, connect
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from celery import Celery, signals
 from celery.exceptions import WorkerShutdown
 from kombu import Producer
 
-from worker.logs import configure, take_over
-from worker.redaction import Redactor
+from worker.logs.redaction import Redactor
+from worker.logs.setup import configure, take_over
 
 CANARY = "CANARY-in-a-message"
 

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.counting import Relay
+from worker.config.environment import Need
 from worker.decide import HISTORY_LIMIT
-from worker.environment import Need
 from worker.record import Record, Request, encode
 from worker.rotation import accept
 from worker.runtime import Runtime, build

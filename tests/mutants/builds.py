@@ -110,7 +110,7 @@ MUTANTS = (
         "forget the fence: Vault is not told which version is meant",
         (
             Edit(
-                "worker/vault.py",
+                "worker/vault/kv.py",
                 "secret=dict(data), cas=cas, mount_point",
                 "secret=dict(data), mount_point",
             ),
@@ -132,7 +132,7 @@ MUTANTS = (
         "take a KV version 1 answer as written",
         (
             Edit(
-                "worker/vault.py",
+                "worker/vault/kv.py",
                 "            raise not_versioned(ask)\n        return Written(",
                 "            return Written(cas + 1, None)\n        return Written(",
             ),

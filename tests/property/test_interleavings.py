@@ -18,8 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.doubles import Killed, MemoryAccount, MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault, Player, Stage
 from tests.records import wish
+from worker.config.fields import PRESETS
 from worker.errors import RotatorError, TryAgainLater
-from worker.fields import PRESETS
 from worker.history import entries
 from worker.record import Record, decode
 from worker.rotation import accept, reconcile

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.environment import Need
+from worker.config.environment import Need
 from worker.errors import ConfigurationError
 from worker.settings import Settings, load
 

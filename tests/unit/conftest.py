@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from worker.log_records import QUIET
+from worker.logs.records import QUIET
 
 
 @pytest.fixture

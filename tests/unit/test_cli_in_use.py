@@ -11,8 +11,8 @@ import pytest
 from tests.doubles import MemoryAccount, MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault
 from tests.records import current, empty, retiring, rotation
 from worker.cli.in_use import owners, see_that_nobody_uses
+from worker.config.fields import PRESETS
 from worker.errors import UsageError
-from worker.fields import PRESETS
 from worker.record import Phase, Record, encode
 from worker.schedule import Schedule
 from worker.store import RecordStore

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.configuring import problems, read
-from worker.environment import Need
-from worker.redis_url import redis_passwords, redis_problem
+from worker.config.environment import Need
+from worker.config.redis_url import redis_passwords, redis_problem
 from worker.secret import Secret
 
 NO_VAULT: dict[str, str | None] = {"VAULT_TOKEN": None}

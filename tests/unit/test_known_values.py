@@ -5,7 +5,7 @@ import threading
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.known_values import KnownValues
+from worker.logs.known_values import KnownValues
 
 values = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=40)
 quick = settings(deadline=None, max_examples=200)

@@ -13,8 +13,8 @@ import structlog
 
 from worker.errors import VaultDenied, VaultSealed
 from worker.events import Event
-from worker.logs import catch_uncaught, configure
-from worker.redaction import Redactor
+from worker.logs.redaction import Redactor
+from worker.logs.setup import catch_uncaught, configure
 
 CANARY = "cAnAry/+5ecret=="
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from celery.app import trace
 
-from worker.logs import configure
-from worker.redaction import Redactor
+from worker.logs.redaction import Redactor
+from worker.logs.setup import configure
 
 consumer: Any = import_module("celery.worker.consumer.consumer")  # its texts are missing in the type stubs
 CANARY = "cAnAry/+5ecret=="

@@ -12,8 +12,8 @@ import pytest
 import structlog
 
 from worker.events import Event
-from worker.logs import configure, mode_for, take_over
-from worker.redaction import Redactor
+from worker.logs.redaction import Redactor
+from worker.logs.setup import configure, mode_for, take_over
 from worker.secret import Secret
 
 CANARY = "cAnAry/+5ecret=="

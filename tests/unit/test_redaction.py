@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from worker.errors import VaultDenied
 from worker.events import Event
-from worker.redaction import LONGEST_TEXT, REMEMBERED, Redactor, names_secret
+from worker.logs.redaction import LONGEST_TEXT, REMEMBERED, Redactor, names_secret
 from worker.secret import Secret
 
 CANARY = "cAnAry/+5ecret=="

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.configuring import ENV, TARGET, problems, read
-from worker.config_file import DEFAULT_PATH, PROBLEMS_SHOWN, find_file
+from worker.config.file import DEFAULT_PATH, PROBLEMS_SHOWN, find_file
 from worker.errors import ConfigurationError
 from worker.secret import Secret
 from worker.settings import HostUpSettings, StorageSettings, VaultSettings, WorkerSettings, load

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.unit.configuring import problems, read
-from worker.fields import PRESETS, SOURCES, field_map
+from worker.config.fields import PRESETS, SOURCES, field_map
 from worker.schedule import Schedule, parse_window
 
 NAMED = '[[target]]\nname = "media"\npath = "apps/media"\n'

@@ -9,7 +9,7 @@ import pytest
 
 from tests.doubles import MemoryAccount, MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault
 from tests.records import NOW, SECOND, current, empty, retiring
-from worker.fields import PRESETS
+from worker.config.fields import PRESETS
 from worker.record import Why
 from worker.retiring import prove_dead
 from worker.schedule import Schedule

@@ -6,7 +6,7 @@ from worker.cli.given import Given, target_named
 from worker.cli.in_use import see_that_nobody_uses
 from worker.cli.messenger import wake_or_say
 from worker.cli.output import print_lines, result, say
-from worker.environment import Need
+from worker.config.environment import Need
 from worker.errors import UsageError
 from worker.runtime import Runtime
 from worker.settlement import Found

@@ -8,7 +8,7 @@ from worker.audit import Finding, Report
 from worker.audit import audit as look
 from worker.cli.given import Given
 from worker.cli.output import print_facts, print_lines, progress, result
-from worker.environment import Need
+from worker.config.environment import Need
 from worker.tasks import slack
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from worker.cli.given import Given
 from worker.cli.output import print_lines, result
 from worker.cli.verdicts import Verdict
-from worker.environment import Need
+from worker.config.environment import Need
 from worker.errors import ConfigurationError
 
 MARKS = {"ok": "ok     ", "warning": "warning", "failed": "FAILED "}

@@ -8,7 +8,7 @@ from worker.cli.verdicts import Verdict, failed
 from worker.errors import VaultError
 from worker.runtime import Runtime
 from worker.settings import Settings
-from worker.vault import Health, TokenFacts
+from worker.vault.kv import Health, TokenFacts
 
 RECORD = ("create", "read", "update")
 SETTINGS = ("create", "update")

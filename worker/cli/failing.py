@@ -54,7 +54,7 @@ _REPORT = (
 
 
 def _unexpected_lines(error: Exception) -> Iterator[str]:
-    from worker.log_errors import add_error, in_a_word
+    from worker.logs.errors import add_error, in_a_word
 
     yield f"rotator: unexpected {in_a_word(error)}"
     yield f"  {_REPORT}"

@@ -37,13 +37,13 @@ class Given:
         import logging
         import sys
 
-        from worker import logs
-        from worker.redaction import Redactor
+        from worker.logs import setup
+        from worker.logs.redaction import Redactor
         from worker.runtime import build
 
         settings = self.settings(needs)
         redactor = Redactor(settings.secrets())
-        logs.configure("console", sys.stderr, redactor, logging.WARNING)
+        setup.configure("console", sys.stderr, redactor, logging.WARNING)
         return build(settings, redactor)
 
 

@@ -31,7 +31,7 @@ class Messenger:
         from redis.exceptions import RedisError
 
         from worker.app import make_app
-        from worker.redis_url import for_celery
+        from worker.config.redis_url import for_celery
 
         app = make_app(for_celery(self._runtime.settings.redis_url))
         try:

@@ -14,7 +14,7 @@ from worker.cli.given import Given, target_named
 from worker.cli.in_use import in_use, owners
 from worker.cli.messenger import wake_or_say
 from worker.cli.output import print_lines, result, say
-from worker.environment import Need
+from worker.config.environment import Need
 from worker.errors import RecordUnreadable, UsageError
 from worker.history import entries, parse
 from worker.record import Record, decode

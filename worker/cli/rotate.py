@@ -11,8 +11,8 @@ from worker.cli.messenger import Messenger
 from worker.cli.output import print_facts, print_lines, result, say
 from worker.cli.texts import when
 from worker.cli.waiting import TRY_LATER, Outcome, Waiting, document
+from worker.config.environment import Need
 from worker.durations import parse_duration
-from worker.environment import Need
 from worker.errors import QueueUnavailable, UsageError
 from worker.record import Failure, Record, Request
 from worker.rotation import accept

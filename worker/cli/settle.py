@@ -11,7 +11,7 @@ from worker.cli.in_use import see_that_nobody_uses
 from worker.cli.messenger import wake_or_say
 from worker.cli.output import print_lines, progress, result, say
 from worker.cli.status import mint_lines
-from worker.environment import Need
+from worker.config.environment import Need
 from worker.errors import UsageError
 from worker.record import UnknownMint
 from worker.runtime import Runtime

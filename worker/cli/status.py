@@ -10,7 +10,7 @@ from worker.cli.given import Given, target_named
 from worker.cli.output import print_facts, print_lines, print_table, progress, result, say
 from worker.cli.texts import when
 from worker.clock import SystemClock
-from worker.environment import Need
+from worker.config.environment import Need
 from worker.errors import QueueUnavailable, RecordError, VaultUnavailable
 from worker.opening import open_vault
 from worker.settings import Settings

@@ -10,7 +10,7 @@ from worker.cli.given import Given
 from worker.cli.output import print_lines, result
 from worker.cli.texts import entry_text, when
 from worker.clock import SystemClock
-from worker.environment import Need
+from worker.config.environment import Need
 from worker.errors import QueueUnavailable, RotatorError, UsageError
 from worker.history import Entry, Trace, entries, rotations
 from worker.history import trace as find

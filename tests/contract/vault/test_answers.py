@@ -23,7 +23,7 @@ from worker.errors import (
     VaultUnavailable,
 )
 from worker.secret import Secret
-from worker.vault import VaultStore
+from worker.vault.kv import VaultStore
 
 TOKEN = "hvs.CANARYCANARYCANARYCANARY"
 HTML = {"Content-Type": "text/html"}

@@ -14,7 +14,7 @@ from tests.contract.vault.conftest import ANYTHING, CANARY, Connect, Role, every
 from tests.servers import wait_until
 from worker.errors import ConfigurationError, VaultLoginFailed
 from worker.secret import Secret
-from worker.vault import VaultStore
+from worker.vault.kv import VaultStore
 
 MakeRole = Callable[..., Role]
 

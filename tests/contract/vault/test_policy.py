@@ -11,7 +11,7 @@ import pytest
 from tests.contract.vault.conftest import CANARY, Connect, Role, everything_told, policy_text
 from worker.errors import VaultDenied, VaultMountMissing
 from worker.secret import Secret
-from worker.vault import VaultStore
+from worker.vault.kv import VaultStore
 
 MakeRole = Callable[..., Role]
 

@@ -12,7 +12,7 @@ from tests.contract.vault.conftest import ANYTHING, Connect, Role, SteppedClock
 from tests.wire import Step, Wire, cut
 from worker.errors import VaultLoginFailed, VaultSealed, VaultUnavailable
 from worker.secret import Secret
-from worker.vault import VaultStore
+from worker.vault.kv import VaultStore
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from tests.wire import Wire
 from worker.errors import VaultCasMismatch, VaultLoginFailed, VaultUnavailable
 from worker.ports import Written
 from worker.secret import Secret
-from worker.vault import VaultStore
-from worker.vault_http import budget
-from worker.vault_login import Login
-from worker.vault_token import TokenKeeper
+from worker.vault.adapter import budget
+from worker.vault.kv import VaultStore
+from worker.vault.login import Login
+from worker.vault.token import TokenKeeper
 
 
 def in_threads(count: int, run: Callable[[], object]) -> list[object]:

@@ -40,7 +40,7 @@ _until: ContextVar[float] = ContextVar("vault_until")
 
 
 class CallFailed(Exception):
-    """One call to Vault that did not succeed; never leaves the Vault part, see :mod:`worker.vault_errors`.
+    """One call to Vault that did not succeed; never leaves the Vault part, see :mod:`worker.vault.errors`.
 
     ``status`` is None when there was no whole answer, and ``sent`` is False when the request never left.
     ``from_vault`` tells an answer of Vault's from one of a proxy's. ``text`` is Vault's own ``errors``, cleaned and

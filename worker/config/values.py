@@ -11,10 +11,10 @@ from functools import lru_cache
 from string import Formatter
 from typing import TypeVar
 
-from worker.address import address_problem
-from worker.config_file import did_you_mean, show_text
+from worker.config.address import address_problem
+from worker.config.file import did_you_mean, show_text
+from worker.config.redis_url import redis_passwords, redis_problem
 from worker.durations import parse_duration
-from worker.redis_url import redis_passwords, redis_problem
 from worker.schedule import parse_cron, parse_window
 from worker.secret import Secret
 

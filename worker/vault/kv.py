@@ -1,9 +1,9 @@
 """KV version 2 in one mount of Vault: the records of targets and the secrets of apps.
 
-:func:`connect` makes the store; nothing is called before its first use. From here down: :mod:`worker.vault_calls`
-(one call with a usable token), :mod:`worker.vault_token` (keeping one), :mod:`worker.vault_login` and
-:mod:`worker.vault_approle` (getting one), :mod:`worker.vault_errors` (what failures mean), and
-:mod:`worker.vault_http` (sending).
+:func:`connect` makes the store; nothing is called before its first use. From here down: :mod:`worker.vault.calls`
+(one call with a usable token), :mod:`worker.vault.token` (keeping one), :mod:`worker.vault.login` and
+:mod:`worker.vault.approle` (getting one), :mod:`worker.vault.errors` (what failures mean), and
+:mod:`worker.vault.adapter` (sending).
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Any
 
 from hvac.utils import format_url  # type: ignore[import-untyped]  # hvac ships no types
 
-from worker.address import require_address
 from worker.clock import Clock
+from worker.config.address import require_address
 from worker.connections import Connections
 from worker.errors import ConfigurationError, UsageError
 from worker.ports import Document, Written
-from worker.vault_approle import AppRole
-from worker.vault_calls import Health, VaultCalls, if_there
-from worker.vault_errors import Ask, not_versioned, part, unreadable, whole
-from worker.vault_http import CallFailed, HvacClient, open_client
-from worker.vault_login import GivenToken, OpenClient, TokenFacts, TokenFile, TokenSource, VaultAccess
-from worker.vault_rights import VaultRights
-from worker.vault_token import TokenKeeper
+from worker.vault.adapter import CallFailed, HvacClient, open_client
+from worker.vault.approle import AppRole
+from worker.vault.calls import Health, VaultCalls, if_there
+from worker.vault.errors import Ask, not_versioned, part, unreadable, whole
+from worker.vault.login import GivenToken, OpenClient, TokenFacts, TokenFile, TokenSource, VaultAccess
+from worker.vault.rights import VaultRights
+from worker.vault.token import TokenKeeper
 
 __all__ = ["Health", "TokenFacts", "VaultAccess", "VaultStore", "connect"]
 
@@ -127,16 +127,16 @@ class VaultStore:
         return tuple(names)
 
     def missing_capabilities(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        """See :class:`worker.ports.VaultPort` and :class:`worker.vault_rights.VaultRights`."""
+        """See :class:`worker.ports.VaultPort` and :class:`worker.vault.rights.VaultRights`."""
         self._rights.check_mount()
         return self._rights.missing(wanted)
 
     def check(self) -> TokenFacts:
-        """Log in and tell about the token. See :meth:`worker.vault_calls.VaultCalls.check`."""
+        """Log in and tell about the token. See :meth:`worker.vault.calls.VaultCalls.check`."""
         return self._calls.check()
 
     def health(self) -> Health:
-        """Whether Vault is sealed or a standby. See :meth:`worker.vault_calls.VaultCalls.health`."""
+        """Whether Vault is sealed or a standby. See :meth:`worker.vault.calls.VaultCalls.health`."""
         return self._calls.health()
 
     def keep_alive(self) -> None:

@@ -1,6 +1,6 @@
-"""Ways to a Vault token: a token, or a file that Vault Agent rewrites; AppRole is in :mod:`worker.vault_approle`.
+"""Ways to a Vault token: a token, or a file that Vault Agent rewrites; AppRole is in :mod:`worker.vault.approle`.
 
-What holds the token afterwards, renews and replaces it, is :mod:`worker.vault_token`.
+What holds the token afterwards, renews and replaces it, is :mod:`worker.vault.token`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from worker.errors import VaultLoginFailed
 from worker.secret import Secret
-from worker.vault_errors import Ask, as_error, part, whole
-from worker.vault_http import CallFailed, HvacClient
+from worker.vault.adapter import CallFailed, HvacClient
+from worker.vault.errors import Ask, as_error, part, whole
 
 OpenClient = Callable[[str], HvacClient]
 """Makes the client for one token; an empty token makes one that sends none."""

@@ -22,9 +22,9 @@ from structlog.stdlib import ProcessorFormatter, add_logger_name
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from worker.events import Event
-from worker.log_errors import add_error
-from worker.log_records import QUIET, take_record
-from worker.redaction import Redactor
+from worker.logs.errors import add_error
+from worker.logs.records import QUIET, take_record
+from worker.logs.redaction import Redactor
 
 Mode = Literal["json", "console"]
 

@@ -8,8 +8,8 @@ from hvac.utils import format_url  # type: ignore[import-untyped]  # hvac ships 
 
 from worker.clock import Clock
 from worker.errors import VaultDenied, VaultMountMissing
-from worker.vault_calls import VaultCalls, if_there
-from worker.vault_errors import Ask, not_versioned, part, unreadable
+from worker.vault.calls import VaultCalls, if_there
+from worker.vault.errors import Ask, not_versioned, part, unreadable
 
 MOUNT_CHECK_SECONDS = 60.0
 """How long a mount that was found to be KV version 2 is believed to be one."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.errors import VaultDenied
-from worker.vault_errors import Ask, as_error, part, unreadable, whole
-from worker.vault_http import CallFailed, HvacClient, budget
-from worker.vault_login import LOOKUP, TokenFacts, denied, facts_of
-from worker.vault_token import TokenKeeper
+from worker.vault.adapter import CallFailed, HvacClient, budget
+from worker.vault.errors import Ask, as_error, part, unreadable, whole
+from worker.vault.login import LOOKUP, TokenFacts, denied, facts_of
+from worker.vault.token import TokenKeeper
 
 _HEALTH = Ask("look up", "sys/health")
 
@@ -63,7 +63,7 @@ class VaultCalls:
             return self._keeper.current().facts
 
     def keep_alive(self) -> None:
-        """See :meth:`worker.vault_token.TokenKeeper.keep_alive`."""
+        """See :meth:`worker.vault.token.TokenKeeper.keep_alive`."""
         with budget(self._deadline):
             self._keeper.keep_alive()
 

@@ -1,4 +1,4 @@
-"""What a failed call to Vault means: from :class:`worker.vault_http.CallFailed` to the errors of the rotator.
+"""What a failed call to Vault means: from :class:`worker.vault.adapter.CallFailed` to the errors of the rotator.
 
 The statuses are Vault's documented ones; what their texts look like was measured (facts.md, "hvac 2.4.0"; vault.md).
 """
@@ -21,7 +21,7 @@ from worker.errors import (
     VaultStandby,
     VaultUnavailable,
 )
-from worker.vault_http import CallFailed
+from worker.vault.adapter import CallFailed
 
 _SUCCESS, _REDIRECT, _SERVER_ERROR = 2, 3, 5
 _NOT_ACTIVE = (429, 472, 473)

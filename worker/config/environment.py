@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from enum import Flag, auto
 from pathlib import Path
 
-from worker.address import address_problem
-from worker.config_file import Problems
-from worker.redis_url import redis_problem
+from worker.config.address import address_problem
+from worker.config.file import Problems
+from worker.config.redis_url import redis_problem
 from worker.secret import Secret
 
 WHERE = "environment"

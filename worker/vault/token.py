@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 
 from worker.clock import Clock
 from worker.errors import VaultError, VaultLoginFailed, VaultUnavailable
-from worker.vault_errors import Ask, as_error, part, whole
-from worker.vault_http import CallFailed, HvacClient, seconds_left
-from worker.vault_login import Login, TokenFacts, TokenSource, facts_of, is_alive
+from worker.vault.adapter import CallFailed, HvacClient, seconds_left
+from worker.vault.errors import Ask, as_error, part, whole
+from worker.vault.login import Login, TokenFacts, TokenSource, facts_of, is_alive
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 """Seconds between two tries to renew a token that still works: a tenth of what is left of it, within these."""

@@ -9,9 +9,9 @@ from typing import Any
 
 from worker.errors import VaultLoginFailed, VaultUnavailable
 from worker.secret import Secret
-from worker.vault_errors import Ask, as_error, part, text, whole
-from worker.vault_http import CallFailed
-from worker.vault_login import Login, OpenClient, VaultAccess, facts_of
+from worker.vault.adapter import CallFailed
+from worker.vault.errors import Ask, as_error, part, text, whole
+from worker.vault.login import Login, OpenClient, VaultAccess, facts_of
 
 _LOOKUP = Ask("look up", "sys/wrapping/lookup", ("update",))
 _UNWRAP = Ask("unwrap", "sys/wrapping/unwrap", ("update",))

@@ -9,8 +9,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from worker.known_values import KnownValues
-from worker.log_errors import in_a_word
+from worker.logs.errors import in_a_word
+from worker.logs.known_values import KnownValues
 from worker.secret import Secret
 
 STARS = "***"
