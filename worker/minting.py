@@ -26,9 +26,10 @@ from worker.errors import (
     VaultUnavailable,
 )
 from worker.events import Event
+from worker.mints import Outcome, mint_unknown, recounted
 from worker.ports import CreatedKey, Document
 from worker.record import Lease, Phase, Rotation
-from worker.transitions import Holder, Outcome, begin, mint_unknown, nothing_made, recounted, renew, stage
+from worker.transitions import Holder, begin, nothing_made, renew, stage
 from worker.work import Pause, Work
 
 NEEDED = ("create", "read", "update")

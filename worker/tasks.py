@@ -18,13 +18,13 @@ from worker.errors import Conflict, RecordError, RotatorError, UsageError, Vault
 from worker.events import Event
 from worker.history import parse
 from worker.index import entry
+from worker.mints import explained
 from worker.queue import Hold, IndexEntry, unavailable
 from worker.record import Record, Request
 from worker.rotation import accept, next_look, reconcile
 from worker.runtime import Runtime
 from worker.summary import due_at, summarize, unusable
 from worker.targets import Target
-from worker.transitions import explained
 from worker.work import Work, about, ids_of
 
 QUEUE = "celery"

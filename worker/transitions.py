@@ -89,7 +89,7 @@ def begin(record: Record, rotation: Rotation, ground: Record) -> Record:
 
 def renew(record: Record, holder: Holder, until: datetime) -> Record:
     """Put the lease's end off, while it is still ours."""
-    rotation = _minting(record, holder)
+    rotation = minting(record, holder)
     return replace(record, rotation=replace(rotation, lease=Lease(holder=holder.token, until=until)))
 
 
@@ -187,7 +187,7 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
         requests=(),
         served=(*record.served, *served)[-SERVED_REQUESTS:],
         retiring=(*record.retiring, *_replaced(record, now + grace)),
-        unknown_mints=_pruned(record.unknown_mints),
+        unknown_mints=pruned(record.unknown_mints),
         failure=None,
     )
 
@@ -200,8 +200,8 @@ def _replaced(record: Record, retire_after: datetime) -> tuple[RetiringKey, ...]
     return (replace(key, vault_version=old.vault_version),)
 
 
-def _pruned(mints: tuple[UnknownMint, ...]) -> tuple[UnknownMint, ...]:
-    """All that is open, and the newest of the settled."""
+def pruned(mints: tuple[UnknownMint, ...]) -> tuple[UnknownMint, ...]:
+    """Unknown mints to be kept: all that are open, and the newest of the settled."""
     settled = [mint for mint in mints if not mint.open][-SETTLED_MINTS:]
     return tuple(mint for mint in mints if mint.open or mint in settled)
 
@@ -214,90 +214,9 @@ def expecting(record: Record, rotation_id: str, version: int) -> Record:
 
 def nothing_made(record: Record, holder: Holder, why: RotatorError, now: datetime, retry_at: datetime) -> Record:
     """HostUp clearly made no key: the rotation ends, and another begins at ``retry_at``."""
-    _minting(record, holder)
+    minting(record, holder)
     ended = replace(record, rotation=None)
     return failed(ended, why, now, retry_at, operation="create", rotation_id=holder.rotation_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What is known of a create call that may have made a key."""
-
-    why: RotatorError
-    key_count_after: int | None
-    access_key: str | None = None
-
-
-def mint_unknown(record: Record, holder: Holder, outcome: Outcome, now: datetime, retry_at: datetime) -> Record:
-    """Nobody knows whether a key was made: say so, end the rotation, begin another at ``retry_at``.
-
-    Where the answer named the key (but no secret), nothing is unknown: that key is retired.
-    """
-    rotation = _minting(record, holder)
-    ended = replace(record, rotation=None)
-    if outcome.access_key and outcome.access_key not in record.keys_on_record():
-        key = to_retire(outcome.access_key, Why.UNUSABLE, rotation.id, outcome.why.request_id, now)
-        ended = note(
-            ended,
-            Event.KEY_STRAY,
-            now,
-            rotation_id=rotation.id,
-            request_id=key.request_id,
-            access_key=key.access_key,
-            why=key.why.value,
-        )
-        ended = replace(ended, retiring=(*record.retiring, key))
-    else:
-        ended = _with_unknown(ended, rotation, outcome, now)
-    return failed(ended, outcome.why, now, retry_at, operation="create", rotation_id=rotation.id)
-
-
-def _with_unknown(record: Record, rotation: Rotation, outcome: Outcome, now: datetime) -> Record:
-    mint = UnknownMint(
-        rotation_id=rotation.id,
-        at=rotation.started_at,
-        label=rotation.label,
-        error=outcome.why.what,
-        request_id=outcome.why.request_id,
-        key_count_before=rotation.key_count_before,
-        key_count_after=outcome.key_count_after,
-    )
-    noted = note(
-        record,
-        Event.MINT_UNKNOWN,
-        now,
-        rotation_id=rotation.id,
-        request_id=mint.request_id,
-        label=mint.label,
-        error=mint.error,
-        key_count_before=mint.key_count_before,
-        key_count_after=mint.key_count_after,
-    )
-    return replace(noted, unknown_mints=(*record.unknown_mints, mint))
-
-
-def recounted(record: Record, key_count: int | None) -> Record:
-    """Fill in ``keyCount`` for open mints where it could not be had at the time; None changes nothing.
-
-    It settles nothing, and a count that is known stays: other targets' keys come and go in the same account meanwhile.
-    """
-    if key_count is None:
-        return record
-    mints = tuple(
-        replace(mint, key_count_after=key_count) if mint.open and mint.key_count_after is None else mint
-        for mint in record.unknown_mints
-    )
-    return record if mints == record.unknown_mints else replace(record, unknown_mints=mints)
-
-
-def explained(record: Record, before: datetime, now: datetime) -> Record:
-    """Settle the open mints from before a moment: an audit found every key of the account explained."""
-    verdict = "no key was made: the audit explains every key of the account"
-    settled = [mint for mint in record.unknown_mints if mint.open and mint.at < before]
-    for mint in settled:
-        record = note(record, Event.MINT_SETTLED, now, rotation_id=mint.rotation_id, verdict=verdict)
-    mints = tuple(replace(mint, settled=verdict) if mint in settled else mint for mint in record.unknown_mints)
-    return replace(record, unknown_mints=_pruned(mints)) if settled else record
 
 
 def failed(
@@ -370,7 +289,8 @@ def _is_ours(rotation: Rotation, holder: Holder) -> bool:
     )
 
 
-def _minting(record: Record, holder: Holder) -> Rotation:
+def minting(record: Record, holder: Holder) -> Rotation:
+    """The rotation whose key this holder is to make; raises Superseded when another has taken over."""
     rotation = record.rotation
     if rotation is None or not _is_ours(rotation, holder):
         raise Superseded(f"rotation {holder.rotation_id} was taken over", target=record.target)

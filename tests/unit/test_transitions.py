@@ -22,11 +22,12 @@ from tests.records import (
     staged,
     wish,
 )
-from worker import retirement, settlement, transitions
+from worker import mints, retirement, settlement, transitions
 from worker.errors import Answer, HostUpUncertain, RotatorError, Superseded, TryAgainLater, UsageError
+from worker.mints import Outcome
 from worker.ports import DeletedKey, Life, Probe
 from worker.record import Phase, Record, Why, decode, encode
-from worker.transitions import Holder, Outcome
+from worker.transitions import Holder
 
 IDLE = replace(empty(), current=current())
 OTHER = Holder("rotation-1", "another token")
@@ -148,7 +149,7 @@ def test_publishing_needs_the_rotation_that_is_under_way() -> None:
 
 def test_an_unknown_mint_keeps_all_that_is_known() -> None:
     record = replace(IDLE, rotation=rotation())
-    after = transitions.mint_unknown(record, HOLDER, Outcome(UNCERTAIN, 4), NOW, NOW + MINUTE)
+    after = mints.mint_unknown(record, HOLDER, Outcome(UNCERTAIN, 4), NOW, NOW + MINUTE)
     [known] = after.unknown_mints
     assert (known.rotation_id, known.label, known.request_id) == ("rotation-1", "media rotation-1", "request-5")
     assert (known.key_count_before, known.key_count_after, known.open) == (3, 4, True)
@@ -159,22 +160,22 @@ def test_an_unknown_mint_keeps_all_that_is_known() -> None:
 
 def test_a_mint_whose_key_was_named_is_not_unknown() -> None:
     record = replace(IDLE, rotation=rotation())
-    after = transitions.mint_unknown(record, HOLDER, Outcome(UNCERTAIN, 4, "AK6"), NOW, NOW + MINUTE)
+    after = mints.mint_unknown(record, HOLDER, Outcome(UNCERTAIN, 4, "AK6"), NOW, NOW + MINUTE)
     assert after.unknown_mints == ()
     assert [(k.access_key, k.why) for k in after.retiring] == [("AK6", Why.UNUSABLE)]
 
 
 def test_a_mint_naming_a_living_key_never_retires_that_key() -> None:
     record = replace(IDLE, rotation=rotation())
-    after = transitions.mint_unknown(record, HOLDER, Outcome(UNCERTAIN, 4, "AK0"), NOW, NOW + MINUTE)
+    after = mints.mint_unknown(record, HOLDER, Outcome(UNCERTAIN, 4, "AK0"), NOW, NOW + MINUTE)
     assert after.retiring == ()
     assert len(after.unknown_mints) == 1
 
 
-@pytest.mark.parametrize("change", [transitions.mint_unknown, transitions.nothing_made], ids=lambda c: c.__name__)
+@pytest.mark.parametrize("change", [mints.mint_unknown, transitions.nothing_made], ids=lambda c: c.__name__)
 def test_only_the_holder_ends_a_mint(change: object) -> None:
     record = replace(IDLE, rotation=rotation())
-    why = Outcome(UNCERTAIN, 4) if change is transitions.mint_unknown else UNCERTAIN
+    why = Outcome(UNCERTAIN, 4) if change is mints.mint_unknown else UNCERTAIN
     with pytest.raises(Superseded):
         change(record, OTHER, why, NOW, NOW + MINUTE)  # type: ignore[operator]  # both take these five
 
@@ -183,15 +184,15 @@ def test_only_the_holder_ends_a_mint(change: object) -> None:
 def test_a_later_count_fills_in_what_was_not_known_and_settles_nothing(
     known: int | None, count: int | None, after: int | None
 ) -> None:
-    [looked_at] = transitions.recounted(replace(IDLE, unknown_mints=(mint(known),)), count).unknown_mints
+    [looked_at] = mints.recounted(replace(IDLE, unknown_mints=(mint(known),)), count).unknown_mints
     assert (looked_at.key_count_after, looked_at.open) == (after, True)
 
 
 def test_an_audit_that_explains_every_key_settles_old_mints_only() -> None:
     record = replace(IDLE, unknown_mints=(mint(4, 5 * MINUTE, "old"), mint(4, MINUTE, "new")))
-    after = transitions.explained(record, NOW - 2 * MINUTE, NOW)
+    after = mints.explained(record, NOW - 2 * MINUTE, NOW)
     assert [(m.rotation_id, m.open) for m in after.unknown_mints] == [("old", False), ("new", True)]
-    assert transitions.explained(IDLE, NOW, NOW) is IDLE
+    assert mints.explained(IDLE, NOW, NOW) is IDLE
 
 
 def test_a_request_counts_once() -> None:
