@@ -76,7 +76,7 @@ class Connections:
         own = ssl.create_default_context(cafile=ca_file) if ca_file else None
         # at first use: loading all authorities takes 20 ms, and a service on this machine may do without
         self._trust = cache(lambda: own or _public_authorities())
-        self._idle: dict[_Origin, deque[httpcore.HTTPConnection]] = {}
+        self._idle: dict[_Origin, deque[tuple[float, httpcore.HTTPConnection]]] = {}
 
     def open(self, request: httpcore.Request, *, fresh: bool = False) -> Exchange:
         """Send a request :func:`within` some time and read the head of its answer.
@@ -97,7 +97,7 @@ class Connections:
         for idle in tuple(self._idle.values()):
             with suppress(IndexError):
                 while True:
-                    idle.pop().close()
+                    idle.pop()[1].close()
 
     def _new(self, url: httpcore.URL) -> httpcore.HTTPConnection:
         if url.scheme not in (b"http", b"https"):
@@ -109,7 +109,7 @@ class Connections:
             network_backend=_DeadlineBackend(),
         )
 
-    def _kept(self, url: httpcore.URL) -> deque[httpcore.HTTPConnection]:
+    def _kept(self, url: httpcore.URL) -> deque[tuple[float, httpcore.HTTPConnection]]:
         return self._idle.setdefault((url.scheme, url.host, url.port), deque())
 
     def _take(self, url: httpcore.URL) -> httpcore.HTTPConnection | None:
@@ -117,7 +117,7 @@ class Connections:
         kept = self._kept(url)
         with suppress(IndexError):  # there is none, or another thread was quicker
             while True:
-                connection = kept.pop()
+                _, connection = kept.pop()
                 if not connection.has_expired():
                     return connection
                 connection.close()
@@ -135,13 +135,11 @@ class Connections:
                 self._keep(url, connection)
 
     def _keep(self, url: httpcore.URL, connection: httpcore.HTTPConnection) -> None:
-        kept = self._kept(url)
-        kept.append(connection)
-        oldest = kept.popleft()
-        if oldest.has_expired():
-            oldest.close()
-        else:
-            kept.appendleft(oldest)
+        kept, now = self._kept(url), time.monotonic()
+        kept.append((now, connection))
+        with suppress(IndexError):  # other threads take from it, too
+            while kept[0][0] < now - IDLE_SECONDS:
+                kept.popleft()[1].close()
 
 
 def exchange(connections: Connections, request: httpcore.Request, *, deadline: float) -> tuple[int, bytes]:
