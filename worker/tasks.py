@@ -31,7 +31,7 @@ QUEUE = "celery"
 """Celery's own default, so that ``send_task`` of any other app finds it; so the Redis database must be our own."""
 
 BACKLOG_FACTOR = 4
-"""Messages that may wait for each thread of a worker; what is due beyond that is taken at a later tick."""
+"""Messages that may wait for each thread of a worker; what is due beyond that is taken by threads as they come free."""
 
 REASON_LENGTH = 200
 INDEX_BATCH = 500
