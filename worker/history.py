@@ -26,14 +26,13 @@ class Trace:
 
 
 def entries(store: RecordStore, target: str) -> tuple[Entry, ...]:
-    """All history entries of a target, oldest first.
+    """All history entries of a target, oldest first, also of one whose record cannot be used otherwise.
 
-    A record that cannot be read as one still shows its entries if they can be. Raises VaultError, RecordError when
-    there is nothing that can be told.
+    Raises VaultError, and RecordError when the record's part of the history cannot be read either.
     """
     archived = [parse(text) for text in store.archived(target)]
     newest = archived[-1]["n"] if archived else 0
-    recent = [parse(text) for text in store.load(target, "").record.history]
+    recent = [parse(text) for text in store.history(target)]
     return (*archived, *(entry for entry in recent if entry["n"] > newest))
 
 
@@ -61,13 +60,18 @@ def around(target: str, found: Iterable[Entry], identifier: str) -> Trace | None
 def trace(store: RecordStore, identifier: str, first: str | None) -> Trace | None:
     """Find an id in all of the history there is, looking at the target ``first`` before all others."""
     for target in _in_order(store, first):
-        try:
-            found = around(target, entries(store, target), identifier)
-        except RecordError:
-            continue  # that target's trouble is told by status and audit; the id may well be another's
+        found = around(target, _told(store, target), identifier)
         if found:
             return found
     return None
+
+
+def _told(store: RecordStore, target: str) -> Iterable[Entry]:
+    """What can be read of a target; its trouble is told by status and audit, and the id may well be another's."""
+    try:
+        return entries(store, target)
+    except RecordError:
+        return map(parse, store.archived(target))
 
 
 def _in_order(store: RecordStore, first: str | None) -> Iterator[str]:

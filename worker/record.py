@@ -292,6 +292,14 @@ def _inconsistent(record: Record, target: str) -> str:
     return ""
 
 
+def history_of(data: Mapping[str, object], target: str) -> tuple[str, ...]:
+    """The history alone, as far as it is one, also of a record that cannot be used. Raises RecordUnreadable."""
+    texts = data.get("history", [])
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise _unreadable(target, "its history is no list of texts")
+    return tuple(texts)
+
+
 def _unreadable(target: str, why: str) -> RecordUnreadable:
     return RecordUnreadable(
         f"the record cannot be read: {why}",

@@ -17,7 +17,7 @@ from worker.clock import Clock
 from worker.errors import VaultCasMismatch, VaultError, VaultUnavailable
 from worker.events import Event
 from worker.ports import VaultPort
-from worker.record import Record, decode, encode
+from worker.record import Record, decode, encode, history_of
 
 ATTEMPTS = 12
 """How often a change is applied anew because others wrote in between, before it is left for later."""
@@ -68,6 +68,11 @@ class RecordStore:
         if document.data is None:
             return Loaded(Record(target=target, path=app_path), document.version, document.vault_request_id)
         return Loaded(decode(document.data, target), document.version, document.vault_request_id)
+
+    def history(self, target: str) -> tuple[str, ...]:
+        """The history in a target's record, whatever else is wrong with it. Raises RecordError, VaultError."""
+        data = self._vault.read(self.path(target)).data
+        return () if data is None else history_of(data, target)
 
     def targets(self) -> tuple[str, ...]:
         """The names of all records there are."""

@@ -10,7 +10,7 @@ import pytest
 from tests.doubles import Gate
 from tests.worlds import STATE, TARGET, Small
 from worker.decide import HISTORY_LIMIT
-from worker.errors import VaultUnavailable
+from worker.errors import RecordError, VaultUnavailable
 from worker.history import entries, rotations, trace
 from worker.record import SCHEMA
 
@@ -65,6 +65,26 @@ def test_an_unknown_id_is_not_found(small: Small) -> None:
 def test_another_targets_poisoned_record_is_no_obstacle(small: Small) -> None:
     small.vault.versions[f"{STATE}/aaa"] = [{"schema": SCHEMA, "garbage": "yes"}]
     assert trace(small.store, "AK1", "aaa") is not None
+
+
+def test_a_record_that_cannot_be_used_still_tells_its_history(small: Small) -> None:
+    known = entries(small.store, TARGET.name)
+    newest = small.vault.versions[f"{STATE}/{TARGET.name}"][-1]
+    assert newest is not None
+    small.vault.versions[f"{STATE}/{TARGET.name}"].append({**newest, "edited": "by hand"})
+    with pytest.raises(RecordError):
+        small.store.load(TARGET.name, TARGET.path)
+    assert entries(small.store, TARGET.name) == known
+
+
+def test_archives_tell_what_a_garbled_history_does_not(small: Small) -> None:
+    newest = small.vault.versions[f"{STATE}/{TARGET.name}"][-1]
+    assert newest is not None
+    small.vault.versions[f"{STATE}/{TARGET.name}"].append({**newest, "history": 5})
+    with pytest.raises(RecordError, match=TARGET.name):
+        entries(small.store, TARGET.name)
+    assert trace(small.store, "delete-of-AK1", None) is not None
+    assert trace(small.store, "request-of-AK20", None) is None
 
 
 def test_rotations_are_told_one_by_one(small: Small) -> None:
