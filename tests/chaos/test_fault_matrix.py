@@ -36,6 +36,7 @@ DELETE = Step("hostup", "DELETE", "/api/object-storage/keys/{key}", 1)
 ELSEWHERE = {
     Site("store.archived", "vault.list"): "reads what was archived, for `rotator history` and `rotator trace`",
     Site("store.archived", "vault.read"): "the same",
+    Site("store.history", "vault.read"): "the same",
     Site("store.settle_aside", "vault.read"): "for `rotator repair`",
     Site("store.settle_aside", "vault.write"): "the same",
     Site("service._pulse", "vault.keep_alive"): "renews the token; tests/contract/vault",
