@@ -57,6 +57,11 @@ def within(seconds: float) -> Iterator[None]:
         _deadline.reset(token)
 
 
+def seconds_left() -> float:
+    """What is left of the time that :func:`within` gave; negative once it is over."""
+    return _deadline.get() - time.monotonic()
+
+
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """A request that was sent, and its answer, of which the body is still to be read. ``close`` it in any case."""
@@ -142,14 +147,13 @@ class Connections:
                 kept.popleft()[1].close()
 
 
-def exchange(connections: Connections, request: httpcore.Request, *, deadline: float) -> tuple[int, bytes]:
-    """One call within ``deadline`` seconds: status and body of the answer. Raises as :meth:`Connections.open`."""
-    with within(deadline):
-        sent = connections.open(request)
-        try:
-            return sent.response.status, _read(sent.response)
-        finally:
-            sent.close()
+def exchange(connections: Connections, request: httpcore.Request) -> tuple[int, bytes]:
+    """One call :func:`within` some time: status and body of the answer. Raises as :meth:`Connections.open`."""
+    sent = connections.open(request)
+    try:
+        return sent.response.status, _read(sent.response)
+    finally:
+        sent.close()
 
 
 def _read(response: httpcore.Response) -> bytes:
@@ -167,10 +171,6 @@ def _public_authorities() -> ssl.SSLContext:
     return create_ssl_context()
 
 
-def _left() -> float:
-    return _deadline.get() - time.monotonic()
-
-
 class _DeadlineStream(httpcore.NetworkStream):
     """What is written is sent when the answer is asked for: head and body of a request in one packet, not in two."""
 
@@ -181,7 +181,7 @@ class _DeadlineStream(httpcore.NetworkStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - httpcore's signature
         if self._unsent:
             self._send()
-        left = _left()
+        left = seconds_left()
         if left > _AT_ONCE:
             with suppress(httpcore.ReadTimeout):
                 return self._stream.read(max_bytes, left)
@@ -194,7 +194,7 @@ class _DeadlineStream(httpcore.NetworkStream):
         self._unsent += buffer
 
     def _send(self) -> None:
-        left = _left()
+        left = seconds_left()
         if left <= 0:
             raise httpcore.WriteTimeout
         whole = bytes(self._unsent)
@@ -211,7 +211,7 @@ class _DeadlineStream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ARG002 - httpcore's signature
     ) -> httpcore.NetworkStream:
-        left = _left()
+        left = seconds_left()
         if left <= 0:
             raise httpcore.ConnectTimeout
         return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, left))
@@ -232,7 +232,7 @@ class _DeadlineBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        left = _left()
+        left = seconds_left()
         if left <= 0:
             raise httpcore.ConnectTimeout
         return _DeadlineStream(self._backend.connect_tcp(host, port, left, local_address, socket_options))

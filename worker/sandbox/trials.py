@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from worker.sandbox import actions
 from worker.sandbox.actions import Gate
@@ -39,6 +40,15 @@ class Row:
         """Its name in the matrix."""
         step = self.step
         return f"{self.moment.value} {step.service} {step.method} {step.path} #{step.nth}"
+
+
+class Fate(StrEnum):
+    """What becomes of the struck worker."""
+
+    DIES = "dies"
+    FREEZES = "freezes"
+    """Later it goes on with all that it had in its hands, so nothing may be lost."""
+    GOES_ON = "goes on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +103,19 @@ def _named(seen: Seen) -> Step:
     return replace(step, path="*") if step.service == "redis" and step.method in _CONNECTING else step
 
 
-def _may_lose(trace: tuple[Seen, ...], row: Row) -> bool:
+def _may_lose(trace: tuple[Seen, ...], row: Row, fate: Fate) -> bool:
     """Whether an answer of HostUp's was in nobody's hands but the worker's: from its effect to its record.
 
-    Told from the trial's own trace: a worker that is slow renews its lease, which is one more write than at rehearsal.
+    Told from the trial's own trace, until the worker was dead: one that is slow renews its lease, which is one more
+    write than at rehearsal, and one that has its answer works on until the blow arrives.
     """
+    if fate is Fate.FREEZES:
+        return False
     if row.step.service == "redis":
         return True  # other threads of the worker speak to Redis, so what happens just then is not certain
     struck = next((index for index, seen in enumerate(trace) if seen.step == row.step), 0)
-    before = trace[: struck + (row.moment is not Moment.BEFORE)]
+    late = fate is Fate.DIES and row.moment is Moment.DELIVERED
+    before = trace if late else trace[: struck + (row.moment is not Moment.BEFORE)]
     for seen in reversed(before):
         if (seen.service, seen.method, seen.path) == ("vault", "POST", _RECORD):
             return False
@@ -112,7 +126,7 @@ def _may_lose(trace: tuple[Seen, ...], row: Row) -> bool:
 
 def kill(bench: Bench, name: str, row: Row) -> Verdict:
     """Kill -9 the worker there; another one goes on."""
-    return _trial(bench, name, row, lambda worker, _: Plan(actions.kill(lambda: worker.pid)))
+    return _trial(bench, name, row, lambda worker, _: Plan(actions.kill(lambda: worker.pid)), Fate.DIES)
 
 
 def freeze(bench: Bench, name: str, row: Row) -> Verdict:
@@ -129,12 +143,12 @@ def freeze(bench: Bench, name: str, row: Row) -> Verdict:
         stand.script.add(Rule.at(row.step, Moment.DELIVERED, actions.call(answered.set)))
         return Plan(blow, lambda: _thaw(worker, gate, answered, row))
 
-    return _trial(bench, name, row, plan, lives=True)
+    return _trial(bench, name, row, plan, Fate.FREEZES)
 
 
 def disturb(bench: Bench, name: str, row: Row, action: Action) -> Verdict:
     """Do something to the request there, such as answering it with an error; the worker goes on, as another does."""
-    return _trial(bench, name, row, lambda _worker, _stand: Plan(action))
+    return _trial(bench, name, row, lambda _worker, _stand: Plan(action), Fate.GOES_ON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,26 +159,25 @@ class Plan:
     then: Callable[[], None] = lambda: None
 
 
-def _trial(
-    bench: Bench, name: str, row: Row, make: Callable[[WorkerProcess, Stand], Plan], *, lives: bool = False
-) -> Verdict:
-    """``lives``: the worker goes on with all that it had in its hands, so that nothing may be lost."""
+def _trial(bench: Bench, name: str, row: Row, make: Callable[[WorkerProcess, Stand], Plan], fate: Fate) -> Verdict:
     began = time.monotonic()
     with bench.stand(name) as stand:
         worker = stand.worker(bench.nursery)
-        struck = threading.Event()
+        struck, seen = threading.Event(), tuple[Seen, ...]()
         plan = make(worker, stand)
         stand.script.add(Rule.at(row.step, row.moment, actions.first(actions.call(struck.set), plan.blow)))
         try:
             lead(stand, struck.is_set)
             findings = [] if struck.is_set() else [Finding(0, str(row), "was never met")]
+            if fate is Fate.DIES:
+                worker.ended(PATIENCE)
+            seen = stand.script.trace()
             findings += follow(stand, bench, plan.then)
         except Stuck as stuck:
             findings = [Finding(0, str(row), str(stuck))]
         finally:
             worker.kill()
-        may_lose = not lives and _may_lose(stand.script.trace(), row)
-        return _judge(stand, row, findings, began, may_lose=may_lose)
+        return _judge(stand, row, findings, began, may_lose=_may_lose(seen, row, fate))
 
 
 def report(verdicts: Iterable[Verdict]) -> str:

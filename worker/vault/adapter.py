@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import re
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Any, TypeAlias
 from urllib.parse import urlencode, urlsplit
@@ -35,8 +32,6 @@ SHORTEST_SECRET = 4
 
 _TOKEN = re.compile(r"(?<![\w.])(?:hv[sbr]|[sbr])\.[\w.-]{8,}")
 _UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
-
-_until: ContextVar[float] = ContextVar("vault_until")
 
 
 class CallFailed(Exception):
@@ -75,28 +70,13 @@ class CallFailed(Exception):
         return self.document is not None and isinstance(self.document.get("data"), dict)
 
 
-@contextmanager
-def budget(seconds: float) -> Iterator[None]:
-    """Give all calls made inside ``seconds`` together: hvac's methods have no argument for a deadline."""
-    token = _until.set(time.monotonic() + seconds)
-    try:
-        yield
-    finally:
-        _until.reset(token)
-
-
-def seconds_left() -> float:
-    """What is left of the enclosing :func:`budget`, at least 0."""
-    return max(0.0, _until.get() - time.monotonic())
-
-
 def open_client(connections: Connections, address: str, namespace: str | None, token: str) -> HvacClient:
     """An ``hvac.Client`` for this one token. An empty token sends none (and keeps hvac from looking for one)."""
     return hvac.Client(url=address, token=token, namespace=namespace, session=connections, adapter=DeadlineAdapter)
 
 
 class DeadlineAdapter(hvac.adapters.Adapter):  # type: ignore[misc]  # hvac ships no types
-    """Sends on our connections, without httpx around them, within what is left of the :func:`budget`.
+    """Sends on our connections, without httpx around them, within the enclosing :func:`worker.connections.within`.
 
     Answers a 2xx with its JSON object, or None where there is no body; everything else raises :class:`CallFailed`,
     unless ``raise_exception=False`` asks for the JSON of an error (``sys/health``).
@@ -163,7 +143,7 @@ class DeadlineAdapter(hvac.adapters.Adapter):  # type: ignore[misc]  # hvac ship
 
     def _send(self, request: httpcore.Request) -> tuple[int, bytes]:
         try:
-            return exchange(self.session, request, deadline=seconds_left())
+            return exchange(self.session, request)
         except FAILURES as error:
             failed = CallFailed(_reason(error), sent=not isinstance(error, NOTHING_SENT))
         raise failed

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from worker.connections import within
 from worker.errors import VaultDenied
-from worker.vault.adapter import CallFailed, HvacClient, budget
+from worker.vault.adapter import CallFailed, HvacClient
 from worker.vault.errors import Ask, as_error, part, unreadable, whole
 from worker.vault.login import LOOKUP, TokenFacts, denied, facts_of
 from worker.vault.token import TokenKeeper
@@ -40,7 +41,7 @@ class VaultCalls:
 
         Raises VaultError.
         """
-        with budget(self._deadline):
+        with within(self._deadline):
             grant = self._keeper.current()
             answer = _tried(call, grant.client)
             if isinstance(answer, CallFailed) and denied(answer):
@@ -59,12 +60,12 @@ class VaultCalls:
         return facts_of(data, self._facts().method, whole(data, "ttl", LOOKUP))
 
     def _facts(self) -> TokenFacts:
-        with budget(self._deadline):
+        with within(self._deadline):
             return self._keeper.current().facts
 
     def keep_alive(self) -> None:
         """See :meth:`worker.vault.token.TokenKeeper.keep_alive`."""
-        with budget(self._deadline):
+        with within(self._deadline):
             self._keeper.keep_alive()
 
     def health(self) -> Health:
@@ -72,7 +73,7 @@ class VaultCalls:
 
         Asked without the namespace: Vault has this path in the root namespace only.
         """
-        with budget(self._deadline):
+        with within(self._deadline):
             answer = _tried(lambda client: client.sys.read_health_status(method="GET"), self._public)
         if isinstance(answer, CallFailed):
             raise as_error(_HEALTH, answer)

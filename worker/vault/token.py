@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from worker.clock import Clock
+from worker.connections import seconds_left
 from worker.errors import VaultError, VaultLoginFailed, VaultUnavailable
-from worker.vault.adapter import CallFailed, HvacClient, seconds_left
+from worker.vault.adapter import CallFailed, HvacClient
 from worker.vault.errors import Ask, as_error, part, whole
 from worker.vault.login import Login, TokenFacts, TokenSource, facts_of, is_alive
 
@@ -184,7 +185,7 @@ class TokenKeeper:
 
     @contextmanager
     def _held(self) -> Iterator[None]:
-        if not self._lock.acquire(timeout=seconds_left()):
+        if not self._lock.acquire(timeout=max(0.0, seconds_left())):
             raise VaultUnavailable(
                 "another thread is still logging in to Vault; nothing was sent",
                 operation="log in",

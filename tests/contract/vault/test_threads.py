@@ -14,10 +14,10 @@ from tests.contract.vault.answers import document, login
 from tests.contract.vault.conftest import ANYTHING, Connect, Role, SteppedClock
 from tests.servers import wait_until
 from tests.wire import Wire
+from worker.connections import within
 from worker.errors import VaultCasMismatch, VaultLoginFailed, VaultUnavailable
 from worker.ports import Written
 from worker.secret import Secret
-from worker.vault.adapter import budget
 from worker.vault.kv import VaultStore
 from worker.vault.login import Login
 from worker.vault.token import TokenKeeper
@@ -113,14 +113,14 @@ def test_who_waits_for_anothers_login_does_not_wait_longer_than_its_own_deadline
     keeper = TokenKeeper(source, clock)
 
     def patient() -> None:
-        with budget(30), pytest.raises(VaultLoginFailed):
+        with within(30), pytest.raises(VaultLoginFailed):
             keeper.current()
 
     thread = threading.Thread(target=patient)
     thread.start()
     try:
         assert source.asked.wait(30)
-        with budget(0.1), pytest.raises(VaultUnavailable, match="another thread is still logging in"):
+        with within(0.1), pytest.raises(VaultUnavailable, match="another thread is still logging in"):
             keeper.current()
     finally:
         source.go_on.set()
