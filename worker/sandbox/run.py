@@ -23,7 +23,17 @@ from worker.errors import ConfigurationError, RotatorError, TryAgainLater
 from worker.sandbox.files import private_folder, replace_private
 from worker.sandbox.servers import ValkeyServer, VaultServer, start_valkey, start_vault
 from worker.sandbox.simulator_process import SimulatorProcess, start_simulator
-from worker.sandbox.texts import DEFAULT, FIRST_LINE, Options, Target, configuration, environment_file, policy, targets
+from worker.sandbox.texts import (
+    DEFAULT,
+    FIRST_LINE,
+    ROLE,
+    Options,
+    Target,
+    configuration,
+    environment_file,
+    policy,
+    targets,
+)
 from worker.secret import Secret
 
 _LOOK = 0.1
@@ -168,7 +178,7 @@ def _log_in(vault: VaultServer, folder: Path, options: Options) -> dict[str, str
     admin = vault.admin
     admin.call("PUT", "sys/policies/acl/hostup-rotator", {"policy": json.dumps(document)})
     admin.call("POST", "sys/auth/approle", {"type": "approle"})
-    admin.call("POST", role, {"token_policies": "hostup-rotator", "token_ttl": "1h", "token_max_ttl": "24h"})
+    admin.call("POST", role, ROLE)
     secret_id = Secret(admin.call("POST", f"{role}/secret-id", {})["data"]["secret_id"])
     return {
         "VAULT_ADDR": vault.address,

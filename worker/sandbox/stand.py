@@ -26,7 +26,7 @@ from worker.sandbox.redis_proxy import RedisProxy
 from worker.sandbox.script import Script
 from worker.sandbox.servers import LOOPBACK, ValkeyServer, VaultServer, start_valkey, start_vault
 from worker.sandbox.simulator import Place, Simulator
-from worker.sandbox.texts import MOUNT, STATE_PATH, policy
+from worker.sandbox.texts import MOUNT, ROLE, STATE_PATH, policy
 from worker.secret import Secret
 
 DATABASES = range(1, 16)
@@ -201,7 +201,7 @@ def _with_database(valkey: ValkeyServer, port: int, database: int) -> Secret:
 
 def _log_in(vault: VaultServer, name: str) -> dict[str, str]:
     role = f"{ROLES}/{name}"
-    vault.admin.call("POST", role, {"token_policies": name, "token_ttl": "1h", "token_max_ttl": "24h"})
+    vault.admin.call("POST", role, ROLE | {"token_policies": name})
     return {
         "VAULT_ROLE_ID": vault.admin.call("GET", f"{role}/role-id")["data"]["role_id"],
         "VAULT_SECRET_ID": vault.admin.call("POST", f"{role}/secret-id", {})["data"]["secret_id"],

@@ -8,6 +8,14 @@ from dataclasses import dataclass
 
 MOUNT = "secret"
 STATE_PATH = "hostup-rotator/state"
+ROLE = {
+    "token_policies": "hostup-rotator",
+    "token_no_default_policy": True,
+    "token_ttl": "1h",
+    "token_max_ttl": "24h",
+}
+"""The worker's AppRole, as config/vault/rotator-policy.hcl makes it."""
+
 FIRST_LINE = "# Written by `rotator sandbox`, anew at each start."
 
 

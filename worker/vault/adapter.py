@@ -12,14 +12,14 @@ import json as jsonlib
 import re
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
+from http.client import HTTP_PORT, HTTPS_PORT
 from typing import Any, TypeAlias
 from urllib.parse import urlencode, urlsplit
 
-import httpcore
 import hvac  # type: ignore[import-untyped]  # hvac ships no types
 import hvac.adapters  # type: ignore[import-untyped]  # the same
 
-from worker.connections import FAILURES, NOTHING_SENT, USER_AGENT, Connections, exchange
+from worker.connections import USER_AGENT, Answer, Connections, NoAnswer, Request, Server
 
 HvacClient: TypeAlias = Any
 """An ``hvac.Client``, of which hvac tells no types: what it answers is checked where it is used."""
@@ -76,7 +76,7 @@ def open_client(connections: Connections, address: str, namespace: str | None, t
 
 
 class DeadlineAdapter(hvac.adapters.Adapter):  # type: ignore[misc]  # hvac ships no types
-    """Sends on our connections, without httpx around them, within the enclosing :func:`worker.connections.within`.
+    """Sends on our connections, without httpx around them, within the enclosing :func:`worker.streams.within`.
 
     Answers a 2xx with its JSON object, or None where there is no body; everything else raises :class:`CallFailed`,
     unless ``raise_exception=False`` asks for the JSON of an error (``sys/health``).
@@ -89,9 +89,12 @@ class DeadlineAdapter(hvac.adapters.Adapter):  # type: ignore[misc]  # hvac ship
         self.token = token
         self.namespace = namespace
         self.session = session
-        self._base = httpcore.URL(base_uri)
+        base = urlsplit(base_uri)
+        secure = base.scheme == "https"
+        self._server = Server(secure, base.hostname or "", base.port or (HTTPS_PORT if secure else HTTP_PORT))
+        self._path = base.path.rstrip("/")
         self._headers = {
-            "Host": urlsplit(base_uri).netloc,
+            "Host": base.netloc,
             "User-Agent": USER_AGENT,
             "Accept": "*/*",
             "Accept-Encoding": "identity",
@@ -113,8 +116,8 @@ class DeadlineAdapter(hvac.adapters.Adapter):  # type: ignore[misc]  # hvac ship
         **kwargs: Any,
     ) -> Mapping[str, Any] | None:
         """Send one request; see the class. ``kwargs`` may hold ``json``, ``params`` and ``wrap_ttl``."""
-        status, body = self._send(self._build(method, url, {**self._headers, **(headers or {})}, kwargs))
-        answer = _object(body)
+        told = self._send(self._build(method, url, {**self._headers, **(headers or {})}, kwargs))
+        status, answer = told.status, _object(told.body)
         if status == HTTPStatus.NO_CONTENT:
             return None
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES or not raise_exception:
@@ -124,37 +127,25 @@ class DeadlineAdapter(hvac.adapters.Adapter):  # type: ignore[misc]  # hvac ship
         text = _quotable(answer, {self.token, *_strings(kwargs.get("json"))})
         raise CallFailed(f"answered {status}", status=status, answer=answer, text=text)
 
-    def _build(self, method: str, url: str, headers: dict[str, str], kwargs: Mapping[str, Any]) -> httpcore.Request:
+    def _build(self, method: str, url: str, headers: dict[str, str], kwargs: Mapping[str, Any]) -> Request:
         if kwargs.get("wrap_ttl"):
             headers["X-Vault-Wrap-TTL"] = str(kwargs["wrap_ttl"])
         params = dict(kwargs.get("params") or {})
         if method == "list":  # the same to Vault, and gateways let it through
             method, params["list"] = "get", "true"
-        content = None
+        body = b""
         if "json" in kwargs:
-            headers["Content-Type"] = "application/json"
-            content = jsonlib.dumps(kwargs["json"], allow_nan=False).encode()
-            headers["Content-Length"] = str(len(content))
-        target = self._base.target.rstrip(b"/") + url.encode("ascii")
-        if params:
-            target += b"?" + urlencode(params).encode("ascii")
-        where = httpcore.URL(scheme=self._base.scheme, host=self._base.host, port=self._base.port, target=target)
-        return httpcore.Request(method.upper(), where, headers=list(headers.items()), content=content)
+            body = jsonlib.dumps(kwargs["json"], allow_nan=False).encode()
+            headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        target = f"{self._path}{url}?{urlencode(params)}" if params else self._path + url
+        return Request(self._server, method.upper(), target, tuple(headers.items()), body)
 
-    def _send(self, request: httpcore.Request) -> tuple[int, bytes]:
+    def _send(self, request: Request) -> Answer:
         try:
-            return exchange(self.session, request)
-        except FAILURES as error:
-            failed = CallFailed(_reason(error), sent=not isinstance(error, NOTHING_SENT))
+            return self.session.ask(request)
+        except NoAnswer as error:
+            failed = CallFailed(str(error), sent=error.sent)
         raise failed
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, NOTHING_SENT):
-        return "no connection could be made"
-    if isinstance(error, httpcore.TimeoutException):
-        return "there was no whole answer in time"
-    return "the connection was lost before the answer was whole"
 
 
 def _object(body: bytes) -> Mapping[str, Any] | None:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.connections import within
 from worker.errors import VaultDenied
+from worker.streams import within
 from worker.vault.adapter import CallFailed, HvacClient
 from worker.vault.errors import Ask, as_error, part, unreadable, whole
 from worker.vault.login import LOOKUP, TokenFacts, denied, facts_of

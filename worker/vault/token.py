@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from worker.clock import Clock
-from worker.connections import seconds_left
 from worker.errors import VaultError, VaultLoginFailed, VaultUnavailable
+from worker.streams import seconds_left
 from worker.vault.adapter import CallFailed, HvacClient
 from worker.vault.errors import Ask, as_error, part, whole
 from worker.vault.login import Login, TokenFacts, TokenSource, facts_of, is_alive

@@ -20,7 +20,8 @@ if ! login; then
   # shellcheck disable=SC2016 # these are the names in the file, not this shell's variables
   sed -e 's|${MOUNT}|secret|g' -e 's|${STATE_PATH}|hostup-rotator/state|g' -e 's|${APP_PATH}|apps/+/object-storage|g' \
     /policies/rotator-policy.hcl | vault policy write hostup-rotator -
-  vault write auth/approle/role/hostup-rotator token_policies=hostup-rotator token_ttl=1h token_max_ttl=24h
+  vault write auth/approle/role/hostup-rotator token_policies=hostup-rotator token_no_default_policy=true \
+    token_ttl=1h token_max_ttl=24h
   vault write auth/approle/role/hostup-rotator/role-id role_id="$VAULT_ROLE_ID"
   printf %s "$secret_id" | vault write auth/approle/role/hostup-rotator/custom-secret-id secret_id=- >/dev/null
   login

@@ -14,10 +14,10 @@ from tests.contract.vault.answers import document, login
 from tests.contract.vault.conftest import ANYTHING, Connect, Role, SteppedClock
 from tests.servers import wait_until
 from tests.wire import Wire
-from worker.connections import within
 from worker.errors import VaultCasMismatch, VaultLoginFailed, VaultUnavailable
 from worker.ports import Written
 from worker.secret import Secret
+from worker.streams import within
 from worker.vault.kv import VaultStore
 from worker.vault.login import Login
 from worker.vault.token import TokenKeeper
