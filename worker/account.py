@@ -7,11 +7,10 @@ asked for again.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 import redis
 import structlog
@@ -29,7 +28,7 @@ from worker.errors import (
     TryAgainLater,
 )
 from worker.events import Event
-from worker.ports import HostUpPort
+from worker.ports import HostUpPort, Place
 from worker.queue import PREFIX, guard
 
 FAILURES_TO_OPEN = 3
@@ -37,23 +36,23 @@ COUNT_FRESH_SECONDS = 60.0
 PLACE_WAIT_SECONDS = 10.0
 PLACE_POLL_SECONDS = 0.02
 
-_ENTER_PLACE = """
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
-if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
-redis.call('ZADD', KEYS[1], ARGV[2], ARGV[4])
-return 1
-"""
-
-_ENTER_CIRCUIT = """
+_ENTER = """
+local now, ends = tonumber(ARGV[1]), ARGV[2]
 local open = tonumber(redis.call('HGET', KEYS[1], 'open_until') or '0')
-if open == 0 then return {0, '0'} end
-local now = tonumber(ARGV[1])
-if now < open then return {2, tostring(open)} end
-local trial = tonumber(redis.call('HGET', KEYS[1], 'trial_until') or '0')
-if now < trial then return {2, tostring(trial)} end
-redis.call('HSET', KEYS[1], 'trial_until', ARGV[2])
-return {1, '0'}
+if open > 0 then
+  if now < open then return {'open', tostring(open)} end
+  local trial = tonumber(redis.call('HGET', KEYS[1], 'trial_until') or '0')
+  if now < trial then return {'open', tostring(trial)} end
+end
+if ARGV[3] then
+  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
+  if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[4]) then return {'full'} end
+  redis.call('ZADD', KEYS[2], ends, ARGV[3])
+end
+if open > 0 then redis.call('HSET', KEYS[1], 'trial_until', ends) end
+return {open > 0 and 'trial' or 'free', unpack(redis.call('HMGET', KEYS[3], 'value', 'at', 'made'))}
 """
+"""The circuit; a place, if a token for one is given; and the number of keys as far as it is known: in one call."""
 
 _CLOSE_CIRCUIT = """
 local was = redis.call('HEXISTS', KEYS[1], 'open_until')
@@ -65,35 +64,6 @@ return was
 """
 
 _log = structlog.get_logger(__name__)
-
-
-class AccountPort(Protocol):
-    """What a rotation needs to know of the account."""
-
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """Take one of the places for creates; raises TryAgainLater when none comes free soon."""
-        ...
-
-    def enter(self, target: str) -> bool:
-        """See whether calls may be made; True means: as a trial. Raises CircuitOpen."""
-        ...
-
-    def succeeded(self, made: int = 0) -> None:
-        """A call succeeded; ``made`` keys more (or fewer) exist since."""
-        ...
-
-    def failed(self, error: HostUpError) -> None:
-        """A call failed."""
-        ...
-
-    def look(self) -> int | None:
-        """Ask HostUp how many keys there are; None when its answer does not tell. Raises HostUpError."""
-        ...
-
-    def key_count(self, *, fresh: bool = False) -> int | None:
-        """How many keys the account has; None when that cannot be had now."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,63 +106,66 @@ class Account:
         self._parked = f"{prefix}parked"
         self._count = f"{prefix}count"
         self._due = f"{prefix}due"
-        self._enter_place = client.register_script(_ENTER_PLACE)
-        self._enter_circuit = client.register_script(_ENTER_CIRCUIT)
+        self._enter = client.register_script(_ENTER)
         self._close_circuit = client.register_script(_CLOSE_CIRCUIT)
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def place(self, target: str) -> Iterator[Place]:
         """See :class:`AccountPort`. Without Redis no place can be had: creates must not run unbounded."""
         token = secrets.token_hex(8)
-        self._wait_for_place(token)
+        place = self._wait_for_place(target, token)
         try:
-            yield
+            yield place
         finally:
-            self._leave_place(token)
+            self._report(place.made, token)
 
-    def _wait_for_place(self, token: str) -> None:
+    def _wait_for_place(self, target: str, token: str) -> Place:
         give_up = self._clock.monotonic() + PLACE_WAIT_SECONDS
-        while not self._try_place(token):
+        while (found := self._ask(target, token)) is None:
             if self._clock.monotonic() > give_up or self._clock.wait(PLACE_POLL_SECONDS):
                 raise TryAgainLater(
                     f"{self._limits.creates} creates are under way for this account",
                     hint="It is tried again in a moment; parallel_creates under [hostup] sets how many may be.",
                 )
+        return found
 
-    @guard()
-    def _try_place(self, token: str) -> bool:
-        now = self._clock.now()
-        ends = (now + self._limits.hold).timestamp()
-        return bool(self._enter_place(keys=[self._places], args=[now.timestamp(), ends, self._limits.creates, token]))
-
-    def _leave_place(self, token: str) -> None:
-        try:
-            with guard():
-                self._client.zrem(self._places, token)
-        except QueueUnavailable as error:
-            _log.debug(Event.QUEUE_UNAVAILABLE, error=error.what)  # the place comes back by its time
-
-    @guard()
     def enter(self, target: str) -> bool:
         """See :class:`AccountPort`. A target that is turned away is woken as soon as the circuit closes."""
+        found = self._ask(target)
+        return found is not None and found.trial
+
+    @guard()
+    def _ask(self, target: str, token: str | None = None) -> Place | None:
+        """Go through the circuit, and take a place if a token is given; None when there is no place free."""
         now = self._clock.now()
-        trial_until = (now + self._limits.hold).timestamp()
-        state, until = self._enter_circuit(keys=[self._circuit], args=[now.timestamp(), trial_until])
-        if int(state) == 2:  # noqa: PLR2004 - the script's word for open
+        until = (now + self._limits.hold).timestamp()
+        wanted: tuple[str | int, ...] = () if token is None else (token, self._limits.creates)
+        state, *more = self._enter(
+            keys=[self._circuit, self._places, self._count], args=[now.timestamp(), until, *wanted]
+        )
+        if state == "open":
             self._client.sadd(self._parked, target)
-            raise CircuitOpen(datetime.fromtimestamp(float(until), tz=UTC))
-        return int(state) == 1
+            raise CircuitOpen(datetime.fromtimestamp(float(more[0]), tz=UTC))
+        return None if state == "full" else Place(state == "trial", _known(more, now))
 
     def succeeded(self, made: int = 0) -> None:
         """See :class:`AccountPort`. Only what changes something closes the circuit: looks may work while that fails."""
+        self._report(made)
+
+    def _report(self, made: int, *tokens: str) -> None:
+        """Give places back, and say that so many keys were made."""
         try:
             with guard(), self._client.pipeline(transaction=False) as pipe:
-                pipe.hincrby(self._count, "made", made)
                 pipe.exists(self._circuit)
-                if pipe.execute()[1]:
+                if made:
+                    pipe.hincrby(self._count, "made", made)
+                if tokens:
+                    pipe.zrem(self._places, *tokens)
+                if pipe.execute()[0] and (made or not tokens):
                     self._close()
         except QueueUnavailable as error:
-            _log.debug(Event.QUEUE_UNAVAILABLE, error=error.what)  # the count is asked for anew, the circuit ends
+            # places come back by their time, the count is asked for anew, the circuit ends
+            _log.debug(Event.QUEUE_UNAVAILABLE, error=error.what)
 
     def _close(self) -> None:
         now = self._clock.now().timestamp()
@@ -239,11 +212,8 @@ class Account:
             self._keep(status.key_count)
         return status.key_count
 
-    def key_count(self, *, fresh: bool = False) -> int | None:
-        """See :class:`AccountPort`. Between looks the count is kept up by what the workers make and delete."""
-        known = None if fresh else self._known_count()
-        if known is not None:
-            return known
+    def key_count(self) -> int | None:
+        """See :class:`AccountPort`."""
         try:
             return self.look()
         except HostUpError as error:
@@ -258,14 +228,9 @@ class Account:
         except QueueUnavailable as error:
             _log.debug(Event.QUEUE_UNAVAILABLE, error=error.what)  # only a cache
 
-    def _known_count(self) -> int | None:
-        try:
-            with guard():
-                value, at, made = self._client.hmget(self._count, ["value", "at", "made"])
-        except QueueUnavailable:
-            return None  # then HostUp itself is asked
-        if value is None or at is None:
-            return None
-        if self._clock.now().timestamp() - float(str(at)) > COUNT_FRESH_SECONDS:
-            return None
-        return int(str(value)) + int(str(made or 0))
+
+def _known(count: Sequence[object], now: datetime) -> int | None:
+    value, at, made = count
+    if value is None or at is None or now.timestamp() - float(str(at)) > COUNT_FRESH_SECONDS:
+        return None
+    return int(str(value)) + int(str(made or 0))

@@ -107,7 +107,7 @@ def ensure_baseline(world: World, targets: Mapping[str, Target]) -> int | None:
     known = _foreign_of(document)
     if known is not None:
         return known
-    count = world.account.key_count(fresh=True)
+    count = world.account.key_count()
     if count is None:
         return None
     foreign = max(0, count - survey(world, targets).living)
@@ -144,9 +144,9 @@ def _measure(
     """Count and read until nothing moved in between and two looks agree; what still moves is no drift."""
     last: int | None = None
     for _ in range(PASSES + 1):
-        before = world.account.key_count(fresh=True)
+        before = world.account.key_count()
         seen = survey(world, targets, progress)
-        after = world.account.key_count(fresh=True)
+        after = world.account.key_count()
         if after is None or foreign is None:
             return seen, after, None
         still = before == after and not seen.minting

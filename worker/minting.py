@@ -27,7 +27,7 @@ from worker.errors import (
 )
 from worker.events import Event
 from worker.mints import Outcome, mint_unknown, recounted
-from worker.ports import CreatedKey, Document
+from worker.ports import CreatedKey, Document, Place
 from worker.record import Lease, Phase, Rotation
 from worker.transitions import Holder, begin, nothing_made, renew, stage
 from worker.work import Pause, Work
@@ -37,26 +37,24 @@ NEEDED = ("create", "read", "update")
 
 def start(work: Work, step: Begin) -> Pause | None:
     """Begin a rotation and create its key. What stands in the way is recorded, with when it is tried again."""
-    account = work.world.account
     try:
-        trial = account.enter(work.target.name)
-        with account.place():
-            return _start_in_place(work, step, trial=trial)
+        with work.world.account.place(work.target.name) as place:
+            return _start_in_place(work, step, place)
     except TryAgainLater as error:
         until = getattr(error, "until", None) or work.now + timedelta(seconds=1)
         work.log(Event.ROTATION_POSTPONED, error=error.what, until=until.isoformat())
         return Pause(NEW, until, error.what)
 
 
-def _start_in_place(work: Work, step: Begin, *, trial: bool) -> Pause | None:
+def _start_in_place(work: Work, step: Begin, place: Place) -> Pause | None:
     decided_on = work.record
     try:
         expected = _look_first(work)
-        key_count = _count_first(work, trial=trial)
+        key_count = _count_first(work, place)
     except (VaultUnavailable, VaultLoginFailed, VaultMountMissing, VaultNotVersioned):
         raise  # then the record cannot be written either
     except HostUpError as error:
-        if trial:
+        if place.trial:
             return Pause(NEW, work.now + work.world.policy.backoff_first / 2, error.what)
         work.fail(error, "begin")
         return None
@@ -70,7 +68,7 @@ def _start_in_place(work: Work, step: Begin, *, trial: bool) -> Pause | None:
     rotation = _intent(work, step, holder, expected, key_count)
     ground = replace(decided_on, unknown_mints=work.record.unknown_mints)  # the count may have settled some
     work.change(lambda record: begin(record, rotation, ground))
-    _create(work, holder, began)
+    _create(work, holder, began, place)
     return None
 
 
@@ -108,14 +106,14 @@ def expected_version(work: Work, document: Document) -> int:
     )
 
 
-def _count_first(work: Work, *, trial: bool) -> int | None:
+def _count_first(work: Work, place: Place) -> int | None:
     """The number of keys before the create, asked for anew where it matters."""
-    record = work.record
-    if trial:
-        count = work.world.account.look()
+    record, account = work.record, work.world.account
+    doubtful = record.failure is not None or any(mint.open for mint in record.unknown_mints)
+    if place.trial:
+        count = account.look()
     else:
-        doubtful = record.failure is not None or any(mint.open for mint in record.unknown_mints)
-        count = work.world.account.key_count(fresh=doubtful)
+        count = account.key_count() if doubtful or place.key_count is None else place.key_count
     if any(mint.open for mint in record.unknown_mints):
         work.change(lambda known: recounted(known, count))
     return count
@@ -136,7 +134,7 @@ def _intent(work: Work, step: Begin, holder: Holder, expected: int, key_count: i
     )
 
 
-def _create(work: Work, holder: Holder, began: float) -> None:
+def _create(work: Work, holder: Holder, began: float, place: Place) -> None:
     """The one create call of a rotation."""
     world = work.world
     lease = world.policy.lease.total_seconds()
@@ -156,7 +154,7 @@ def _create(work: Work, holder: Holder, began: float) -> None:
         _record_refusal(work, holder, error, since)
     else:
         _record_key(work, holder, created, since)
-        world.account.succeeded(made=1)
+        place.made = 1
 
 
 def _record_refusal(work: Work, holder: Holder, error: HostUpError, since: float) -> None:
@@ -196,7 +194,7 @@ def declare_unknown(
     work: Work, holder: Holder, why: RotatorError, access_key: str | None = None, *, since: float | None = None
 ) -> None:
     """Say that nobody knows whether this rotation's create made a key, with all that is known."""
-    outcome = Outcome(why, work.world.account.key_count(fresh=True), access_key)
+    outcome = Outcome(why, work.world.account.key_count(), access_key)
     now, retry_at = work.now, work.now + work.backoff(why)
     work.change_surely(lambda record: mint_unknown(record, holder, outcome, now, retry_at), since=since)
 

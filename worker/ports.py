@@ -6,12 +6,14 @@ Every method does exactly one call outside (or none that can change anything). A
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from worker.errors import HostUpError
 from worker.secret import Secret
 
 
@@ -158,4 +160,48 @@ class VaultPort(Protocol):
 
         Also checks that the mount exists and is KV version 2. Raises VaultMountMissing, VaultNotVersioned, VaultError.
         """
+        ...
+
+
+@dataclass(slots=True)
+class Place:
+    """One of the places for creates: whether its create is a trial, how many keys there were, how many it ``made``.
+
+    ``key_count`` is None when that was not asked for lately; it is kept up by what all workers make and delete.
+    """
+
+    trial: bool
+    key_count: int | None
+    made: int = 0
+
+
+class AccountPort(Protocol):
+    """What a rotation needs to know of the account."""
+
+    @contextmanager
+    def place(self, target: str) -> Iterator[Place]:
+        """Take one of the places for creates. What was ``made`` in it is reported at its end.
+
+        Raises CircuitOpen when no calls may be made, TryAgainLater when no place comes free soon.
+        """
+        ...
+
+    def enter(self, target: str) -> bool:
+        """See whether calls other than creates may be made; True means: as a trial. Raises CircuitOpen."""
+        ...
+
+    def succeeded(self, made: int = 0) -> None:
+        """A call succeeded; ``made`` keys more (or fewer) exist since."""
+        ...
+
+    def failed(self, error: HostUpError) -> None:
+        """A call failed."""
+        ...
+
+    def look(self) -> int | None:
+        """Ask HostUp how many keys there are; None when its answer does not tell. Raises HostUpError."""
+        ...
+
+    def key_count(self) -> int | None:
+        """Ask HostUp how many keys there are; None when that cannot be had now."""
         ...

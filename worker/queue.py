@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -40,10 +40,11 @@ _INDEX = """
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 local woken = redis.call('HGET', KEYS[3], ARGV[1]) or ''
 redis.call('ZADD', KEYS[2], woken == ARGV[3] and ARGV[4] or ARGV[5], ARGV[1])
-for i = 6, #ARGV do redis.call('HSET', KEYS[4], ARGV[i], ARGV[1]) end
+for i = 7, #ARGV do redis.call('HSET', KEYS[4], ARGV[i], ARGV[1]) end
+if redis.call('GET', KEYS[5]) == ARGV[6] then redis.call('DEL', KEYS[5]) end
 """
 
-_UNLOCK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
 def connect(url: Secret, *, timeout: float = 10.0) -> redis.Redis:
@@ -78,10 +79,12 @@ def unavailable(error: Exception) -> QueueUnavailable:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Whether the lock on a target is ours, and how often the target had been woken when it was asked for."""
+    """Whether the lock on a target is ours, by which token, and how often the target had been woken until then."""
 
+    target: str
     mine: bool
-    wakes: str
+    token: str = ""
+    wakes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ class Queue:
         self.prefix = prefix
         self._claim = client.register_script(_CLAIM)
         self._claim_next = client.register_script(_CLAIM_NEXT)
-        self._unlock = client.register_script(_UNLOCK)
+        self._release = client.register_script(_RELEASE)
         self._index = client.register_script(_INDEX)
 
     # -- when targets want to be looked at
@@ -181,32 +184,25 @@ class Queue:
 
     # -- who looks at a target
 
-    @contextmanager
-    def lock(self, target: str, hold: timedelta) -> Iterator[Hold]:
-        """Try to be the only one who looks at a target, for at most ``hold``.
+    def hold(self, target: str, seconds: timedelta) -> Hold:
+        """Try to be the only one who looks at a target, for so long at most, or until :meth:`index` or :meth:`release`.
 
         It only saves work: the fence is the record's check-and-set. So without Redis it counts as had.
         """
         token = secrets.token_hex(8)
         try:
             with self.client.pipeline(transaction=False) as pipe:
-                pipe.set(self._key("lock", target), token, nx=True, px=int(hold.total_seconds() * 1000))
+                pipe.set(self._key("lock", target), token, nx=True, px=int(seconds.total_seconds() * 1000))
                 pipe.hget(self._key("wakes"), target)
                 mine, wakes = pipe.execute()
         except (redis.RedisError, OSError):
-            yield Hold(mine=True, wakes="")
-            return
-        try:
-            yield Hold(mine=bool(mine), wakes=str(wakes or ""))
-        finally:
-            if mine:
-                self._release(target, token)
+            return Hold(target, mine=True)
+        return Hold(target, bool(mine), token, str(wakes or ""))
 
-    def _release(self, target: str, token: str) -> None:
-        try:
-            self._unlock(keys=[self._key("lock", target)], args=[token])
-        except (redis.RedisError, OSError):
-            return  # the lock ends by itself; whoever comes first will tell of Redis
+    def release(self, hold: Hold) -> None:
+        """Let others look at a target; no error without Redis, as a hold ends by itself."""
+        with suppress(redis.RedisError, OSError):  # whoever comes first will tell of Redis
+            self._release(keys=[self._key("lock", hold.target)], args=[hold.token])
 
     # -- requests on their way to the record
 
@@ -250,15 +246,19 @@ class Queue:
 
     @guard()
     def index(self, entry: IndexEntry, hold: Hold, now: datetime) -> None:
-        """Keep what a look found, in one round trip; a target that was woken meanwhile is due now."""
+        """Keep what a look found and release the hold, in one call; a target that was woken meanwhile is due now."""
         self._index(
-            keys=[self._key("summary"), self._key("due"), self._key("wakes"), self._key("ids")],
+            keys=[
+                *(self._key(name) for name in ("summary", "due", "wakes", "ids")),
+                self._key("lock", entry.target),
+            ],
             args=[
                 entry.target,
                 json.dumps(entry.summary),
                 hold.wakes,
                 entry.next_look.timestamp(),
                 now.timestamp(),
+                hold.token,
                 *entry.ids,
             ],
         )

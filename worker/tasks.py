@@ -91,8 +91,16 @@ class Looks:
         """Look at one target, unless somebody is at it; False when that failed."""
         runtime = self._runtime
         target = self._target(name)
-        with runtime.queue.lock(target.name, runtime.settings.worker.lease) as hold:
-            return self._look(target, hold) if hold.mine else True
+        hold = runtime.queue.hold(target.name, runtime.settings.worker.lease)
+        if not hold.mine:
+            return True
+        indexed = False
+        try:
+            indexed = self._look(target, hold)
+        finally:
+            if not indexed:
+                runtime.queue.release(hold)
+        return indexed
 
     def rotate(self, wish: str, name: str, reason: str) -> None:
         """Put a request on record, then look at the target. The message's id makes it one request however often."""

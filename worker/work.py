@@ -11,12 +11,11 @@ from typing import Any, Protocol
 
 import structlog
 
-from worker.account import AccountPort
 from worker.backoff import Backoff
 from worker.clock import Clock
 from worker.errors import RotatorError
 from worker.events import Event
-from worker.ports import HostUpPort, StoragePort, VaultPort
+from worker.ports import AccountPort, HostUpPort, StoragePort, VaultPort
 from worker.record import Record
 from worker.secret import Secret
 from worker.store import Change, Loaded, RecordStore

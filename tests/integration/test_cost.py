@@ -48,16 +48,14 @@ REDIS_COMMANDS = {
     "SET rotator:lock:{target}": 1,
     "HGET rotator:wakes": 1,
     "EVALSHA rotator:circuit": 1,
-    "EVALSHA rotator:creates": 1,
-    "HMGET rotator:count": 1,
-    "HINCRBY rotator:count": 1,
     "EXISTS rotator:circuit": 1,
+    "HINCRBY rotator:count": 1,
     "ZREM rotator:creates": 1,
     "EVALSHA rotator:summary": 1,
-    "EVALSHA rotator:lock:{target}": 1,
     "EVALSHA rotator:due": 1,
 }
-"""Of one rotation, without what Celery does to bring the message."""
+"""Of one rotation, without what Celery does to bring the message. In five round trips: the hold;
+circuit, place and count; what was made; index and release; what is due next."""
 
 OF_CONNECTIONS = ("HELLO", "AUTH", "CLIENT", "SELECT", "PING")
 

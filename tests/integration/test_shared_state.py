@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
@@ -94,28 +95,34 @@ def test_a_later_look_is_put_forward_and_an_earlier_one_stays(queue: Queue) -> N
 
 
 def test_only_one_looks_at_a_target(queue: Queue) -> None:
-    with queue.lock("media", MINUTE) as first, queue.lock("media", MINUTE) as second:
-        assert (first.mine, second.mine) == (True, False)
-    with queue.lock("media", MINUTE) as third:
-        assert third.mine
+    first, second = queue.hold("media", MINUTE), queue.hold("media", MINUTE)
+    assert (first.mine, second.mine) == (True, False)
+    queue.release(second)
+    assert not queue.hold("media", MINUTE).mine
+    queue.release(first)
+    third = queue.hold("media", MINUTE)
+    assert third.mine
+    queue.index(_entry(), first, NOW)
+    assert not queue.hold("media", MINUTE).mine, "a hold that is over releases nothing"
+    queue.index(_entry(), third, NOW)
+    assert queue.hold("media", MINUTE).mine
 
 
 def test_a_target_woken_during_a_look_is_due_at_once(queue: Queue) -> None:
-    with queue.lock("media", MINUTE) as hold:
-        queue.wake("media", NOW)
-        queue.index(_entry(), hold, NOW)
+    hold = queue.hold("media", MINUTE)
+    queue.wake("media", NOW)
+    queue.index(_entry(), hold, NOW)
     assert queue.claim(NOW, MINUTE, 10) == ("media",)
 
 
 def test_a_target_woken_before_a_look_is_not_due_after_it(queue: Queue) -> None:
     queue.wake("media", NOW)
-    with queue.lock("media", MINUTE) as hold:
-        queue.index(_entry(), hold, NOW)
+    queue.index(_entry(), queue.hold("media", MINUTE), NOW)
     assert queue.claim(NOW, MINUTE, 10) == ()
 
 
 def test_the_index_finds_targets_by_id(queue: Queue) -> None:
-    queue.index(_entry(), Hold(mine=True, wakes=""), NOW)
+    queue.index(_entry(), Hold("media", mine=True), NOW)
     assert queue.target_of("request-1") == "media"
     assert queue.target_of("request-2") is None
     assert queue.summary("media") == {"target": "media"}
@@ -137,31 +144,32 @@ def test_without_redis_every_call_says_so_and_the_lock_is_no_obstacle(away: redi
     queue = Queue(away)
     with pytest.raises(QueueUnavailable):
         queue.claim(NOW, MINUTE, 1)
-    with queue.lock("media", MINUTE) as hold:
-        assert hold.mine
+    hold = queue.hold("media", MINUTE)
+    assert hold.mine
+    queue.release(hold)
 
 
 def test_creates_run_a_few_at_a_time(client: redis.Redis) -> None:
     accounts = [Account(client, MemoryHostUp(), MemoryClock(), LIMITS) for _ in range(3)]
-    with accounts[0].place(), accounts[1].place(), pytest.raises(TryAgainLater), accounts[2].place():
+    with accounts[0].place("a"), accounts[1].place("b"), pytest.raises(TryAgainLater), accounts[2].place("c"):
         raise AssertionError("three places were given")
-    with accounts[2].place():
+    with accounts[2].place("c"):
         pass
 
 
 def test_the_place_of_a_worker_that_died_comes_back(client: redis.Redis) -> None:
     clock = MemoryClock()
     dead = Account(client, MemoryHostUp(), clock, LIMITS)
-    held = [dead.place(), dead.place()]
+    held = [dead.place("a"), dead.place("b")]
     for place in held:
         place.__enter__()
     clock.time += MINUTE + SECOND
-    with Account(client, MemoryHostUp(), clock, LIMITS).place():
+    with Account(client, MemoryHostUp(), clock, LIMITS).place("a"):
         pass
 
 
 def test_no_create_runs_without_a_place(away: redis.Redis) -> None:
-    with pytest.raises(QueueUnavailable), Account(away, MemoryHostUp(), MemoryClock(), LIMITS).place():
+    with pytest.raises(QueueUnavailable), Account(away, MemoryHostUp(), MemoryClock(), LIMITS).place("a"):
         raise AssertionError("a place was given without Redis")
 
 
@@ -213,15 +221,46 @@ def test_retry_after_is_obeyed_by_everybody(account: Account) -> None:
 def test_the_count_is_kept_up_between_looks(client: redis.Redis) -> None:
     hostup, clock = MemoryHostUp(living={"A": "", "B": ""}), MemoryClock()
     account = Account(client, hostup, clock, LIMITS)
+    assert _known_count(account) is None
     assert account.key_count() == 2
-    account.succeeded(made=1)
-    hostup.living["C"] = ""
+    with account.place("a") as place:
+        assert place.key_count == 2
+        place.made = 1
+        hostup.living["C"] = ""
     hostup.living["D"] = "made by somebody else"
-    assert account.key_count() == 3
-    assert account.key_count(fresh=True) == 4
+    assert _known_count(account) == 3
+    assert account.key_count() == 4
+    assert _known_count(account) == 4
+    account.succeeded(made=-1)
+    assert _known_count(account) == 3
     clock.time += 2 * MINUTE
-    del hostup.living["D"]
-    assert account.key_count() == 3
+    assert _known_count(account) is None
+
+
+def _known_count(account: Account) -> int | None:
+    with account.place("a") as place:
+        return place.key_count
+
+
+def test_a_create_that_waits_for_a_place_uses_up_no_trial(client: redis.Redis) -> None:
+    clock = MemoryClock()
+    one, two = (Account(client, MemoryHostUp(), clock, LIMITS) for _ in range(2))
+    with ExitStack() as places:
+        for _ in range(LIMITS.creates):
+            places.enter_context(one.place("a"))
+        for _ in range(3):
+            one.failed(NO_ANSWER)
+        with pytest.raises(CircuitOpen) as refused, two.place("b"):
+            raise AssertionError("the circuit is open")
+        clock.time = refused.value.until + SECOND
+        with pytest.raises(TryAgainLater), two.place("b"):
+            raise AssertionError("no place is free")
+    with two.place("b") as place:
+        assert place.trial
+        with pytest.raises(CircuitOpen), one.place("a"):
+            raise AssertionError("one trial at a time")
+        place.made = 1
+    assert one.enter("a") is False, "what was made closes the circuit"
 
 
 def test_redis_restarted_in_between_is_used_again(tmp_path_factory: pytest.TempPathFactory) -> None:

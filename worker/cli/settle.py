@@ -80,7 +80,7 @@ def foreign(given: Given, number: int) -> int:
     document = world.vault.read(world.store.account_path)
     # keys that were adopted by name have been foreign once, and the audit counts them off
     adopted = survey(world, runtime.settings.targets, progress("reading records")).adopted
-    count = world.account.key_count(fresh=True) if runtime.settings.hostup.api_key else None
+    count = world.account.key_count() if runtime.settings.hostup.api_key else None
     note_foreign(world, number + adopted, count, document.version)
     noted = {"foreign": number, "key_count": count}
     result(
