@@ -2,6 +2,7 @@
 
 ``python -m tests.bench.bare`` reads one job of JSON, gets ready, prints a line, waits for a line, works, and prints
 what it took. One POST, one signed GET, four check-and-set writes for each rotation: what no way of doing it can spare.
+Its token has the rights of the worker's, as what Vault does for a call depends on them.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from botocore.credentials import Credentials
 from requests.adapters import HTTPAdapter
 
 from tests.bench.plain_http import Server
+from tests.bench.stage import path_of
+from worker.sandbox.texts import MOUNT, STATE_PATH
 
 REGION = "eu-north-1"
-MOUNT = "secret"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def signed(url: str, key: dict[str, str]) -> dict[str, str]:
 
 def rotate(calls: Calls, job: Job, name: str) -> None:
     """One rotation."""
-    state, app = f"bare/{job.run}/{name}/state", f"bare/{job.run}/{name}/app"
+    state, app = f"{STATE_PATH}/bare-{job.run}/{name}", path_of(f"bare-{job.run}-{name}")
     record = {"target": name, "phase": "minting", "label": f"{name} {job.run}", "started_at": "2026-11-24T12:00:00Z"}
     calls.write(state, record, 0)
     key = calls.create(record["label"])

@@ -13,6 +13,7 @@ from tests.bench.bare import Job
 from tests.bench.processes import usage_of
 from tests.bench.seed import seed
 from tests.bench.stage import Shape, Stage, set_up
+from worker.sandbox.servers import VaultServer
 
 SEQUENTIAL = "requests_hvac"
 DONE = "rotation.succeeded"
@@ -100,8 +101,15 @@ def job_of(stage: Stage, kind: str, threads: int, rotations: int) -> Job:
         api_key=Path(stage.sandbox.environment["HOSTUP_API_KEY_FILE"]).read_text("utf-8").strip(),
         s3=stage.sandbox.simulator.s3,
         vault=vault.address,
-        token=vault.root_token.reveal(),
+        token=_token_of_worker(stage, vault),
     )
+
+
+def _token_of_worker(stage: Stage, vault: VaultServer) -> str:
+    told = stage.sandbox.environment
+    secret_id = Path(told["VAULT_SECRET_ID_FILE"]).read_text("utf-8").strip()
+    answer = vault.admin.call("POST", "auth/approle/login", {"role_id": told["VAULT_ROLE_ID"], "secret_id": secret_id})
+    return str(answer["auth"]["client_token"])
 
 
 def _run(jobs: list[Job]) -> list[dict[str, float]]:

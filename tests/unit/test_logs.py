@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import structlog
 
+from tests.servers import wait_until
 from worker.events import Event
 from worker.logs.redaction import Redactor
-from worker.logs.setup import configure, mode_for, take_over
+from worker.logs.setup import MOST_WAITING, configure, mode_for, take_over
 from worker.secret import Secret
 
 CANARY = "cAnAry/+5ecret=="
@@ -182,6 +183,60 @@ def test_lines_of_many_threads_do_not_mix(log_stream: io.StringIO) -> None:
     for thread in threads:
         thread.join()
     assert len(_lines(log_stream)) == 4 * 200 * 2
+
+
+class _Slow(io.StringIO):
+    """A stream whose first write takes until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached, self.let_go = threading.Event(), threading.Event()
+
+    def write(self, text: str) -> int:
+        self.reached.set()
+        assert self.let_go.wait(30)
+        return super().write(text)
+
+
+def test_a_slow_stream_holds_up_one_thread_and_loses_no_line(log_stream: io.StringIO) -> None:
+    del log_stream
+    slow = _Slow()
+    configure("json", slow, Redactor())
+    log = structlog.get_logger("worker")
+    first = threading.Thread(target=log.info, args=("first",))
+    first.start()
+    assert slow.reached.wait(30)
+    for number in range(100):
+        log.info("left to the first", number=number)
+    slow.let_go.set()
+    first.join(30)
+    told = _lines(slow)
+    assert [line["event"] for line in told] == ["first", *["left to the first"] * 100]
+    assert [line["number"] for line in told[1:]] == list(range(100))
+
+
+def test_lines_that_pile_up_are_waited_for(log_stream: io.StringIO) -> None:
+    del log_stream
+    slow = _Slow()
+    configure("json", slow, Redactor())
+    written: list[int] = []
+
+    def run() -> None:
+        for number in range(MOST_WAITING + 100):
+            structlog.get_logger("worker").info("one of many")
+            written.append(number)
+
+    first = threading.Thread(target=structlog.get_logger("worker").info, args=("first",))
+    first.start()
+    assert slow.reached.wait(30)
+    second = threading.Thread(target=run)
+    second.start()
+    wait_until(lambda: len(written) >= MOST_WAITING, "the second thread to wait")
+    assert len(written) == MOST_WAITING, "nothing piles up without end"
+    slow.let_go.set()
+    for thread in (first, second):
+        thread.join(30)
+    assert len(_lines(slow)) == 1 + MOST_WAITING + 100
 
 
 class _Signal:
