@@ -14,6 +14,7 @@ from celery.beat import Scheduler, Service
 from celery.signals import worker_ready, worker_shutting_down
 
 from worker import __version__
+from worker.allocator import few_arenas
 from worker.app import make_app, schedule
 from worker.config.redis_url import for_celery
 from worker.errors import QueueUnavailable
@@ -30,6 +31,7 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool) -> int:
 
     A second signal, or a kill, loses nothing: every step is on record before the next begins.
     """
+    few_arenas()
     app = make_app(for_celery(runtime.settings.redis_url))
     register(app, runtime)
     worker = runtime.settings.worker

@@ -96,6 +96,15 @@ def test_vault_in_memory(tmp_path: Path) -> None:
     assert vault.admin.health() is None
 
 
+def test_a_port_that_another_vault_has_is_an_error_and_that_one_is_left_alone(
+    vault: VaultServer, tmp_path: Path
+) -> None:
+    with pytest.raises(RotatorError) as caught:
+        start_vault(tmp_path / "second", port=vault.port)
+    assert type(caught.value) is RotatorError, "so that another port is tried where the port is not given"
+    assert vault.admin.health() == 200
+
+
 def test_a_persistent_vault_keeps_its_data_over_a_kill(tmp_path: Path) -> None:
     vault = start_vault(tmp_path / "vault", persistent=True)
     again = vault

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import tomli
+import rtoml
 import typer
 
 from worker.config.file import find_file
@@ -14,7 +14,7 @@ from worker.config.file import find_file
 def target_names(context: typer.Context) -> list[str]:
     """The names in the configuration file, which is only read, not checked; typer takes those that begin like it."""
     try:
-        document = tomli.loads(find_file(_config(context), os.environ).read_text("utf-8"))
+        document = rtoml.loads(find_file(_config(context), os.environ).read_text("utf-8"))
     except (OSError, ValueError):
         return []  # the command itself will tell
     entries = document.get("target")

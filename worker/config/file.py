@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-import tomli
+import rtoml
 
 from worker.errors import ConfigurationError
 
@@ -132,16 +132,14 @@ def find_file(given: Path | None, env: Mapping[str, str]) -> Path:
 def read_file(path: Path, problems: Problems) -> Mapping[str, object] | None:
     """The file's content; None, with a problem noted, when it cannot be had."""
     try:
-        return tomli.loads(path.read_bytes().decode())
+        return rtoml.loads(path.read_bytes().decode())
     except FileNotFoundError:
         problems.note(str(path), "does not exist; give --config, or set ROTATOR_CONFIG, or start where it is")
     except OSError as error:
         problems.note(str(path), f"cannot be read: {error.strerror}")
     except UnicodeDecodeError as error:
         problems.note(str(path), f"is not UTF-8: see byte {error.start}")
-    except RecursionError:
-        problems.note(str(path), "is nested too deeply")
-    except ValueError as error:  # tomli.TOMLDecodeError, and what int() says of very long numbers
+    except ValueError as error:  # rtoml.TomlParsingError
         problems.note(str(path), f"is not valid TOML: {error}")
     return None
 

@@ -12,8 +12,9 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
-from worker.errors import RotatorError
+from worker.errors import RotatorError, VaultRefused
 from worker.sandbox.binaries import valkey_binary, vault_binary
 from worker.sandbox.children import end, free_port, kill, spawn, wait_until
 from worker.sandbox.files import private_folder, replace_private
@@ -23,6 +24,8 @@ from worker.secret import Secret
 LOOPBACK = "127.0.0.1"
 _NO_CLUSTER = f"https://{LOOPBACK}:1"
 """Raft wants the address that other nodes reach it at, and there are none."""
+
+T = TypeVar("T")
 
 _TRIES = 3
 """A port that was free may be taken a moment later by somebody else."""
@@ -73,8 +76,7 @@ def start_valkey(folder: Path, *, password: str | None = None, port: int = 0) ->
     """
     private_folder(folder)
     secret = Secret(password or secrets.token_urlsafe(24))
-    process, port = _on_a_port(port, lambda port: _run_valkey(folder, port, secret))
-    return ValkeyServer(port, secret, folder, process)
+    return _on_a_port(port, lambda port: ValkeyServer(port, secret, folder, _run_valkey(folder, port, secret)))
 
 
 def _run_valkey(folder: Path, port: int, password: Secret) -> subprocess.Popen[bytes]:
@@ -164,11 +166,13 @@ def start_vault(folder: Path, *, persistent: bool = False, port: int = 0) -> Vau
     Raises ConfigurationError when there is no such server on this machine, RotatorError when it does not start.
     """
     private_folder(folder)
-    process, port = _on_a_port(port, lambda port: _run_vault(folder, port, persistent=persistent))
+    return _on_a_port(port, lambda port: _new_vault(folder, port, persistent=persistent))
+
+
+def _new_vault(folder: Path, port: int, *, persistent: bool) -> VaultServer:
+    process = _run_vault(folder, port, persistent=persistent)
     try:
-        bare = VaultAdmin(f"http://{LOOPBACK}:{port}")
-        made = bare.call("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
-        unseal_key, root = Secret(made["keys_base64"][0]), Secret(made["root_token"])
+        unseal_key, root = _initialise(VaultAdmin(f"http://{LOOPBACK}:{port}"))
         server = VaultServer(port, root, unseal_key, folder, persistent, process)
         server.unseal()
         server.admin.call("POST", "sys/mounts/secret", {"type": "kv", "options": {"version": "2"}})
@@ -179,6 +183,15 @@ def start_vault(folder: Path, *, persistent: bool = False, port: int = 0) -> Vau
         end(process)
         raise
     return server
+
+
+def _initialise(bare: VaultAdmin) -> tuple[Secret, Secret]:
+    try:
+        made = bare.call("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
+    except VaultRefused as error:
+        # Ours is new: this is another one that was quicker to take the port.
+        raise RotatorError(f"another Vault answers at {bare.address}", hint="Start it on another port.") from error
+    return Secret(made["keys_base64"][0]), Secret(made["root_token"])
 
 
 def _run_vault(folder: Path, port: int, *, persistent: bool) -> subprocess.Popen[bytes]:
@@ -216,14 +229,12 @@ def _once(child: subprocess.Popen[bytes], answers: Callable[[], bool], what: str
     return child
 
 
-def _on_a_port(port: int, run: Callable[[int], subprocess.Popen[bytes]]) -> tuple[subprocess.Popen[bytes], int]:
+def _on_a_port(port: int, run: Callable[[int], T]) -> T:
     """Run on the given port, or on a free one; another is tried when somebody else was quicker to take it."""
     for _ in range(0 if port else _TRIES - 1):
-        chosen = free_port()
         try:
-            return run(chosen), chosen
+            return run(free_port())
         except RotatorError as error:
             if error.exit_code != RotatorError.exit_code:
                 raise  # a missing server is not mended by another port
-    chosen = port or free_port()
-    return run(chosen), chosen
+    return run(port or free_port())
