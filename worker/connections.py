@@ -1,8 +1,8 @@
 """HTTP/1.1 calls with a deadline as a whole, on kept connections, for any number of threads.
 
-The standard library's :mod:`http.client` does the talking, on the sockets of :mod:`worker.streams`. It takes a third of
-the CPU of httpcore and h11 (`make bench`), and a rotation is ten calls. A connection is taken by one call at a time;
-those that no call uses are kept in a deque for each server, which needs no lock.
+The standard library's :mod:`http.client` does the talking, on the sockets of :mod:`worker.streams`. A rotation is ten
+calls, and when this took the place of httpcore and h11 its CPU fell by a quarter. A connection is taken by one call at
+a time; those that no call uses are kept in a deque for each server, which needs no lock.
 """
 
 from __future__ import annotations

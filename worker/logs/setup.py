@@ -31,7 +31,7 @@ Mode = Literal["json", "console"]
 
 _FIRST = ("timestamp", "level", "event", "logger", "target")
 _ALWAYS_AT_LEAST = logging.INFO
-"""Libraries are never heard below this: botocore and httpcore log headers when debugging."""
+"""Libraries are never heard below this: botocore logs headers when debugging."""
 
 MOST_WAITING = 1_000
 """Lines that are left to the thread that writes; beyond that everybody waits for the stream."""
