@@ -7,7 +7,8 @@ import pstats
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,19 +70,34 @@ class Book:
 
 
 class Measured:
-    """An object some of whose methods are measured; ``named`` makes the name from the method and its arguments."""
+    """An object some of whose methods are measured; ``named`` makes the name from the method and its arguments.
 
-    def __init__(self, inner: Any, book: Book, named: dict[str, Callable[..., str]]) -> None:
+    Of a method in ``around``, which answers a context manager, entering and leaving are measured.
+    """
+
+    def __init__(
+        self, inner: Any, book: Book, named: dict[str, Callable[..., str]], around: Sequence[str] = ()
+    ) -> None:
         self._inner = inner
         self._book = book
         self._named = named
+        self._around = around
 
     def __getattr__(self, method: str) -> Any:
         found = getattr(self._inner, method)
         naming = self._named.get(method)
         if naming is None:
             return found
+        if method in self._around:
+            return lambda *given: self._measured_around(naming(*given), found(*given))
         return lambda *given, **more: self._book.measure(naming(*given), found)(*given, **more)
+
+    @contextmanager
+    def _measured_around(self, name: str, inner: AbstractContextManager[Any]) -> Iterator[Any]:
+        found = self._book.measure(name, inner.__enter__)()
+        with ExitStack() as stack:
+            stack.push(self._book.measure(name, inner.__exit__))
+            yield found
 
 
 def profile(rotations: int) -> Profile:
@@ -128,10 +144,15 @@ def measured(runtime: Runtime, book: Book) -> Runtime:
         account=Measured(
             world.account,
             book,
-            {name: lambda *_: "Redis: the account" for name in ("enter", "succeeded", "key_count")},
+            {"place": lambda *_: "Redis: circuit, place, count of keys"},
+            around=("place",),
         ),
     )
-    queue = Measured(runtime.queue, book, {"index": lambda *_: "Redis: index"})
+    queue = Measured(
+        runtime.queue,
+        book,
+        {name: lambda *_: "Redis: hold, index, what is next" for name in ("hold", "index", "claim_next")},
+    )
     return replace(runtime, world=everything, queue=queue)  # type: ignore[arg-type]  # the same
 
 
