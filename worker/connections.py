@@ -15,7 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import HTTP_PORT, HTTPS_PORT, HTTPConnection, HTTPException, HTTPResponse
+from typing import Self
 
 from worker import __version__
 from worker.streams import DeadlineSocket, connect
@@ -48,6 +49,12 @@ class Server:
     secure: bool
     host: str
     port: int
+
+    @classmethod
+    def at(cls, scheme: str, host: str, port: int | None) -> Self:
+        """Where an address leads, of which the port may be left out."""
+        secure = scheme == "https"
+        return cls(secure, host, port or (HTTPS_PORT if secure else HTTP_PORT))
 
 
 @dataclass(frozen=True, slots=True)

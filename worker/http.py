@@ -7,7 +7,6 @@ environment, and at most :data:`worker.connections.MAX_BODY` bytes of answer rea
 from __future__ import annotations
 
 from dataclasses import dataclass
-from http.client import HTTP_PORT, HTTPS_PORT
 
 import httpx
 
@@ -105,8 +104,7 @@ def _server(url: httpx.URL) -> Server:
     if url.scheme not in ("http", "https"):
         message = "the address is neither http nor https"
         raise httpx.UnsupportedProtocol(message)
-    secure = url.scheme == "https"
-    return Server(secure, url.raw_host.decode("ascii"), url.port or (HTTPS_PORT if secure else HTTP_PORT))
+    return Server.at(url.scheme, url.raw_host.decode("ascii"), url.port)
 
 
 def _as_httpx(error: NoAnswer) -> httpx.TransportError:

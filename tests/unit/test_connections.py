@@ -33,7 +33,7 @@ def connections() -> Iterator[Connections]:
 
 def server_of(wire: Wire) -> Server:
     url = urlsplit(wire.url)
-    return Server(url.scheme == "https", url.hostname or "", url.port or 0)
+    return Server.at(url.scheme, url.hostname or "", url.port)
 
 
 def ask(

@@ -163,20 +163,15 @@ class _Lines:
         self._waiting.append(text)
         # looked at again after each release: a line left just before it was seen by nobody yet
         while self._waiting and self._free.acquire(blocking=len(self._waiting) > MOST_WAITING):
-            try:
-                self._write_out()
-            finally:
-                self._free.release()
+            self._write_out()
 
     def flush(self) -> None:
         """See that everything is written, unless that takes longer than a moment."""
         if self._free.acquire(timeout=PATIENCE_SECONDS):
-            try:
-                self._write_out()
-            finally:
-                self._free.release()
+            self._write_out()
 
     def _write_out(self) -> None:
+        """Write all that waits, for who holds the stream, and let go of it."""
         try:
             while self._waiting:
                 text = "".join([self._waiting.popleft() for _ in range(len(self._waiting))])
@@ -185,6 +180,8 @@ class _Lines:
                 self._stream.flush()
         except (OSError, ValueError):  # a pipe whose reader is gone; a stream that is closed
             return
+        finally:
+            self._free.release()
 
 
 class _LineLogger:

@@ -12,7 +12,6 @@ import json as jsonlib
 import re
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from http.client import HTTP_PORT, HTTPS_PORT
 from typing import Any, TypeAlias
 from urllib.parse import urlencode, urlsplit
 
@@ -90,8 +89,7 @@ class DeadlineAdapter(hvac.adapters.Adapter):  # type: ignore[misc]  # hvac ship
         self.namespace = namespace
         self.session = session
         base = urlsplit(base_uri)
-        secure = base.scheme == "https"
-        self._server = Server(secure, base.hostname or "", base.port or (HTTPS_PORT if secure else HTTP_PORT))
+        self._server = Server.at(base.scheme, base.hostname or "", base.port)
         self._path = base.path.rstrip("/")
         self._headers = {
             "Host": base.netloc,
