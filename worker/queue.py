@@ -39,9 +39,9 @@ if redis.call('LLEN', KEYS[2]) > 0 then return {} end
 _INDEX = """
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 local woken = redis.call('HGET', KEYS[3], ARGV[1]) or ''
-redis.call('ZADD', KEYS[2], woken == ARGV[3] and ARGV[4] or ARGV[5], ARGV[1])
-for i = 7, #ARGV do redis.call('HSET', KEYS[4], ARGV[i], ARGV[1]) end
-if redis.call('GET', KEYS[5]) == ARGV[6] then redis.call('DEL', KEYS[5]) end
+redis.call('ZADD', KEYS[2], woken == ARGV[3] and ARGV[4] or 0, ARGV[1])
+for i = 6, #ARGV do redis.call('HSET', KEYS[4], ARGV[i], ARGV[1]) end
+if redis.call('GET', KEYS[5]) == ARGV[5] then redis.call('DEL', KEYS[5]) end
 """
 
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
@@ -116,11 +116,11 @@ class Queue:
         self.client.zadd(self._key("due"), {target: when.timestamp()})
 
     @guard()
-    def wake(self, target: str, now: datetime) -> None:
-        """Have a target looked at now, also when somebody is at it already and may not see what is new."""
+    def wake(self, target: str) -> None:
+        """Have a target looked at before all that is due, also when somebody is at it and may not see what is new."""
         with self.client.pipeline(transaction=False) as pipe:
             pipe.hincrby(self._key("wakes"), target, 1)
-            pipe.zadd(self._key("due"), {target: now.timestamp()})
+            pipe.zadd(self._key("due"), {target: 0})
             pipe.execute()
 
     @guard()
@@ -245,8 +245,8 @@ class Queue:
     # -- the index
 
     @guard()
-    def index(self, entry: IndexEntry, hold: Hold, now: datetime) -> None:
-        """Keep what a look found and release the hold, in one call; a target that was woken meanwhile is due now."""
+    def index(self, entry: IndexEntry, hold: Hold) -> None:
+        """Keep what a look found and release the hold, in one call; a target woken meanwhile is due before all else."""
         self._index(
             keys=[
                 *(self._key(name) for name in ("summary", "due", "wakes", "ids")),
@@ -257,7 +257,6 @@ class Queue:
                 json.dumps(entry.summary),
                 hold.wakes,
                 entry.next_look.timestamp(),
-                now.timestamp(),
                 hold.token,
                 *entry.ids,
             ],

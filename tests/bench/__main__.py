@@ -27,7 +27,7 @@ from tests.bench.many import many, refill
 from tests.bench.memory import memory
 from tests.bench.stage import utc
 from tests.bench.steps import profile
-from tests.bench.throughput import SEQUENTIAL, Run, bare, service
+from tests.bench.throughput import SEQUENTIAL, Run, alone, side_by_side
 
 PARTS = ("commands", "instructions", "profile", "quiet", "throughput", "many", "refill", "memory")
 
@@ -113,13 +113,11 @@ class Bench:
 
 
 def _runs(scale: Scale) -> Iterator[Run]:
-    """Every measurement of throughput; those to be compared follow each other."""
+    """Every measurement of throughput."""
     for latency in scale.latencies:
-        yield bare(SEQUENTIAL, scale.sequential, 1, 1, latency)
+        yield alone(SEQUENTIAL, scale.sequential, latency)
         for threads, processes in product(scale.concurrency, scale.processes):
-            yield bare(report.LIBRARIES, scale.targets, threads, processes, latency)
-            yield bare(report.FLOOR, scale.targets, threads, processes, latency)
-            yield service(scale.targets, threads, processes, latency)
+            yield from side_by_side(scale.targets, threads, processes, latency)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,7 +1,8 @@
 """Bare scripts that make the calls of a rotation and nothing else, as processes of their own.
 
-``python -m tests.bench.bare`` reads one job of JSON, gets ready, prints a line, waits for a line, works, and prints
-what it took. One POST, one signed GET, four check-and-set writes for each rotation: what no way of doing it can spare.
+``python -m tests.bench.bare`` reads one job of JSON, gets ready and prints a line; for each line with a number, it then
+does so many rotations and prints what they took. One POST, one signed GET, four check-and-set writes for each: what no
+way of doing it can spare.
 Its token has the rights of the worker's, as what Vault does for a call depends on them.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -36,7 +37,6 @@ class Job:
 
     kind: str
     threads: int
-    rotations: int
     run: str
     hostup: str
     api_key: str
@@ -184,15 +184,18 @@ def main() -> int:
     job = Job(**json.loads(sys.stdin.readline()))
     calls = KINDS[job.kind](job)
     rotate(calls, job, "warm-up")
-    names = [f"{number:06}" for number in range(job.rotations)]
     _say("ready")
-    sys.stdin.readline()
+    for turn, line in enumerate(sys.stdin):
+        _say(json.dumps(_work(calls, job, [f"{turn}-{number:06}" for number in range(int(line))])))
+    return 0
+
+
+def _work(calls: Calls, job: Job, names: Sequence[str]) -> dict[str, float]:
     began, cpu = time.monotonic(), time.process_time()
     with ThreadPoolExecutor(job.threads) as pool:
         for _ in pool.map(lambda name: rotate(calls, job, name), names):
             pass
-    _say(json.dumps({"seconds": time.monotonic() - began, "cpu": time.process_time() - cpu}))
-    return 0
+    return {"seconds": time.monotonic() - began, "cpu": time.process_time() - cpu}
 
 
 def _say(line: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from tests.bench.processes import usage
 from tests.bench.seed import seed
 from tests.bench.stage import Shape, Stage, Worker, names, set_up, utc
-from tests.bench.throughput import DONE, bare
+from tests.bench.throughput import DONE, FLOOR, alone
 from worker.app import make_app
 
 
@@ -48,8 +48,8 @@ def quiet(rotations: int, idle_seconds: float) -> Quiet:
         time.sleep(idle_seconds)
         after = usage(worker.process.pid)
         idle = (after.cpu - before.cpu) / (time.monotonic() - began)
-    alone = bare("http_client", max(rotations, 20), 1, 1, 0)
-    bare_ms = alone.seconds * 1000 / alone.rotations
+    bare = alone(FLOOR, max(rotations, 20), 0)
+    bare_ms = bare.seconds * 1000 / bare.rotations
     return Quiet(rotations, statistics.median(took), max(took), bare_ms, idle * 100, after.memory)
 
 

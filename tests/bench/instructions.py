@@ -17,9 +17,9 @@ from typing import Any
 
 from tests.bench.bare import KINDS, rotate
 from tests.bench.parts import runtime_of, send_nothing
+from tests.bench.scripts import job_of
 from tests.bench.seed import seed
 from tests.bench.stage import Shape, Stage, names, set_up
-from tests.bench.throughput import job_of
 from worker.tasks import Looks
 
 _PACKAGE = re.compile(r"site-packages/(\w+)")
@@ -91,7 +91,7 @@ def _of_service(stage: Stage) -> dict[str, float]:
 
 
 def _of_bare(stage: Stage, kind: str, rotations: int) -> float:
-    job = job_of(stage, kind, 1, rotations)
+    job = job_of(stage, kind, 1)
     calls = KINDS[kind](job)
     rotate(calls, job, "warm-up")
     counted = Counting().run(partial(_each, partial(rotate, calls, job), names(rotations)))

@@ -15,9 +15,8 @@ from tests.bench.many import Many, Refill
 from tests.bench.memory import Memory
 from tests.bench.plot import Chart
 from tests.bench.steps import Profile
-from tests.bench.throughput import SEQUENTIAL, Run
+from tests.bench.throughput import FLOOR, LIBRARIES, SEQUENTIAL, SERVICE, Run
 
-SERVICE, LIBRARIES, FLOOR = "service", "httpx_hvac", "http_client"
 TOLD = {
     SERVICE: "the service",
     LIBRARIES: "bare, httpx and hvac",

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -54,6 +54,12 @@ class Worker:
         """When an event was logged last."""
         return self._last.get(event)
 
+    def forget(self) -> None:
+        """Count from here on."""
+        self._catch_up()
+        for known in (self._counts, self._first, self._last):
+            known.clear()
+
     def stop(self) -> None:
         """SIGTERM, and wait."""
         self.process.terminate()
@@ -86,7 +92,7 @@ class Shape:
     concurrency: int
     every: str = "30d"
     grace: str = "24h"
-    tick: str = "1s"
+    tick: str = "5s"
     audit_every: str = "24h"
     history: int = 40
 
@@ -136,9 +142,9 @@ class Stage:
         """Let nothing be due: every target's next look is far away."""
         self.queue().schedule_missing(names(self.shape.targets), utc() + timedelta(days=100))
 
-    def let_go(self) -> None:
-        """Let everything be due now."""
-        self.queue().client.zadd(f"{PREFIX}due", dict.fromkeys(names(self.shape.targets), time.time()))
+    def let_go(self, targets: Sequence[str]) -> None:
+        """Let these be due now."""
+        self.queue().client.zadd(f"{PREFIX}due", dict.fromkeys(targets, time.time()))
 
     def stop_workers(self) -> None:
         """End every worker that still runs."""

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from typing import Protocol
 
-from tests.bench.bare import Job
 from tests.bench.processes import usage_of
+from tests.bench.scripts import Turn, scripts
 from tests.bench.seed import seed
-from tests.bench.stage import Shape, Stage, set_up
-from worker.sandbox.servers import VaultServer
+from tests.bench.stage import Shape, Stage, Worker, names, set_up
 
-SEQUENTIAL = "requests_hvac"
+SERVICE, LIBRARIES, FLOOR, SEQUENTIAL = "service", "httpx_hvac", "http_client", "requests_hvac"
 DONE = "rotation.succeeded"
+TURNS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,97 +50,79 @@ class Run:
         return asdict(self) | {"rate": self.rate, "cpu_ms": self.cpu_ms, "bound": self.bound}
 
 
-def service(targets: int, concurrency: int, processes: int, latency_ms: int) -> Run:
-    """All targets due at once; ``concurrency`` is that of all processes together. From the first start to the last."""
-    shape = Shape(targets, concurrency)
-    with set_up(shape) as stage:
+class Side(Protocol):
+    """Who can rotate: scripts, or the service."""
+
+    def rotate(self, rotations: int) -> Turn:
+        """Do so many rotations."""
+        ...
+
+
+@dataclass(slots=True)
+class _Service:
+    """Workers on targets of which some are made due; from the first start of a rotation to the last end."""
+
+    stage: Stage
+    workers: list[Worker]
+    left: list[str]
+
+    def rotate(self, rotations: int) -> Turn:
+        """Let so many targets be due, all at once."""
+        due, self.left = self.left[:rotations], self.left[rotations:]
+        pids = [worker.process.pid for worker in self.workers]
+        for worker in self.workers:
+            worker.forget()
+        before = usage_of(pids)
+        self.stage.let_go(due)
+        self.stage.wait_for(DONE, len(due), self.workers)
+        after = usage_of(pids)
+        began = min(at for worker in self.workers if (at := worker.first("rotation.started")))
+        ended = max(at for worker in self.workers if (at := worker.last(DONE)))
+        return Turn(len(due), (ended - began).total_seconds(), after.cpu - before.cpu, after.memory)
+
+
+def side_by_side(targets: int, concurrency: int, processes: int, latency_ms: int) -> Iterator[Run]:
+    """The bare scripts and the service on the same servers, in turns of a part of the rotations each.
+
+    A shared machine changes its speed by half within seconds: who works a minute after the other is measured on another
+    machine. ``concurrency`` is that of all processes together.
+    """
+    with set_up(Shape(targets, concurrency)) as stage, ExitStack() as ends:
         seed(stage)
         stage.sandbox.simulator.admin.behave(latency_ms=latency_ms)
-        return _rotate_all(stage, concurrency, processes, latency_ms)
+        sides: dict[str, Side] = {
+            kind: ends.enter_context(scripts(stage, kind, concurrency, processes)) for kind in (LIBRARIES, FLOOR)
+        }
+        sides[SERVICE] = _start(stage, concurrency, processes)
+        turns: dict[str, list[Turn]] = {kind: [] for kind in sides}
+        for number in range(TURNS):
+            for kind in sorted(sides, reverse=number % 2 == 1):  # nobody is always the first
+                turns[kind].append(sides[kind].rotate(targets // TURNS))
+        for kind, taken in turns.items():
+            yield _run(kind, latency_ms, concurrency, processes, taken)
 
 
-def _rotate_all(stage: Stage, concurrency: int, processes: int, latency_ms: int) -> Run:
+def _start(stage: Stage, concurrency: int, processes: int) -> _Service:
     stage.hold()
-    share = concurrency // processes
-    workers = [stage.start(share) for _ in range(processes)]
+    workers = [stage.start(concurrency // processes) for _ in range(processes)]
     stage.wait_for("worker.started", processes, workers)
-    pids = [worker.process.pid for worker in workers]
-    before = usage_of(pids)
-    stage.let_go()
-    stage.wait_for(DONE, stage.shape.targets, workers)
-    after = usage_of(pids)
-    began = min(at for worker in workers if (at := worker.first("rotation.started")))
-    ended = max(at for worker in workers if (at := worker.last(DONE)))
-    seconds = (ended - began).total_seconds()
-    cpu = after.cpu - before.cpu
-    return Run("service", latency_ms, concurrency, processes, stage.shape.targets, seconds, cpu, after.memory)
+    return _Service(stage, workers, names(stage.shape.targets))
 
 
-def bare(kind: str, rotations: int, concurrency: int, processes: int, latency_ms: int) -> Run:
-    """The bare script of this kind, on as many threads in as many processes."""
-    with set_up(Shape(1, concurrency), latency_ms=latency_ms) as stage:
-        share, each = concurrency // processes, rotations // processes
-        told = _run([job_of(stage, kind, share, each) for _ in range(processes)])
-    seconds = max(one["seconds"] for one in told)
-    cpu = sum(one["cpu"] for one in told)
-    return Run(kind, latency_ms, concurrency, processes, each * processes, seconds, cpu)
+def alone(kind: str, rotations: int, latency_ms: int) -> Run:
+    """A script with one thread."""
+    with set_up(Shape(1, 1), latency_ms=latency_ms) as stage, scripts(stage, kind, 1, 1) as side:
+        return _run(kind, latency_ms, 1, 1, [side.rotate(rotations)])
 
 
-def job_of(stage: Stage, kind: str, threads: int, rotations: int) -> Job:
-    """What a bare script is told."""
-    vault = stage.sandbox.vault
-    assert vault is not None
-    return Job(
-        kind=kind,
-        threads=threads,
-        rotations=rotations,
-        run=uuid.uuid4().hex,
-        hostup=stage.sandbox.simulator.hostup,
-        api_key=Path(stage.sandbox.environment["HOSTUP_API_KEY_FILE"]).read_text("utf-8").strip(),
-        s3=stage.sandbox.simulator.s3,
-        vault=vault.address,
-        token=_token_of_worker(stage, vault),
+def _run(kind: str, latency_ms: int, concurrency: int, processes: int, turns: Sequence[Turn]) -> Run:
+    return Run(
+        what=kind,
+        latency_ms=latency_ms,
+        concurrency=concurrency,
+        processes=processes,
+        rotations=sum(turn.rotations for turn in turns),
+        seconds=sum(turn.seconds for turn in turns),
+        cpu=sum(turn.cpu for turn in turns),
+        memory=max(turn.memory for turn in turns),
     )
-
-
-def _token_of_worker(stage: Stage, vault: VaultServer) -> str:
-    told = stage.sandbox.environment
-    secret_id = Path(told["VAULT_SECRET_ID_FILE"]).read_text("utf-8").strip()
-    answer = vault.admin.call("POST", "auth/approle/login", {"role_id": told["VAULT_ROLE_ID"], "secret_id": secret_id})
-    return str(answer["auth"]["client_token"])
-
-
-def _run(jobs: list[Job]) -> list[dict[str, float]]:
-    """All at once: each is told to go when all are ready."""
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.bare"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for _ in jobs
-    ]
-    try:
-        for child, job in zip(children, jobs, strict=True):
-            _say(child, json.dumps(asdict(job)))
-        for child in children:
-            _hear(child)
-        for child in children:
-            _say(child, "go")
-        return [json.loads(_hear(child)) for child in children]
-    finally:
-        for child in children:
-            child.kill()
-            child.communicate()
-
-
-def _say(child: subprocess.Popen[str], line: str) -> None:
-    assert child.stdin
-    child.stdin.write(line + "\n")
-    child.stdin.flush()
-
-
-def _hear(child: subprocess.Popen[str]) -> str:
-    assert child.stdout
-    line = child.stdout.readline()
-    if not line:
-        raise RuntimeError(f"the bare script ended with {child.wait()}")
-    return line

@@ -14,7 +14,7 @@ from worker.clock import SystemClock
 from worker.runtime import Runtime
 from worker.tasks import QUEUE, Looks
 
-TARGETS = 6
+TARGETS, THREADS = 6, 2
 
 
 class SlowClock(SystemClock):
@@ -50,7 +50,7 @@ class Feed:
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
-    with set_up(Shape(TARGETS, 2, every="400d", tick="1m")) as stage:
+    with set_up(Shape(TARGETS, THREADS, every="400d", tick="1m")) as stage:
         seed(stage, keys=False)
         yield stage
 
@@ -60,8 +60,24 @@ def feed(stage: Stage) -> Iterator[Feed]:
     with runtime_of(stage) as runtime:
         runtime.queue.client.flushdb()
         stage.hold()
-        stage.let_go()
+        stage.let_go(names(stage.shape.targets))
         yield Feed(stage, runtime)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_a_tick_sends_as_many_messages_as_there_are_threads(feed: Feed, workers: int) -> None:
+    clock, sent = feed.runtime.clock, list[str]()
+    for number in range(workers):
+        feed.runtime.queue.beat(f"worker-{number}", clock.now())
+    Looks(feed.runtime, lambda task, **_: sent.append(task)).tick()
+    assert sent == ["rotator.reconcile"] * THREADS * max(1, workers)
+
+
+def test_a_tick_counts_the_messages_that_wait(feed: Feed) -> None:
+    feed.runtime.queue.client.lpush(QUEUE, "a message")
+    sent = list[str]()
+    Looks(feed.runtime, lambda task, **_: sent.append(task)).tick()
+    assert sent == ["rotator.reconcile"] * (THREADS - 1)
 
 
 def test_a_thread_goes_on_with_whatever_is_due(feed: Feed) -> None:

@@ -102,27 +102,34 @@ def test_only_one_looks_at_a_target(queue: Queue) -> None:
     queue.release(first)
     third = queue.hold("media", MINUTE)
     assert third.mine
-    queue.index(_entry(), first, NOW)
+    queue.index(_entry(), first)
     assert not queue.hold("media", MINUTE).mine, "a hold that is over releases nothing"
-    queue.index(_entry(), third, NOW)
+    queue.index(_entry(), third)
     assert queue.hold("media", MINUTE).mine
 
 
 def test_a_target_woken_during_a_look_is_due_at_once(queue: Queue) -> None:
     hold = queue.hold("media", MINUTE)
-    queue.wake("media", NOW)
-    queue.index(_entry(), hold, NOW)
+    queue.wake("media")
+    queue.index(_entry(), hold)
     assert queue.claim(NOW, MINUTE, 10) == ("media",)
 
 
+def test_a_target_that_was_woken_goes_before_all_that_is_due(queue: Queue) -> None:
+    queue.schedule_missing(["a", "b"], NOW - MINUTE)
+    queue.schedule("media", NOW + MINUTE)
+    queue.wake("media")
+    assert queue.claim(NOW, MINUTE, 1) == ("media",)
+
+
 def test_a_target_woken_before_a_look_is_not_due_after_it(queue: Queue) -> None:
-    queue.wake("media", NOW)
-    queue.index(_entry(), queue.hold("media", MINUTE), NOW)
+    queue.wake("media")
+    queue.index(_entry(), queue.hold("media", MINUTE))
     assert queue.claim(NOW, MINUTE, 10) == ()
 
 
 def test_the_index_finds_targets_by_id(queue: Queue) -> None:
-    queue.index(_entry(), Hold("media", mine=True), NOW)
+    queue.index(_entry(), Hold("media", mine=True))
     assert queue.target_of("request-1") == "media"
     assert queue.target_of("request-2") is None
     assert queue.summary("media") == {"target": "media"}

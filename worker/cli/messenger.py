@@ -22,7 +22,7 @@ class Messenger:
 
     def wake(self, target: str) -> None:
         """Have the target looked at now; without a worker, as soon as there is one. Raises QueueUnavailable."""
-        self._runtime.queue.wake(target, self._runtime.clock.now())
+        self._runtime.queue.wake(target)
         if self.has_worker():
             self._send(target)
 
