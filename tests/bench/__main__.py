@@ -36,7 +36,7 @@ PARTS = ("commands", "instructions", "profile", "quiet", "throughput", "many", "
 class Scale:
     """How much is measured."""
 
-    targets: int = 1_000
+    targets: int = 2_000
     sequential: int = 100
     concurrency: tuple[int, ...] = (8, 32, 64)
     processes: tuple[int, ...] = (1, 2)
@@ -145,7 +145,9 @@ def _write(bench: Bench, folder: Path) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="What a rotation costs.")
     parser.add_argument("--smoke", action="store_true", help="everything on a small scale")
-    parser.add_argument("--targets", type=int, default=Scale().targets, help="how many are due at once")
+    parser.add_argument(
+        "--targets", type=int, default=Scale().targets, help="how many are due, a quarter of them at once"
+    )
     parser.add_argument("--part", action="append", choices=PARTS, help="only this; may be repeated")
     parser.add_argument("--output", type=Path, default=Path(".bench"), help="the folder for JSON file and plot")
     return parser

@@ -89,7 +89,12 @@ def many(console: Console, found: Sequence[Many]) -> None:
     ]
     for place in range(len(found[0].commands)):
         same = [each.commands[place] for each in found]
-        rows.append((f"rotator {same[0].words}, s", *(f"{command.ms / 1000:.2f}" for command in same)))
+        rows.append(
+            (
+                f"rotator {same[0].words}, s (quickest)",
+                *(f"{command.ms / 1000:.2f} ({command.quickest_ms / 1000:.2f})" for command in same),
+            )
+        )
     table(console, "Many targets", columns, rows)
 
 
@@ -105,8 +110,10 @@ def refill(console: Console, found: Refill) -> None:
 
 def commands(console: Console, found: Sequence[Command]) -> None:
     """How fast commands are."""
-    rows = ((f"rotator {each.words}", f"{each.ms:.0f}", f"{each.cpu_ms:.0f}") for each in found)
-    table(console, "Commands", ("", "ms", "CPU ms"), rows)
+    rows = (
+        (f"rotator {each.words}", f"{each.ms:.0f}", f"{each.quickest_ms:.0f}", f"{each.cpu_ms:.0f}") for each in found
+    )
+    table(console, "Commands", ("", "ms", "quickest", "CPU ms"), rows)
 
 
 def memory(console: Console, found: Memory) -> None:

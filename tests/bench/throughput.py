@@ -14,7 +14,7 @@ from tests.bench.stage import Shape, Stage, Worker, names, set_up
 
 SERVICE, LIBRARIES, FLOOR, SEQUENTIAL = "service", "httpx_hvac", "http_client", "requests_hvac"
 DONE = "rotation.succeeded"
-TURNS = 5
+TURNS = 4
 
 
 @dataclass(frozen=True, slots=True)

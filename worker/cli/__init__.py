@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import io
+import os
 import sys
 
 from worker.cli.commands import app
@@ -22,6 +23,8 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # whatever the terminal's encoding
     # httpx would load rich, pygments and click for a command line of its own, which takes longer than all of httpx
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None is how an import is ruled out
+    # there is none, and to find that out it would read the metadata of all installed packages
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     try:
         app(prog_name="rotator")
