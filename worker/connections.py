@@ -1,12 +1,12 @@
 """HTTP/1.1 calls with a deadline as a whole, on kept connections, for any number of threads.
 
-The standard library's :mod:`http.client` does the talking, on the sockets of :mod:`worker.streams`. A rotation is ten
-calls, and when this took the place of httpcore and h11 its CPU fell by a quarter. A connection is taken by one call at
-a time; those that no call uses are kept in a deque for each server, which needs no lock.
+What comes back is read by :mod:`worker.reading`, on the sockets of :mod:`worker.streams`. A connection is taken by one
+call at a time; those that no call uses are kept in a deque for each server, which needs no lock.
 """
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 from collections import deque
@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
-from http import HTTPStatus
-from http.client import HTTP_PORT, HTTPS_PORT, HTTPConnection, HTTPException, HTTPResponse
+from http.client import HTTP_PORT, HTTPS_PORT
 from typing import Self
 
 from worker import __version__
+from worker.reading import Reading, Unreadable
 from worker.streams import DeadlineSocket, connect
 
 USER_AGENT = f"hostup-rotator/{__version__}"
@@ -28,6 +28,9 @@ MAX_BODY = 4 * 1024 * 1024
 
 IDLE_SECONDS = 2.0
 """How long an idle connection is kept. Short: a call fails on a kept one that the server closes just then."""
+
+_HEAD = re.compile(rb"[A-Z]+ [!-~]+ HTTP/1\.1\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t -~\x80-\xff]*\r\n)*\r\n")
+"""RFC 9112, 2.1 and 3; RFC 9110, 5.5 and 5.6.2."""
 
 
 class NoAnswer(Exception):
@@ -73,7 +76,7 @@ class Answer:
     """What came back: the whole body, as it was sent."""
 
     status: int
-    headers: Sequence[tuple[str, str]] = field(repr=False)
+    headers: Sequence[tuple[bytes, bytes]] = field(repr=False)
     body: bytes = field(repr=False)
 
 
@@ -98,7 +101,7 @@ class Connections:
         connection = (None if fresh else self._take(request.server)) or self._new(request.server)
         keep = False
         try:
-            answer, keep = _exchange(connection, request)
+            answer, keep = _exchange(connection.sock, request)
         finally:
             if keep and not fresh:
                 self._keep(request.server, connection)
@@ -120,11 +123,7 @@ class Connections:
             raise NoAnswer("no connection could be made in time", sent=False, timed_out=True) from None
         except OSError as error:
             raise NoAnswer(f"no connection could be made: {type(error).__name__}", sent=False) from None
-        http = HTTPConnection(server.host, server.port)
-        http.sock = sock  # as much of a socket as it needs
-        http.auto_open = 0
-        http.response_class = _FinalResponse
-        return _Connection(http, sock)
+        return _Connection(sock)
 
     def _take(self, server: Server) -> _Connection | None:
         """The connection that was used last, as it is the freshest; none that is too old, or closed by the server."""
@@ -139,7 +138,7 @@ class Connections:
 
     def _keep(self, server: Server, connection: _Connection) -> None:
         kept, now = self._idle.setdefault(server, deque()), time.monotonic()
-        kept.append(_Connection(connection.http, connection.sock, now))
+        kept.append(_Connection(connection.sock, now))
         with suppress(IndexError):  # other threads take from it, too
             while kept[0].since < now - IDLE_SECONDS:
                 kept.popleft().sock.end()
@@ -147,47 +146,43 @@ class Connections:
 
 @dataclass(frozen=True, slots=True)
 class _Connection:
-    http: HTTPConnection
     sock: DeadlineSocket
     since: float = 0.0
 
 
-class _FinalResponse(HTTPResponse):
-    """Passes over what may come before the answer: http.client knows 100 only (RFC 9110, 15.2)."""
-
-    def begin(self) -> None:
-        super().begin()
-        while self.status < HTTPStatus.OK and self.status != HTTPStatus.SWITCHING_PROTOCOLS:
-            self.headers = self.msg = None  # type: ignore[assignment]  # which is what lets it begin again
-            super().begin()
-
-
-def _exchange(connection: _Connection, request: Request) -> tuple[Answer, bool]:
+def _exchange(sock: DeadlineSocket, request: Request) -> tuple[Answer, bool]:
     """One request and its answer, and whether the connection may be used again. Raises NoAnswer."""
-    http = connection.http
+    message = _head(request) + request.body
+    reading = Reading(MAX_BODY)
     try:
-        http.putrequest(request.method, request.target, skip_host=True, skip_accept_encoding=True)
-        for name, value in request.headers:
-            http.putheader(name, value)
-        http.endheaders(request.body)
-    except (ValueError, HTTPException):
-        raise NoAnswer("the request holds characters that HTTP does not allow", sent=False) from None
-    try:
-        with http.getresponse() as response:
-            cut = connection.sock.ended  # in the head: http.client takes what came for the whole
-            body = response.read(MAX_BODY + 1)
-            cut |= bool(response.length)  # which counts down, where the answer told its length
-            keep = not response.will_close and response.status >= HTTPStatus.OK
-            answer = Answer(response.status, response.getheaders(), body)
+        sock.send(message)
+        while not reading.complete:
+            reading.take(sock.receive())
     except TimeoutError:
         raise NoAnswer("there was no whole answer in time", sent=True, timed_out=True) from None
-    except (OSError, HTTPException):
-        raise NoAnswer("the connection was lost, or what came is no HTTP", sent=True) from None
-    if len(body) > MAX_BODY:
-        raise NoAnswer(f"the answer is longer than {MAX_BODY} bytes", sent=True)
-    if cut:
-        raise NoAnswer("the connection was lost before the answer was whole", sent=True)
-    return answer, keep
+    except OSError:
+        raise NoAnswer("the connection was lost", sent=True) from None
+    except Unreadable as error:
+        raise NoAnswer(str(error), sent=True) from None
+    return Answer(reading.status, reading.headers, bytes(reading.body)), reading.keep
+
+
+def _head(request: Request) -> bytes:
+    """What stands before the body. Raises NoAnswer for what could be read as something else than it was meant as."""
+    first = f"{request.method} {request.target} HTTP/1.1"
+    try:
+        lines = [_octets(first), *(b"%b: %b" % (_octets(name), _octets(value)) for name, value in request.headers)]
+    except UnicodeEncodeError:
+        lines = []
+    head = b"\r\n".join((*lines, b"", b""))
+    # a line break inside a header would make more lines of it
+    if not _HEAD.fullmatch(head) or head.count(b"\r\n") != len(request.headers) + 2:
+        raise NoAnswer("the request holds characters that HTTP does not allow", sent=False)
+    return head
+
+
+def _octets(text: bytes | str) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("latin-1")
 
 
 def _public_authorities() -> ssl.SSLContext:

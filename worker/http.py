@@ -13,7 +13,7 @@ import httpx
 from worker.connections import USER_AGENT, Connections, NoAnswer, Request, Server
 from worker.streams import within
 
-_UNREAD = ("location", "set-cookie")
+_UNREAD = (b"location", b"set-cookie")
 """Headers of an answer that httpx would act on before we see it: it builds the redirected request even with redirects
 off, and fails with errors outside its own tree on an address such as ``mailto:x``; and it sends cookies back."""
 
@@ -88,11 +88,7 @@ class _Transport(httpx.BaseTransport):
             answer = self._connections.ask(asked, fresh=bool(request.extensions.get(_FRESH)))
         except NoAnswer as error:
             raise _as_httpx(error) from None
-        headers = [
-            (name.encode("latin-1"), value.encode("latin-1"))  # which http.client read them as
-            for name, value in answer.headers
-            if name.lower() not in _UNREAD
-        ]
+        headers = [(name, value) for name, value in answer.headers if name.lower() not in _UNREAD]
         return httpx.Response(answer.status, headers=headers, stream=httpx.ByteStream(answer.body))
 
     def close(self) -> None:

@@ -1,16 +1,15 @@
-"""Sockets on which a call as a whole has a deadline, for :mod:`http.client` to talk through.
+"""Sockets on which a call as a whole has a deadline.
 
 Time-outs of libraries are for each read, so a server that drips one byte a second is never too slow for them. Here
 every wait for the socket gets only what is left until the call's deadline.
 
-The sockets never block, and what is written is sent when the answer is asked for: head and body of a request go in one
-packet, and a call takes four system calls. Each one gives the interpreter to another thread, and on as many threads as
-a worker has, getting it back costs more than the system call (`make bench`).
+The sockets never block, and a call takes four system calls: is the connection still good, send, wait, read. Each one
+gives the interpreter to another thread, and on as many threads as a worker has, getting it back costs more than the
+system call (`make bench`).
 """
 
 from __future__ import annotations
 
-import io
 import select
 import socket
 import ssl
@@ -72,70 +71,38 @@ def connect(host: str, port: int, trust: ssl.SSLContext | None) -> DeadlineSocke
 
 
 class DeadlineSocket:
-    """As much of a socket as http.client needs. Waits end with TimeoutError at the deadline of :func:`within`."""
+    """A socket that never blocks. Waits end with TimeoutError at the deadline of :func:`within`."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._unsent = bytearray()
         self._readable = _poller(sock, select.POLLIN)
         self._encrypted = isinstance(sock, ssl.SSLSocket)
-        self.ended = False
-        """Whether the other side was heard to close."""
 
-    def sendall(self, data: bytes) -> None:
-        """Have something sent before the next read."""
-        self._unsent += data
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        """One answer's bytes. Closing it leaves the connection open."""
-        return io.BufferedReader(_Incoming(self.receive_into), _BUFFER)
-
-    def receive_into(self, buffer: memoryview) -> int:
-        """Send what is unsent, then read what there is, at least a byte; 0 at the end. Raises OSError."""
-        if self._unsent:
-            self._send()
-        if not self._encrypted:  # TLS may have read ahead: it is asked first
-            _wait(self._readable)
-        count = _when_ready(self._sock, partial(self._sock.recv_into, buffer), select.POLLIN)
-        self.ended = count == 0
-        return count
-
-    def is_readable(self) -> bool:
-        """Whether there is something to read, or the other side has closed."""
-        return bool(self._readable.poll(0))
-
-    def close(self) -> None:
-        """Nothing: http.client says this before it has read an answer that ends with its connection."""
-
-    def end(self) -> None:
-        """Close the connection."""
-        self._sock.close()
-
-    def _send(self) -> None:
+    def send(self, data: bytes) -> None:
+        """Send all of it, as far as the other side takes it. Raises TimeoutError at the deadline."""
         if seconds_left() <= 0:
             raise TimeoutError
-        unsent = bytes(self._unsent)
-        self._unsent.clear()
         try:
-            while unsent:
-                unsent = unsent[_when_ready(self._sock, partial(self._sock.send, unsent), select.POLLOUT) :]
+            while data:
+                data = data[_when_ready(self._sock, partial(self._sock.send, data), select.POLLOUT) :]
         except TimeoutError:
             raise
         except OSError:
             return  # a server may answer, and close, before it has read all: reading tells
 
+    def receive(self) -> bytes:
+        """Read what there is, at least a byte; nothing at the end. Raises OSError."""
+        if not self._encrypted:  # TLS may have read ahead: it is asked first
+            _wait(self._readable)
+        return _when_ready(self._sock, partial(self._sock.recv, _BUFFER), select.POLLIN)
 
-class _Incoming(io.RawIOBase):
-    """What the standard library reads a socket through."""
+    def is_readable(self) -> bool:
+        """Whether there is something to read, or the other side has closed."""
+        return bool(self._readable.poll(0))
 
-    def __init__(self, receive_into: Callable[[memoryview], int]) -> None:
-        self._receive_into = receive_into
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # any buffer; BufferedReader gives this
-        return self._receive_into(buffer)
+    def end(self) -> None:
+        """Close the connection."""
+        self._sock.close()
 
 
 def _when_ready(sock: socket.socket, operation: Callable[[], _T], event: int) -> _T:

@@ -86,10 +86,11 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How the service is set up for one measurement."""
+    """How the service is set up for one measurement. ``concurrency`` is that of each of so many ``processes``."""
 
     targets: int
     concurrency: int
+    processes: int = 1
     every: str = "30d"
     grace: str = "24h"
     tick: str = "5s"
@@ -199,7 +200,7 @@ def configuration(hostup: str, shape: Shape) -> str:
     head = f"""# Written by `rotator sandbox`, anew at each start.
 [hostup]
 base_url = "{hostup}"
-parallel_creates = {min(64, shape.concurrency)}
+parallel_creates = {min(64, shape.concurrency * shape.processes)}
 [vault]
 mount = "{MOUNT}"
 state_path = "{STATE_PATH}"

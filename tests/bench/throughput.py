@@ -87,13 +87,13 @@ def side_by_side(targets: int, concurrency: int, processes: int, latency_ms: int
     A shared machine changes its speed by half within seconds: who works a minute after the other is measured on another
     machine. ``concurrency`` is that of all processes together.
     """
-    with set_up(Shape(targets, concurrency)) as stage, ExitStack() as ends:
+    with set_up(Shape(targets, concurrency // processes, processes)) as stage, ExitStack() as ends:
         seed(stage)
         stage.sandbox.simulator.admin.behave(latency_ms=latency_ms)
         sides: dict[str, Side] = {
             kind: ends.enter_context(scripts(stage, kind, concurrency, processes)) for kind in (LIBRARIES, FLOOR)
         }
-        sides[SERVICE] = _start(stage, concurrency, processes)
+        sides[SERVICE] = _start(stage)
         turns: dict[str, list[Turn]] = {kind: [] for kind in sides}
         for number in range(TURNS):
             for kind in sorted(sides, reverse=number % 2 == 1):  # nobody is always the first
@@ -102,10 +102,10 @@ def side_by_side(targets: int, concurrency: int, processes: int, latency_ms: int
             yield _run(kind, latency_ms, concurrency, processes, taken)
 
 
-def _start(stage: Stage, concurrency: int, processes: int) -> _Service:
+def _start(stage: Stage) -> _Service:
     stage.hold()
-    workers = [stage.start(concurrency // processes) for _ in range(processes)]
-    stage.wait_for("worker.started", processes, workers)
+    workers = [stage.start(stage.shape.concurrency) for _ in range(stage.shape.processes)]
+    stage.wait_for("worker.started", len(workers), workers)
     return _Service(stage, workers, names(stage.shape.targets))
 
 

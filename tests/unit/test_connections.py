@@ -161,7 +161,17 @@ def test_many_threads_each_hear_their_own_answer(connections: Connections) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("X-Key", "hush\r\nhush"), ("X\nhush", "value"), ("X-Key", b"hush\n")], ids=repr
+    ("name", "value"),
+    [
+        ("X-Key", "hush\r\nhush"),
+        ("X-Key", "hush\r\nX-Other: hush"),
+        ("X\nhush", "value"),
+        ("X hush", "value"),
+        ("X-Key", b"hush\n"),
+        ("X-Key", b"hush\x00"),
+        ("X-Key", "hush\u2713"),
+    ],
+    ids=repr,
 )
 def test_what_http_does_not_allow_is_not_sent_and_not_quoted(
     connections: Connections, name: str, value: str | bytes
@@ -172,9 +182,9 @@ def test_what_http_does_not_allow_is_not_sent_and_not_quoted(
         assert wire.heard == []
     assert not caught.value.sent
     assert "hush" not in str(caught.value)
-    assert caught.value.__suppress_context__
+    assert caught.value.__context__ is None  # an error of encoding holds the text
 
 
 def test_nothing_of_a_call_is_in_its_repr() -> None:
     request = Request(Server(secure=True, host="h", port=1), "GET", "/", [("X-Vault-Token", "hush-hush")], b"hush-hush")
-    assert "hush" not in repr(request) + repr(Answer(200, [("Set-Cookie", "hush-hush")], b"hush-hush"))
+    assert "hush" not in repr(request) + repr(Answer(200, [(b"Set-Cookie", b"hush-hush")], b"hush-hush"))
