@@ -82,9 +82,10 @@ class DeadlineSocket:
         """Send all of it, as far as the other side takes it. Raises TimeoutError at the deadline."""
         if seconds_left() <= 0:
             raise TimeoutError
+        unsent = memoryview(data)
         try:
-            while data:
-                data = data[_when_ready(self._sock, partial(self._sock.send, data), select.POLLOUT) :]
+            while unsent:
+                unsent = unsent[_when_ready(self._sock, partial(self._sock.send, unsent), select.POLLOUT) :]
         except TimeoutError:
             raise
         except OSError:

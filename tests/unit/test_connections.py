@@ -56,6 +56,17 @@ WHOLE = {
     "chunks": (cut(chunked(BODY, b"and more") + b"0\r\n\r\n"), BODY + b"and more"),
     "until closed": (cut(b"HTTP/1.1 200 OK\r\n\r\n" + BODY), BODY),
     "old": (cut(b"HTTP/1.0 200 OK\r\n\r\n" + BODY), BODY),
+    "byte by byte": (drip(raw(200, b"{}"), 0.001), b"{}"),
+    "line feeds only": (cut(b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}"), b"{}"),
+    "no reason, odd header": (cut(b"HTTP/1.1 200\r\nX-Odd: \x01\xff\r\nContent-Length: 2\r\n\r\n{}"), b"{}"),
+    "lengths that differ": (
+        cut(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n2 \r\n{}\r\n0\r\n\r\n"),
+        b"{}",
+    ),
+    "a header behind the body": (
+        cut(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-Sum: 1\r\n\r\n"),
+        b"{}",
+    ),
     "after hints": (cut(raw(100) + raw(103, headers={"Link": "</a>"}) + raw(200, b"{}")), b"{}"),
 }
 
