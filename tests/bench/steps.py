@@ -101,20 +101,19 @@ class Measured:
 
 
 def profile(rotations: int) -> Profile:
-    """Rotate so many targets three times over: bare, with every call measured, and under cProfile."""
-    shape = Shape(3 * rotations + 3 * WARM_UP, 1)
+    """Rotate so many targets twice: with every call measured, and under cProfile, of which only shares are taken."""
+    shape = Shape(2 * rotations + 2 * WARM_UP, 1)
     with set_up(shape) as stage:
         seed(stage)
         with runtime_of(stage) as runtime:
             every = names(shape.targets)
-            third = len(every) // 3
-            cpu = _looked(Looks(runtime, send_nothing), every[:third])
+            half = len(every) // 2
             book = Book()
-            whole = _looked(Looks(measured(runtime, book), send_nothing), every[third : 2 * third], book)
-            libraries = _by_library(Looks(runtime, send_nothing), every[2 * third :])
-    ms = cpu * 1000 / rotations
+            whole = _looked(Looks(measured(runtime, book), send_nothing), every[:half], book)
+            libraries = _by_library(Looks(runtime, send_nothing), every[half:])
+    ms = whole * 1000 / rotations
     calls = {name: (book.times[name] / rotations, spent * 1000 / rotations) for name, spent in book.spent.items()}
-    rest = whole * 1000 / rotations - sum(spent for _, spent in calls.values())
+    rest = ms - sum(spent for _, spent in calls.values())
     shares = {name: share * ms for name, share in libraries.items()}
     return Profile(rotations, ms, calls | {REST: (1.0, rest)}, shares)
 
