@@ -12,6 +12,7 @@ import os
 import sys
 
 from worker.cli.commands import app
+from worker.cli.deferred import defer_requests
 
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
 """Python's own 700 has it search for garbage hundreds of times while modules are loaded, and find none."""
@@ -23,6 +24,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # whatever the terminal's encoding
     # httpx would load rich, pygments and click for a command line of its own, which takes longer than all of httpx
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None is how an import is ruled out
+    defer_requests()
     # there is none, and to find that out it would read the metadata of all installed packages
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
