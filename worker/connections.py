@@ -164,6 +164,8 @@ def _exchange(sock: DeadlineSocket, request: Request) -> tuple[Answer, bool]:
         raise NoAnswer("the connection was lost", sent=True) from None
     except Unreadable as error:
         raise NoAnswer(str(error), sent=True) from None
+    finally:
+        reading.end()
     return Answer(reading.status, reading.headers, bytes(reading.body)), reading.keep
 
 

@@ -69,6 +69,10 @@ class Reading:
             message = f"the answer is longer than {self._longest} bytes"
             raise Unreadable(message)
 
+    def end(self) -> None:
+        """Let go of the parser, which knows us, too: a secret would stay in memory until garbage is searched for."""
+        del self._parser
+
     def on_message_begin(self) -> None:
         """An answer, a hint before it, or something after it that nobody asked for."""
         if self.complete:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.wire import LOOPBACK_PEM, Step, Wire, answer, cut, drip, raw, silence
 from worker.connections import MAX_BODY, Answer, Connections, NoAnswer, Request, Server
+from worker.reading import Reading
 from worker.streams import within
 
 LONG = 30.0
@@ -194,6 +197,18 @@ def test_what_http_does_not_allow_is_not_sent_and_not_quoted(
     assert not caught.value.sent
     assert "hush" not in str(caught.value)
     assert caught.value.__context__ is None  # an error of encoding holds the text
+
+
+@pytest.mark.parametrize("step", [answer(200, b"hush-hush"), cut(raw(200, b"hush-hush")[:-1])], ids=["whole", "cut"])
+def test_nothing_of_an_answer_waits_for_a_search_for_garbage(connections: Connections, step: Step) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        with Wire(step) as wire, suppress(NoAnswer):
+            ask(connections, wire)
+        assert [left for left in gc.get_objects() if isinstance(left, Reading)] == []
+    finally:
+        gc.enable()
 
 
 def test_nothing_of_a_call_is_in_its_repr() -> None:
