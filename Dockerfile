@@ -29,6 +29,6 @@ ENV PATH=/opt/rotator/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOM
     ROTATOR_HEALTH_FILE=/tmp/rotator-alive
 USER 65532:65532
 # Looks at the age of a file that the worker touches: costs an interpreter's start, needs neither network nor secrets.
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["python", "-m", "worker.health"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["python", "-m", "worker.service.health"]
 ENTRYPOINT ["rotator"]
 CMD ["worker"]

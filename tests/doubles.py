@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from tests.records import NOW
 from worker.errors import Answer, HostUpError, HostUpLastKey, HostUpUncertain, VaultCasMismatch, VaultUnavailable
-from worker.ports import CreatedKey, DeletedKey, Document, Life, Place, Probe, StorageStatus, Written
+from worker.rotation.ports import CreatedKey, DeletedKey, Document, Life, Place, Probe, StorageStatus, Written
 from worker.secret import Secret
 
 T = TypeVar("T")

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from worker.ports import CreatedKey
-from worker.record import CurrentKey, Lease, Phase, Record, Request, RetiringKey, Rotation, StagedKey, UnknownMint, Why
+from worker.rotation.changes.rotation import Holder
+from worker.rotation.ports import CreatedKey
+from worker.rotation.record import (
+    CurrentKey,
+    Lease,
+    Phase,
+    Record,
+    Request,
+    RetiringKey,
+    Rotation,
+    StagedKey,
+    UnknownMint,
+    Why,
+)
 from worker.secret import Secret
-from worker.transitions import Holder
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from tests.doubles import MemoryAccount, MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault
-from worker.config.fields import PRESETS
-from worker.record import Record, decode, encode
-from worker.rotation import Looked, reconcile
-from worker.schedule import Schedule
-from worker.store import RecordStore
-from worker.targets import Target
-from worker.work import Policy, World
+from worker.rotation.reconcile import Looked, reconcile
+from worker.rotation.record import Record, decode, encode
+from worker.rotation.records import RecordStore
+from worker.rotation.services import Policy, World
+from worker.targets.fields import PRESETS
+from worker.targets.schedule import Schedule
+from worker.targets.target import Target
 
 STATE = "state"
 SLACK = timedelta(seconds=30)

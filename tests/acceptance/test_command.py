@@ -12,7 +12,7 @@ import pytest
 
 from tests.acceptance.service import Service, Worker
 from tests.sandbox import wait_until
-from worker.sandbox.faults import fault
+from worker.sandbox.simulator.faults import fault
 
 NOBODY = "127.0.0.1:9"
 """An address where nothing listens (the discard port)."""

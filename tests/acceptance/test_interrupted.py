@@ -10,7 +10,7 @@ import pytest
 
 from tests.acceptance.service import Service
 from tests.sandbox import wait_until
-from worker.sandbox.faults import HANG, fault
+from worker.sandbox.simulator.faults import HANG, fault
 
 
 def _first_key(service: Service) -> None:

@@ -10,7 +10,7 @@ from tests.bench.processes import usage
 from tests.bench.seed import seed
 from tests.bench.stage import Shape, Stage, Worker, names, set_up, utc
 from tests.bench.throughput import DONE, FLOOR, alone
-from worker.app import make_app
+from worker.service.celery_app import make_app
 
 
 @dataclass(frozen=True, slots=True)

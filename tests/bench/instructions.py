@@ -20,7 +20,7 @@ from tests.bench.parts import runtime_of, send_nothing
 from tests.bench.scripts import job_of
 from tests.bench.seed import seed
 from tests.bench.stage import Shape, Stage, names, set_up
-from worker.tasks import Looks
+from worker.service.tasks import Looks
 
 _PACKAGE = re.compile(r"site-packages/(\w+)")
 _OURS = re.compile(r"/(worker)/\w+")

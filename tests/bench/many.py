@@ -12,10 +12,10 @@ from tests.bench.parts import runtime_of, send_nothing
 from tests.bench.processes import usage
 from tests.bench.seed import seed
 from tests.bench.stage import Shape, Stage, Worker, names, path_of, set_up, utc, wait_until
-from worker.record import Record
+from worker.rotation.record import Record
+from worker.rotation.status import summarize
 from worker.sandbox.texts import MOUNT, STATE_PATH
-from worker.summary import summarize
-from worker.tasks import INDEX_BATCH, Looks, batched
+from worker.service.tasks import INDEX_BATCH, Looks, batched
 
 TICKS = 50
 

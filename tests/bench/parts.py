@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.bench.stage import Stage
-from worker.config.environment import Need
 from worker.logs import setup
 from worker.logs.redaction import Redactor
-from worker.runtime import Runtime, build
-from worker.settings import load
+from worker.service.assemble import Runtime, build
+from worker.settings.environment import Need
+from worker.settings.settings import load
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.bench.plain_http import Server
 from tests.bench.stage import Stage, names, path_of, utc
-from worker.record import CurrentKey, Record, encode
+from worker.rotation.record import CurrentKey, Record, encode
 from worker.sandbox.texts import MOUNT, STATE_PATH
 
 THREADS = 4

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from worker.queue import PREFIX, Queue, connect
+from worker.adapters.redis.queue import PREFIX, Queue, connect
 from worker.sandbox.run import Sandbox, start_sandbox
 from worker.sandbox.texts import MOUNT, STATE_PATH, Options, policy
 

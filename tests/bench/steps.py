@@ -15,9 +15,9 @@ from typing import Any
 from tests.bench.parts import runtime_of, send_nothing
 from tests.bench.seed import seed
 from tests.bench.stage import Shape, names, set_up
-from worker.runtime import Runtime
-from worker.store import RecordStore
-from worker.tasks import Looks
+from worker.rotation.records import RecordStore
+from worker.service.assemble import Runtime
+from worker.service.tasks import Looks
 
 WARM_UP = 3
 REST = "everything else: decide, record, logs"

@@ -6,7 +6,7 @@ import pytest
 import structlog
 
 from tests.chaos.shop import log_to_the_trial
-from worker.sandbox.stand import Bench, start_bench
+from worker.selftest.stand import Bench, start_bench
 
 
 @pytest.fixture(scope="session")

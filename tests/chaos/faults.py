@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from worker.sandbox import actions
-from worker.sandbox.proxy import forward
-from worker.sandbox.script import Action, Exchange, Moment, Rule, Step
-from worker.sandbox.stand import Stand
 from worker.sandbox.wire import Delivery, Response
+from worker.selftest import actions
+from worker.selftest.proxy import forward
+from worker.selftest.script import Action, Exchange, Moment, Rule, Step
+from worker.selftest.stand import Stand
 
 NEVER = 60.0
 """Seconds; longer than any deadline of the worker's in these trials."""

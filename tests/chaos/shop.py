@@ -20,22 +20,22 @@ import redis
 import structlog
 
 from tests.chaos.sites import Noted, Notes
-from worker.account import Account
-from worker.audit import audit
+from worker.adapters.http.client import new_client
+from worker.adapters.redis.account import Account
+from worker.adapters.redis.queue import Queue, connect
+from worker.adapters.s3.lazy import LazyStorage
+from worker.adapters.vault.opening import call_deadline, open_vault
 from worker.errors import RotatorError
-from worker.http import new_client
-from worker.lazy_storage import LazyStorage
-from worker.opening import call_deadline, open_vault
-from worker.queue import Queue, connect
-from worker.runtime import Runtime, hostup_of, limits, policy, worker_name
-from worker.sandbox.checker import Finding, check, orphans, unrest
-from worker.sandbox.evidence import Evidence
-from worker.sandbox.life import WISH, seed_history
-from worker.sandbox.stand import Stand
-from worker.settings import load
-from worker.store import RecordStore
-from worker.tasks import Looks, slack
-from worker.work import World
+from worker.rotation.audit import audit
+from worker.rotation.records import RecordStore
+from worker.rotation.services import World
+from worker.selftest.checker import Finding, check, orphans, unrest
+from worker.selftest.evidence import Evidence
+from worker.selftest.life import WISH, seed_history
+from worker.selftest.stand import Stand
+from worker.service.assemble import Runtime, hostup_of, limits, policy, worker_name
+from worker.service.tasks import Looks, slack
+from worker.settings.settings import load
 
 PATIENCE = 45.0
 REDIS_SECONDS = 1.0
@@ -175,7 +175,7 @@ class Shop:
 
 @contextmanager
 def open_shop(stand: Stand) -> Iterator[Shop]:
-    """The worker's parts as :func:`worker.runtime.build` puts them together, with the jumping clock and noted ports."""
+    """The worker's parts as ``service.assemble`` puts them together, with the jumping clock and noted ports."""
     settings = load(None, stand.environment)
     clock, notes = JumpingClock(), Notes()
     with ExitStack() as stack:

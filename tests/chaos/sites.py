@@ -16,11 +16,13 @@ PACKAGE = Path(worker.__file__).parent
 PORTS = frozenset({"hostup", "vault", "storage"})
 """What ports are called wherever they are held, with or without an underscore."""
 
-ADAPTERS = ("vault*.py", "hostup*.py", "storage.py", "settings.py", "runtime.py", "opening.py")
-"""What stands behind the ports, and what puts them together: no calls of a rotation, a retirement or the audit."""
+FOLDERS = (PACKAGE / "rotation", PACKAGE / "service")
+"""Where ports are called; elsewhere in the package is what stands behind them, and what only people and tests run."""
 
+ASSEMBLY = "assemble.py"
+"""What puts the parts together: no calls of a rotation, a retirement or the audit."""
 
-PASSING_ON = ("work.", "store.change", "tasks.", "rotation.")
+PASSING_ON = ("session.", "records.change", "tasks.", "reconcile.")
 """Functions and modules that are on the way to every step."""
 
 
@@ -98,7 +100,8 @@ def _way(frame: FrameType | None) -> str:
     """The functions of the worker that led here, without those that only pass a change on."""
     names = []
     while frame is not None:
-        if Path(frame.f_code.co_filename).parent == PACKAGE and not _function(frame).startswith(PASSING_ON):
+        file = Path(frame.f_code.co_filename)
+        if any(folder in file.parents for folder in FOLDERS) and not _function(frame).startswith(PASSING_ON):
             names.append(_function(frame))
         frame = frame.f_back
     return " > ".join(dict.fromkeys(reversed(names)))
@@ -110,9 +113,8 @@ def in_the_code() -> set[Site]:
 
 
 def _files() -> Iterator[Path]:
-    for file in sorted(PACKAGE.glob("*.py")):
-        if not any(file.match(pattern) for pattern in ADAPTERS):
-            yield file
+    for folder in FOLDERS:
+        yield from (file for file in sorted(folder.rglob("*.py")) if file.name != ASSEMBLY)
 
 
 def _sites(file: Path) -> Iterator[Site]:

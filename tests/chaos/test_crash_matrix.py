@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from worker.sandbox.script import Moment
-from worker.sandbox.stand import Bench
-from worker.sandbox.trials import kill, rehearse, report, rows
+from worker.selftest.script import Moment
+from worker.selftest.stand import Bench
+from worker.selftest.trials import kill, rehearse, report, rows
 
 LANES = 8
 """Trials at once; most of one is waiting for a lease or a grace period."""

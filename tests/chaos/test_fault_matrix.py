@@ -17,12 +17,12 @@ import pytest
 from tests.chaos.faults import HARD, Fault, faults_of, refuse
 from tests.chaos.shop import LOGGED, open_shop
 from tests.chaos.sites import Notes, Site, in_the_code
-from worker.sandbox import actions
-from worker.sandbox.behaviour import Behaviour
-from worker.sandbox.checker import Finding
-from worker.sandbox.evidence import Json
-from worker.sandbox.script import Exchange, Moment, Rule, Seen, Step
-from worker.sandbox.stand import Bench, Pace, Stand
+from worker.sandbox.simulator.behaviour import Behaviour
+from worker.selftest import actions
+from worker.selftest.checker import Finding
+from worker.selftest.evidence import Json
+from worker.selftest.script import Exchange, Moment, Rule, Seen, Step
+from worker.selftest.stand import Bench, Pace, Stand
 
 LANES = 8
 PARTS = 3
@@ -34,12 +34,12 @@ APP = Step("vault", "POST", "/v1/secret/data/{trial}/app", 1)
 DELETE = Step("hostup", "DELETE", "/api/object-storage/keys/{key}", 1)
 
 ELSEWHERE = {
-    Site("store.archived", "vault.list"): "reads what was archived, for `rotator history` and `rotator trace`",
-    Site("store.archived", "vault.read"): "the same",
-    Site("store.history", "vault.read"): "the same",
-    Site("store.settle_aside", "vault.read"): "for `rotator repair`",
-    Site("store.settle_aside", "vault.write"): "the same",
-    Site("service._pulse", "vault.keep_alive"): "renews the token; tests/contract/vault",
+    Site("records.archived", "vault.list"): "reads what was archived, for `rotator history` and `rotator trace`",
+    Site("records.archived", "vault.read"): "the same",
+    Site("records.history", "vault.read"): "the same",
+    Site("records.settle_aside", "vault.read"): "for `rotator repair`",
+    Site("records.settle_aside", "vault.write"): "the same",
+    Site("worker._pulse", "vault.keep_alive"): "renews the token; tests/contract/vault",
 }
 """Calls that are no step of a rotation, a retirement or the audit; what is named here in vain fails the build, too."""
 

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from worker.sandbox.script import Moment
-from worker.sandbox.stand import Bench
-from worker.sandbox.trials import freeze, rehearse, report, rows
+from worker.selftest.script import Moment
+from worker.selftest.stand import Bench
+from worker.selftest.trials import freeze, rehearse, report, rows
 
 LANES = 8
 

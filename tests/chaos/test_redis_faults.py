@@ -15,11 +15,11 @@ import pytest
 
 from tests.chaos.shop import LOGGED, open_shop
 from tests.chaos.test_fault_matrix import PACE
-from worker.sandbox import actions
-from worker.sandbox.script import Action, Moment, Rule, Step
 from worker.sandbox.servers import ValkeyServer, start_valkey
-from worker.sandbox.stand import DATABASES, Bench, Stand
-from worker.sandbox.trials import commands
+from worker.selftest import actions
+from worker.selftest.script import Action, Moment, Rule, Step
+from worker.selftest.stand import DATABASES, Bench, Stand
+from worker.selftest.trials import commands
 
 LANES = 4
 NUMBERS = count(1)

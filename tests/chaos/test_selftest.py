@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from worker.selftest import BLOWS, KINDS, LANES, run_selftest
+from worker.selftest.run import BLOWS, KINDS, LANES, run_selftest
 
 
 def test_the_self_test_runs_and_finds_nothing(tmp_path: Path) -> None:

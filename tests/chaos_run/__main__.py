@@ -24,9 +24,9 @@ from tests.chaos_run.person import Person, drift_by_audit
 from tests.chaos_run.storm import Storm
 from tests.chaos_run.verdict import Result, judge, lines
 from tests.chaos_run.world import REST, Pace, World, app_token, start_world
-from worker.app import make_app
-from worker.sandbox.checker import unrest
 from worker.sandbox.vault_admin import VaultAdmin
+from worker.selftest.checker import unrest
+from worker.service.celery_app import make_app
 
 STALLED_SECONDS = 90.0
 """Without one rotation for so long, the storm is given up; the calm that follows tells what is stuck."""

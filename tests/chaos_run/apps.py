@@ -14,10 +14,10 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from worker.config.fields import PRESETS
-from worker.sandbox.evidence import Json, Watched
 from worker.sandbox.texts import MOUNT
 from worker.sandbox.vault_admin import VaultAdmin
+from worker.selftest.evidence import Json, Watched
+from worker.targets.fields import PRESETS
 
 READ_EVERY = 0.7
 USE_EVERY = 0.1

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from tests.chaos_run.world import World, person_environment
-from worker.audit import audit, survey
 from worker.errors import RotatorError
-from worker.record import UnknownMint
-from worker.runtime import Runtime, build
-from worker.settings import load
-from worker.settlement import Verdict, settle
-from worker.targets import Target
+from worker.rotation.audit import audit, survey
+from worker.rotation.changes.settlement import Verdict, settle
+from worker.rotation.record import UnknownMint
+from worker.service.assemble import Runtime, build
+from worker.settings.settings import load
+from worker.targets.target import Target
 
 LOOK_EVERY = 1.0
 

@@ -15,14 +15,14 @@ from typing import Any, cast
 import redis
 
 from worker.clock import SystemClock
-from worker.config.environment import Need
 from worker.errors import RotatorError
-from worker.runtime import Runtime, build
-from worker.sandbox.evidence import Json, Mount
 from worker.sandbox.servers import ValkeyServer, VaultServer
-from worker.sandbox.simulator import Simulator
-from worker.settings import load
-from worker.tasks import QUEUE, Looks
+from worker.sandbox.simulator.server import Simulator
+from worker.selftest.evidence import Json, Mount
+from worker.service.assemble import Runtime, build
+from worker.service.tasks import QUEUE, Looks
+from worker.settings.environment import Need
+from worker.settings.settings import load
 
 API_KEY = "the-key-of-the-outage-tests"
 DAY = timedelta(days=1)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from tests.chaos_run.weather import weather
 from tests.chaos_run.world import World
-from worker.app import make_app
+from worker.service.celery_app import make_app
 
 Act = Callable[[], None]
 KEPT_WISHES = 50

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.chaos_run.shift import DAY, WEEK, Shift
-from worker.sandbox.evidence import Json
-from worker.sandbox.faults import fault
+from worker.sandbox.simulator.faults import fault
+from worker.selftest.evidence import Json
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)

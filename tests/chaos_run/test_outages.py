@@ -9,12 +9,12 @@ import pytest
 
 from tests.chaos_run.shift import DAY, WEEK, Shift
 from tests.sandbox import wait_until
-from worker.config.fields import PRESETS
-from worker.ports import Life
-from worker.sandbox.evidence import Json
-from worker.sandbox.faults import fault
+from worker.rotation.ports import Life
 from worker.sandbox.servers import ValkeyServer, VaultServer
+from worker.sandbox.simulator.faults import fault
 from worker.secret import Secret
+from worker.selftest.evidence import Json
+from worker.targets.fields import PRESETS
 
 MOST_BYTES = 64 * 1024
 """Of a record: far below what the servers take (vault.md)."""

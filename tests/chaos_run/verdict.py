@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from tests.chaos_run.apps import Tally
-from worker.sandbox.checker import Case, Finding, check, orphans
-from worker.sandbox.evidence import Evidence
-from worker.sandbox.ledger import Call
+from worker.sandbox.simulator.ledger import Call
+from worker.selftest.checker import Case, Finding, check, orphans
+from worker.selftest.evidence import Evidence
 
 BY_PROMISE: Mapping[int, str] = {
     3: "lost keys",

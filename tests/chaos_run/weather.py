@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from worker.sandbox.faults import CATALOGUE, Fault
+from worker.sandbox.simulator.faults import CATALOGUE, Fault
 
 LATE = 1.3
 """Seconds. Beyond the deadline of a create (a third of the lease); not by much, as each late answer holds a thread."""

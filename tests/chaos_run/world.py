@@ -11,16 +11,16 @@ from pathlib import Path
 
 import redis
 
-from worker.config.fields import PRESETS
-from worker.durations import parse_duration
-from worker.sandbox.evidence import Evidence, Mount, Watched, gather, redis_texts
 from worker.sandbox.files import replace_private
-from worker.sandbox.nursery import Nursery, WorkerProcess
 from worker.sandbox.servers import ValkeyServer, VaultServer, start_valkey, start_vault
-from worker.sandbox.simulator_process import SimulatorProcess, start_simulator
+from worker.sandbox.simulator.process import SimulatorProcess, start_simulator
 from worker.sandbox.texts import MOUNT, STATE_PATH, Options, policy
 from worker.sandbox.vault_admin import VaultAdmin
 from worker.secret import Secret
+from worker.selftest.evidence import Evidence, Mount, Watched, gather, redis_texts
+from worker.selftest.nursery import Nursery, WorkerProcess
+from worker.targets.durations import parse_duration
+from worker.targets.fields import PRESETS
 
 ROLE = "rotator"
 SPREAD = 0.3

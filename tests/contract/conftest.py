@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.sandbox import HostUp, plain_client
-from worker.sandbox.simulator import Simulator
+from worker.sandbox.simulator.server import Simulator
 
 API_KEY = "the-key-of-the-contract-tests"
 

@@ -10,15 +10,15 @@ import pytest
 from tests.contract.conftest import API_KEY
 from tests.doubles import MemoryHostUp, MemoryStorage, MemoryVault
 from tests.servers import VaultServer, start_vault
+from worker.adapters.hostup.client import HostUpClient
+from worker.adapters.http.client import new_client
+from worker.adapters.s3.probe import StorageProbe
+from worker.adapters.vault.kv import VaultAccess, connect
 from worker.clock import SystemClock
 from worker.errors import HostUpLastKey, VaultCasMismatch
-from worker.hostup import HostUpClient
-from worker.http import new_client
-from worker.ports import HostUpPort, Life, StoragePort, VaultPort
-from worker.sandbox.simulator import Simulator
+from worker.rotation.ports import HostUpPort, Life, StoragePort, VaultPort
+from worker.sandbox.simulator.server import Simulator
 from worker.secret import Secret
-from worker.storage import StorageProbe
-from worker.vault.kv import VaultAccess, connect
 
 
 @pytest.fixture(scope="module")

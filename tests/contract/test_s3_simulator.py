@@ -8,7 +8,7 @@ import pytest
 from defusedxml import ElementTree
 
 from tests.sandbox import HostUp, send, signed
-from worker.sandbox.simulator import Simulator
+from worker.sandbox.simulator.server import Simulator
 
 WRONG = "wrong-secret"
 

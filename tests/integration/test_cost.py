@@ -17,18 +17,18 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.counting import Relay
-from worker.config.environment import Need
-from worker.decide import HISTORY_LIMIT
-from worker.record import Record, Request, encode
-from worker.rotation import accept
-from worker.runtime import Runtime, build
-from worker.sandbox.proxy import HttpProxy
-from worker.sandbox.redis_proxy import RedisProxy
+from worker.rotation.decide import HISTORY_LIMIT
+from worker.rotation.reconcile import accept
+from worker.rotation.record import Record, Request, encode
 from worker.sandbox.run import Sandbox, start_sandbox
-from worker.sandbox.script import Script
 from worker.sandbox.texts import Options
-from worker.settings import load
-from worker.tasks import Looks
+from worker.selftest.proxy import HttpProxy
+from worker.selftest.redis_proxy import RedisProxy
+from worker.selftest.script import Script
+from worker.service.assemble import Runtime, build
+from worker.service.tasks import Looks
+from worker.settings.environment import Need
+from worker.settings.settings import load
 
 ROTATIONS = 50
 RECORD = "/v1/secret/data/hostup-rotator/state/{target}"

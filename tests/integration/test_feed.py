@@ -11,8 +11,8 @@ from tests.bench.parts import runtime_of, send_nothing
 from tests.bench.seed import seed
 from tests.bench.stage import Shape, Stage, names, set_up
 from worker.clock import SystemClock
-from worker.runtime import Runtime
-from worker.tasks import QUEUE, Looks
+from worker.service.assemble import Runtime
+from worker.service.tasks import QUEUE, Looks
 
 TARGETS, THREADS = 6, 2
 

@@ -17,7 +17,7 @@ DEADLINE = 0.5
 
 CALLER = f"""
 import signal, sys, httpx
-from worker.http import call, new_client
+from worker.adapters.http.client import call, new_client
 signal.signal(signal.SIGTERM, lambda *_: None)
 with new_client() as client:
     print(call(client, httpx.Request("POST", sys.argv[1]), deadline={DEADLINE}, fresh=True).status)

@@ -12,11 +12,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.sandbox import PATIENCE, wait_until
-from worker.sandbox import actions
-from worker.sandbox.actions import Gate
-from worker.sandbox.redis_proxy import RedisProxy
-from worker.sandbox.script import Action, Moment, Rule, Script
 from worker.sandbox.servers import ValkeyServer, start_valkey
+from worker.selftest import actions
+from worker.selftest.actions import Gate
+from worker.selftest.redis_proxy import RedisProxy
+from worker.selftest.script import Action, Moment, Rule, Script
 
 ONCE = Retry(NoBackoff(), 0)
 

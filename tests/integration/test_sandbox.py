@@ -21,7 +21,7 @@ from worker.sandbox.run import Sandbox, start_sandbox
 from worker.sandbox.servers import start_valkey
 from worker.sandbox.vault_admin import VaultAdmin
 from worker.secret import Secret
-from worker.settings import Settings, load
+from worker.settings.settings import Settings, load
 
 ROOT = Path(__file__).parents[2]
 BARE = {"PATH": os.environ["PATH"]}

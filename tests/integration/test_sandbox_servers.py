@@ -19,12 +19,12 @@ from tests.sandbox import PATIENCE, is_running, wait_until
 from worker.errors import ConfigurationError, RotatorError, VaultRefused
 from worker.sandbox.binaries import vault_binary
 from worker.sandbox.files import replace_private
-from worker.sandbox.proxy import HttpProxy
-from worker.sandbox.script import Script
 from worker.sandbox.servers import ValkeyServer, VaultServer, start_valkey, start_vault
-from worker.sandbox.simulator_process import start_simulator
+from worker.sandbox.simulator.process import start_simulator
 from worker.sandbox.texts import MOUNT, STATE_PATH, policy
 from worker.sandbox.vault_admin import VaultAdmin
+from worker.selftest.proxy import HttpProxy
+from worker.selftest.script import Script
 
 ROOT = Path(__file__).parents[2]
 SECRET = "secret/data/a/b"
@@ -157,8 +157,8 @@ def test_without_the_extra_the_error_names_it(name: str) -> None:
 OWNER = """
 import sys, time
 from pathlib import Path
-from worker.sandbox.proxy import HttpProxy
-from worker.sandbox.script import Script
+from worker.selftest.proxy import HttpProxy
+from worker.selftest.script import Script
 from worker.sandbox.servers import start_valkey, start_vault
 folder = Path(sys.argv[1])
 print(start_valkey(folder / "valkey").pid, start_vault(folder / "vault").pid, flush=True)

@@ -12,8 +12,8 @@ import redis
 
 from tests.doubles import MemoryClock, MemoryHostUp
 from tests.records import MINUTE, NOW, SECOND
-from worker.account import Account, AccountLimits
-from worker.backoff import Backoff
+from worker.adapters.redis.account import Account, AccountLimits
+from worker.adapters.redis.queue import Hold, IndexEntry, Queue, connect
 from worker.errors import (
     Answer,
     CircuitOpen,
@@ -23,10 +23,10 @@ from worker.errors import (
     QueueUnavailable,
     TryAgainLater,
 )
-from worker.queue import Hold, IndexEntry, Queue, connect
 from worker.sandbox.children import free_port
 from worker.sandbox.servers import ValkeyServer, start_valkey
 from worker.secret import Secret
+from worker.targets.backoff import Backoff
 
 LIMITS = AccountLimits(2, MINUTE, Backoff(SECOND, timedelta(hours=1)), Backoff(SECOND, SECOND))
 NO_ANSWER = HostUpUncertain("no answer", Answer("create_key"))

@@ -53,10 +53,10 @@ MUTANTS = (
         "publish before stage",
         (
             Edit(
-                "worker/minting.py",
+                "worker/rotation/steps/create.py",
                 "        _record_key(work, holder, created, since)\n",
-                "        from worker.record import StagedKey\n"
-                "        from worker.publishing import _values\n"
+                "        from worker.rotation.record import StagedKey\n"
+                "        from worker.rotation.steps.publish import _values\n"
                 "        key = StagedKey(access_key=created.access_key, secret_key=created.secret_key,\n"
                 "            request_id=created.request_id, created_at=work.now, verify_by=work.now)\n"
                 "        values = work.target.fields.to_secret(_values(work, rotation, key))\n"
@@ -70,9 +70,9 @@ MUTANTS = (
         "delete the oldest",
         (
             Edit(
-                "worker/retiring.py",
+                "worker/rotation/steps/retire.py",
                 "        answer = _delete(work, key)\n",
-                "        from worker.record import Why\n"
+                "        from worker.rotation.record import Why\n"
                 "        current = work.record.current\n"
                 "        newer = current is not None and key.why is not Why.REPLACED\n"
                 "        oldest = current.access_key if newer else key.access_key\n"
@@ -85,7 +85,7 @@ MUTANTS = (
         "retry the POST after a time-out",
         (
             Edit(
-                "worker/minting.py",
+                "worker/rotation/steps/create.py",
                 "        created = world.hostup.create_key(label)\n",
                 "        try:\n"
                 "            created = world.hostup.create_key(label)\n"
@@ -99,7 +99,7 @@ MUTANTS = (
         "forget the fence: a record is written over whatever is there",
         (
             Edit(
-                "worker/store.py",
+                "worker/rotation/records.py",
                 "        written = self._vault.write(path, encode(record), loaded.version)\n",
                 "        written = self._vault.write(path, encode(record), self._vault.read(path).version)\n",
             ),
@@ -110,7 +110,7 @@ MUTANTS = (
         "forget the fence: Vault is not told which version is meant",
         (
             Edit(
-                "worker/vault/kv.py",
+                "worker/adapters/vault/kv.py",
                 "secret=dict(data), cas=cas, mount_point",
                 "secret=dict(data), mount_point",
             ),
@@ -121,7 +121,7 @@ MUTANTS = (
         "drop the late winner's key",
         (
             Edit(
-                "worker/transitions.py",
+                "worker/rotation/changes/rotation.py",
                 "        return _stray(record, holder, created, now)\n",
                 "        return record\n",
             ),
@@ -132,7 +132,7 @@ MUTANTS = (
         "take a KV version 1 answer as written",
         (
             Edit(
-                "worker/vault/kv.py",
+                "worker/adapters/vault/kv.py",
                 "            raise not_versioned(ask)\n        return Written(",
                 "            return Written(cas + 1, None)\n        return Written(",
             ),
@@ -143,33 +143,33 @@ MUTANTS = (
         "begin although another rotation came and went meanwhile",
         (
             Edit(
-                "worker/minting.py",
+                "worker/rotation/steps/create.py",
                 "begin(record, rotation, ground)",
                 "begin(record, rotation, record)",
             ),
         ),
-        ("tests/unit/test_slow_worker.py",),
+        ("tests/unit/rotation/test_slow_worker.py",),
     ),
     Mutant(
         "blame a target for what another worker did well",
         (
             Edit(
-                "worker/work.py",
+                "worker/rotation/steps/session.py",
                 "if under_way != rotation_id or record.current != current:",
                 "if under_way != rotation_id:",
             ),
         ),
-        ("tests/unit/test_slow_worker.py",),
+        ("tests/unit/rotation/test_slow_worker.py",),
     ),
     Mutant(
         "believe that a key is dead before it can have spread",
         (
             Edit(
-                "worker/retiring.py",
+                "worker/rotation/steps/retire.py",
                 "if key.why in NEVER_SEEN and work.now < spread_by:",
                 "if False:",
             ),
         ),
-        ("tests/unit/test_young_keys.py",),
+        ("tests/unit/rotation/test_young_keys.py",),
     ),
 )

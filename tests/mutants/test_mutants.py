@@ -27,7 +27,7 @@ def test_the_broken_build_is_caught(mutant: Mutant, tmp_path: Path) -> None:
 
 
 def test_a_change_that_no_longer_fits_is_told(tmp_path: Path) -> None:
-    stale = Mutant("stale", (Edit("worker/store.py", "no such line", ""),), ())
+    stale = Mutant("stale", (Edit("worker/rotation/records.py", "no such line", ""),), ())
     with pytest.raises(ValueError, match="no such line"):
         build(stale, tmp_path)
 
@@ -35,7 +35,7 @@ def test_a_change_that_no_longer_fits_is_told(tmp_path: Path) -> None:
 def test_the_tests_run_on_the_copy(tmp_path: Path) -> None:
     broken = Edit("worker/__init__.py", "__version__", 'raise SystemExit("this is the copy")\n__version__')
     build(Mutant("broken", (broken,), ()), tmp_path)
-    assert "this is the copy" in _run(("tests/unit/test_decide.py",), tmp_path).stderr
+    assert "this is the copy" in _run(("tests/unit/rotation/test_decide.py",), tmp_path).stderr
 
 
 def _run(tests: tuple[str, ...], folder: Path) -> subprocess.CompletedProcess[str]:

@@ -18,15 +18,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.doubles import Killed, MemoryAccount, MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault, Player, Stage
 from tests.records import wish
-from worker.config.fields import PRESETS
 from worker.errors import RotatorError, TryAgainLater
-from worker.history import entries
-from worker.record import Record, decode
-from worker.rotation import accept, reconcile
-from worker.schedule import Schedule
-from worker.store import RecordStore
-from worker.targets import Target
-from worker.work import Policy, World
+from worker.rotation.history import entries
+from worker.rotation.reconcile import accept, reconcile
+from worker.rotation.record import Record, decode
+from worker.rotation.records import RecordStore
+from worker.rotation.services import Policy, World
+from worker.targets.fields import PRESETS
+from worker.targets.schedule import Schedule
+from worker.targets.target import Target
 
 APP = "apps/media"
 STATE = "state/media"

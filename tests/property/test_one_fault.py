@@ -12,7 +12,7 @@ import pytest
 
 from tests.doubles import Player
 from tests.property.test_interleavings import HOW, LEASE, TARGET, WELL, EverythingEnds
-from worker.rotation import reconcile
+from worker.rotation.reconcile import reconcile
 
 MOST_CALLS = 60
 

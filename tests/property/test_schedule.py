@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.schedule import Schedule, Window, next_due, parse_window
+from worker.targets.schedule import Schedule, Window, next_due, parse_window
 
 NIGHT = parse_window("02:00-05:00 Europe/Stockholm")
 SPRING = datetime(2026, 3, 29, 1, tzinfo=UTC)

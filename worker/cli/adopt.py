@@ -6,13 +6,13 @@ from worker.cli.given import Given, target_named
 from worker.cli.in_use import see_that_nobody_uses
 from worker.cli.messenger import wake_or_say
 from worker.cli.output import print_lines, result, say
-from worker.config.environment import Need
 from worker.errors import UsageError
-from worker.runtime import Runtime
-from worker.settlement import Found
-from worker.settlement import adopt as adopted
-from worker.summary import due_at, moved, summarize
-from worker.targets import Target
+from worker.rotation.changes.settlement import Found
+from worker.rotation.changes.settlement import adopt as adopted
+from worker.rotation.status import due_at, moved, summarize
+from worker.service.assemble import Runtime
+from worker.settings.environment import Need
+from worker.targets.target import Target
 
 
 def adopt(given: Given, name: str, access_key: str) -> int:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.audit import Finding, Report
-from worker.audit import audit as look
 from worker.cli.given import Given
 from worker.cli.output import print_facts, print_lines, progress, result
-from worker.config.environment import Need
-from worker.tasks import slack
+from worker.rotation.audit import Finding, Report
+from worker.rotation.audit import audit as look
+from worker.service.tasks import slack
+from worker.settings.environment import Need
 
 
 def audit(given: Given) -> int:

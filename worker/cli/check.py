@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from worker.cli.given import Given
 from worker.cli.output import print_lines, result
 from worker.cli.verdicts import Verdict
-from worker.config.environment import Need
 from worker.errors import ConfigurationError
+from worker.settings.environment import Need
 
 MARKS = {"ok": "ok     ", "warning": "warning", "failed": "FAILED "}
 

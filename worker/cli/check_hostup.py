@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from worker.cli.verdicts import Verdict, failed
 from worker.errors import HostUpError, RotatorError
-from worker.ports import Life
-from worker.runtime import Runtime
+from worker.rotation.ports import Life
+from worker.service.assemble import Runtime
 
 UNKNOWN_KEY = "ROTATORCHECKNOSUCHKEY"
 """A key that does not exist: asking about it shows that the storage tells the living from the dead."""

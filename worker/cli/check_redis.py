@@ -7,10 +7,10 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
+from worker.adapters.redis.queue import guard
 from worker.cli.verdicts import Verdict, failed
 from worker.errors import QueueUnavailable
-from worker.queue import guard
-from worker.runtime import Runtime
+from worker.service.assemble import Runtime
 
 NEARLY_FULL = 0.9
 

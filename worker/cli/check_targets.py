@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from worker.audit import READERS, survey
 from worker.cli.output import progress
 from worker.cli.verdicts import Verdict, failed
 from worker.errors import VaultError
-from worker.ports import Life
-from worker.record import Record
-from worker.runtime import Runtime
-from worker.summary import moved
+from worker.rotation.audit import READERS, survey
+from worker.rotation.ports import Life
+from worker.rotation.record import Record
+from worker.rotation.status import moved
+from worker.service.assemble import Runtime
 
 
 def look(runtime: Runtime, *, keys: bool) -> Iterator[Verdict]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from worker.adapters.vault.kv import Health, TokenFacts
 from worker.cli.verdicts import Verdict, failed
 from worker.errors import VaultError
-from worker.runtime import Runtime
-from worker.settings import Settings
-from worker.vault.kv import Health, TokenFacts
+from worker.service.assemble import Runtime
+from worker.settings.settings import Settings
 
 RECORD = ("create", "read", "update")
 SETTINGS = ("create", "update")

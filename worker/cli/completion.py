@@ -8,7 +8,7 @@ from pathlib import Path
 import rtoml
 import typer
 
-from worker.config.file import find_file
+from worker.settings.file import find_file
 
 
 def target_names(context: typer.Context) -> list[str]:

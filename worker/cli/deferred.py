@@ -1,7 +1,8 @@
 """requests, not loaded before it is used, and by us it never is.
 
-hvac imports it at its top for the session of its own adapter; ours takes its place (:mod:`worker.vault.adapter`). With
-urllib3 and charset_normalizer it is a fifth of the time that ``rotator status TARGET`` takes.
+hvac imports it at its top for the session of its own adapter; ours takes its place
+(:mod:`worker.adapters.vault.adapter`). With urllib3 and charset_normalizer it is a fifth of the time that ``rotator
+status TARGET`` takes.
 """
 
 from __future__ import annotations

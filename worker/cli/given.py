@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from worker.runtime import Runtime
-    from worker.settings import Need, Settings
-    from worker.targets import Target
+    from worker.service.assemble import Runtime
+    from worker.settings.settings import Need, Settings
+    from worker.targets.target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Given:
         """
         import os
 
-        from worker.settings import load
+        from worker.settings.settings import load
 
         return load(self.config, os.environ, needs, only)
 
@@ -39,7 +39,7 @@ class Given:
 
         from worker.logs import setup
         from worker.logs.redaction import Redactor
-        from worker.runtime import build
+        from worker.service.assemble import build
 
         settings = self.settings(needs)
         redactor = Redactor(settings.secrets())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from worker.audit import survey
 from worker.cli.output import progress
 from worker.errors import UsageError
-from worker.targets import Target
-from worker.work import World
+from worker.rotation.audit import survey
+from worker.rotation.services import World
+from worker.targets.target import Target
 
 
 def see_that_nobody_uses(

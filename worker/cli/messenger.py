@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from worker.adapters.redis.queue import unavailable
 from worker.errors import QueueUnavailable
-from worker.queue import unavailable
-from worker.runtime import Runtime
+from worker.service.assemble import Runtime
 
 HINT_SECONDS = 5.0
 """A hint that no worker has taken after this is worthless: the due set brings the target up by then."""
@@ -30,8 +30,8 @@ class Messenger:
         from kombu.exceptions import OperationalError
         from redis.exceptions import RedisError
 
-        from worker.app import make_app
-        from worker.config.redis_url import for_celery
+        from worker.service.celery_app import make_app
+        from worker.settings.redis_url import for_celery
 
         app = make_app(for_celery(self._runtime.settings.redis_url))
         try:

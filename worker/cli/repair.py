@@ -14,15 +14,15 @@ from worker.cli.given import Given, target_named
 from worker.cli.in_use import in_use, owners
 from worker.cli.messenger import wake_or_say
 from worker.cli.output import print_lines, result, say
-from worker.config.environment import Need
 from worker.errors import RecordUnreadable, UsageError
-from worker.history import entries, parse
-from worker.record import Record, decode
-from worker.repair import Evidence, LooseKey, Repair, loose_keys, rebuild, retire
-from worker.runtime import Runtime
-from worker.settlement import Found
-from worker.store import Change, Loaded
-from worker.targets import Target
+from worker.rotation.changes.repair import Evidence, LooseKey, Repair, loose_keys, rebuild, retire
+from worker.rotation.changes.settlement import Found
+from worker.rotation.history import entries, parse
+from worker.rotation.record import Record, decode
+from worker.rotation.records import Change, Loaded
+from worker.service.assemble import Runtime
+from worker.settings.environment import Need
+from worker.targets.target import Target
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from worker.cli.messenger import Messenger
 from worker.cli.output import print_facts, print_lines, result, say
 from worker.cli.texts import when
 from worker.cli.waiting import TRY_LATER, Outcome, Waiting, document
-from worker.config.environment import Need
-from worker.durations import parse_duration
 from worker.errors import QueueUnavailable, UsageError
-from worker.record import Failure, Record, Request
-from worker.rotation import accept
-from worker.runtime import Runtime
+from worker.rotation.reconcile import accept
+from worker.rotation.record import Failure, Record, Request
+from worker.service.assemble import Runtime
+from worker.settings.environment import Need
+from worker.targets.durations import parse_duration
 
 LONGEST_REASON = 200
 INTERRUPTED = 130

@@ -5,8 +5,8 @@ from __future__ import annotations
 from worker.cli.given import Given
 from worker.cli.output import print_json, print_lines, print_table, say
 from worker.errors import RotatorError
-from worker.sandbox.life import Stuck
-from worker.selftest import run_selftest
+from worker.selftest.life import Stuck
+from worker.selftest.run import run_selftest
 
 
 def selftest(given: Given, seed: int | None) -> int:

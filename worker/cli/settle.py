@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from worker.audit import note_foreign, survey
 from worker.cli.given import Given, target_named
 from worker.cli.in_use import see_that_nobody_uses
 from worker.cli.messenger import wake_or_say
 from worker.cli.output import print_lines, progress, result, say
 from worker.cli.status import mint_lines
-from worker.config.environment import Need
 from worker.errors import UsageError
-from worker.record import UnknownMint
-from worker.runtime import Runtime
-from worker.settlement import Verdict
-from worker.settlement import settle as settled
-from worker.store import Loaded
-from worker.summary import mint_facts
-from worker.targets import Target
+from worker.rotation.audit import note_foreign, survey
+from worker.rotation.changes.settlement import Verdict
+from worker.rotation.changes.settlement import settle as settled
+from worker.rotation.record import UnknownMint
+from worker.rotation.records import Loaded
+from worker.rotation.status import mint_facts
+from worker.service.assemble import Runtime
+from worker.settings.environment import Need
+from worker.targets.target import Target
 
 
 @dataclass(frozen=True, slots=True)

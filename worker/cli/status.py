@@ -6,17 +6,17 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from worker.adapters.vault.opening import open_vault
 from worker.cli.given import Given, target_named
 from worker.cli.output import print_facts, print_lines, print_table, progress, result, say
 from worker.cli.texts import when
 from worker.clock import SystemClock
-from worker.config.environment import Need
 from worker.errors import QueueUnavailable, RecordError, VaultUnavailable
-from worker.opening import open_vault
-from worker.settings import Settings
-from worker.store import RecordStore
-from worker.summary import due_at, moved, summarize, unusable
-from worker.targets import Target
+from worker.rotation.records import RecordStore
+from worker.rotation.status import due_at, moved, summarize, unusable
+from worker.settings.environment import Need
+from worker.settings.settings import Settings
+from worker.targets.target import Target
 
 Summary = dict[str, Any]
 
@@ -72,7 +72,7 @@ def _of_all(given: Given, settings: Settings, *, fresh: bool) -> list[Summary]:
 
 
 def _surveyed(given: Given, settings: Settings) -> list[Summary]:
-    from worker.audit import survey
+    from worker.rotation.audit import survey
 
     runtime = given.runtime(Need.VAULT)
     seen = survey(runtime.world, settings.targets, progress("reading records"))
@@ -91,7 +91,7 @@ def _surveyed(given: Given, settings: Settings) -> list[Summary]:
 
 def _remembered(settings: Settings) -> Mapping[str, Summary]:
     """The index in Redis; nothing when Redis is away."""
-    from worker.queue import Queue, connect
+    from worker.adapters.redis.queue import Queue, connect
 
     try:
         return Queue(connect(settings.redis_url, timeout=REDIS_SECONDS)).summaries()
@@ -100,7 +100,7 @@ def _remembered(settings: Settings) -> Mapping[str, Summary]:
 
 
 def _remembered_one(settings: Settings, name: str) -> Summary | None:
-    from worker.queue import Queue, connect
+    from worker.adapters.redis.queue import Queue, connect
 
     try:
         return Queue(connect(settings.redis_url, timeout=REDIS_SECONDS)).summary(name)

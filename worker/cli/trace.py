@@ -6,18 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from worker.adapters.redis.queue import Queue, connect
+from worker.adapters.vault.opening import open_vault
 from worker.cli.given import Given
 from worker.cli.output import print_lines, result
 from worker.cli.texts import entry_text, when
 from worker.clock import SystemClock
-from worker.config.environment import Need
 from worker.errors import QueueUnavailable, RotatorError, UsageError
-from worker.history import Entry, Trace, entries, rotations
-from worker.history import trace as find
-from worker.opening import open_vault
-from worker.queue import Queue, connect
-from worker.settings import Settings
-from worker.store import RecordStore
+from worker.rotation.history import Entry, entries, rotations
+from worker.rotation.records import RecordStore
+from worker.rotation.trace import Trace
+from worker.rotation.trace import trace as find
+from worker.settings.environment import Need
+from worker.settings.settings import Settings
 
 REDIS_SECONDS = 2.0
 

@@ -11,10 +11,10 @@ from worker.cli.messenger import Messenger
 from worker.cli.output import say
 from worker.cli.texts import entry_text
 from worker.errors import QueueUnavailable, VaultUnavailable
-from worker.history import Entry, entries, parse, rotations
-from worker.record import Failure, Record, Request
-from worker.runtime import Runtime
-from worker.targets import Target
+from worker.rotation.history import Entry, entries, parse, rotations
+from worker.rotation.record import Failure, Record, Request
+from worker.service.assemble import Runtime
+from worker.targets.target import Target
 
 LOOK_SECONDS = 0.3
 REMIND_SECONDS = 4.0

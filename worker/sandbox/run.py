@@ -22,7 +22,7 @@ from pathlib import Path
 from worker.errors import ConfigurationError, RotatorError, TryAgainLater
 from worker.sandbox.files import private_folder, replace_private
 from worker.sandbox.servers import ValkeyServer, VaultServer, start_valkey, start_vault
-from worker.sandbox.simulator_process import SimulatorProcess, start_simulator
+from worker.sandbox.simulator.process import SimulatorProcess, start_simulator
 from worker.sandbox.texts import (
     DEFAULT,
     FIRST_LINE,
@@ -208,7 +208,7 @@ def _welcome(sandbox: Sandbox) -> Iterator[str]:
     yield f"  rotator rotate {sandbox.targets[0].name} --wait"
     yield "  rotator status"
     order = json.dumps({"like": "cut-after", "operation": "create"})
-    yield "To see a create go wrong (more faults: worker/sandbox/faults.py):"
+    yield "To see a create go wrong (more faults: worker/sandbox/simulator/faults.py):"
     yield f"  curl -d '{order}' {sandbox.simulator.admin.url}/_sim/faults"
     yield ""
     yield "Ctrl-C ends all of it."

@@ -17,8 +17,8 @@ import pytest
 
 from tests.servers import VaultServer, start_vault
 from tests.wire import LOOPBACK_PEM
+from worker.adapters.vault.kv import VaultAccess, VaultStore, connect
 from worker.secret import Secret
-from worker.vault.kv import VaultAccess, VaultStore, connect
 
 POLICIES = Path(__file__).parents[3] / "config" / "vault"
 CANARY = "canary-5a1f0e9b-secret"

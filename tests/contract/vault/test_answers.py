@@ -10,6 +10,7 @@ import pytest
 from tests.contract.vault.answers import document, errors, login, token, told
 from tests.contract.vault.conftest import CANARY, Connect, everything_told
 from tests.wire import Step, Wire, answer, cut, drip, raw, reset, silence
+from worker.adapters.vault.kv import VaultStore
 from worker.errors import (
     VaultCasMismatch,
     VaultDenied,
@@ -23,7 +24,6 @@ from worker.errors import (
     VaultUnavailable,
 )
 from worker.secret import Secret
-from worker.vault.kv import VaultStore
 
 TOKEN = "hvs.CANARYCANARYCANARYCANARY"
 HTML = {"Content-Type": "text/html"}

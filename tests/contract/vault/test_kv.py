@@ -11,7 +11,7 @@ import pytest
 from tests.contract.vault.conftest import CANARY, Connect, SteppedClock, everything_told
 from tests.servers import wait_until
 from worker.errors import UsageError, VaultCasMismatch, VaultMountMissing, VaultNotVersioned, VaultUnavailable
-from worker.ports import Document, VaultPort
+from worker.rotation.ports import Document, VaultPort
 
 
 def test_what_was_never_written_has_version_0(store: VaultPort, path: str) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from tests.contract.vault.conftest import ANYTHING, CANARY, Connect, Role, everything_told
 from tests.servers import wait_until
+from worker.adapters.vault.kv import VaultStore
 from worker.errors import ConfigurationError, VaultLoginFailed
 from worker.secret import Secret
-from worker.vault.kv import VaultStore
 
 MakeRole = Callable[..., Role]
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.contract.vault.conftest import CANARY, Connect, Role, everything_told, policy_text
+from worker.adapters.vault.kv import VaultStore
 from worker.errors import VaultDenied, VaultMountMissing
 from worker.secret import Secret
-from worker.vault.kv import VaultStore
 
 MakeRole = Callable[..., Role]
 

@@ -10,9 +10,9 @@ import pytest
 from tests.contract.vault.answers import document, errors, login, token
 from tests.contract.vault.conftest import ANYTHING, Connect, Role, SteppedClock
 from tests.wire import Step, Wire, cut
+from worker.adapters.vault.kv import VaultStore
 from worker.errors import VaultLoginFailed, VaultSealed, VaultUnavailable
 from worker.secret import Secret
-from worker.vault.kv import VaultStore
 
 
 @pytest.fixture

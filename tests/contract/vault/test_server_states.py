@@ -9,8 +9,8 @@ import pytest
 
 from tests.contract.vault.conftest import CANARY, Connect, administrator, everything_told
 from tests.servers import VaultServer, start_vault, wait_until
+from worker.adapters.vault.kv import VaultStore
 from worker.errors import VaultError, VaultSealed, VaultUnavailable
-from worker.vault.kv import VaultStore
 
 
 def test_a_sealed_vault_is_told_and_used_again_when_it_is_unsealed(connected: Connect, tmp_path: Path) -> None:

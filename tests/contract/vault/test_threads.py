@@ -14,13 +14,13 @@ from tests.contract.vault.answers import document, login
 from tests.contract.vault.conftest import ANYTHING, Connect, Role, SteppedClock
 from tests.servers import wait_until
 from tests.wire import Wire
+from worker.adapters.http.streams import within
+from worker.adapters.vault.kv import VaultStore
+from worker.adapters.vault.login import Login
+from worker.adapters.vault.token import TokenKeeper
 from worker.errors import VaultCasMismatch, VaultLoginFailed, VaultUnavailable
-from worker.ports import Written
+from worker.rotation.ports import Written
 from worker.secret import Secret
-from worker.streams import within
-from worker.vault.kv import VaultStore
-from worker.vault.login import Login
-from worker.vault.token import TokenKeeper
 
 
 def in_threads(count: int, run: Callable[[], object]) -> list[object]:

@@ -6,10 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.sandbox import HostUp, plain_client
-from worker.sandbox.proxy import HttpProxy
-from worker.sandbox.script import Script
-from worker.sandbox.simulator import Place, Simulator
+from tests.sandbox import plain_client
+from worker.sandbox.simulator.server import Place, Simulator
 
 API_KEY = "the-key-of-the-sandbox-tests"
 
@@ -24,21 +22,3 @@ def simulator(tmp_path: Path) -> Iterator[Simulator]:
 def client(simulator: Simulator) -> Iterator[httpx.Client]:
     with plain_client(simulator.url, {"X-API-Key": API_KEY}) as opened:
         yield opened
-
-
-@pytest.fixture
-def script() -> Script:
-    return Script({"media": "{bucket}"})
-
-
-@pytest.fixture
-def proxy(simulator: Simulator, script: Script) -> Iterator[HttpProxy]:
-    with HttpProxy("hostup", simulator.url, script) as running:
-        yield running
-
-
-@pytest.fixture
-def hostup(proxy: HttpProxy) -> Iterator[HostUp]:
-    """The API through the proxy."""
-    with plain_client(proxy.url, {"X-API-Key": API_KEY}) as opened:
-        yield HostUp(opened)

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from tests.sandbox import BASE, create, plain_client
-from worker.sandbox.faults import Answer, fault
-from worker.sandbox.simulator import Simulator
+from worker.sandbox.simulator.faults import Answer, fault
+from worker.sandbox.simulator.server import Simulator
 
 
 def test_a_fault_hits_its_operation_only(simulator: Simulator, client: httpx.Client) -> None:

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from tests.sandbox import BASE, PATIENCE, create, wait_until
-from worker.sandbox.faults import CATALOGUE, Fault, fault
-from worker.sandbox.ledger import Call
-from worker.sandbox.simulator import Simulator
+from worker.sandbox.simulator.faults import CATALOGUE, Fault, fault
+from worker.sandbox.simulator.ledger import Call
+from worker.sandbox.simulator.server import Simulator
 
 
 def only_call(simulator: Simulator) -> Call:

@@ -12,8 +12,8 @@ import pytest
 
 from tests.sandbox import PATIENCE, create, plain_client, wait_until
 from tests.unit.sandbox.conftest import API_KEY
-from worker.sandbox.admin_client import SimulatorRefused
-from worker.sandbox.simulator import Place, Simulator
+from worker.sandbox.simulator.controls import SimulatorRefused
+from worker.sandbox.simulator.server import Place, Simulator
 
 
 @pytest.mark.parametrize("change", [{"no_such": 1}, {"spread": "long"}, {"suspended": 1}])

@@ -1,0 +1,162 @@
+"""What the HostUp client makes of every kind of answer to a create, over a real socket."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.unit.adapters.hostup_answering import (
+    API_KEY,
+    REQUEST_ID,
+    SECRET,
+    body,
+    created,
+    failure_of_create,
+    hostup,
+    problem,
+    v1,
+)
+from tests.wire import Wire, answer
+from worker.adapters.hostup.answers import LONGEST_REQUEST_ID
+from worker.adapters.http.client import new_client
+from worker.adapters.http.connections import USER_AGENT
+from worker.errors import (
+    HostUpRefused,
+    HostUpUncertain,
+)
+from worker.rotation.ports import CreatedKey
+from worker.secret import Secret
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    with new_client() as made:
+        yield made
+
+
+class TestCreate:
+    def test_sends_what_the_contract_asks_for(self, client: httpx.Client) -> None:
+        with Wire(answer(200, created())) as wire:
+            hostup(client, wire.url + "/").create_key("media-uploads ✓")
+        (heard,) = wire.heard
+        assert (heard.method, heard.target) == ("POST", "/api/object-storage/keys")
+        assert json.loads(heard.body) == {"label": "media-uploads ✓"}
+        assert heard.headers["x-api-key"] == API_KEY
+        assert heard.headers["content-type"] == "application/json"
+        assert heard.headers["user-agent"] == USER_AGENT
+
+    @pytest.mark.parametrize("status", [200, 201])
+    def test_hands_over_the_key(self, client: httpx.Client, status: int) -> None:
+        with Wire(answer(status, created())) as wire:
+            key = hostup(client, wire.url).create_key("a label")
+        assert key == CreatedKey("AKIAEXAMPLE", Secret(SECRET), REQUEST_ID)
+        assert SECRET not in repr(key)
+
+    @pytest.mark.parametrize(
+        "request_id", [None, 17, "", "  ", ["x"], "a\nb", "x" * (LONGEST_REQUEST_ID + 1), SECRET, f"id-{API_KEY}"]
+    )
+    def test_tolerates_a_missing_or_strange_request_id(self, client: httpx.Client, request_id: object) -> None:
+        document = {"data": {"key": {"accessKey": "AKIAEXAMPLE", "secretKey": SECRET}}, "requestId": request_id}
+        with Wire(answer(200, json.dumps(document).encode())) as wire:
+            key = hostup(client, wire.url).create_key("a label")
+        assert key == CreatedKey("AKIAEXAMPLE", Secret(SECRET), None)
+
+    def test_never_drops_a_key_that_came_with_success_false(self, client: httpx.Client) -> None:
+        data = {"key": {"accessKey": "AKIAEXAMPLE", "secretKey": SECRET}}
+        with Wire(answer(200, body(data, success=False))) as wire:
+            assert hostup(client, wire.url).create_key("a label").access_key == "AKIAEXAMPLE"
+
+
+REFUSED: list[tuple[int, bytes, str | None, str | None, str]] = [
+    # status, body, requestId, code, words of the message
+    (400, v1("BAD_REQUEST", "label must be one of: Example Label"), REQUEST_ID, "BAD_REQUEST", "label must be one of"),
+    (400, problem("Bad Request", "the label is taken"), REQUEST_ID, "V2_CODE", "the label is taken"),
+    (400, problem("Only a title"), REQUEST_ID, "V2_CODE", "Only a title"),
+    (400, b'{"message": "no id"}', None, None, "no id"),
+    (400, b'{"code": 12, "message": ["x"], "requestId": {}}', None, None, "400"),
+    (400, v1("two words", "m"), REQUEST_ID, None, "400"),
+    (401, v1("UNAUTHORIZED", "Invalid API key"), REQUEST_ID, "UNAUTHORIZED", "HOSTUP_API_KEY"),
+    (403, v1("FORBIDDEN", "Missing scope"), REQUEST_ID, "FORBIDDEN", "HOSTUP_API_KEY"),
+    (403, v1("FORBIDDEN", "Cloud features require identity verification"), REQUEST_ID, "FORBIDDEN", "Verify the iden"),
+    (404, b"<html>nginx</html>", None, None, "hostup.base_url"),
+    (409, b"[]", None, None, "not a JSON object"),
+    (422, v1("VALIDATION", "label"), REQUEST_ID, "VALIDATION", "label"),
+    (301, b"", None, None, "hostup.base_url"),
+    (304, b"", None, None, "hostup.base_url"),
+]
+
+
+@pytest.mark.parametrize(("status", "text", "request_id", "code", "words"), REFUSED)
+def test_a_clear_no_is_refused(
+    client: httpx.Client, status: int, text: bytes, request_id: str | None, code: str | None, words: str
+) -> None:
+    error = failure_of_create(client, answer(status, text))
+    assert type(error) is HostUpRefused
+    assert (error.answer.operation, error.answer.status, error.answer.code) == ("create_key", status, code)
+    assert error.request_id == request_id
+    assert words in str(error)
+    assert error.hint
+
+
+UNCERTAIN: list[tuple[int, bytes, str | None]] = [
+    # status, body, requestId
+    (408, v1("TIMEOUT", "too slow"), REQUEST_ID),
+    (500, v1("INTERNAL_ERROR", "An unexpected error occurred"), REQUEST_ID),
+    (500, b'{"code": "INTERNAL_ERROR", "error": "Internal Server Error", "message": "An unexpected error"}', None),
+    (502, b"<html><h1>502 Bad Gateway</h1></html>", None),
+    (503, b"", None),
+    (504, problem("Gateway Timeout"), REQUEST_ID),
+    (600, b"", None),
+    (200, b"", None),
+    (200, b"<html>maintenance</html>", None),
+    (200, created()[:-9], None),
+    (200, b"\xff\xfe\x00", None),
+    (200, b"[" * 100_000, None),
+    (200, b"null", None),
+    (200, b'[{"requestId": "x"}]', None),
+    (200, created() + b" " * 300_000, None),
+    (200, body(None), REQUEST_ID),
+    (200, body([]), REQUEST_ID),
+    (200, body({"key": "AKIA"}), REQUEST_ID),
+    (200, body({"key": {}}, success=False, message="oh no"), REQUEST_ID),
+    (200, created(accessKey=None), REQUEST_ID),
+    (200, created(accessKey=["AKIAEXAMPLE"]), REQUEST_ID),
+    (200, created(accessKey="has blanks"), REQUEST_ID),
+    (200, created(accessKey="line\nend"), REQUEST_ID),
+    (200, created(accessKey="\ud800"), REQUEST_ID),
+    (200, created(accessKey="x" * 257), REQUEST_ID),
+    (200, created(accessKey=SECRET), REQUEST_ID),
+    (202, b"{}", None),
+    (204, b"", None),
+]
+
+
+@pytest.mark.parametrize(("status", "text", "request_id"), UNCERTAIN)
+def test_what_proves_nothing_is_uncertain(
+    client: httpx.Client, status: int, text: bytes, request_id: str | None
+) -> None:
+    error = failure_of_create(client, answer(status, text))
+    assert isinstance(error, HostUpUncertain)
+    assert error.answer.status == status
+    assert error.request_id == request_id
+    assert error.access_key is None
+    assert "a label" in error.what
+    assert str(status) in error.what
+
+
+@pytest.mark.parametrize("secret", [None, "", 5, "a b", "x" * 257, "tab\t", {"value": "x"}])
+def test_an_access_key_without_a_usable_secret_is_named(client: httpx.Client, secret: object) -> None:
+    error = failure_of_create(client, answer(200, created(secretKey=secret)))
+    assert isinstance(error, HostUpUncertain)
+    assert error.access_key == "AKIAEXAMPLE"
+    assert error.request_id == REQUEST_ID
+
+
+def test_an_error_that_names_a_key_does_not_make_it_ours(client: httpx.Client) -> None:
+    # it might be anybody's; only a 2xx hands over a key, and what is handed over gets deleted
+    error = failure_of_create(client, answer(500, created(secretKey=None)))
+    assert isinstance(error, HostUpUncertain)
+    assert error.access_key is None

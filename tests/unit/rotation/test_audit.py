@@ -1,0 +1,116 @@
+"""The audit: it finds what does not fit together, nothing else, and changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.records import MINUTE, mint, retiring
+from tests.worlds import SLACK, STATE, TARGET, Small
+from worker.rotation.audit import Report, audit, ensure_baseline, note_foreign
+from worker.rotation.changes.settlement import Found, adopt
+
+
+@pytest.fixture
+def small() -> Small:
+    """One target with a published key, and a key that was there before; the foreign one is noted."""
+    made = Small()
+    made.hostup.living["BY-HAND"] = "before the worker came"
+    ensure_baseline(made.world, made.targets)
+    made.look()
+    return made
+
+
+def _audit(small: Small) -> Report:
+    return audit(small.world, small.targets, SLACK)
+
+
+def _kinds(small: Small) -> list[str]:
+    return [finding.kind for finding in _audit(small).findings]
+
+
+def test_all_is_well(small: Small) -> None:
+    report = _audit(small)
+    assert (report.key_count, report.on_record, report.foreign, report.drift) == (2, 1, 1, 0)
+    assert report.findings == ()
+
+
+def test_keys_from_before_are_noted_once_and_are_no_drift(small: Small) -> None:
+    small.hostup.living["NEW"] = "made by somebody later"
+    assert ensure_baseline(small.world, small.targets) == 1
+    assert _audit(small).drift == 1
+
+
+def test_a_key_that_nothing_explains_is_found_with_what_it_may_be(small: Small) -> None:
+    small.hostup.living["ORPHAN"] = "media rotation-7"
+    small.alter(unknown_mints=(mint(3),))
+    report = _audit(small)
+    assert report.drift == 1
+    assert [finding.kind for finding in report.findings] == ["drift", "unknown mint"]
+    assert "media rotation-7" in report.findings[0].hint
+
+
+def test_a_key_that_somebody_deleted_is_missed(small: Small) -> None:
+    del small.hostup.living["BY-HAND"]
+    assert _audit(small).drift == -1
+    assert _kinds(small) == ["drift"]
+
+
+def test_a_person_notes_how_many_are_foreign(small: Small) -> None:
+    small.hostup.living["OTHER"] = "somebody's"
+    note_foreign(small.world, 2, 3, cas=1)
+    assert _kinds(small) == []
+
+
+def test_an_adopted_key_is_no_longer_foreign(small: Small) -> None:
+    record = small.record()
+    found = Found("BY-HAND", 2, None, None, None)
+    small.put(adopt(record, found, small.clock.now(), TARGET.grace))
+    assert _audit(small).drift == 0
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_keys_on_their_way_out_count_until_they_are_deleted(small: Small, *, deleted: bool) -> None:
+    small.alter(retiring=(retiring("AK9", MINUTE, deleted=deleted),))
+    if not deleted:
+        small.hostup.living["AK9"] = "old"
+    assert _audit(small).drift == 0
+
+
+def test_a_rotation_that_is_late_is_found(small: Small) -> None:
+    small.passes(days=31)
+    assert _kinds(small) == ["overdue"]
+
+
+def test_a_rotation_that_is_just_due_is_not(small: Small) -> None:
+    small.passes(days=30)
+    assert _kinds(small) == []
+
+
+def test_keys_that_should_be_gone_are_found(small: Small) -> None:
+    late = replace(retiring("A"), retire_after=small.clock.now() - 2 * SLACK)
+    undead = replace(retiring("B", deleted=True), overdue=True)
+    small.hostup.living |= {"A": ""}
+    small.alter(retiring=(late, undead))
+    assert _kinds(small) == ["alive", "alive"]
+
+
+def test_one_record_that_cannot_be_read_does_not_hide_the_others(small: Small) -> None:
+    small.vault.versions[f"{STATE}/broken"] = [{"garbage": True}]
+    small.passes(days=31)
+    assert _kinds(small) == ["record", "overdue"]
+
+
+def test_a_target_that_is_no_longer_configured_is_found_while_it_has_keys(small: Small) -> None:
+    small.targets = {}
+    assert _kinds(small) == ["removed"]
+
+
+def test_an_audit_changes_nothing(small: Small) -> None:
+    small.hostup.living["ORPHAN"] = "x"
+    before = {path: list(versions) for path, versions in small.vault.versions.items()}
+    keys = dict(small.hostup.living)
+    _audit(small)
+    assert small.vault.versions == before
+    assert small.hostup.living == keys

@@ -1,0 +1,127 @@
+"""Finding things again: by any id, from archives too, the same whatever Redis remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import pytest
+
+from tests.doubles import Gate
+from tests.worlds import STATE, TARGET, Small
+from worker.errors import RecordError, VaultUnavailable
+from worker.rotation.decide import HISTORY_LIMIT
+from worker.rotation.history import entries, rotations
+from worker.rotation.record import SCHEMA
+from worker.rotation.trace import trace
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+def small() -> Small:
+    """Twenty rotations, each with its key retired and proven dead."""
+    made = Small()
+    made.hostup.living["BY-HAND"] = "before"
+    for _ in range(20):
+        made.look()
+        made.passes(days=15)
+        made.look()
+        made.passes(days=15, seconds=1)
+    return made
+
+
+def test_history_is_whole_although_the_record_is_bounded(small: Small) -> None:
+    known = entries(small.store, TARGET.name)
+    assert [entry["n"] for entry in known] == list(range(1, len(known) + 1))
+    assert len(small.record().history) <= HISTORY_LIMIT + 10
+    assert sum(entry["event"] == "rotation.succeeded" for entry in known) == 20
+
+
+@pytest.mark.parametrize("first", [None, TARGET.name, "another target"])
+@pytest.mark.parametrize("identifier", ["request-of-AK1", "delete-of-AK1", "AK1", "request-of-AK20"])
+def test_any_id_leads_to_the_rotation(small: Small, identifier: str, first: str | None) -> None:
+    found = trace(small.store, identifier, first)
+    assert found is not None
+    assert found.target == TARGET.name
+    assert found == trace(small.store, found.rotation_ids[0], None)
+    names = [event["event"] for event in found.events]
+    assert names[:4] == ["rotation.started", "key.created", "key.verified", "secret.published"]
+
+
+def test_a_trace_tells_the_whole_life_of_a_key(small: Small) -> None:
+    found = trace(small.store, "AK1", None)
+    assert found is not None
+    assert [event["event"] for event in found.events][-2:] == ["key.retired", "key.dead"]
+    assert {event["request_id"] for event in found.events if event.get("request_id")} == {
+        "request-of-AK1",
+        "delete-of-AK1",
+    }
+
+
+def test_an_unknown_id_is_not_found(small: Small) -> None:
+    assert trace(small.store, "nothing", None) is None
+
+
+def test_another_targets_poisoned_record_is_no_obstacle(small: Small) -> None:
+    small.vault.versions[f"{STATE}/aaa"] = [{"schema": SCHEMA, "garbage": "yes"}]
+    assert trace(small.store, "AK1", "aaa") is not None
+
+
+def test_a_record_that_cannot_be_used_still_tells_its_history(small: Small) -> None:
+    known = entries(small.store, TARGET.name)
+    newest = small.vault.versions[f"{STATE}/{TARGET.name}"][-1]
+    assert newest is not None
+    small.vault.versions[f"{STATE}/{TARGET.name}"].append({**newest, "edited": "by hand"})
+    with pytest.raises(RecordError):
+        small.store.load(TARGET.name, TARGET.path)
+    assert entries(small.store, TARGET.name) == known
+
+
+def test_archives_tell_what_a_garbled_history_does_not(small: Small) -> None:
+    newest = small.vault.versions[f"{STATE}/{TARGET.name}"][-1]
+    assert newest is not None
+    small.vault.versions[f"{STATE}/{TARGET.name}"].append({**newest, "history": 5})
+    with pytest.raises(RecordError, match=TARGET.name):
+        entries(small.store, TARGET.name)
+    assert trace(small.store, "delete-of-AK1", None) is not None
+    assert trace(small.store, "request-of-AK20", None) is None
+
+
+def test_rotations_are_told_one_by_one(small: Small) -> None:
+    told = rotations(entries(small.store, TARGET.name))
+    assert [rotation["outcome"] for rotation in told] == ["succeeded"] * 20
+    assert told[0]["access_key"] == "AK1"
+    assert told[0]["request_id"] == "request-of-AK1"
+    assert told[0]["delete_request_id"] == "delete-of-AK1"
+    assert told[1]["previous_access_key"] == "AK1"
+    assert [rotation["vault_version"] for rotation in told] == list(range(1, 21))
+
+
+class _LosesArchives(Gate):
+    """The answer to every write of an archive is lost, once it is done."""
+
+    def pass_through(self, name: str, effect: Callable[[], T], lost: Callable[[], Exception]) -> T:
+        result = effect()
+        if name.startswith("vault write") and "_archive" in name:
+            raise lost()
+        return result
+
+
+def test_an_archive_that_was_written_before_a_crash_is_not_written_twice() -> None:
+    small = Small()
+    small.hostup.living["BY-HAND"] = "before"
+    small.vault.gate = _LosesArchives()
+    lost = 0
+    for _ in range(20):
+        for days in (15, 15):
+            try:
+                small.look()
+            except VaultUnavailable:
+                lost += 1
+            small.passes(days=days, seconds=1)
+    small.vault.gate = Gate()
+    small.look()
+    known = entries(small.store, TARGET.name)
+    assert lost
+    assert [entry["n"] for entry in known] == list(range(1, len(known) + 1))

@@ -1,0 +1,187 @@
+"""A record that cannot be read is made anew from what can be believed, and no key is touched because of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.records import DAY, HOLDER, MINUTE, NOW, created, current, empty, mint, retiring, rotation, wish
+from worker.errors import RecordUnreadable
+from worker.events import Event
+from worker.rotation.changes.repair import Evidence, LooseKey, loose_keys, rebuild, retire
+from worker.rotation.changes.rotation import note, stage
+from worker.rotation.changes.settlement import Found
+from worker.rotation.history import parse
+from worker.rotation.record import Phase, Record, Why, decode, encode
+
+FOUND = Found(access_key="AK0", version=1, label="media rotation-0", request_id="request-0", rotation_id="rotation-0")
+FOUND_AT = NOW - DAY
+
+
+def repaired(document: dict[str, Any], found: Found | None = FOUND, archived: tuple[str, ...] = ()) -> Any:
+    made = rebuild("media", "apps/media", "it is garbage", Evidence(document, archived, found, FOUND_AT), NOW)
+    assert decode(encode(made.record), "media") == made.record, "what is written can be read again"
+    return made
+
+
+def broken(record: Record, **changes: object) -> dict[str, Any]:
+    """The record's document with something in it that makes it unreadable."""
+    document = {**encode(record), **(changes or {"hello": "world"})}
+    with pytest.raises(RecordUnreadable):
+        decode(document, "media")
+    return document
+
+
+def full() -> Record:
+    record = note(empty(), Event.KEY_CREATED, NOW, rotation_id="rotation-0", access_key="AK0", request_id="request-0")
+    return replace(
+        record,
+        current=current(),
+        requests=(wish(),),
+        served=(("wish-0", "rotation-0"),),
+        unknown_mints=(mint(),),
+        adopted=2,
+    )
+
+
+def test_what_is_still_right_is_kept() -> None:
+    before = full()
+    after = repaired(broken(before)).record
+    assert after.current == before.current
+    assert after.requests == before.requests
+    assert after.served == before.served
+    assert after.unknown_mints == before.unknown_mints
+    assert after.adopted == 2
+    assert after.history[:-1] == before.history
+    assert parse(after.history[-1])["event"] == Event.RECORD_REPAIRED
+    assert after.phase is Phase.IDLE
+
+
+def test_one_wrong_item_does_not_take_the_others_along() -> None:
+    document = encode(full())
+    document["requests"].append({"id": 7})
+    document["unknown_mints"].insert(0, "garbage")
+    document["history"] += ["garbage", 7]
+    made = repaired(document)
+    assert [request.id for request in made.record.requests] == ["wish-1"]
+    assert len(made.record.unknown_mints) == 1
+    assert made.dropped == ("1 of requests", "1 of unknown_mints", "2 of history")
+
+
+@pytest.mark.parametrize("document", [{"foo": "bar"}, {"schema": "x"}, {"history": {"a": 1}, "requests": "no"}])
+def test_of_garbage_only_the_published_key_is_left(document: dict[str, Any]) -> None:
+    record = repaired(document).record
+    assert record.current is not None
+    assert (record.current.access_key, record.current.vault_version) == ("AK0", 1)
+    assert record.current.rotation_id == "rotation-0"
+    assert record.current.published_at == FOUND_AT
+    assert record.path == "apps/media"
+    assert not record.retiring
+    assert record.rotation is None
+
+
+@pytest.mark.parametrize("edited", ["three", 1, 99])
+def test_a_number_of_a_version_that_was_edited_is_that_of_vault(edited: object) -> None:
+    document = broken(full(), hello=1, current={**encode(full())["current"], "vault_version": edited})
+    assert repaired(document, replace(FOUND, version=3)).record.current.vault_version == 3
+
+
+def test_a_secret_that_is_not_known_to_be_ours_is_left_to_a_person() -> None:
+    assert repaired({"foo": 1}, replace(FOUND, rotation_id=None)).record.current is None
+
+
+def test_an_old_version_with_a_dead_key_that_was_put_back_is_left_to_a_person() -> None:
+    dead = note(full(), Event.KEY_DEAD, NOW, access_key="AK0")
+    assert repaired(broken(replace(dead, current=None))).record.current is None
+
+
+def test_without_a_secret_the_current_key_stays_as_it_was() -> None:
+    assert repaired(broken(full()), None).record.current == current()
+
+
+def test_a_rotation_that_had_published_is_recognised_by_the_secret() -> None:
+    under_way = replace(full(), rotation=rotation(Phase.VERIFIED))
+    found = Found(access_key="AK1", version=2, label=None, request_id="request-1", rotation_id="rotation-1")
+    made = repaired(broken(under_way), found)
+    assert made.record.current.access_key == "AK1"
+    assert [key.access_key for key in made.loose] == ["AK0"]
+
+
+def test_no_key_of_the_document_is_published_or_retired_by_itself() -> None:
+    before = replace(full(), rotation=rotation(Phase.STAGED), retiring=(retiring("AK8"), retiring("AK9", deleted=True)))
+    made = repaired(broken(before))
+    assert set(made.record.keys_on_record()) == {"AK0"}
+    assert [(key.access_key, key.where) for key in made.loose] == [
+        ("AK1", "rotation.key"),
+        ("AK8", "retiring[0]"),
+        ("AK9", "retiring[1]"),
+    ]
+    assert "s3cr3t-canary" not in repr(made)
+    assert "s3cr3t-canary" not in json.dumps(encode(made.record))
+
+
+def test_keys_are_found_at_any_depth_and_by_the_name_of_the_api() -> None:
+    document = {"stuff": [{"deep": {"accessKey": "AK5", "request_id": "request-5"}}], "access_key": "", "n": None}
+    assert repaired(document).loose == (LooseKey("AK5", "stuff[0].deep", None, "request-5"),)
+
+
+def test_keys_that_history_shows_to_live_are_found_and_dead_ones_not() -> None:
+    record = full()
+    for number, key in ((3, "AK3"), (4, "AK4")):
+        record = note(
+            record, Event.KEY_CREATED, NOW, rotation_id=f"r-{number}", access_key=key, request_id=f"q-{number}"
+        )
+    record = note(record, Event.ROTATION_SUCCEEDED, NOW, access_key="AK4", previous_access_key="AK2")
+    record = note(record, Event.KEY_DEAD, NOW, access_key="AK3")
+    archived, kept = record.history[:3], record.history[3:]
+    made = repaired(broken(replace(record, history=kept)), archived=archived)
+    assert made.loose == (LooseKey("AK4", "history", "r-4", "q-4"), LooseKey("AK2", "history"))
+    assert made.record.next_entry == record.next_entry + 1
+
+
+def test_the_numbers_of_entries_go_on_after_the_archive() -> None:
+    archived = tuple(json.dumps({"n": n, "at": NOW.isoformat(), "event": "key.verified"}) for n in (1, 2, 41))
+    assert [parse(text)["n"] for text in repaired({"foo": 1}, archived=archived).record.history] == [42]
+
+
+def test_a_create_that_was_under_way_becomes_an_unknown_mint() -> None:
+    before = replace(full(), rotation=rotation(Phase.MINTING), unknown_mints=())
+    document = broken(before, rotation={**encode(before)["rotation"], "lease": "edited"})
+    (found,) = repaired(document).record.unknown_mints
+    assert (found.rotation_id, found.label, found.at) == ("rotation-1", "media rotation-1", NOW)
+    assert found.key_count_before == 3
+    assert found.open
+
+
+def test_a_late_answer_to_it_is_recognised_as_that_of_the_unknown_mint() -> None:
+    before = replace(full(), rotation=rotation(Phase.MINTING), unknown_mints=())
+    record = repaired(broken(before)).record
+    record = stage(record, HOLDER, created(), NOW, MINUTE)
+    assert [(key.access_key, key.why) for key in record.retiring] == [("AK1", Why.STRAY)]
+    assert not any(found.open for found in record.unknown_mints)
+
+
+def test_a_person_brings_a_key_back_by_name() -> None:
+    record = repaired(broken(replace(full(), retiring=(retiring("AK9"),)))).record
+    key = LooseKey("AK9", "retiring[0]", "rotation-9", "request-9")
+    after = retire(record, key, NOW, NOW + DAY)
+    (found,) = after.retiring
+    assert (found.access_key, found.why, found.retire_after) == ("AK9", Why.SETTLED, NOW + DAY)
+    assert found.request_id == "request-9"
+    assert retire(after, key, NOW, NOW + timedelta(days=9)) is after
+
+
+def test_the_current_key_is_never_retired() -> None:
+    record = repaired(broken(full())).record
+    assert retire(record, LooseKey("AK0", "history"), NOW, NOW) is record
+
+
+def test_what_was_saved_aside_is_loose_until_it_is_on_record() -> None:
+    saved = {"why": "garbage", "rotation_id": "rotation-5", "access_key": "AK5", "request_id": "request-5"}
+    (key,) = loose_keys(saved, [], full())
+    assert key == LooseKey("AK5", "", "rotation-5", "request-5")
+    assert loose_keys(saved, [], retire(full(), key, NOW, NOW)) == ()

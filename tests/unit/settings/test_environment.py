@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.settings.configuring import problems, read
+from worker.secret import Secret
+from worker.settings.environment import Need
+from worker.settings.redis_url import redis_passwords, redis_problem
+
+NO_VAULT: dict[str, str | None] = {"VAULT_TOKEN": None}
+
+
+def _file(folder: Path, content: str | bytes) -> str:
+    file = folder / "secret"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return str(file)
+
+
+@pytest.mark.parametrize("content", ["s3cret-value", "s3cret-value\n", "s3cret-value\r\n"])
+def test_a_secret_may_stand_in_a_file(tmp_path: Path, content: str) -> None:
+    settings = read(tmp_path, env={"HOSTUP_API_KEY": None, "HOSTUP_API_KEY_FILE": _file(tmp_path, content)})
+    assert settings.hostup.api_key == Secret("s3cret-value")
+
+
+def test_every_secret_has_a_file(tmp_path: Path) -> None:
+    file = _file(tmp_path, "redis://h")
+    env = {f"{name}_FILE": file for name in ("HOSTUP_API_KEY", "VAULT_ROLE_ID", "VAULT_SECRET_ID", "REDIS_URL")}
+    settings = read(tmp_path, env={"HOSTUP_API_KEY": None, "REDIS_URL": None, **NO_VAULT, **env})
+    assert settings.hostup.api_key == settings.vault.secret_id == settings.redis_url == Secret("redis://h")
+    assert settings.vault.role_id == "redis://h"
+
+
+def test_of_the_token_file_the_path_is_kept(tmp_path: Path) -> None:
+    file = _file(tmp_path, "hvs.first")
+    vault = read(tmp_path, env={"VAULT_TOKEN": None, "VAULT_TOKEN_FILE": file}).vault
+    assert (vault.token, vault.token_file) == (None, Path(file))
+
+
+def test_an_empty_variable_is_one_that_is_not_set(tmp_path: Path) -> None:
+    empty = ("VAULT_NAMESPACE", "VAULT_CACERT", "VAULT_ROLE_ID", "HOSTUP_API_KEY_FILE")
+    settings = read(tmp_path, env=dict.fromkeys(empty, ""))
+    assert settings.vault.namespace is None
+    assert settings.vault.ca_file is None
+    assert settings.vault.role_id is None
+
+
+def test_the_plain_variables(tmp_path: Path) -> None:
+    file = _file(tmp_path, "-----BEGIN CERTIFICATE-----")
+    env = {"VAULT_NAMESPACE": "team/a", "VAULT_CACERT": file, "VAULT_ADDR": "https://vault.example/"}
+    vault = read(tmp_path, env=env).vault
+    assert (vault.namespace, vault.ca_file, vault.address) == ("team/a", Path(file), "https://vault.example")
+
+
+@pytest.mark.parametrize(("value", "wrapped"), [("true", True), ("1", True), ("False", False), ("", False)])
+def test_a_wrapped_secret_id(tmp_path: Path, value: str, *, wrapped: bool) -> None:
+    env = {"VAULT_ROLE_ID": "role", "VAULT_SECRET_ID": "hvs.wrapping", "VAULT_SECRET_ID_WRAPPED": value}
+    vault = read(tmp_path, env={**NO_VAULT, **env}).vault
+    assert (vault.role_id, vault.secret_id, vault.secret_id_wrapped) == ("role", Secret("hvs.wrapping"), wrapped)
+
+
+@pytest.mark.parametrize(
+    ("env", "problem"),
+    [
+        ({"HOSTUP_API_KEY": None}, "HOSTUP_API_KEY: is missing; set it, or HOSTUP_API_KEY_FILE"),
+        ({"HOSTUP_API_KEY_FILE": "/x"}, "HOSTUP_API_KEY: is set, and HOSTUP_API_KEY_FILE too; leave one of them out"),
+        ({"VAULT_TOKEN_FILE": "/x"}, "VAULT_TOKEN: is set, and VAULT_TOKEN_FILE too; leave one of them out"),
+        ({"HOSTUP_API_KEY": "CANARY 1"}, "HOSTUP_API_KEY: must be one word of at most 8192 characters"),
+        ({"VAULT_TOKEN": "CANARY\n1"}, "VAULT_TOKEN: must be one word of at most 8192 characters"),
+        ({"VAULT_TOKEN": "CANARYé"}, "VAULT_TOKEN: must be one word of at most 8192 characters"),
+        ({"VAULT_TOKEN": "CANARY" * 2000}, "VAULT_TOKEN: must be one word of at most 8192 characters"),
+        ({"VAULT_TOKEN": None}, "VAULT_TOKEN: is missing; to log in to Vault set VAULT_TOKEN, VAULT_TOKEN_FILE, or"),
+        ({"VAULT_ROLE_ID": "CANARY"}, "VAULT_TOKEN: is set beside VAULT_ROLE_ID; leave out one of the two ways"),
+        (
+            {**NO_VAULT, "VAULT_ROLE_ID": "CANARY"},
+            "VAULT_SECRET_ID: is missing beside VAULT_ROLE_ID; AppRole needs both",
+        ),
+        ({**NO_VAULT, "VAULT_SECRET_ID": "CANARY"}, "VAULT_ROLE_ID: is missing beside VAULT_SECRET_ID; AppRole needs"),
+        ({"VAULT_SECRET_ID_WRAPPED": "maybe"}, "VAULT_SECRET_ID_WRAPPED: must be true or false"),
+        ({"VAULT_ADDR": None}, "VAULT_ADDR: is missing; set it, or address under [vault]"),
+        ({"VAULT_ADDR": "http://vault:8200"}, "VAULT_ADDR: must begin with https://"),
+        (
+            {"VAULT_CACERT": "/nowhere/ca.pem"},
+            "VAULT_CACERT: /nowhere/ca.pem cannot be read: No such file or directory",
+        ),
+        ({"VAULT_NAMESPACE": "a\nb"}, "VAULT_NAMESPACE: must not hold line breaks"),
+        ({"REDIS_URL": None}, "REDIS_URL: is missing; set it, or url under [redis]"),
+        ({"REDIS_URL": "redis://:CANARY@h/x"}, "REDIS_URL: must have the number of a database"),
+    ],
+)
+def test_each_problem_names_the_variable_and_no_secret(
+    tmp_path: Path, env: dict[str, str | None], problem: str
+) -> None:
+    (found,) = problems(tmp_path, env=env)
+    assert found.startswith(f"environment: {problem}")
+    assert "CANARY" not in found
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [("", "is empty"), ("\n", "is empty"), (b"\xff\xfe", "is not text"), ("two words", "must be one word")],
+)
+@pytest.mark.parametrize("name", ["HOSTUP_API_KEY", "VAULT_TOKEN", "REDIS_URL"])
+def test_a_secret_file_with_nothing_usable_in_it(tmp_path: Path, name: str, content: str | bytes, problem: str) -> None:
+    (found,) = problems(tmp_path, env={name: None, f"{name}_FILE": _file(tmp_path, content)})
+    assert found.startswith(f"environment: {name}_FILE: ")
+    assert problem in found
+
+
+def test_a_secret_set_as_its_own_file_is_not_shown(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, env={"VAULT_TOKEN": None, "VAULT_TOKEN_FILE": "hvs.CANARY"})
+    assert "VAULT_TOKEN_FILE: the file (with a relative path) cannot be read: No such file" in found
+    assert "CANARY" not in found
+
+
+def test_what_a_command_does_not_need_may_be_missing(tmp_path: Path) -> None:
+    bare: dict[str, str | None] = {"HOSTUP_API_KEY": None, "VAULT_TOKEN": None}
+    assert read(tmp_path, env=bare, needs=Need.NOTHING).hostup.api_key is None
+    (for_vault,) = problems(tmp_path, env=bare, needs=Need.VAULT)
+    assert for_vault.startswith("environment: VAULT_TOKEN: is missing")
+    (for_hostup,) = problems(tmp_path, env=bare, needs=Need.HOSTUP)
+    assert for_hostup.startswith("environment: HOSTUP_API_KEY: is missing")
+
+
+def test_what_is_set_is_checked_even_when_it_is_not_needed(tmp_path: Path) -> None:
+    assert len(problems(tmp_path, env={"HOSTUP_API_KEY": "a b"}, needs=Need.NOTHING)) == 1
+
+
+def test_no_secret_shows_in_the_settings(tmp_path: Path) -> None:
+    settings = read(
+        tmp_path,
+        env={"HOSTUP_API_KEY": "CANARY-1", "VAULT_TOKEN": "CANARY-2", "REDIS_URL": "redis://:CANARY-3@h"},
+    )
+    assert "CANARY" not in repr(settings)
+    assert {secret.reveal() for secret in settings.secrets()} == {
+        "CANARY-1",
+        "CANARY-2",
+        "redis://:CANARY-3@h",
+        "CANARY-3",
+    }
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("redis://h", None),
+        ("redis://user:p%23w@[::1]:6380/3", None),
+        ("unix:///run/redis.sock?db=1", None),
+        ("rediss://h?ssl_cert_reqs=required", None),
+        ("rediss://h?ssl_cert_reqs=required&ssl_check_hostname=true", None),
+        ("rediss://h", "certificate"),
+        ("rediss://h?ssl_cert_reqs=none", "certificate"),
+        ("rediss://h?ssl_cert_reqs=optional", "certificate"),
+        ("rediss://h?ssl_cert_reqs=required&ssl_cert_reqs=none", "certificate"),
+        ("rediss://h?ssl_cert_reqs=required&ssl_check_hostname=0", "name"),
+        ("redis://", "no host"),
+        ("unix://", "no socket"),
+        ("http://h", "redis://, rediss:// or unix://"),
+        ("h:6379", "redis://, rediss:// or unix://"),
+        ("redis://h:port", "not a URL"),
+        ("redis://[h", "not a URL"),
+        ("redis://h/#x", "%23"),
+    ],
+)
+def test_addresses_of_redis(url: str, problem: str | None) -> None:
+    found = redis_problem(Secret(url))
+    assert found is None if problem is None else problem in str(found)
+
+
+def test_the_password_of_redis_as_written_and_as_meant() -> None:
+    url = Secret("redis://u:a%2Fb@h?password=c")
+    assert [secret.reveal() for secret in redis_passwords(url)] == ["a%2Fb", "c", "a/b"]
+    assert redis_passwords(Secret("redis://h")) == ()

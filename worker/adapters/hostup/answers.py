@@ -1,0 +1,215 @@
+"""What an answer of the HostUp API says: read with tolerance, quoted with care.
+
+Only ``code``, ``message``, ``detail`` and ``title`` of an error answer (status 400 and up) are ever quoted, shortened
+and without anything that could be a secret. The pages "Errors and limits", "Create a key", "Delete a key" and "Service
+status" of the contract say what is documented; whatever is not documented is tolerated.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from worker.adapters.http.client import Reply
+from worker.secret import Secret
+
+LONGEST_NAME = 256
+"""Characters of an access key or a secret; S3 access keys have 16 to 128."""
+
+LONGEST_REQUEST_ID = 128
+LONGEST_QUOTE = 200
+LONGEST_WAIT = 86400.0
+"""Seconds; a Retry-After beyond a day is taken for a day."""
+
+_LONGEST_BODY = 256 * 1024
+"""Bytes; an honest answer has less than two thousand."""
+
+_LONGEST_READ = 4000
+_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_TOKEN = re.compile(r"[A-Za-z0-9+/_=]{32,}")
+"""What could be a secret: S3 secrets have 40 characters without a hyphen, which a UUID has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One answer, parsed as far as it can be. ``document`` is its JSON object, or None when it is not one.
+
+    ``secrets`` are the strings that must not be quoted from it: the API key, and every secret that it shows itself.
+    """
+
+    status: int
+    headers: httpx.Headers = field(repr=False)
+    document: Mapping[str, object] | None = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether this is a 2xx whose JSON object does not say ``success: false``."""
+        agreed = self.document is not None and self.document.get("success") is not False
+        return agreed and httpx.codes.is_success(self.status)
+
+    @property
+    def data(self) -> Mapping[str, object]:
+        """The object ``data``; empty when there is none."""
+        return _mapping(self.document, "data")
+
+    @property
+    def request_id(self) -> str | None:
+        """The body's ``requestId``, when it is a printable string of at most 128 characters."""
+        value = self._text("requestId").strip()
+        fits = value and value.isprintable() and len(value) <= LONGEST_REQUEST_ID
+        return value if fits and not self._shows_secret(value) else None
+
+    @property
+    def code(self) -> str | None:
+        """An error's ``code``, when it is one word."""
+        value = self._text("code")
+        return value if self.status >= httpx.codes.BAD_REQUEST and self._is_code(value) else None
+
+    @property
+    def message(self) -> str:
+        """What an error says of itself: v1's ``message`` or RFC 7807's ``detail`` or ``title``; empty if nothing."""
+        if self.status < httpx.codes.BAD_REQUEST:
+            return ""
+        texts = (quotable(self._text(name), self.secrets) for name in ("message", "detail", "title"))
+        return next((text for text in texts if text), "")
+
+    @property
+    def speaks_of_last_key(self) -> bool:
+        """Whether a delete was refused because it is the last key; the code is generic, so the message has to tell."""
+        return self.status == httpx.codes.BAD_REQUEST and any(
+            "last access key" in self._text(name).casefold() for name in ("message", "detail", "title")
+        )
+
+    def summary(self) -> str:
+        """Status, code and message in one phrase, such as ``400 BAD_REQUEST: "Cannot delete …"``."""
+        head = f"{self.status} {self.code}" if self.code else f"{self.status}"
+        if self.document is None:
+            return f"{head}, not a JSON object"
+        return f'{head}: "{self.message}"' if self.message else head
+
+    def retry_after(self, now: datetime) -> float | None:
+        """Seconds to wait: ``Retry-After`` (seconds or an HTTP date), for 429 else ``X-RateLimit-Reset``."""
+        told = _seconds(self.headers.get("retry-after", ""), now)
+        if told is None and self.status == httpx.codes.TOO_MANY_REQUESTS:
+            told = _until(_iso_time(self.headers.get("x-ratelimit-reset", "")), now)
+        return told
+
+    def _text(self, name: str) -> str:
+        value = (self.document or {}).get(name)
+        return value if isinstance(value, str) else ""
+
+    def _is_code(self, value: str) -> bool:
+        return bool(_CODE.fullmatch(value)) and not _TOKEN.search(value) and not self._shows_secret(value)
+
+    def _shows_secret(self, value: str) -> bool:
+        return any(secret in value for secret in self.secrets)
+
+
+def read(reply: Reply, api_key: Secret) -> Reading:
+    """Parse one answer; never fails."""
+    document = _parse(reply.body)
+    secrets = {api_key.reveal(), *_secrets_in(document)}
+    return Reading(reply.status, reply.headers, document, tuple(sorted(secrets, key=len, reverse=True)))
+
+
+def quotable(text: str, secrets: tuple[str, ...]) -> str:
+    """Somebody else's text for our error: :func:`one_line` without known secrets and without what could be one."""
+    if len(text) > _LONGEST_READ:
+        return f"a message of {len(text)} characters, not shown"
+    line = _printable(text)
+    for secret in secrets:
+        line = line.replace(secret, "***")
+    return one_line(_TOKEN.sub("***", line))
+
+
+def one_line(text: str) -> str:
+    """The text without control characters and line ends, at most 200 characters."""
+    line = _printable(text)
+    return line if len(line) <= LONGEST_QUOTE else line[: LONGEST_QUOTE - 1] + "…"
+
+
+def usable_name(value: object) -> str | None:
+    """The value, when it can be an access key or a secret: printable, no blanks, at most 256 characters."""
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_NAME:
+        return None
+    return value if value.isprintable() and not any(char.isspace() for char in value) else None
+
+
+def new_key(reading: Reading) -> tuple[str | None, str | None]:
+    """The access key and the secret that the answer to a create shows at ``data.key``; None for what is unusable."""
+    key = _mapping(reading.data, "key")
+    access_key, secret_key = usable_name(key.get("accessKey")), usable_name(key.get("secretKey"))
+    if access_key in reading.secrets:
+        return None, None  # one value in both places: nobody can tell which it is, and the access key is logged
+    return access_key, secret_key
+
+
+def _printable(text: str) -> str:
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def _parse(body: bytes) -> Mapping[str, object] | None:
+    # None instead of an error on purpose: json's error holds the whole answer, and would become our error's __context__
+    if len(body) > _LONGEST_BODY:
+        return None
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _secrets_in(document: Mapping[str, object] | None) -> Iterator[str]:
+    """Every string that stands anywhere under a name like ``secretKey``; without recursion, whatever the depth."""
+    heap: list[tuple[bool, object]] = [(False, document)]
+    while heap:
+        secret, value = heap.pop()
+        if isinstance(value, dict):
+            heap.extend((secret or "secret" in name.casefold(), inner) for name, inner in value.items())
+        elif isinstance(value, list):
+            heap.extend((secret, inner) for inner in value)
+        elif secret and isinstance(value, str) and value.strip():
+            yield value
+
+
+def _mapping(document: Mapping[str, object] | None, name: str) -> Mapping[str, object]:
+    value = (document or {}).get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _seconds(text: str, now: datetime) -> float | None:
+    try:
+        seconds = float(text)
+    except ValueError:
+        return _until(_http_date(text), now)
+    return min(seconds, LONGEST_WAIT) if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _until(moment: datetime | None, now: datetime) -> float | None:
+    return None if moment is None else min(max((moment - now).total_seconds(), 0.0), LONGEST_WAIT)
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        return _in_utc(parsedate_to_datetime(text))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _iso_time(text: str) -> datetime | None:
+    try:
+        return _in_utc(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,0 +1,1 @@
+"""HTTP calls with a deadline for the call as a whole."""

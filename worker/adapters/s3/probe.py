@@ -1,0 +1,188 @@
+"""Does a key work, does it live? One signed ``GET /`` (ListBuckets), and what Ceph's gateway means by its answers.
+
+The verdicts are those of facts.md, "Ceph's object gateway". Two things are proof: a 200 that names the key's owner, and
+which of three refusals comes. Everything else says nothing about the key.
+
+Imported only where a key is probed: botocore's signer takes a while to load.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element, ParseError
+
+import httpx
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from defusedxml import ElementTree
+from defusedxml.common import DefusedXmlException
+
+from worker.adapters.http.client import Reply, call
+from worker.errors import StorageError
+from worker.rotation.ports import Life, Probe
+from worker.secret import Secret
+from worker.settings.address import address_problem
+
+LONGEST_NAME = 256
+LONGEST_REQUEST_ID = 128
+LONGEST_XML = 2 * 1024 * 1024
+"""Bytes; a list of a thousand buckets has about 150 KiB, and Ceph lets a user have a thousand unless told otherwise."""
+
+ACCESS_DENIED = "AccessDenied"
+NO_SUCH_KEY = "InvalidAccessKeyId"
+WRONG_SECRET = "SignatureDoesNotMatch"  # noqa: S105 - an S3 error code
+
+_CODE = re.compile(r"[A-Za-z0-9.]{1,64}")
+_REGION = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SAYS_NOTHING = {
+    "RequestTimeTooSkewed": "this machine's clock is off by more than 15 minutes",
+    "UserSuspended": "the storage's user is suspended, whatever the key",
+    "InvalidArgument": "the storage could not read the signature",
+    "AuthorizationHeaderMalformed": "the storage wants another region: check storage.region",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """One answer: HTTP status, S3 error code, the storage's request id, and the owner that a 200 names."""
+
+    status: int | None = None
+    code: str | None = None
+    request_id: str | None = None
+    owner: str | None = None
+    trouble: str = ""
+
+    def refused_with(self, *codes: str) -> bool:
+        return self.status == httpx.codes.FORBIDDEN and self.code in codes
+
+    def as_probe(self, life: Life, detail: str = "") -> Probe:
+        return Probe(life, self.status, self.code, self.request_id, detail)
+
+    def as_unknown(self) -> Probe:
+        return self.as_probe(Life.UNKNOWN, self.trouble or self._why())
+
+    def _why(self) -> str:
+        if self.code in _SAYS_NOTHING:
+            return f"{self.code}: {_SAYS_NOTHING[self.code]}"
+        if httpx.codes.is_redirect(self.status or 0):
+            return f"the storage answered {self.status}, a redirect, which is not followed: check storage.endpoint"
+        if httpx.codes.is_success(self.status or 0):
+            return f"the storage answered {self.status} without the owner of this key, which proves nothing"
+        return f"the storage answered {self.status} {self.code or 'without an S3 error code'}, which proves nothing"
+
+
+class StorageProbe:
+    """Asks the object storage about keys, over one shared httpx client; safe for use by many threads.
+
+    ``deadline`` is in seconds and for one signed call; :meth:`works` makes two where the first leaves it open. The
+    clock in the signature is this machine's. Raises StorageError when ``endpoint`` is neither https nor this machine,
+    or when ``region`` is not one word.
+    """
+
+    def __init__(self, client: httpx.Client, endpoint: str, region: str, *, deadline: float) -> None:
+        problem = address_problem(endpoint)
+        if problem:
+            hint = "Set [storage] endpoint, or ask HostUp why its status page names such an address."
+            raise StorageError(f"The object storage's endpoint {problem}", hint=hint)
+        if not _REGION.fullmatch(region):
+            raise StorageError("The object storage's region is not one word", hint="Set [storage] region.")
+        self._client = client
+        self._url = endpoint.rstrip("/") + "/"
+        self._region = region
+        self._deadline = deadline
+
+    def works(self, access_key: str, secret_key: Secret) -> Probe:
+        """Whether this key with this secret opens the storage; never raises for an answer or its absence."""
+        heard = self._ask(access_key, secret_key)
+        if heard.owner:
+            return heard.as_probe(Life.ALIVE)
+        if heard.refused_with(NO_SUCH_KEY):
+            return heard.as_probe(Life.DEAD, "the storage does not know this key")
+        if heard.refused_with(WRONG_SECRET):
+            return heard.as_probe(Life.DEAD, "the key exists, but this secret does not open it")
+        if heard.refused_with(ACCESS_DENIED):
+            return self._told_apart(access_key, heard)
+        return heard.as_unknown()
+
+    def lives(self, access_key: str) -> Probe:
+        """Whether this key exists, asked with a wrong secret; never raises for an answer or its absence."""
+        heard = self._ask(access_key, _wrong_secret())
+        if heard.refused_with(WRONG_SECRET):
+            return heard.as_probe(Life.ALIVE)
+        if heard.refused_with(NO_SUCH_KEY, ACCESS_DENIED):
+            return heard.as_probe(Life.DEAD)
+        if heard.owner:
+            return heard.as_probe(Life.UNKNOWN, "the storage took a wrong secret, so it proves nothing")
+        return heard.as_unknown()
+
+    def _told_apart(self, access_key: str, denied: _Heard) -> Probe:
+        # a living key that may not list its buckets, and one removed under load, both answer AccessDenied
+        life = self.lives(access_key)
+        if life.life is Life.ALIVE:
+            return denied.as_probe(Life.ALIVE, "the key works, but may not list buckets")
+        if life.life is Life.DEAD:
+            return denied.as_probe(Life.DEAD, f"AccessDenied, and {life.code} with a wrong secret: the key is gone")
+        return life
+
+    def _ask(self, access_key: str, secret_key: Secret) -> _Heard:
+        if not _is_signable(access_key, secret_key):
+            return _Heard(trouble="no key has such a name or such a secret; nothing was sent")
+        request = self._client.build_request("GET", self._url)
+        _sign(request, access_key, secret_key, self._region)
+        try:
+            reply = call(self._client, request, deadline=self._deadline)
+        except httpx.TransportError as error:
+            return _Heard(trouble=f"no answer from the storage ({type(error).__name__})")
+        return _hear(reply)
+
+
+def _sign(request: httpx.Request, access_key: str, secret_key: Secret, region: str) -> None:
+    """Put a Signature V4 into the headers; ``x-amz-content-sha256`` comes with it, which Ceph insists on."""
+    signed = AWSRequest(method=request.method, url=str(request.url))
+    S3SigV4Auth(Credentials(access_key, secret_key.reveal()), "s3", region).add_auth(signed)
+    request.headers.update(dict(signed.headers.items()))
+
+
+def _hear(reply: Reply) -> _Heard:
+    request_id = reply.headers.get("x-amz-request-id", "").strip()
+    known = request_id and request_id.isprintable() and len(request_id) <= LONGEST_REQUEST_ID
+    root = _parse(reply.body)
+    code = _text(root, "Error", "{*}Code")
+    owner = _text(root, "ListAllMyBucketsResult", "{*}Owner/{*}ID")
+    return _Heard(
+        status=reply.status,
+        code=code if _CODE.fullmatch(code) else None,
+        request_id=request_id if known else None,
+        # without an Authorization header Ceph answers 200 to anybody, and calls the owner "anonymous"
+        owner=owner if reply.status == httpx.codes.OK and owner.casefold() != "anonymous" else None,
+    )
+
+
+def _parse(body: bytes) -> Element | None:
+    if len(body) > LONGEST_XML:
+        return None
+    try:
+        root: Element = ElementTree.fromstring(body, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError, LookupError):  # the last two: an encoding Python cannot read
+        return None
+    return root
+
+
+def _text(root: Element | None, root_name: str, path: str) -> str:
+    """The text at ``path`` below a root of this name, in whatever namespace; empty when there is none."""
+    if root is None or root.tag.rpartition("}")[2] != root_name:
+        return ""
+    return (root.findtext(path) or "").strip()
+
+
+def _is_signable(access_key: str, secret_key: Secret) -> bool:
+    # what is not printable cannot stand in a header, and a lone surrogate cannot even be signed
+    named = 0 < len(access_key) <= LONGEST_NAME and access_key.isascii() and access_key.isprintable()
+    return named and secret_key.reveal().isprintable()
+
+
+def _wrong_secret() -> Secret:
+    return Secret(secrets.token_hex(20))

@@ -1,0 +1,1 @@
+"""Vault: records and apps' secrets in KV version 2 (:mod:`.kv`), and all it takes to get at them."""

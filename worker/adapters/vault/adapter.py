@@ -1,0 +1,184 @@
+"""hvac on :mod:`worker.adapters.http.connections`: the adapter that sends what hvac builds.
+
+hvac lets its transport be replaced (``hvac.adapters.Adapter``). Its own one follows redirects with token and body, has
+time-outs per read only, and puts answers into error texts (facts.md, "hvac 2.4.0"). This one sends every request
+with a deadline as a whole, follows nothing, and reports what went wrong as :class:`CallFailed`, which holds no token
+and nothing of the request.
+"""
+
+from __future__ import annotations
+
+import json as jsonlib
+import re
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, TypeAlias
+from urllib.parse import urlencode, urlsplit
+
+import hvac  # type: ignore[import-untyped]  # hvac ships no types
+import hvac.adapters  # type: ignore[import-untyped]  # the same
+
+from worker.adapters.http.connections import USER_AGENT, Answer, Connections, NoAnswer, Request, Server
+
+HvacClient: TypeAlias = Any
+"""An ``hvac.Client``, of which hvac tells no types: what it answers is checked where it is used."""
+
+QUOTABLE = 200
+"""Characters. Vault's own messages are shorter; a longer text is not quoted at all."""
+
+SHORTEST_SECRET = 4
+"""Characters. What is shorter is no secret, and taking it out would only garble the text."""
+
+_TOKEN = re.compile(r"(?<![\w.])(?:hv[sbr]|[sbr])\.[\w.-]{8,}")
+_UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
+
+
+class CallFailed(Exception):
+    """One call to Vault that did not succeed; never leaves the Vault part, see :mod:`worker.adapters.vault.errors`.
+
+    ``status`` is None when there was no whole answer, and ``sent`` is False when the request never left.
+    ``from_vault`` tells an answer of Vault's from one of a proxy's. ``text`` is Vault's own ``errors``, cleaned and
+    fit to be quoted. ``document`` is the body of a 404 of Vault's, which describes a deleted version.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        status: int | None = None,
+        sent: bool = True,
+        answer: Mapping[str, Any] | None = None,
+        text: str = "",
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+        self.sent = sent
+        self.from_vault = answer is not None and _is_vaults(answer)
+        self.document = answer if self.from_vault and status == HTTPStatus.NOT_FOUND else None
+        self.text = text
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether Vault said that there is nothing (any more) at an existing mount's path."""
+        return self.document is not None and not self.document.get("errors")
+
+    @property
+    def describes_deleted(self) -> bool:
+        """Whether Vault described a version that was deleted or destroyed: a 404 with data."""
+        return self.document is not None and isinstance(self.document.get("data"), dict)
+
+
+def open_client(connections: Connections, address: str, namespace: str | None, token: str) -> HvacClient:
+    """An ``hvac.Client`` for this one token. An empty token sends none (and keeps hvac from looking for one)."""
+    return hvac.Client(url=address, token=token, namespace=namespace, session=connections, adapter=DeadlineAdapter)
+
+
+class DeadlineAdapter(hvac.adapters.Adapter):  # type: ignore[misc]  # hvac ships no types
+    """Sends on our connections, without httpx around them, within the deadline of :mod:`worker.adapters.http.streams`.
+
+    Answers a 2xx with its JSON object, or None where there is no body; everything else raises :class:`CallFailed`,
+    unless ``raise_exception=False`` asks for the JSON of an error (``sys/health``).
+    """
+
+    def __init__(  # Adapter.__init__ is not called: all it adds is a session of requests'
+        self, *, base_uri: str, token: str, namespace: str | None, session: Connections, **_: object
+    ) -> None:
+        self.base_uri = base_uri
+        self.token = token
+        self.namespace = namespace
+        self.session = session
+        base = urlsplit(base_uri)
+        self._server = Server.at(base.scheme, base.hostname or "", base.port)
+        self._path = base.path.rstrip("/")
+        self._headers = {
+            "Host": base.netloc,
+            "User-Agent": USER_AGENT,
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            "X-Vault-Request": "true",
+            **({"X-Vault-Token": token} if token else {}),
+            **({"X-Vault-Namespace": namespace} if namespace else {}),
+        }
+
+    def get_login_token(self, response: Mapping[str, Any]) -> str:
+        """The token of a login's answer; hvac asks for it when a login is to set the client's token."""
+        return str(response["auth"]["client_token"])
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        raise_exception: bool = True,  # noqa: FBT001, FBT002 - hvac's signature
+        **kwargs: Any,
+    ) -> Mapping[str, Any] | None:
+        """Send one request; see the class. ``kwargs`` may hold ``json``, ``params`` and ``wrap_ttl``."""
+        told = self._send(self._build(method, url, {**self._headers, **(headers or {})}, kwargs))
+        status, answer = told.status, _object(told.body)
+        if status == HTTPStatus.NO_CONTENT:
+            return None
+        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES or not raise_exception:
+            if answer is None:
+                raise CallFailed("the answer cannot be read", status=status)
+            return answer
+        text = _quotable(answer, {self.token, *_strings(kwargs.get("json"))})
+        raise CallFailed(f"answered {status}", status=status, answer=answer, text=text)
+
+    def _build(self, method: str, url: str, headers: dict[str, str], kwargs: Mapping[str, Any]) -> Request:
+        if kwargs.get("wrap_ttl"):
+            headers["X-Vault-Wrap-TTL"] = str(kwargs["wrap_ttl"])
+        params = dict(kwargs.get("params") or {})
+        if method == "list":  # the same to Vault, and gateways let it through
+            method, params["list"] = "get", "true"
+        body = b""
+        if "json" in kwargs:
+            body = jsonlib.dumps(kwargs["json"], allow_nan=False).encode()
+            headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        target = f"{self._path}{url}?{urlencode(params)}" if params else self._path + url
+        return Request(self._server, method.upper(), target, tuple(headers.items()), body)
+
+    def _send(self, request: Request) -> Answer:
+        try:
+            return self.session.ask(request)
+        except NoAnswer as error:
+            failed = CallFailed(str(error), sent=error.sent)
+        raise failed
+
+
+def _object(body: bytes) -> Mapping[str, Any] | None:
+    try:
+        answer = jsonlib.loads(body)
+    except (ValueError, RecursionError):  # RecursionError: brackets nested too deep
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _is_vaults(answer: Mapping[str, Any]) -> bool:
+    errors = answer.get("errors")
+    if isinstance(errors, list):
+        return all(isinstance(error, str) for error in errors)
+    return isinstance(answer.get("data"), dict)
+
+
+def _quotable(answer: Mapping[str, Any] | None, secrets: set[str]) -> str:
+    """Vault's own ``errors`` on one line without anything secret; empty when there are none or they are long."""
+    if answer is None or not _is_vaults(answer):
+        return ""
+    text = " ".join("; ".join(answer.get("errors") or ()).split())
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***") if len(secret) >= SHORTEST_SECRET else text
+    text = _UUID.sub("***", _TOKEN.sub("***", text))
+    return text if len(text) <= QUOTABLE and text.isprintable() else ""
+
+
+def _strings(value: object) -> Iterator[str]:
+    """Every string value in a request's body: an answer that echoes one must not be quoted with it."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _strings(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _strings(item)

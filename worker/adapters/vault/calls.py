@@ -1,0 +1,115 @@
+"""One call to Vault with a usable token, within a deadline; and what one can ask about token and server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker.adapters.http.streams import within
+from worker.adapters.vault.adapter import CallFailed, HvacClient
+from worker.adapters.vault.errors import Ask, as_error, part, unreadable, whole
+from worker.adapters.vault.login import LOOKUP, TokenFacts, denied, facts_of
+from worker.adapters.vault.token import TokenKeeper
+from worker.errors import VaultDenied
+
+_HEALTH = Ask("look up", "sys/health")
+
+Call = Callable[[HvacClient], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a Vault node tells of itself (``GET sys/health``); ``version`` is its release."""
+
+    initialized: bool
+    sealed: bool
+    standby: bool
+    version: str | None
+
+
+class VaultCalls:
+    """Makes calls, each with ``deadline`` seconds in all; ``public`` is a client without token and namespace."""
+
+    def __init__(self, keeper: TokenKeeper, public: HvacClient, *, deadline: float) -> None:
+        self._keeper = keeper
+        self._public = public
+        self._deadline = deadline
+
+    def ask(self, ask: Ask, call: Call) -> Any:
+        """One call; after a 403, which a revoked token gets too, once more if another token can be had.
+
+        Raises VaultError.
+        """
+        with within(self._deadline):
+            grant = self._keeper.current()
+            answer = _tried(call, grant.client)
+            if isinstance(answer, CallFailed) and denied(answer):
+                other = self._keeper.replacement(grant)
+                answer = _tried(call, other.client) if other else answer
+        if isinstance(answer, CallFailed):
+            raise as_error(ask, answer)
+        return answer
+
+    def check(self) -> TokenFacts:
+        """Log in, and tell about the token as it is now (as it was at login, where it may not look itself up)."""
+        try:
+            data = part(self.ask(LOOKUP, lambda client: client.auth.token.lookup_self()), "data", LOOKUP)
+        except VaultDenied:
+            return self._facts()
+        return facts_of(data, self._facts().method, whole(data, "ttl", LOOKUP))
+
+    def _facts(self) -> TokenFacts:
+        with within(self._deadline):
+            return self._keeper.current().facts
+
+    def keep_alive(self) -> None:
+        """See :meth:`worker.adapters.vault.token.TokenKeeper.keep_alive`."""
+        with within(self._deadline):
+            self._keeper.keep_alive()
+
+    def health(self) -> Health:
+        """Whether the node is sealed or a standby; needs no token. Raises VaultUnavailable when it does not tell.
+
+        Asked without the namespace: Vault has this path in the root namespace only.
+        """
+        with within(self._deadline):
+            answer = _tried(lambda client: client.sys.read_health_status(method="GET"), self._public)
+        if isinstance(answer, CallFailed):
+            raise as_error(_HEALTH, answer)
+        initialized, sealed, standby = (_flag(answer, name) for name in ("initialized", "sealed", "standby"))
+        version = answer.get("version")
+        return Health(initialized, sealed, standby, version if isinstance(version, str) else None)
+
+    def close(self) -> None:
+        """Close every connection; all clients share them."""
+        self._public.adapter.close()
+
+
+def if_there(call: Call) -> Call:
+    """The same call, with None for a 404 of Vault's that means there is nothing at the path."""
+
+    def tolerant(client: HvacClient) -> Any:
+        try:
+            return call(client)
+        except CallFailed as failed:
+            if failed.is_missing:
+                return None
+            raise
+
+    return tolerant
+
+
+def _flag(answer: Mapping[str, Any], name: str) -> bool:
+    value = answer.get(name)
+    if not isinstance(value, bool):
+        raise unreadable(_HEALTH, f"the answer holds no '{name}'")
+    return value
+
+
+def _tried(call: Call, client: HvacClient) -> Any | CallFailed:
+    """The answer or the failure; as a value, so that no error is raised while another one is being handled."""
+    try:
+        return call(client)
+    except CallFailed as failed:
+        return failed

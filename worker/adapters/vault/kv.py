@@ -1,0 +1,217 @@
+"""KV version 2 in one mount of Vault: the records of targets and the secrets of apps.
+
+:func:`connect` makes the store; nothing is called before its first use. From here down:
+:mod:`worker.adapters.vault.calls` (one call with a usable token), :mod:`worker.adapters.vault.token` (keeping one),
+:mod:`worker.adapters.vault.login` and :mod:`worker.adapters.vault.approle` (getting one),
+:mod:`worker.adapters.vault.errors` (what failures mean), and :mod:`worker.adapters.vault.adapter` (sending).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from hvac.utils import format_url  # type: ignore[import-untyped]  # hvac ships no types
+
+from worker.adapters.http.connections import Connections
+from worker.adapters.vault.adapter import CallFailed, HvacClient, open_client
+from worker.adapters.vault.approle import AppRole
+from worker.adapters.vault.calls import Health, VaultCalls, if_there
+from worker.adapters.vault.errors import Ask, not_versioned, part, unreadable, whole
+from worker.adapters.vault.login import GivenToken, OpenClient, TokenFacts, TokenFile, TokenSource, VaultAccess
+from worker.adapters.vault.rights import VaultRights
+from worker.adapters.vault.token import TokenKeeper
+from worker.clock import Clock
+from worker.errors import ConfigurationError, UsageError
+from worker.rotation.ports import Document, Written
+from worker.settings.address import require_address
+
+__all__ = ["Health", "TokenFacts", "VaultAccess", "VaultStore", "connect"]
+
+
+def connect(access: VaultAccess, mount: str, clock: Clock, *, deadline: float) -> VaultStore:
+    """Make the store for one mount; calls nothing yet. ``deadline`` is in seconds, for each method as a whole.
+
+    Raises ConfigurationError for an address, a CA file or a login that cannot work.
+    """
+    address = require_address(access.address, "VAULT_ADDR")
+    mount = _checked_mount(mount)
+    _check_namespace(access.namespace)
+    connections = _connections(access)
+
+    def open_for(token: str) -> HvacClient:
+        return open_client(connections, address, access.namespace, token)
+
+    keeper = TokenKeeper(_source(access, open_for), clock)
+    calls = VaultCalls(keeper, open_client(connections, address, None, ""), deadline=deadline)
+    return VaultStore(calls, mount, clock)
+
+
+class VaultStore:
+    """The :class:`worker.rotation.ports.VaultPort` on a real Vault; may be used by many threads at once.
+
+    Every method has the deadline of :func:`connect` in all, with logging in and renewing where that is needed. All
+    raise VaultUnavailable and what is below it, VaultDenied, VaultLoginFailed, VaultMountMissing, VaultRefused, and
+    UsageError for a path that is none.
+    """
+
+    def __init__(self, calls: VaultCalls, mount: str, clock: Clock) -> None:
+        self._calls = calls
+        self._mount = mount
+        self._rights = VaultRights(calls, mount, clock)
+
+    def read(self, path: str) -> Document:
+        """See :class:`worker.rotation.ports.VaultPort`. Raises VaultNotVersioned for what a KV version 1 mount answers.
+
+        Nothing in a KV version 1 mount looks like nothing in any other: :meth:`missing_capabilities` checks the mount.
+        """
+        ask = self._about("read", "data", path, "read")
+        answer = self._calls.ask(ask, lambda client: self._read(client, path))
+        if answer is None:
+            return Document(None, 0)
+        data = part(answer, "data", ask)
+        if "metadata" not in data:
+            raise not_versioned(ask)
+        metadata = part(data, "metadata", ask)
+        content = data.get("data")
+        if content is not None and not isinstance(content, dict):
+            raise unreadable(ask, "the answer's data is no object")
+        return Document(content, whole(metadata, "version", ask), _request_id(answer), _created_at(metadata))
+
+    def write(self, path: str, data: Mapping[str, object], cas: int) -> Written:
+        """See :class:`.VaultPort`. Raises VaultCasMismatch; VaultNotVersioned: nothing usable was kept."""
+        ask = self._about("write", "data", path, "create", "update")
+        answer = self._calls.ask(
+            ask,
+            lambda client: client.secrets.kv.v2.create_or_update_secret(
+                path=path, secret=dict(data), cas=cas, mount_point=self._mount
+            ),
+        )
+        if answer is None:
+            raise not_versioned(ask)
+        return Written(whole(part(answer, "data", ask), "version", ask), _request_id(answer))
+
+    def prepare_record(self, path: str) -> None:
+        """See :class:`.VaultPort`. Every other setting of the document, such as custom_metadata, stays."""
+        self._rights.check_mount()  # a KV version 1 mount would take this, and every write after it, as a plain secret
+        ask = self._about("prepare", "metadata", path, "create", "update")
+        # not kv.v2.update_metadata: that always sends delete_version_after and so resets it (facts.md)
+        url = format_url("/v1/{mount}/metadata/{path}", mount=self._mount, path=path)
+        self._calls.ask(ask, lambda client: client.adapter.post(url, json={"max_versions": 1, "cas_required": True}))
+
+    def destroy(self, path: str, version: int) -> None:
+        """See :class:`worker.rotation.ports.VaultPort`."""
+        ask = self._about("destroy", "destroy", path, "update")
+        self._calls.ask(
+            ask,
+            if_there(
+                lambda client: client.secrets.kv.v2.destroy_secret_versions(
+                    path=path, versions=[version], mount_point=self._mount
+                )
+            ),
+        )
+
+    def list(self, path: str) -> tuple[str, ...]:
+        """See :class:`worker.rotation.ports.VaultPort`."""
+        folder = path.removesuffix("/")
+        ask = self._about("list", "metadata", folder, "list")
+        answer = self._calls.ask(
+            ask, if_there(lambda client: client.secrets.kv.v2.list_secrets(path=folder, mount_point=self._mount))
+        )
+        if answer is None:
+            return ()
+        names = part(answer, "data", ask).get("keys")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise unreadable(ask, "the answer holds no 'keys'")
+        return tuple(names)
+
+    def missing_capabilities(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        """See :class:`worker.rotation.ports.VaultPort` and :class:`worker.adapters.vault.rights.VaultRights`."""
+        self._rights.check_mount()
+        return self._rights.missing(wanted)
+
+    def check(self) -> TokenFacts:
+        """Log in and tell about the token. See :meth:`worker.adapters.vault.calls.VaultCalls.check`."""
+        return self._calls.check()
+
+    def health(self) -> Health:
+        """Whether Vault is sealed or a standby. See :meth:`worker.adapters.vault.calls.VaultCalls.health`."""
+        return self._calls.health()
+
+    def keep_alive(self) -> None:
+        """Renew the token when it is time to: for every tick of the worker, which may be idle for long.
+
+        Calls nothing before the first login. Raises VaultLoginFailed when the token is going to end and no other can
+        be had, and VaultUnavailable; says so again with the next try, which is a tenth of what is left away.
+        """
+        self._calls.keep_alive()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._calls.close()
+
+    def _read(self, client: HvacClient, path: str) -> Any:
+        try:
+            return client.secrets.kv.v2.read_secret_version(
+                path=path, mount_point=self._mount, raise_on_deleted_version=True
+            )
+        except CallFailed as failed:
+            if not failed.is_missing:
+                raise
+            return failed.document if failed.describes_deleted else None
+
+    def _about(self, operation: str, kind: str, path: str, *needs: str) -> Ask:
+        if not _is_path(path):
+            raise UsageError(f"'{path}' is no path in Vault", hint="No empty, '.' or '..' parts, no slash at the ends.")
+        return Ask(operation, f"{self._mount}/{kind}/{path}", needs)
+
+
+def _is_path(path: str) -> bool:
+    # Vault would clean other ones, and so read or write somewhere else
+    return not any(segment in ("", ".", "..") for segment in path.split("/"))
+
+
+def _checked_mount(mount: str) -> str:
+    if not _is_path(mount.strip("/")):
+        raise ConfigurationError((f"vault.mount: '{mount}' is no path in Vault",))
+    return mount.strip("/")
+
+
+def _check_namespace(namespace: str | None) -> None:
+    if namespace and not (namespace.isascii() and namespace.isprintable()):
+        raise ConfigurationError(("VAULT_NAMESPACE must be printable ASCII, as it is sent in a header",))
+
+
+def _connections(access: VaultAccess) -> Connections:
+    try:
+        return Connections(ca_file=str(access.ca_file) if access.ca_file else None)
+    except OSError:  # ssl.SSLError is one
+        raise ConfigurationError((f"VAULT_CACERT: {access.ca_file} cannot be loaded as PEM certificates",)) from None
+
+
+def _source(access: VaultAccess, open_for: OpenClient) -> TokenSource:
+    if access.token is not None:
+        return GivenToken(open_for, access.token)
+    if access.token_file is not None:
+        return TokenFile(open_for, access.token_file)
+    if access.role_id is not None:
+        return AppRole(open_for, access)
+    raise ConfigurationError(
+        ("there is no way to log in to Vault",),
+        hint="Set VAULT_TOKEN, VAULT_TOKEN_FILE, or VAULT_ROLE_ID and VAULT_SECRET_ID.",
+    )
+
+
+def _request_id(answer: Mapping[str, Any]) -> str | None:
+    told = answer.get("request_id")
+    return told if isinstance(told, str) and told else None
+
+
+def _created_at(metadata: Mapping[str, Any]) -> datetime | None:
+    told = metadata.get("created_time")
+    try:
+        time = datetime.fromisoformat(told) if isinstance(told, str) else None
+    except ValueError:
+        return None
+    return time if time and time.tzinfo else None

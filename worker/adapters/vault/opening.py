@@ -1,0 +1,33 @@
+"""Vault as the settings name it, and nothing else: what a command that only reads a record has to open."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from worker.adapters.vault.kv import VaultAccess, VaultStore, connect
+from worker.clock import Clock
+from worker.settings.settings import Settings
+
+LONGEST_CALL = timedelta(seconds=15)
+
+
+def open_vault(settings: Settings, clock: Clock) -> VaultStore:
+    """The Vault that the settings name; calls nothing yet. Raises ConfigurationError."""
+    given = settings.vault
+    access = VaultAccess(
+        address=given.address,
+        namespace=given.namespace,
+        ca_file=given.ca_file,
+        token=given.token,
+        token_file=given.token_file,
+        role_id=given.role_id,
+        secret_id=given.secret_id,
+        secret_id_wrapped=given.secret_id_wrapped,
+        approle_mount=given.approle_mount,
+    )
+    return connect(access, given.mount, clock, deadline=call_deadline(settings).total_seconds())
+
+
+def call_deadline(settings: Settings) -> timedelta:
+    """How long any call but a create may take."""
+    return min(LONGEST_CALL, settings.worker.lease / 2)

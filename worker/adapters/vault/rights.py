@@ -1,0 +1,93 @@
+"""Can the mount and the token do what will be asked of them? Looked at before a rotation starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hvac.utils import format_url  # type: ignore[import-untyped]  # hvac ships no types
+
+from worker.adapters.vault.calls import VaultCalls, if_there
+from worker.adapters.vault.errors import Ask, not_versioned, part, unreadable
+from worker.clock import Clock
+from worker.errors import VaultDenied, VaultMountMissing
+
+MOUNT_CHECK_SECONDS = 60.0
+"""How long a mount that was found to be KV version 2 is believed to be one."""
+
+PATHS_PER_CALL = 200
+"""OpenBao takes at most 1,000 strings in a body (vault.md)."""
+
+_CAPABILITIES = Ask("look up", "sys/capabilities-self", ("update",))
+
+
+class VaultRights:
+    """Asks about one mount and about the token's capabilities."""
+
+    def __init__(self, calls: VaultCalls, mount: str, clock: Clock) -> None:
+        self._calls = calls
+        self._mount = mount
+        self._clock = clock
+        self._good_until: float | None = None
+
+    def check_mount(self) -> None:
+        """Raises VaultMountMissing or VaultNotVersioned; a good answer is believed for MOUNT_CHECK_SECONDS."""
+        now = self._clock.monotonic()
+        if self._good_until is not None and now < self._good_until:
+            return
+        ask = Ask("look up", f"sys/internal/ui/mounts/{self._mount}")
+        mount = self._looked_up(ask)
+        if mount.get("path") != f"{self._mount}/":
+            raise self._no_mount(ask)  # for a path below a mount Vault tells of that mount
+        options = mount.get("options")
+        if not isinstance(options, dict) or options.get("version") != "2":
+            raise not_versioned(ask)
+        self._good_until = now + MOUNT_CHECK_SECONDS
+
+    def missing(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        """Which of the wanted capabilities the token lacks, by path; never cached.
+
+        ``list`` is asked of the folder, with the slash at its end that Vault's policies see. A token that may not ask
+        (403 to ``sys/capabilities-self``, which Vault's ``default`` policy allows) gets an empty answer: it may well
+        have every right that it needs, and the calls themselves will tell.
+        """
+        names = sorted({_acl_path(path, need) for path, needs in wanted.items() for need in needs})
+        granted: dict[str, frozenset[str]] = {}
+        try:
+            for start in range(0, len(names), PATHS_PER_CALL):
+                granted |= self._granted(names[start : start + PATHS_PER_CALL])
+        except VaultDenied:
+            return {}
+        lacking = {
+            path: tuple(need for need in needs if not granted[_acl_path(path, need)] & {need, "root"})
+            for path, needs in wanted.items()
+        }
+        return {path: needs for path, needs in lacking.items() if needs}
+
+    def _looked_up(self, ask: Ask) -> Mapping[str, object]:
+        url = format_url("/v1/sys/internal/ui/mounts/{mount}", mount=self._mount)
+        try:
+            answer = self._calls.ask(ask, if_there(lambda client: client.adapter.get(url)))
+        except VaultDenied:
+            raise self._no_mount(ask) from None
+        return {} if answer is None else part(answer, "data", ask)
+
+    def _granted(self, paths: list[str]) -> dict[str, frozenset[str]]:
+        answer = self._calls.ask(_CAPABILITIES, lambda client: client.sys.get_capabilities(paths))
+        told = part(answer, "data", _CAPABILITIES)
+        if not all(isinstance(told.get(path), list) for path in paths):
+            raise unreadable(_CAPABILITIES, "the answer leaves out a path")
+        return {path: frozenset(map(str, told[path])) for path in paths}
+
+    def _no_mount(self, ask: Ask) -> VaultMountMissing:
+        # Vault answers both alike, so that nobody can find mounts by trying
+        return VaultMountMissing(
+            f"there is no secrets engine mounted at '{self._mount}', or the token has no right at all in it",
+            operation=ask.operation,
+            path=ask.path,
+            hint="Check vault.mount and VAULT_NAMESPACE, enable a KV version 2 engine there, and compare the token's "
+            "policy with config/vault/rotator-policy.hcl.",
+        )
+
+
+def _acl_path(path: str, need: str) -> str:
+    return f"{path}/" if need == "list" and not path.endswith("/") else path

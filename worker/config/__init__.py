@@ -1,1 +1,0 @@
-"""Reading and checking the configuration, file and environment; :mod:`worker.settings` is what comes of it."""

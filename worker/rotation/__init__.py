@@ -1,0 +1,1 @@
+"""A rotation: start at :mod:`worker.rotation.reconcile`."""

@@ -1,0 +1,1 @@
+"""How a record changes: pure functions from one record to the next."""

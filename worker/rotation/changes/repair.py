@@ -1,0 +1,226 @@
+"""A record that cannot be read, made anew from what can still be believed. Pure: evidence in, a new record out.
+
+Nothing is deleted because of such a document: a key that it names is neither retired nor published, but listed, and
+only a person brings it back on record, by name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from worker.events import Event
+from worker.rotation.changes.rotation import note, to_retire
+from worker.rotation.changes.settlement import Found
+from worker.rotation.history import Entry, parse
+from worker.rotation.record import CurrentKey, Record, Request, RetiringKey, UnknownMint, Why
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What there is: the document, archived history, and what the app's secret holds since when."""
+
+    document: Mapping[str, object]
+    archived: tuple[str, ...]
+    found: Found | None
+    found_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LooseKey:
+    """A key that was named ``where``, and that the new record does not answer for."""
+
+    access_key: str
+    where: str
+    rotation_id: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """The new record; what of the old one is in it, in words; and the keys that are not."""
+
+    record: Record
+    kept: tuple[str, ...]
+    dropped: tuple[str, ...]
+    loose: tuple[LooseKey, ...]
+
+
+def rebuild(target: str, path: str, problem: str, evidence: Evidence, now: datetime) -> Repair:
+    """Make a record anew. Its current key is the one that Vault publishes, if that is known to be ours."""
+    document = evidence.document
+    history = _history(document)
+    entries = [parse(text) for text in (*evidence.archived, *history)]
+    current = _current(evidence, proven_dead(entries))
+    requests = _valid_items(Request, document.get("requests"))
+    served = _valid_items(tuple[str, str], document.get("served"))
+    mints = _valid_items(UnknownMint, document.get("unknown_mints"))
+    adopted = document.get("adopted")
+    record = Record(
+        target=target,
+        path=path,
+        current=current,
+        requests=requests,
+        served=served,
+        unknown_mints=(*mints, *_interrupted(document.get("rotation"), now)),
+        history=history,
+        next_entry=max((entry["n"] for entry in entries), default=0) + 1,
+        adopted=adopted if isinstance(adopted, int) and adopted > 0 else 0,
+    )
+    record = note(record, Event.RECORD_REPAIRED, now, error=problem, access_key=current.access_key if current else None)
+    taken = {"requests": len(requests), "served": len(served), "unknown_mints": len(mints), "history": len(history)}
+    dropped = _dropped(document, {**taken, "retiring": 0})
+    published = [evidence.found.access_key] if evidence.found else []
+    return Repair(record, _kept(record), dropped, loose_keys(document, entries, record, published))
+
+
+def loose_keys(
+    document: Mapping[str, object], entries: Iterable[Entry], record: Record, apart_from: Iterable[str] = ()
+) -> tuple[LooseKey, ...]:
+    """Every key that the document or the history names, apart from those on record and those proven dead."""
+    entries = list(entries)
+    known = {*record.keys_on_record(), *proven_dead(entries), *apart_from}
+    found: dict[str, LooseKey] = {}
+    for key in (*_named({k: v for k, v in document.items() if k != "history"}, ""), *_in_history(entries)):
+        if key.access_key not in known:
+            found.setdefault(key.access_key, key)
+    return tuple(found.values())
+
+
+def proven_dead(entries: Iterable[Entry]) -> frozenset[str]:
+    """The keys that the object storage was seen to refuse after their deletion."""
+    return frozenset(str(e["access_key"]) for e in entries if e.get("event") == Event.KEY_DEAD and e.get("access_key"))
+
+
+def retire(record: Record, key: LooseKey, now: datetime, when: datetime) -> Record:
+    """Bring a loose key that a person named back on record, to be deleted from ``when`` on."""
+    if key.access_key in record.keys_on_record():
+        return record
+    noted = note(
+        record,
+        Event.KEY_STRAY,
+        now,
+        rotation_id=key.rotation_id,
+        request_id=key.request_id,
+        access_key=key.access_key,
+        why=Why.SETTLED.value,
+    )
+    retiring: RetiringKey = to_retire(key.access_key, Why.SETTLED, key.rotation_id, key.request_id, when)
+    return replace(noted, retiring=(*noted.retiring, retiring))
+
+
+def _current(evidence: Evidence, dead: frozenset[str]) -> CurrentKey | None:
+    known = next(iter(_valid_items(CurrentKey, [evidence.document.get("current")])), None)
+    found = evidence.found
+    if found is None:
+        return known
+    if known and known.access_key == found.access_key:
+        return replace(known, vault_version=found.version)
+    if not found.rotation_id or found.access_key in dead:
+        return None  # not ours, or an old version put back: the worker says so, and a person decides
+    return CurrentKey(
+        access_key=found.access_key,
+        vault_version=found.version,
+        rotation_id=found.rotation_id,
+        request_id=found.request_id,
+        label=found.label,
+        created_at=evidence.found_at,
+        published_at=evidence.found_at,
+    )
+
+
+def _interrupted(rotation: object, now: datetime) -> Iterator[UnknownMint]:
+    """A rotation that names no key: HostUp may have been asked for one, and whoever asked may still be waiting."""
+    if not isinstance(rotation, dict) or next(_named(rotation, ""), None):
+        return
+    count = rotation.get("key_count_before")
+    yield UnknownMint(
+        rotation_id=_text(rotation.get("id")) or "unknown",
+        at=_moment(rotation.get("started_at")) or now,
+        label=_text(rotation.get("label")) or "",
+        error="the record became unreadable while a key may have been made",
+        request_id=None,
+        key_count_before=count if isinstance(count, int) else None,
+        key_count_after=None,
+    )
+
+
+def _history(document: Mapping[str, object]) -> tuple[str, ...]:
+    texts = document.get("history")
+    listed = texts if isinstance(texts, list) else []
+    return tuple(text for text in listed if isinstance(text, str) and parse(text)["n"] > 0)
+
+
+def _named(value: object, where: str) -> Iterator[LooseKey]:
+    """Every access key at any depth, under the name that records and HostUp's answers give it."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if str(name).replace("_", "").lower() == "accesskey" and isinstance(inner, str) and inner:
+                yield LooseKey(inner, where, _text(value.get("rotation_id")), _text(value.get("request_id")))
+            else:
+                yield from _named(inner, f"{where}.{name}" if where else str(name))
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        for place, inner in enumerate(value):
+            yield from _named(inner, f"{where}[{place}]")
+
+
+def _in_history(entries: Iterable[Entry]) -> Iterator[LooseKey]:
+    for entry in entries:
+        rotation_id = _text(entry.get("rotation_id"))
+        if _text(entry.get("access_key")):
+            made = entry.get("event") == Event.KEY_CREATED
+            yield LooseKey(
+                entry["access_key"], "history", rotation_id, _text(entry.get("request_id")) if made else None
+            )
+        if _text(entry.get("previous_access_key")):
+            yield LooseKey(entry["previous_access_key"], "history")
+
+
+def _kept(record: Record) -> tuple[str, ...]:
+    counted = {
+        "history entries": len(record.history) - 1,
+        "requests": len(record.requests),
+        "unknown mints": len(record.unknown_mints),
+    }
+    return tuple(f"{number} {what}" for what, number in counted.items() if number)
+
+
+def _dropped(document: Mapping[str, object], taken: Mapping[str, int]) -> tuple[str, ...]:
+    """What a reader of the old document would miss, by its place; ``taken`` counts what is in the new record."""
+    lost = [name for name in ("rotation", "failure") if document.get(name)]
+    for name, number in taken.items():
+        raw = document.get(name)
+        missing = (len(raw) if isinstance(raw, list) else bool(raw)) - number
+        lost += [f"{missing} of {name}"] if missing else []
+    return (*lost, *(name for name in map(str, document) if name not in Record.__dataclass_fields__))
+
+
+def _valid_items(kind: type[T], raw: object) -> tuple[T, ...]:
+    """The items of a list that are what they should be; read as strictly as a whole record is."""
+    adapter: TypeAdapter[T] = TypeAdapter(kind)
+    found = []
+    for item in raw if isinstance(raw, list) else []:
+        try:
+            found.append(adapter.validate_json(json.dumps(item), strict=True))
+        except (ValidationError, TypeError, ValueError):
+            continue  # it stays in the document that is saved aside
+    return tuple(found)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _moment(value: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return moment if moment and moment.tzinfo else None

@@ -1,0 +1,122 @@
+"""How a retiring key moves on in its record: deleted, probed, proven dead. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from worker.errors import HostUpUncertain, RotatorError, Superseded
+from worker.events import Event
+from worker.rotation.changes.rotation import note
+from worker.rotation.ports import DeletedKey, Probe
+from worker.rotation.record import Record, RetiringKey
+
+_DONE = 200
+
+
+def find(record: Record, access_key: str) -> RetiringKey:
+    """The retiring key of this name; raises Superseded when another worker has finished with it."""
+    for key in record.retiring:
+        if key.access_key == access_key:
+            return key
+    raise Superseded(f"access key {access_key} is no longer retiring", target=record.target)
+
+
+def deleted(record: Record, access_key: str, answer: DeletedKey, now: datetime) -> Record:
+    """HostUp confirmed the delete, or knows no such key; now it has to be proven dead.
+
+    Raises Superseded when the key was proven dead meanwhile, unless it was this delete that it died of.
+    """
+    if not any(key.access_key == access_key for key in record.retiring) and answer.status == _DONE:
+        return _deleted_long_ago(record, access_key, answer, now)
+    key = find(record, access_key)
+    if key.deleted_at and key.delete_request_id == answer.request_id:
+        return record  # written before, only Vault's answer was lost
+    gone = replace(
+        key,
+        deleted_at=key.deleted_at or now,
+        delete_request_id=answer.request_id or key.delete_request_id,
+        next_look_at=now,
+        attempts=0,
+        error="",
+    )
+    noted = note(
+        record,
+        Event.KEY_RETIRED,
+        now,
+        rotation_id=key.rotation_id,
+        request_id=answer.request_id,
+        access_key=access_key,
+        why=key.why.value,
+        form=answer.form,
+        status=answer.status,
+    )
+    return _with(noted, gone)
+
+
+def _deleted_long_ago(record: Record, access_key: str, answer: DeletedKey, now: datetime) -> Record:
+    """The worker that deleted it was frozen, and others did the rest: only its requestId is still to be told."""
+    if any(access_key in text and str(answer.request_id) in text for text in record.history):
+        return record
+    about = {"access_key": access_key, "form": answer.form, "status": answer.status}
+    return note(record, Event.KEY_RETIRED, now, request_id=answer.request_id, **about)
+
+
+def delete_failed(record: Record, access_key: str, why: RotatorError, retry_at: datetime, now: datetime) -> Record:
+    """The delete did not go through, or must not be made; it is tried again at ``retry_at``.
+
+    The same error again is not noted again, unless the delete may have worked all the same: then its requestId must be
+    found (promise 8).
+    """
+    key = find(record, access_key)
+    error = type(why).__name__ + ": " + why.what
+    may_be_done = isinstance(why, HostUpUncertain) and why.request_id is not None
+    if error != key.error or may_be_done:
+        record = note(
+            record,
+            Event.KEY_RETIRE_FAILED,
+            now,
+            rotation_id=key.rotation_id,
+            request_id=why.request_id,
+            access_key=access_key,
+            error=why.what,
+        )
+    return _with(record, replace(key, next_look_at=retry_at, attempts=key.attempts + 1, error=error))
+
+
+def still_alive(record: Record, access_key: str, next_look_at: datetime, *, overdue: bool, now: datetime) -> Record:
+    """A deleted key was not refused yet; ``overdue`` once it has been so for longer than caches explain."""
+    key = find(record, access_key)
+    if overdue and not key.overdue:
+        record = note(record, Event.KEY_OVERDUE, now, rotation_id=key.rotation_id, access_key=access_key)
+    return _with(
+        record, replace(key, next_look_at=next_look_at, attempts=key.attempts + 1, overdue=key.overdue or overdue)
+    )
+
+
+def delete_again(record: Record, access_key: str, now: datetime) -> Record:
+    """A key that lives on long after its delete is deleted once more."""
+    key = find(record, access_key)
+    return _with(record, replace(key, deleted_at=None, next_look_at=now, attempts=0))
+
+
+def dead(record: Record, access_key: str, proof: Probe, now: datetime) -> Record:
+    """The object storage refuses the key: it leaves the record, with the proof in the history."""
+    key = find(record, access_key)
+    noted = note(
+        record,
+        Event.KEY_DEAD,
+        now,
+        rotation_id=key.rotation_id,
+        request_id=key.delete_request_id,
+        access_key=access_key,
+        vault_version=key.vault_version,
+        code=proof.code,
+        storage_request_id=proof.request_id,
+    )
+    return replace(noted, retiring=tuple(k for k in noted.retiring if k.access_key != access_key))
+
+
+def _with(record: Record, key: RetiringKey) -> Record:
+    keys = tuple(key if known.access_key == key.access_key else known for known in record.retiring)
+    return replace(record, retiring=keys)

@@ -1,0 +1,297 @@
+"""How a record changes: pure functions from one record to the next, each naming what must hold before.
+
+What is written here is what a crash leaves behind, so every step of a rotation is one function. A function that finds
+its change made already hands the same record back; one whose ground is gone raises Superseded.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from worker.errors import RotatorError, Superseded, TryAgainLater
+from worker.events import Event
+from worker.rotation.ports import CreatedKey
+from worker.rotation.record import (
+    CurrentKey,
+    Failure,
+    Lease,
+    Phase,
+    Record,
+    Request,
+    RetiringKey,
+    Rotation,
+    StagedKey,
+    UnknownMint,
+    Why,
+)
+
+WAITING_REQUESTS = 32
+SERVED_REQUESTS = 32
+SETTLED_MINTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who acts: the rotation, and the token of the lease it was begun with."""
+
+    rotation_id: str
+    token: str
+
+
+def note(record: Record, event: Event, now: datetime, **fields: object) -> Record:
+    """Add an entry to the record's history; fields that are None or empty are left out."""
+    known = {name: value for name, value in fields.items() if value not in (None, "", [])}
+    entry = {"n": record.next_entry, "at": now.isoformat(), "event": event.value, **known}
+    text = json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
+    return replace(record, history=(*record.history, text), next_entry=record.next_entry + 1)
+
+
+def request(record: Record, wish: Request) -> Record:
+    """Take a wish for a rotation down; one that is known already (a message delivered twice) changes nothing."""
+    if any(known.id == wish.id for known in record.requests) or any(known == wish.id for known, _ in record.served):
+        return record
+    if len(record.requests) >= WAITING_REQUESTS:
+        raise TryAgainLater(
+            f"{WAITING_REQUESTS} requests wait for this target already",
+            target=record.target,
+            hint="They will all be served by one rotation; see `rotator status`.",
+        )
+    noted = note(record, Event.ROTATION_REQUESTED, wish.at, request=wish.id, reason=wish.reason)
+    return replace(noted, requests=(*record.requests, wish))
+
+
+def begin(record: Record, rotation: Rotation, ground: Record) -> Record:
+    """Write the intent: the last thing on record before HostUp is asked for a key.
+
+    ``ground`` is the record that the decision to begin rests on. Whoever was slow must not begin after another worker's
+    rotation came and went: it served what this one is for, or its failure has to be waited for.
+    """
+    if record.rotation and record.rotation.id == rotation.id:
+        return record
+    if record.rotation:
+        raise Superseded("a rotation is under way already", target=record.target)
+    if (record.current, record.failure, record.unknown_mints) != (ground.current, ground.failure, ground.unknown_mints):
+        raise Superseded("another rotation came and went meanwhile", target=record.target)
+    noted = note(
+        record,
+        Event.ROTATION_STARTED,
+        rotation.started_at,
+        rotation_id=rotation.id,
+        trigger=rotation.trigger,
+        reason=rotation.reason,
+        label=rotation.label,
+        key_count=rotation.key_count_before,
+    )
+    return replace(noted, rotation=rotation)
+
+
+def renew(record: Record, holder: Holder, until: datetime) -> Record:
+    """Put the lease's end off, while it is still ours."""
+    rotation = minting(record, holder)
+    return replace(record, rotation=replace(rotation, lease=Lease(holder=holder.token, until=until)))
+
+
+def stage(record: Record, holder: Holder, created: CreatedKey, now: datetime, verify_within: timedelta) -> Record:
+    """Put a key that HostUp handed over on record, whatever became of its rotation meanwhile.
+
+    This never raises: a key in hand must end up somewhere. If the rotation is no longer ours, the key is retired.
+    """
+    if created.access_key in record.keys_on_record():
+        return record
+    record = note(
+        record,
+        Event.KEY_CREATED,
+        now,
+        rotation_id=holder.rotation_id,
+        request_id=created.request_id,
+        access_key=created.access_key,
+    )
+    rotation = record.rotation
+    if rotation is None or not _is_ours(rotation, holder):
+        return _stray(record, holder, created, now)
+    key = StagedKey(
+        access_key=created.access_key,
+        secret_key=created.secret_key,
+        request_id=created.request_id,
+        created_at=now,
+        verify_by=now + verify_within,
+    )
+    return replace(record, rotation=replace(rotation, phase=Phase.STAGED, key=key))
+
+
+def _stray(record: Record, holder: Holder, created: CreatedKey, now: datetime) -> Record:
+    key = to_retire(created.access_key, Why.STRAY, holder.rotation_id, created.request_id, now)
+    settled = f"the key came late: {created.access_key}, to be retired"
+    mints = tuple(
+        replace(m, settled=settled) if m.open and m.rotation_id == holder.rotation_id else m
+        for m in record.unknown_mints
+    )
+    noted = note(
+        record, Event.KEY_STRAY, now, rotation_id=holder.rotation_id, access_key=created.access_key, why=Why.STRAY.value
+    )
+    return replace(noted, retiring=(*record.retiring, key), unknown_mints=mints)
+
+
+def verified(record: Record, rotation_id: str, now: datetime) -> Record:
+    """The staged key works. From here on it may be published at any moment, so it is never given up again."""
+    rotation = _of(record, rotation_id)
+    if rotation.phase is Phase.VERIFIED:
+        return record
+    noted = note(record, Event.KEY_VERIFIED, now, rotation_id=rotation.id, access_key=_staged(rotation).access_key)
+    return replace(noted, rotation=replace(rotation, phase=Phase.VERIFIED), failure=None)
+
+
+def refused(record: Record, rotation_id: str, why: RotatorError, now: datetime, retry_at: datetime) -> Record:
+    """The object storage refused the staged key to the end: retire it, and begin anew later."""
+    rotation = _of(record, rotation_id)
+    if rotation.phase is not Phase.STAGED:
+        raise Superseded("the key was verified meanwhile", target=record.target)
+    staged = _staged(rotation)
+    key = to_retire(staged.access_key, Why.REFUSED, rotation.id, staged.request_id, now)
+    noted = note(record, Event.KEY_REFUSED, now, rotation_id=rotation.id, access_key=staged.access_key)
+    given_up = replace(noted, rotation=None, retiring=(*record.retiring, key))
+    return failed(given_up, why, now, retry_at, operation="verify", rotation_id=rotation.id)
+
+
+def published(record: Record, rotation_id: str, version: int, now: datetime, grace: timedelta) -> Record:
+    """Vault publishes the new key as ``version``: it is current, the one before retires, the secret is wiped."""
+    rotation = _of(record, rotation_id)
+    staged = _staged(rotation)
+    current = CurrentKey(
+        access_key=staged.access_key,
+        vault_version=version,
+        rotation_id=rotation.id,
+        request_id=staged.request_id,
+        label=rotation.label,
+        created_at=staged.created_at,
+        published_at=now,
+    )
+    served = tuple((wish.id, rotation.id) for wish in record.requests)
+    about = {"rotation_id": rotation.id, "access_key": staged.access_key, "vault_version": version}
+    noted = note(record, Event.SECRET_PUBLISHED, now, **about, request_id=staged.request_id)
+    noted = note(
+        noted,
+        Event.ROTATION_SUCCEEDED,
+        now,
+        **about,
+        previous_access_key=record.current.access_key if record.current else None,
+        requests=[request_id for request_id, _ in served],
+        duration_ms=round((now - rotation.started_at).total_seconds() * 1000),
+    )
+    return replace(
+        noted,
+        current=current,
+        rotation=None,
+        requests=(),
+        served=(*record.served, *served)[-SERVED_REQUESTS:],
+        retiring=(*record.retiring, *_replaced(record, now + grace)),
+        unknown_mints=pruned(record.unknown_mints),
+        failure=None,
+    )
+
+
+def _replaced(record: Record, retire_after: datetime) -> tuple[RetiringKey, ...]:
+    old = record.current
+    if old is None:
+        return ()
+    key = to_retire(old.access_key, Why.REPLACED, old.rotation_id, old.request_id, retire_after)
+    return (replace(key, vault_version=old.vault_version),)
+
+
+def pruned(mints: tuple[UnknownMint, ...]) -> tuple[UnknownMint, ...]:
+    """Unknown mints to be kept: all that are open, and the newest of the settled."""
+    settled = [mint for mint in mints if not mint.open][-SETTLED_MINTS:]
+    return tuple(mint for mint in mints if mint.open or mint in settled)
+
+
+def expecting(record: Record, rotation_id: str, version: int) -> Record:
+    """What stood at the app's path was deleted there: publishing has to name another version."""
+    rotation = _of(record, rotation_id)
+    return replace(record, rotation=replace(rotation, expected_version=version))
+
+
+def nothing_made(record: Record, holder: Holder, why: RotatorError, now: datetime, retry_at: datetime) -> Record:
+    """HostUp clearly made no key: the rotation ends, and another begins at ``retry_at``."""
+    minting(record, holder)
+    ended = replace(record, rotation=None)
+    return failed(ended, why, now, retry_at, operation="create", rotation_id=holder.rotation_id)
+
+
+def failed(
+    record: Record,
+    why: RotatorError,
+    now: datetime,
+    retry_at: datetime,
+    *,
+    operation: str,
+    rotation_id: str | None = None,
+) -> Record:
+    """Take a failure down; the same one again only counts, so that a week of failures does not fill the history."""
+    before = record.failure
+    kind = type(why).__name__
+    again = before is not None and (before.kind, before.operation) == (kind, operation)
+    failure = Failure(
+        at=now,
+        what=why.what,
+        hint=why.hint,
+        kind=kind,
+        operation=operation,
+        request_id=why.request_id,
+        count=before.count + 1 if before else 1,
+        retry_at=retry_at,
+    )
+    if not again:
+        record = note(
+            record,
+            Event.ROTATION_FAILED,
+            now,
+            rotation_id=rotation_id,
+            request_id=why.request_id,
+            operation=operation,
+            error=why.what,
+        )
+    return replace(record, failure=failure)
+
+
+def to_retire(
+    access_key: str, why: Why, rotation_id: str | None, request_id: str | None, when: datetime
+) -> RetiringKey:
+    """A key to be deleted from ``when`` on."""
+    return RetiringKey(
+        access_key=access_key,
+        why=why,
+        rotation_id=rotation_id,
+        request_id=request_id,
+        vault_version=None,
+        retire_after=when,
+        next_look_at=when,
+    )
+
+
+def _of(record: Record, rotation_id: str) -> Rotation:
+    rotation = record.rotation
+    if rotation is None or rotation.id != rotation_id:
+        raise Superseded(f"rotation {rotation_id} is no longer under way", target=record.target)
+    return rotation
+
+
+def _staged(rotation: Rotation) -> StagedKey:
+    if rotation.key is None:
+        raise Superseded(f"rotation {rotation.id} has no staged key")
+    return rotation.key
+
+
+def _is_ours(rotation: Rotation, holder: Holder) -> bool:
+    return (
+        rotation.id == holder.rotation_id and rotation.phase is Phase.MINTING and rotation.lease.holder == holder.token
+    )
+
+
+def minting(record: Record, holder: Holder) -> Rotation:
+    """The rotation whose key this holder is to make; raises Superseded when another has taken over."""
+    rotation = record.rotation
+    if rotation is None or not _is_ours(rotation, holder):
+        raise Superseded(f"rotation {holder.rotation_id} was taken over", target=record.target)
+    return rotation

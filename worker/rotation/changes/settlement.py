@@ -1,0 +1,111 @@
+"""What a person decides about a record: adopt a key by name, settle an unknown mint. Pure, as the transitions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from worker.errors import UsageError
+from worker.events import Event
+from worker.rotation.changes.rotation import note, to_retire
+from worker.rotation.record import CurrentKey, Record, UnknownMint, Why
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What stands at the app's path: the key that a person names, and its version."""
+
+    access_key: str
+    version: int
+    label: str | None
+    request_id: str | None
+    rotation_id: str | None
+
+
+def adopt(record: Record, found: Found, now: datetime, grace: timedelta) -> Record:
+    """Take over the key that stands at the app's path: from now on it is the current one.
+
+    The one that was current retires after ``grace``; a rotation under way will publish over the adopted version.
+    Raises UsageError when the key is one that has been, or may at any moment be, deleted.
+    """
+    retiring = {key.access_key: key for key in record.retiring}
+    if found.access_key in retiring:
+        key = retiring[found.access_key]
+        raise UsageError(
+            f"access key {found.access_key} is retiring ({key.state}) and cannot become current again",
+            target=record.target,
+            hint="Put the current secret back at the app's path (`rotator status` names its version), then adopt that.",
+        )
+    staged = record.rotation.key if record.rotation else None
+    if staged and staged.access_key == found.access_key:
+        raise UsageError(
+            f"access key {found.access_key} is the staged key of the rotation under way",
+            target=record.target,
+            hint="Put the version before back at the app's path; the worker publishes the staged key by itself.",
+        )
+    old = record.current
+    known = old is not None and old.access_key == found.access_key
+    current = CurrentKey(
+        access_key=found.access_key,
+        vault_version=found.version,
+        rotation_id=found.rotation_id,
+        request_id=found.request_id,
+        label=found.label,
+        created_at=old.created_at if old and known else now,
+        published_at=old.published_at if old and known else now,
+    )
+    noted = note(
+        record,
+        Event.KEY_ADOPTED,
+        now,
+        access_key=found.access_key,
+        vault_version=found.version,
+        rotation_id=found.rotation_id,
+        request_id=found.request_id,
+    )
+    if old and not known:
+        key = to_retire(old.access_key, Why.REPLACED, old.rotation_id, old.request_id, now + grace)
+        noted = replace(noted, retiring=(*noted.retiring, replace(key, vault_version=old.vault_version)))
+    rotation = record.rotation and replace(record.rotation, expected_version=found.version)
+    adopted = record.adopted + (0 if known else 1)
+    return replace(noted, current=current, rotation=rotation, failure=None, adopted=adopted)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a person found out about an unknown mint; ``revoke`` names a key that the worker is to retire."""
+
+    text: str
+    revoke: str | None = None
+
+
+def settle(record: Record, rotation_id: str, verdict: Verdict, now: datetime) -> Record:
+    """Settle the unknown mint of one rotation, and let the target go on.
+
+    Raises UsageError when there is no such open mint, or when the key to revoke is one on record.
+    """
+    mint = _open_mint(record, rotation_id)
+    if verdict.revoke and verdict.revoke in record.keys_on_record():
+        raise UsageError(
+            f"access key {verdict.revoke} is on record and in use",
+            target=record.target,
+            hint=f"The orphan is the key with the label {mint.label!r} that `rotator status` does not name.",
+        )
+    noted = note(
+        record, Event.MINT_SETTLED, now, rotation_id=rotation_id, access_key=verdict.revoke, verdict=verdict.text
+    )
+    mints = tuple(replace(m, settled=verdict.text) if m is mint else m for m in record.unknown_mints)
+    if verdict.revoke:
+        key = to_retire(verdict.revoke, Why.SETTLED, rotation_id, mint.request_id, now)
+        noted = replace(noted, retiring=(*noted.retiring, key))
+    return replace(noted, unknown_mints=mints, failure=None)
+
+
+def _open_mint(record: Record, rotation_id: str) -> UnknownMint:
+    for mint in record.unknown_mints:
+        if mint.open and mint.rotation_id == rotation_id:
+            return mint
+    waiting = ", ".join(m.rotation_id for m in record.unknown_mints if m.open) or "none"
+    raise UsageError(
+        f"there is no open unknown mint of rotation {rotation_id}", target=record.target, hint=f"Open are: {waiting}."
+    )

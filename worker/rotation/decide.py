@@ -1,0 +1,199 @@
+"""The one decision: what is the next step for a target. Pure: a record and a clock in, a step out.
+
+The order of the checks is the policy. A rotation under way comes first, then keys that are to be retired, then a new
+rotation; a step that waits never blocks another kind of step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from worker.rotation.changes.rotation import Holder
+from worker.rotation.record import Phase, Record, RetiringKey, UnknownMint
+
+HISTORY_LIMIT = 60
+"""Entries kept in the record itself; vault.md tells what the servers take."""
+
+RETIRING_LIMIT = 20
+"""With so many keys on their way out, something is wrong with deleting, and no further key is made."""
+
+REMINTS_PER_DAY = 2
+"""How often a mint is repeated although one before it may have made a key (design.md, "Ambiguous mint")."""
+
+OPEN_MINTS = 20
+"""With so many unknown mints that nobody has settled, no further key is asked for, whatever the counts say."""
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class DeclareUnknown:
+    """The worker that was to create the key is gone: say that nobody knows whether there is one."""
+
+    holder: Holder
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """See whether the staged key works."""
+
+    rotation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Write the app's secret."""
+
+    rotation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """The grace period of a key is over."""
+
+    access_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProveDead:
+    """Probe a deleted key."""
+
+    access_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Move old history out of the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recount:
+    """Too many mints are unknown to go on: see whether ``keyCount`` clears them up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Begin a rotation: write the intent, and ask HostUp for the key while the lease is ours."""
+
+    trigger: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do until then."""
+
+    until: datetime
+    why: str
+
+
+Step = DeclareUnknown | Verify | Publish | Delete | ProveDead | Archive | Recount | Begin | Wait
+
+
+ROTATION = "the rotation"
+NEW = "a new rotation"
+
+Pauses = Mapping[str, datetime]
+"""Until when a kind of step waits without that being on record: :data:`ROTATION`, :data:`NEW`, or an access key."""
+
+
+def decide(record: Record, due: datetime, now: datetime, pauses: Pauses) -> Step:
+    """The next step of a target. ``due`` is when the schedule wants the next rotation."""
+    step = _of_rotation(record, now, pauses) or _of_retiring(record, now, pauses)
+    if step:
+        return step
+    if len(record.history) > HISTORY_LIMIT:
+        return Archive()
+    return _new(record, due, now, pauses) or _wait(record, due, now, pauses)
+
+
+def waits_for_person(mints: tuple[UnknownMint, ...]) -> bool:
+    """Whether a mint has been repeated as often in a day as is allowed while any of them may have made a key."""
+    if sum(mint.open for mint in mints) >= OPEN_MINTS:
+        return True
+    risky = sorted(mint.at for mint in mints if mint.open and not mint.harmless)
+    return any(last - first <= _DAY for first, last in zip(risky, risky[REMINTS_PER_DAY:], strict=False))
+
+
+def _of_rotation(record: Record, now: datetime, pauses: Pauses) -> Step | None:
+    rotation = record.rotation
+    if rotation is None:
+        return None
+    if rotation.phase is Phase.MINTING:
+        # whoever holds the lease is asking HostUp just now; after it, nobody knows what became of the call
+        holder = Holder(rotation.id, rotation.lease.holder)
+        return DeclareUnknown(holder) if rotation.lease.until <= now else None
+    if now < _goes_on_at(record, now, pauses):
+        return None
+    return Verify(rotation.id) if rotation.phase is Phase.STAGED else Publish(rotation.id)
+
+
+def _goes_on_at(record: Record, now: datetime, pauses: Pauses) -> datetime:
+    return max(_retry_at(record, now), pauses.get(ROTATION, now))
+
+
+def _of_retiring(record: Record, now: datetime, pauses: Pauses) -> Step | None:
+    for key in record.retiring:
+        if _wanted_at(key, pauses) <= now:
+            return ProveDead(key.access_key) if key.deleted_at else Delete(key.access_key)
+    return None
+
+
+def _wanted_at(key: RetiringKey, pauses: Pauses) -> datetime:
+    return max(key.retire_after, key.next_look_at, pauses.get(key.access_key, key.retire_after))
+
+
+def _new(record: Record, due: datetime, now: datetime, pauses: Pauses) -> Step | None:
+    if record.rotation or not _is_wanted(record, due, now) or now < _begins_at(record, now, pauses):
+        return None
+    if waits_for_person(record.unknown_mints):
+        return Recount()
+    if len(record.retiring) >= RETIRING_LIMIT:
+        return None
+    if record.requests:
+        return Begin("manual", record.requests[0].reason)
+    return Begin("schedule", "")
+
+
+def _begins_at(record: Record, now: datetime, pauses: Pauses) -> datetime:
+    return max(_retry_at(record, now), pauses.get(NEW, now))
+
+
+def _is_wanted(record: Record, due: datetime, now: datetime) -> bool:
+    return bool(record.requests) or due <= now
+
+
+def _retry_at(record: Record, now: datetime) -> datetime:
+    """When the backoff of the last failure is over; a later request by a person does not wait for it.
+
+    What the API itself asked for with Retry-After is always waited for.
+    """
+    failure = record.failure
+    if failure is None:
+        return now
+    asked_since = any(wish.at > failure.at for wish in record.requests)
+    return now if asked_since and failure.kind != "HostUpRateLimited" else failure.retry_at
+
+
+def _wait(record: Record, due: datetime, now: datetime, pauses: Pauses) -> Wait:
+    when, why = min(_moments(record, due, now, pauses), key=lambda moment: moment[0])
+    return Wait(max(when, now), why)
+
+
+def _moments(record: Record, due: datetime, now: datetime, pauses: Pauses) -> Iterator[tuple[datetime, str]]:
+    """Everything that is waited for."""
+    for key in record.retiring:
+        yield _wanted_at(key, pauses), f"access key {key.access_key} is {key.state}"
+    rotation = record.rotation
+    if rotation and rotation.phase is Phase.MINTING:
+        yield rotation.lease.until, "the lease of the worker that asks HostUp for a key"
+    elif rotation:
+        yield _goes_on_at(record, now, pauses), "the rotation's last step is tried again"
+    elif not _is_wanted(record, due, now):
+        yield due, "the next rotation is due then"
+    elif len(record.retiring) >= RETIRING_LIMIT:
+        yield now + timedelta(hours=1), f"{len(record.retiring)} keys wait to be retired"
+    else:
+        yield _begins_at(record, now, pauses), "the rotation is tried again"

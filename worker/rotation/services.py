@@ -1,0 +1,64 @@
+"""Everything outside that a rotation works with, as ports; and the times that hold for all targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from worker.clock import Clock
+from worker.rotation.ports import AccountPort, HostUpPort, StoragePort, VaultPort
+from worker.rotation.records import RecordStore
+from worker.secret import Secret
+from worker.targets.backoff import Backoff
+from worker.targets.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The times that hold for all targets, and the mount that paths are in."""
+
+    mount: str
+    lease: timedelta
+    create_deadline: timedelta
+    verify_within: timedelta
+    dead_within: timedelta
+    backoff_first: timedelta
+
+    def backoff(self, target: Target) -> Backoff:
+        """How a target backs off: from a tick up to an hour, but never longer than it is between two rotations."""
+        longest = min(timedelta(hours=1), target.schedule.shortest_gap())
+        return Backoff(self.backoff_first, max(longest, self.backoff_first))
+
+
+class Storage(StoragePort, Protocol):
+    """The object storage, with the address that apps are told; both may have to be asked of HostUp first."""
+
+    @property
+    def endpoint(self) -> str:
+        """The S3 endpoint. Raises StorageError, HostUpError."""
+        ...
+
+    @property
+    def region(self) -> str:
+        """The region for signatures. Raises StorageError, HostUpError."""
+        ...
+
+
+def _nobody_listens(secret: Secret) -> None:
+    """Where nothing is logged, nothing has to be kept out of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything outside, as ports. ``keep_secret`` tells the logs of a secret that must never appear in them."""
+
+    hostup: HostUpPort
+    vault: VaultPort
+    storage: Storage
+    store: RecordStore
+    account: AccountPort
+    clock: Clock
+    policy: Policy
+    keep_secret: Callable[[Secret], None] = _nobody_listens

@@ -1,0 +1,108 @@
+"""A target's record beside its configuration: when it is due, whether both agree, and what is shown of it.
+
+Pure, and imported in a moment: ``rotator status TARGET`` needs no more than this and
+:mod:`worker.adapters.vault.opening`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from worker.errors import Conflict
+from worker.rotation.record import Failure, Record, UnknownMint
+from worker.targets.schedule import next_due
+from worker.targets.target import Target
+
+
+def due_at(record: Record, target: Target, now: datetime) -> datetime:
+    """When the schedule wants the next rotation of a target."""
+    last = record.current.published_at if record.current else None
+    return next_due(target.schedule, target.name, last, now)
+
+
+def moved(record: Record, target: Target) -> Conflict | None:
+    """What is wrong when the configuration names another path than the one that the record was begun with."""
+    if record.path == target.path:
+        return None
+    return Conflict(
+        f"the target was published at {record.path}, and is configured at {target.path}",
+        target=target.name,
+        hint="Apps may still read there: give the new path to a new target, and keep this one as it was.",
+    )
+
+
+def summarize(record: Record, next_rotation_at: datetime) -> dict[str, Any]:
+    """One target as ``rotator status`` shows it; times are ISO 8601 in UTC; holds no secret."""
+    current, rotation = record.current, record.rotation
+    return {
+        "target": record.target,
+        "phase": record.phase.value,
+        "access_key": current.access_key if current else None,
+        "vault_version": current.vault_version if current else None,
+        "request_id": current.request_id if current else None,
+        "created_at": _text(current.created_at) if current else None,
+        "next_rotation_at": _text(next_rotation_at),
+        "path": record.path,
+        "rotation_id": rotation.id if rotation else (current.rotation_id if current else None),
+        "staged_access_key": rotation.key.access_key if rotation and rotation.key else None,
+        "requests": len(record.requests),
+        "retiring": [
+            {
+                "access_key": key.access_key,
+                "retire_after": _text(key.retire_after),
+                "state": key.state,
+                "why": key.why.value,
+                "error": key.error,
+            }
+            for key in record.retiring
+        ],
+        "unknown_mints": [mint_facts(mint) for mint in record.unknown_mints if mint.open],
+        "last_error": _error(record.failure) if record.failure else None,
+    }
+
+
+def unusable(target: str, what: str, hint: str) -> dict[str, Any]:
+    """A summary for a target whose record cannot be used."""
+    return {
+        "target": target,
+        "phase": "unreadable",
+        "access_key": None,
+        "vault_version": None,
+        "request_id": None,
+        "created_at": None,
+        "next_rotation_at": None,
+        "retiring": [],
+        "unknown_mints": [],
+        "last_error": {"what": what, "hint": hint},
+    }
+
+
+def mint_facts(mint: UnknownMint) -> dict[str, Any]:
+    """All that is known of an unknown mint."""
+    return {
+        "rotation_id": mint.rotation_id,
+        "at": _text(mint.at),
+        "label": mint.label,
+        "error": mint.error,
+        "request_id": mint.request_id,
+        "key_count_before": mint.key_count_before,
+        "key_count_after": mint.key_count_after,
+    }
+
+
+def _error(failure: Failure) -> dict[str, Any]:
+    return {
+        "at": _text(failure.at),
+        "what": failure.what,
+        "hint": failure.hint,
+        "kind": failure.kind,
+        "operation": failure.operation,
+        "request_id": failure.request_id,
+        "count": failure.count,
+        "retry_at": _text(failure.retry_at),
+    }
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")

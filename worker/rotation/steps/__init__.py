@@ -1,0 +1,1 @@
+"""The steps of a rotation: thin shells around one outside call each."""

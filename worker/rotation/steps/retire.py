@@ -1,0 +1,152 @@
+"""The steps that take a key away: delete it once its time is over, prove that it is dead, destroy its old version.
+
+Every delete is of one key by name that is on record as retiring, right after a look at what Vault publishes.
+"""
+
+from __future__ import annotations
+
+from worker.errors import (
+    CircuitOpen,
+    Conflict,
+    HostUpError,
+    HostUpLastKey,
+    HostUpRefused,
+    RotatorError,
+    VaultError,
+    VaultUnavailable,
+)
+from worker.events import Event
+from worker.rotation.changes.retirement import dead, delete_again, delete_failed, deleted, find, still_alive
+from worker.rotation.ports import DeletedKey, Life, Probe
+from worker.rotation.record import RetiringKey, Why
+from worker.rotation.steps.session import Pause, Work
+from worker.targets.backoff import next_death_probe
+
+BASE64 = "base64"
+PLAIN = "plain"
+GONE = (400, 404)
+"""Statuses that may mean "no such key", or that the key stood in the path in a form the API does not take."""
+
+NEVER_SEEN = frozenset({Why.STRAY, Why.UNUSABLE, Why.SETTLED})
+"""Keys that never worked under our eyes and retire as soon as they are known. One that has not spread yet is refused
+just as a dead one is, and then a delete that only says 200 or 404 would be believed."""
+
+
+def delete(work: Work, access_key: str) -> Pause | None:
+    """Delete a retiring key whose time is over, unless Vault publishes it."""
+    key = find(work.record, access_key)
+    since = work.world.clock.monotonic()
+    try:
+        _see_that_it_is_not_published(work, key)
+        work.world.account.enter(work.target.name)
+        answer = _delete(work, key)
+    except CircuitOpen as error:
+        return Pause(access_key, error.until, error.what)
+    except VaultUnavailable:
+        raise
+    except RotatorError as error:
+        _failed(work, key, error)
+        return None
+    work.world.account.succeeded(made=-1 if answer.status == 200 else 0)  # noqa: PLR2004 - HTTP's own number
+    now = work.now
+    # insisted on: a delete that is made again gets another requestId, and this one would be nowhere (promise 8); but
+    # not for ever, because the key is on record either way, and other targets wait for this thread
+    patience = work.world.policy.lease.total_seconds()
+    try:
+        work.change_surely(lambda record: deleted(record, access_key, answer, now), since=since, patience=patience)
+    except VaultError as error:
+        # then at least the log has it
+        work.log(Event.KEY_RETIRED, access_key=access_key, request_id=answer.request_id, error=error.what)
+        raise
+    return None
+
+
+def _see_that_it_is_not_published(work: Work, key: RetiringKey) -> None:
+    document = work.world.vault.read(work.target.path)
+    if document.data is None or work.target.fields.read(document.data, "access_key") != key.access_key:
+        return
+    raise Conflict(
+        f"access key {key.access_key} was to be deleted, but Vault publishes it as version {document.version} of "
+        f"{work.target.path}",
+        target=work.target.name,
+        hint="It is not deleted while it stands there. Somebody put an old version back: rotate again, or put the "
+        "current one back (`rotator status` names it).",
+    )
+
+
+def _delete(work: Work, key: RetiringKey) -> DeletedKey:
+    """Delete by the documented form; where that may not have been understood and the key lives, by the other, once."""
+    hostup = work.world.hostup
+    try:
+        answer = hostup.delete_key(key.access_key, BASE64)
+    except HostUpLastKey:
+        raise
+    except HostUpRefused as error:
+        if error.answer.status not in GONE:
+            raise
+        return _delete_plain(work, key, error)
+    if answer.status not in GONE or work.world.storage.lives(key.access_key).life is not Life.ALIVE:
+        return answer
+    return hostup.delete_key(key.access_key, PLAIN)
+
+
+def _delete_plain(work: Work, key: RetiringKey, error: HostUpRefused) -> DeletedKey:
+    life = work.world.storage.lives(key.access_key).life
+    if life is Life.ALIVE:
+        return work.world.hostup.delete_key(key.access_key, PLAIN)
+    if life is Life.DEAD:
+        return DeletedKey(status=error.answer.status or 0, request_id=error.request_id, form=BASE64)
+    raise error
+
+
+def _failed(work: Work, key: RetiringKey, error: RotatorError) -> None:
+    if isinstance(error, HostUpError):
+        work.world.account.failed(error)
+    retry_after = getattr(error, "retry_after", None)
+    backoff = work.world.policy.backoff(work.target)
+    now = work.now
+    retry_at = now + backoff.delay(key.attempts + 1, key.access_key, retry_after)
+    work.change(lambda record: delete_failed(record, key.access_key, error, retry_at, now))
+
+
+def prove_dead(work: Work, access_key: str) -> Pause | None:
+    """Probe a deleted key; once it is refused, destroy its version of the app's secret and let it go."""
+    key = find(work.record, access_key)
+    spread_by = key.retire_after + work.world.policy.verify_within
+    if key.why in NEVER_SEEN and work.now < spread_by:
+        return Pause(access_key, spread_by, f"access key {access_key} is so new that a refusal would prove nothing")
+    since = work.world.clock.monotonic()
+    probe = work.world.storage.lives(access_key)
+    if probe.life is not Life.DEAD:
+        return _not_dead_yet(work, key, probe)
+    try:
+        _destroy_version(work, key)
+    except VaultUnavailable:
+        raise
+    except VaultError as error:
+        _failed(work, key, error)
+        return None
+    now = work.now
+    work.change(lambda record: dead(record, access_key, probe, now), since=since)
+    return None
+
+
+def _destroy_version(work: Work, key: RetiringKey) -> None:
+    """Destroy the version that held the key; never the current one, nor any that came after it."""
+    current = work.record.current
+    if key.vault_version and current and key.vault_version < current.vault_version:
+        work.world.vault.destroy(work.target.path, key.vault_version)
+
+
+def _not_dead_yet(work: Work, key: RetiringKey, probe: Probe) -> Pause | None:
+    now = work.now
+    since_deleted = now - (key.deleted_at or now)
+    if since_deleted <= work.world.policy.dead_within:
+        reason = f"access key {key.access_key} is deleted, not refused yet: {probe.code or probe.detail}"
+        return Pause(key.access_key, now + next_death_probe(since_deleted), reason)
+    if probe.life is Life.ALIVE and key.overdue:
+        work.change(lambda record: delete_again(record, key.access_key, now))
+        return None
+    look_at = now + work.world.policy.backoff(work.target).delay(key.attempts + 1, key.access_key)
+    work.change(lambda record: still_alive(record, key.access_key, look_at, overdue=True, now=now))
+    return None

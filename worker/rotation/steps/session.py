@@ -1,0 +1,121 @@
+"""What the steps of a rotation work with: the outside world, and one target's record in hand."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from worker.errors import RotatorError
+from worker.events import Event
+from worker.rotation.changes.rotation import failed
+from worker.rotation.history import ids_of
+from worker.rotation.record import Record
+from worker.rotation.records import Change, Loaded
+from worker.rotation.services import World
+from worker.targets.target import Target
+
+LOUD = frozenset(
+    {
+        Event.ROTATION_FAILED,
+        Event.MINT_UNKNOWN,
+        Event.KEY_STRAY,
+        Event.KEY_REFUSED,
+        Event.KEY_OVERDUE,
+        Event.KEY_RETIRE_FAILED,
+    }
+)
+"""What a person should see even when logs are read by level."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A kind of step (see :data:`worker.rotation.decide.Pauses`) waits until then; nothing was recorded."""
+
+    kind: str
+    until: datetime
+    why: str
+
+
+@dataclass(slots=True)
+class Work:
+    """One target's record in hand. Changing it writes it, and logs what was added to its history."""
+
+    world: World
+    target: Target
+    loaded: Loaded
+    pauses: dict[str, datetime] = field(default_factory=dict)
+    touched: set[str] = field(default_factory=set)
+
+    @property
+    def record(self) -> Record:
+        """The record as last read or written."""
+        return self.loaded.record
+
+    @property
+    def now(self) -> datetime:
+        """The wall clock."""
+        return self.world.clock.now()
+
+    def reload(self) -> None:
+        """Read the record again."""
+        self.loaded = self.world.store.load(self.target.name, self.target.path)
+
+    def change(self, change: Change, *, since: float | None = None) -> None:
+        """Apply a change; ``since`` (monotonic) is when the call began whose outcome it records."""
+        self._took(self.world.store.change(self.loaded, change), since)
+
+    def change_surely(self, change: Change, *, since: float | None = None, patience: float = math.inf) -> None:
+        """Apply a change that must not be lost; see :meth:`RecordStore.change_surely`."""
+        self._took(self.world.store.change_surely(self.loaded, change, patience), since)
+
+    def fail(
+        self, why: RotatorError, operation: str, rotation_id: str | None = None, when: datetime | None = None
+    ) -> None:
+        """Record a failure of the rotation (or of its beginning), and when it is tried again."""
+        now, current = self.now, self.record.current
+        retry_at = when or now + self.backoff(why)
+
+        def change(record: Record) -> Record:
+            under_way = record.rotation.id if record.rotation else None
+            if under_way != rotation_id or record.current != current:
+                return record  # it has moved on without us, and what we saw may have been just that
+            return failed(record, why, now, retry_at, operation=operation, rotation_id=rotation_id)
+
+        self.change(change)
+        failure = self.record.failure
+        if failure and failure.at == now and not self.loaded.news:
+            self.log(Event.ROTATION_FAILED, rotation_id=rotation_id, **about(why), retry_at=retry_at.isoformat())
+
+    def backoff(self, why: RotatorError | None = None) -> timedelta:
+        """How long to wait after the failure that is about to be recorded."""
+        before = self.record.failure.count if self.record.failure else 0
+        retry_after = getattr(why, "retry_after", None)
+        return self.world.policy.backoff(self.target).delay(before + 1, self.target.name, retry_after)
+
+    def log(self, event: Event, **fields: Any) -> None:
+        """Log one event of this target."""
+        log = structlog.get_logger("worker.rotation")
+        known = {name: value for name, value in fields.items() if value not in (None, "")}
+        (log.warning if event in LOUD else log.info)(event.value, target=self.target.name, **known)
+
+    def _took(self, loaded: Loaded, since: float | None) -> None:
+        self.loaded = loaded
+        clock = self.world.clock
+        took = {} if since is None else {"duration_ms": round((clock.monotonic() - since) * 1000)}
+        for text in loaded.news:
+            entry = json.loads(text)
+            self.touched.update(ids_of(entry))
+            fields = {k: v for k, v in entry.items() if k not in ("n", "at", "event")}
+            extra = {"vault_request_id": loaded.vault_request_id, "record_version": loaded.version, **took}
+            self.log(Event(entry["event"]), **(extra | fields))
+
+
+def about(why: RotatorError) -> dict[str, object]:
+    """An error as fields of a log line."""
+    fields: dict[str, object] = {"error": why.what, "kind": type(why).__name__, "hint": why.hint}
+    return fields | ({"request_id": why.request_id} if why.request_id else {})

@@ -1,0 +1,1 @@
+"""The simulated HostUp: its API, its object storage and the controls."""

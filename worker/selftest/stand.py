@@ -1,0 +1,229 @@
+"""A test stand: real Vault and Valkey for many trials, and for each trial an account, a target and proxies of its own.
+
+Everything that a worker says to HostUp, to the object storage, to Vault and to Redis goes by a proxy, so a trial can
+strike at any step. Trials do not see each other: own paths and role in Vault, own database in Valkey, own simulator.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+import redis
+
+from worker.sandbox.servers import LOOPBACK, ValkeyServer, VaultServer, start_valkey, start_vault
+from worker.sandbox.simulator.behaviour import Behaviour
+from worker.sandbox.simulator.server import Place, Simulator
+from worker.sandbox.texts import MOUNT, ROLE, STATE_PATH, policy
+from worker.secret import Secret
+from worker.selftest.evidence import Evidence, Mount, Watched, gather, redis_texts
+from worker.selftest.nursery import Nursery, WorkerProcess
+from worker.selftest.proxy import HttpProxy
+from worker.selftest.redis_proxy import RedisProxy
+from worker.selftest.script import Script
+from worker.service.celery_app import make_app
+
+DATABASES = range(1, 16)
+"""What a Valkey has unless told otherwise; so many trials at once. Not 0: it is not selected, which would be a step."""
+
+TARGET = "media"
+ROLES = "auth/approle/role"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a trial's life goes: durations as the configuration takes them."""
+
+    grace: str = "1s"
+    tick: str = "1s"
+    lease: str = "3s"
+    audit_every: str = "2s"
+    verify_within: str = "5s"
+    dead_within: str = "20s"
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """One trial's world. ``script`` is that of all four proxies; ``environment`` is what a worker needs."""
+
+    name: str
+    folder: Path
+    simulator: Simulator
+    script: Script
+    hostup: HttpProxy
+    s3: HttpProxy
+    vault: HttpProxy
+    redis_proxy: RedisProxy
+    mount: Mount
+    direct: redis.Redis = field(repr=False)
+    broker: Secret
+    watched: Watched
+    environment: Mapping[str, str] = field(repr=False)
+    rights: Mapping[str, list[str]] = field(repr=False)
+
+    @property
+    def log(self) -> Path:
+        """What all workers of the trial logged."""
+        return self.folder / "worker.log"
+
+    def worker(self, nursery: Nursery, *, concurrency: int = 1, beat: bool = False) -> WorkerProcess:
+        """Start one more worker."""
+        return nursery.start(self.environment, self.log, concurrency=concurrency, beat=beat)
+
+    def send(self, task: str, *args: str, task_id: str | None = None) -> None:
+        """Send a message past the proxy, as another app does."""
+        app = make_app(self.broker)
+        try:
+            app.send_task(task, args=args, task_id=task_id)
+        finally:
+            app.close()
+
+    def calm(self) -> None:
+        """From now on nothing strikes."""
+        self.script.clear()
+
+    def withdraw_rights(self) -> None:
+        """Leave the worker's role without any right."""
+        self._write_policy({"sys/nothing": ["deny"]})
+
+    def restore_rights(self) -> None:
+        """Give the rights back."""
+        self._write_policy(self.rights)
+
+    def evidence(self) -> Evidence:
+        """Everything there is to judge by now."""
+        logs = {"log": self.log, "stderr": self.log.with_suffix(".err")}
+        texts = {name: file.read_text("utf-8") if file.exists() else "" for name, file in logs.items()}
+        texts["Redis"] = "\n".join(redis_texts(self.direct))
+        wanted = ("HOSTUP_API_KEY", "VAULT_SECRET_ID")
+        named = {name: self.environment[name] for name in wanted}
+        return gather(self.simulator.admin, self.mount, [self.watched], texts, named)
+
+    def _write_policy(self, rights: Mapping[str, list[str]]) -> None:
+        document = {"path": {path: {"capabilities": capabilities} for path, capabilities in rights.items()}}
+        self.mount.vault.call("PUT", f"sys/policies/acl/{self.name}", {"policy": json.dumps(document)})
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The servers that all trials share, and the nursery of their workers."""
+
+    folder: Path
+    vault: VaultServer
+    valkey: ValkeyServer
+    nursery: Nursery
+    databases: queue.SimpleQueue[int] = field(default_factory=queue.SimpleQueue)
+
+    @contextmanager
+    def stand(self, name: str, pace: Pace | None = None, behaviour: Behaviour | None = None) -> Iterator[Stand]:
+        """Set up a trial of that name (part of paths in Vault, so used once), and clear it away."""
+        database = self.databases.get()
+        try:
+            with ExitStack() as stack:
+                yield self._set_up(name, database, pace or Pace(), behaviour or Behaviour(), stack)
+        finally:
+            self.databases.put(database)
+
+    def _set_up(self, name: str, database: int, pace: Pace, behaviour: Behaviour, stack: ExitStack) -> Stand:
+        folder = self.folder / name
+        folder.mkdir()
+        api_key = secrets.token_urlsafe(24)
+        script = Script({name: "{trial}", TARGET: "{target}"})
+        s3 = stack.enter_context(HttpProxy("s3", "http://127.0.0.1:9", script))
+        simulator = stack.enter_context(Simulator(api_key, behaviour, Place(s3_url=s3.url)))
+        s3.upstream = simulator.s3_server
+        simulator.admin.add_key("made by hand, before the rotator came")
+        hostup = stack.enter_context(HttpProxy("hostup", simulator.url, script))
+        vault = stack.enter_context(HttpProxy("vault", self.vault.address, script))
+        redis_proxy = stack.enter_context(RedisProxy((LOOPBACK, self.valkey.port), script))
+        broker = _with_database(self.valkey, self.valkey.port, database)
+        direct = stack.enter_context(redis.Redis.from_url(broker.reveal(), decode_responses=True))
+        direct.flushdb()
+        state_path = f"{name}/state"
+        watched = Watched(TARGET, f"{name}/app", timedelta(seconds=int(pace.grace.removesuffix("s"))))
+        rights = {path.replace(STATE_PATH, state_path): given for path, given in policy([watched.path]).items()}
+        config = folder / "rotator.toml"
+        config.write_text(_configuration(hostup.url, state_path, watched, pace), "utf-8")
+        environment = {
+            "ROTATOR_CONFIG": str(config),
+            "HOSTUP_API_KEY": api_key,
+            "VAULT_ADDR": vault.url,
+            "REDIS_URL": _with_database(self.valkey, redis_proxy.port, database).reveal(),
+            # nothing here speaks TLS, and loading the system's authorities takes a third of a worker's start
+            "SSL_CERT_DIR": str(folder),
+        }
+        mount = Mount(self.vault.admin, MOUNT, state_path)
+        stand = Stand(
+            name,
+            folder,
+            simulator,
+            script,
+            hostup,
+            s3,
+            vault,
+            redis_proxy,
+            mount,
+            direct,
+            broker,
+            watched,
+            environment,
+            rights,
+        )
+        stand.restore_rights()
+        return replace(stand, environment={**environment, **_log_in(self.vault, name)})
+
+
+@contextmanager
+def start_bench(folder: Path) -> Iterator[Bench]:
+    """Start the shared servers; to be called in the main thread. Raises what :mod:`worker.sandbox.servers` raises."""
+    with ExitStack() as stack:
+        nursery = stack.enter_context(Nursery(folder))
+        vault = start_vault(folder / "vault")
+        stack.callback(vault.stop)
+        valkey = start_valkey(folder / "valkey")
+        stack.callback(valkey.stop)
+        vault.admin.call("POST", "sys/auth/approle", {"type": "approle"})
+        bench = Bench(folder, vault, valkey, nursery)
+        for number in DATABASES:
+            bench.databases.put(number)
+        yield bench
+
+
+def _with_database(valkey: ValkeyServer, port: int, database: int) -> Secret:
+    return Secret(f"redis://:{valkey.password.reveal()}@{LOOPBACK}:{port}/{database}")
+
+
+def _log_in(vault: VaultServer, name: str) -> dict[str, str]:
+    role = f"{ROLES}/{name}"
+    vault.admin.call("POST", role, ROLE | {"token_policies": name})
+    return {
+        "VAULT_ROLE_ID": vault.admin.call("GET", f"{role}/role-id")["data"]["role_id"],
+        "VAULT_SECRET_ID": vault.admin.call("POST", f"{role}/secret-id", {})["data"]["secret_id"],
+    }
+
+
+def _configuration(hostup: str, state_path: str, target: Watched, pace: Pace) -> str:
+    return f"""
+[hostup]
+base_url = "{hostup}"
+[vault]
+mount = "{MOUNT}"
+state_path = "{state_path}"
+[worker]
+tick = "{pace.tick}"
+audit_every = "{pace.audit_every}"
+verify_within = "{pace.verify_within}"
+dead_within = "{pace.dead_within}"
+lease = "{pace.lease}"
+[[target]]
+name = "{target.name}"
+path = "{target.path}"
+every = "400d"
+grace = "{pace.grace}"
+"""

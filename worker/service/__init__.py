@@ -1,0 +1,1 @@
+"""The process: a Celery worker, put together from the settings."""

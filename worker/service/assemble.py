@@ -1,0 +1,126 @@
+"""Puts the parts together from the settings: one set of clients for a process, shared by all of its threads."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import httpx
+
+from worker.adapters.hostup.client import HostUpClient
+from worker.adapters.http.client import new_client
+from worker.adapters.redis.account import Account, AccountLimits
+from worker.adapters.redis.queue import Queue, connect
+from worker.adapters.s3.lazy import LazyStorage
+from worker.adapters.vault.kv import VaultStore
+from worker.adapters.vault.opening import call_deadline, open_vault
+from worker.clock import ProcessClock, SystemClock
+from worker.logs.redaction import Redactor
+from worker.rotation.audit import ensure_baseline
+from worker.rotation.records import RecordStore
+from worker.rotation.services import Policy, World
+from worker.secret import Secret
+from worker.settings.settings import Settings
+from worker.targets.backoff import Backoff
+
+LONGEST_CREATE_PAUSE = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Everything that a worker process, or a command, works with."""
+
+    settings: Settings
+    world: World
+    queue: Queue
+    vault: VaultStore
+    clock: ProcessClock
+    name: str
+    http: httpx.Client | None = None
+    _baseline: threading.Event = field(default_factory=threading.Event)
+
+    def baseline(self) -> None:
+        """See once that the foreign keys are noted, before the first key of this process is made. Raises VaultError."""
+        if not self._baseline.is_set() and ensure_baseline(self.world, self.settings.targets) is not None:
+            self._baseline.set()
+
+    def close(self) -> None:
+        """Close every connection."""
+        if self.http:
+            self.http.close()
+        self.vault.close()
+        self.queue.client.close()
+
+
+def build(settings: Settings, redactor: Redactor | None = None, clock: ProcessClock | None = None) -> Runtime:
+    """Make all clients; none of them calls out before its first use. ``redactor`` is told of secrets that come up.
+
+    ``clock`` is another one than the machine's.
+
+    Raises ConfigurationError for addresses and secrets that cannot be used.
+    """
+    clock = clock or SystemClock()
+    vault = open_vault(settings, clock)
+    queue = Queue(connect(settings.redis_url))
+    http = new_client()
+    hostup = hostup_of(settings, http)
+    world = World(
+        hostup=hostup,
+        vault=vault,
+        storage=LazyStorage(
+            http,
+            hostup,
+            settings.storage.endpoint,
+            settings.storage.region,
+            deadline=call_deadline(settings).total_seconds(),
+        ),
+        store=RecordStore(vault, settings.vault.state_path, clock),
+        account=Account(queue.client, hostup, clock, limits(settings)),
+        clock=clock,
+        policy=policy(settings),
+        keep_secret=(redactor or Redactor()).add,
+    )
+    return Runtime(settings, world, queue, vault, clock, worker_name(), http)
+
+
+def hostup_of(settings: Settings, http: httpx.Client) -> HostUpClient:
+    """The HostUp API that the settings name."""
+    return HostUpClient(
+        http,
+        settings.hostup.base_url,
+        settings.hostup.api_key or Secret(""),
+        create_deadline=settings.worker.create_deadline.total_seconds(),
+        deadline=call_deadline(settings).total_seconds(),
+    )
+
+
+def policy(settings: Settings) -> Policy:
+    """The times that hold for all targets."""
+    return Policy(
+        mount=settings.vault.mount,
+        lease=settings.worker.lease,
+        create_deadline=settings.worker.create_deadline,
+        verify_within=settings.worker.verify_within,
+        dead_within=settings.worker.dead_within,
+        backoff_first=settings.worker.tick,
+    )
+
+
+def limits(settings: Settings) -> AccountLimits:
+    """What the account as a whole may be asked for."""
+    tick = settings.worker.tick
+    return AccountLimits(
+        creates=settings.hostup.parallel_creates,
+        hold=settings.worker.lease,
+        after_create=Backoff(tick, LONGEST_CREATE_PAUSE),
+        # with its jitter still less than a tick, so that the first tick after an outage finds out that it is over
+        after_other=Backoff(tick / 2, tick / 2),
+    )
+
+
+def worker_name() -> str:
+    """A name that no other worker process has."""
+    return f"{socket.gethostname()}-{os.getpid()}"

@@ -1,0 +1,147 @@
+"""The service: a Celery worker with beat inside, until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import structlog
+from celery import Celery
+from celery.apps.worker import Worker, install_worker_term_handler  # type: ignore[attr-defined]  # types lack these
+from celery.beat import Scheduler, Service
+from celery.signals import setup_logging, worker_ready, worker_shutting_down
+
+from worker import __version__
+from worker.errors import QueueUnavailable
+from worker.events import Event
+from worker.logs import setup
+from worker.logs.redaction import Redactor
+from worker.service.allocator import few_arenas
+from worker.service.assemble import Runtime, build
+from worker.service.celery_app import make_app, schedule
+from worker.service.pulse import Pulse
+from worker.service.tasks import QUEUE, Looks, register
+from worker.settings.redis_url import for_celery
+from worker.settings.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+
+def run(settings: Settings, concurrency: int | None = None, *, beat: bool = True, json_logs: bool = False) -> int:
+    """The whole life of a worker process: logs to stdout (JSON unless that is a terminal), then :func:`serve`."""
+    redactor = Redactor(settings.secrets())
+    setup.configure("json" if json_logs else setup.mode_for(sys.stdout), sys.stdout, redactor)
+    setup.take_over(setup_logging)
+    setup.catch_uncaught()
+    return serve(build(settings, redactor), concurrency or settings.worker.concurrency, beat=beat)
+
+
+def serve(runtime: Runtime, concurrency: int, *, beat: bool) -> int:
+    """Work until SIGTERM or SIGINT, then finish the steps under way; returns the exit code.
+
+    A second signal, or a kill, loses nothing: every step is on record before the next begins.
+    """
+    few_arenas()
+    app = make_app(for_celery(runtime.settings.redis_url))
+    register(app, runtime)
+    worker = runtime.settings.worker
+    schedule(app, worker.tick, worker.audit_every)
+    beats = _Beat(app) if beat else None
+    pulse = _pulse(runtime)
+
+    def ready(**_: Any) -> None:
+        _log.info(
+            Event.WORKER_STARTED,
+            version=__version__,
+            worker=runtime.name,
+            concurrency=concurrency,
+            beat=beat,
+            targets=len(runtime.settings.targets),
+        )
+        _rebuild(runtime, app)
+        pulse.start()
+        if beats:
+            beats.start()
+
+    def shutting_down(**_: Any) -> None:
+        runtime.clock.stop()
+
+    worker_ready.connect(ready, weak=False)
+    worker_shutting_down.connect(shutting_down, weak=False)
+    try:
+        return _run(app, runtime, concurrency)
+    finally:
+        if beats:
+            beats.stop()
+        pulse.stop()
+        _leave(runtime)
+        _log.info(Event.WORKER_STOPPED, worker=runtime.name)
+
+
+def _run(app: Celery, runtime: Runtime, concurrency: int) -> int:
+    celery_worker = app.subclass_with_self(_Worker, name="Worker")(
+        hostname=f"rotator@{runtime.name}",
+        # threads: calls wait for the network nearly all the time, and one process shares clients and a Vault token
+        pool="threads",
+        concurrency=concurrency,
+        queues=[QUEUE],
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        loglevel="INFO",
+        quiet=True,
+    )
+    celery_worker.start()
+    return int(celery_worker.exitcode or 0)
+
+
+class _Worker(Worker):
+    """Celery's worker, without its word to stdout at SIGTERM: every line there is JSON."""
+
+    def install_platform_tweaks(self, worker: Any) -> None:
+        """Install the signal handlers (Celery calls this)."""
+        super().install_platform_tweaks(worker)
+        install_worker_term_handler(worker, verbose=False)
+
+
+class _Beat:
+    """Celery's beat in a thread of this process, so that it ends with it, however that ends."""
+
+    def __init__(self, app: Celery) -> None:
+        # the plain scheduler keeps nothing on disk: when the last tick was does not matter
+        self._service = Service(app, scheduler_cls=Scheduler, max_interval=1)
+        self._thread = threading.Thread(target=self._service.start, name="beat", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._service.stop()
+        if self._thread.ident is not None:  # it was started at all
+            self._thread.join(timeout=5)
+
+
+def _pulse(runtime: Runtime) -> Pulse:
+    file = os.environ.get("ROTATOR_HEALTH_FILE")
+    beats = (lambda: runtime.queue.beat(runtime.name, runtime.clock.now()), runtime.vault.keep_alive)
+    return Pulse(beats, Path(file) if file else None)
+
+
+def _rebuild(runtime: Runtime, app: Celery) -> None:
+    """Have every target looked at soon: the configuration may have changed since the last worker."""
+    try:
+        Looks(runtime, app.send_task).rebuild()
+    except QueueUnavailable as error:
+        _log.warning(Event.QUEUE_UNAVAILABLE, error=error.what, hint=error.hint)
+
+
+def _leave(runtime: Runtime) -> None:
+    try:
+        runtime.queue.leave(runtime.name)
+    except QueueUnavailable as error:
+        _log.warning(Event.QUEUE_UNAVAILABLE, error=error.what, hint=error.hint)

@@ -1,0 +1,35 @@
+"""A target: one secret of one app whose key is rotated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from worker.targets.fields import FieldMap
+from worker.targets.schedule import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One secret of one app whose key is rotated.
+
+    ``label`` is the template of the label sent to HostUp, ``path`` lies in the mount, ``grace`` is how long the key
+    before goes on working after the new one is published.
+    """
+
+    name: str
+    label: str
+    path: str
+    schedule: Schedule
+    grace: timedelta
+    fields: FieldMap
+
+    def render_label(self, rotation_id: str, now: datetime) -> str:
+        """The label as it is sent to HostUp; the date is that of UTC."""
+        date = now.astimezone(UTC).date().isoformat()
+        return render_label(self.label, rotation_id, date, self.name)
+
+
+def render_label(template: str, rotation_id: str, date: str, target: str) -> str:
+    """Fill a template whose placeholders are known to be right: the settings see to that."""
+    return template.format(rotation_id=rotation_id, date=date, target=target)
