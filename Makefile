@@ -23,10 +23,11 @@ help: ## this list
 install: $(VENV)/.project ## everything into .venv; afterwards there is .venv/bin/rotator
 	@echo "ready: $(BIN)/rotator"
 
-check: install ## lint, format, types, lock files in step with pyproject.toml
+check: install ## lint, format, types, the law of imports, lock files in step with pyproject.toml
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 	requirements/lock.sh --check
 
 format: install ## let ruff format the code and repair what it safely can

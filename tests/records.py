@@ -15,7 +15,7 @@ from worker.rotation.record import (
     RetiringKey,
     Rotation,
     StagedKey,
-    UnknownMint,
+    UnconfirmedCreate,
     Why,
 )
 from worker.secret import Secret
@@ -53,7 +53,7 @@ def staged(access_key: str = "AK1") -> StagedKey:
     )
 
 
-def rotation(phase: Phase = Phase.MINTING, key: StagedKey | None = None, lease: timedelta = MINUTE) -> Rotation:
+def rotation(phase: Phase = Phase.CREATING, key: StagedKey | None = None, lease: timedelta = MINUTE) -> Rotation:
     return Rotation(
         id=HOLDER.rotation_id,
         phase=phase,
@@ -64,7 +64,7 @@ def rotation(phase: Phase = Phase.MINTING, key: StagedKey | None = None, lease: 
         expected_version=1,
         key_count_before=3,
         lease=Lease(holder=HOLDER.token, until=NOW + lease),
-        key=key if key or phase is Phase.MINTING else staged(),
+        key=key if key or phase is Phase.CREATING else staged(),
     )
 
 
@@ -81,8 +81,8 @@ def retiring(access_key: str = "AK9", after: timedelta = -SECOND, *, deleted: bo
     )
 
 
-def mint(after: int | None = None, ago: timedelta = MINUTE, rotation_id: str = "rotation-7") -> UnknownMint:
-    return UnknownMint(
+def create(after: int | None = None, ago: timedelta = MINUTE, rotation_id: str = "rotation-7") -> UnconfirmedCreate:
+    return UnconfirmedCreate(
         rotation_id=rotation_id,
         at=NOW - ago,
         label=f"media {rotation_id}",
@@ -93,7 +93,7 @@ def mint(after: int | None = None, ago: timedelta = MINUTE, rotation_id: str = "
     )
 
 
-def wish(name: str = "wish-1", at: datetime = NOW) -> Request:
+def request(name: str = "message-1", at: datetime = NOW) -> Request:
     return Request(id=name, reason="because", at=at)
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from tests.doubles import MemoryAccount, MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault
-from worker.rotation.reconcile import Looked, reconcile
+from worker.rotation.reconcile import LookResult, reconcile
 from worker.rotation.record import Record, decode, encode
 from worker.rotation.records import RecordStore
-from worker.rotation.services import Policy, World
+from worker.rotation.services import Policy, Services
 from worker.targets.fields import PRESETS
 from worker.targets.schedule import Schedule
 from worker.targets.target import Target
@@ -45,7 +45,7 @@ class Small:
     def __post_init__(self) -> None:
         self.storage = MemoryStorage(self.hostup)
         self.store = RecordStore(self.vault, STATE, self.clock)
-        self.world = World(
+        self.services = Services(
             hostup=self.hostup,
             vault=self.vault,
             storage=self.storage,
@@ -56,8 +56,8 @@ class Small:
         )
         self.targets = {TARGET.name: TARGET}
 
-    def look(self, target: Target = TARGET) -> Looked:
-        return reconcile(self.world, target)
+    def look(self, target: Target = TARGET) -> LookResult:
+        return reconcile(self.services, target)
 
     def passes(self, **time: float) -> None:
         self.clock.time += timedelta(**time)

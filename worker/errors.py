@@ -32,7 +32,7 @@ holds an answer's body, a header or a secret.
     │   ├── RecordUnreadable        garbage or hand-edited values
     │   └── RecordTooNew            written by a newer release
     ├── Superseded                  another worker has taken over this rotation
-    ├── PersonNeeded                only a person can clear this up (unknown mints)
+    ├── PersonNeeded                only a person can clear this up (unconfirmed creates)
     └── Conflict                    Vault holds a secret that this project did not write; a person decides
 """
 

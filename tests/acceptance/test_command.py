@@ -282,12 +282,12 @@ class TestByHand:
         assert run(service, "audit").code == 0
         service.sandbox.simulator.admin.remove_key(stranger.access_key)
 
-    def test_an_unknown_mint_is_listed_and_settled(self, service: Service, worker: Worker) -> None:
+    def test_an_unconfirmed_create_is_listed_and_settled(self, service: Service, worker: Worker) -> None:
         service.sandbox.simulator.admin.order(fault("cut-after", "create"))
         assert run(service, "rotate", service.target, "--wait").code == 1
-        unknown = worker.wait_for("mint.unknown")
-        [mint] = run(service, "settle", service.target, "--json").json
-        assert (mint["rotation_id"], mint["label"]) == (unknown["rotation_id"], unknown["label"])
+        unknown = worker.wait_for("create.unconfirmed")
+        [create] = run(service, "settle", service.target, "--json").json
+        assert (create["rotation_id"], create["label"]) == (unknown["rotation_id"], unknown["label"])
         for command in (("settle", service.target), ("status", service.target)):
             assert unknown["label"] in run(service, *command).out
         assert run(service, "settle", service.target, "--revoke", secret(service)["access_key"]).code == 2
@@ -337,12 +337,12 @@ class TestPoisonedRecord:
         [loose] = done.json["loose_keys"]
         assert (loose["access_key"], loose["life"]) == (stray.access_key, "alive")
         assert service.record()["retiring"] == []
-        assert "aside" in [finding["kind"] for finding in run(service, "audit", "--json").json["findings"]]
+        assert "rescued" in [finding["kind"] for finding in run(service, "audit", "--json").json["findings"]]
         assert run(service, "repair", service.target, "--retire", secret(service)["access_key"]).code == 2
         assert run(service, "repair", service.target, "--yes", "--retire", stray.access_key).code == 0
         wait_until(lambda: not service.sandbox.simulator.admin.keys()[stray.access_key].exists, "the stray key's end")
         worker.wait_for("key.dead")
-        assert [f for f in run(service, "audit", "--json").json["findings"] if f["kind"] == "aside"] == []
+        assert [f for f in run(service, "audit", "--json").json["findings"] if f["kind"] == "rescued"] == []
 
     def test_a_record_of_a_newer_release_is_not_touched(self, service: Service, worker: Worker) -> None:
         del worker

@@ -42,7 +42,7 @@ def test_sigterm_in_the_middle_of_a_create_waits_for_its_answer(service: Service
     admin.order(replace(fault("timeout-after", "create"), wait=1.0))
     worker = service.start()
     service.rotator("rotate", service.target)
-    _is_in(service, "minting")
+    _is_in(service, "creating")
     wait_until(lambda: len(service.made()) == 2, "the key to be made")
     assert worker.stop() == 0
     assert _phase(service) in ("staged", "verified", "none")
@@ -64,11 +64,11 @@ def test_sigterm_while_a_key_spreads_is_resumed_without_a_new_key(service: Servi
     assert len(service.made()) == 2
 
 
-@pytest.mark.parametrize("phase", ["minting", "staged"])
+@pytest.mark.parametrize("phase", ["creating", "staged"])
 def test_kill_in_the_middle_is_resumed(service: Service, phase: str) -> None:
     _first_key(service)
     admin = service.sandbox.simulator.admin
-    if phase == "minting":
+    if phase == "creating":
         admin.order(replace(fault("timeout-before", "create"), wait=HANG))
     else:
         admin.behave(spread=3600.0)
@@ -88,7 +88,7 @@ def test_a_key_whose_answer_was_lost_is_told_and_never_asked_for_blindly(service
     service.sandbox.simulator.admin.order(fault("cut-after", "create"))
     worker = service.start()
     service.rotator("rotate", service.target)
-    unknown = worker.wait_for("mint.unknown")
+    unknown = worker.wait_for("create.unconfirmed")
     _is_published_again(service)
     assert len(service.made()) == 3
     labels = service.sandbox.simulator.admin.keys()

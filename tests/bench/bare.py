@@ -75,7 +75,7 @@ def signed(url: str, key: dict[str, str]) -> dict[str, str]:
 def rotate(calls: Calls, job: Job, name: str) -> None:
     """One rotation."""
     state, app = f"{STATE_PATH}/bare-{job.run}/{name}", path_of(f"bare-{job.run}-{name}")
-    record = {"target": name, "phase": "minting", "label": f"{name} {job.run}", "started_at": "2026-11-24T12:00:00Z"}
+    record = {"target": name, "phase": "creating", "label": f"{name} {job.run}", "started_at": "2026-11-24T12:00:00Z"}
     calls.write(state, record, 0)
     key = calls.create(record["label"])
     staged = {**record, "phase": "staged", "access_key": key["accessKey"], "secret_key": key["secretKey"]}

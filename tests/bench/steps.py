@@ -120,7 +120,7 @@ def profile(rotations: int) -> Profile:
 
 def measured(runtime: Runtime, book: Book) -> Runtime:
     """The same runtime with every call outside entered into the book."""
-    world, state = runtime.world, runtime.settings.vault.state_path
+    world, state = runtime.services, runtime.settings.vault.state_path
 
     def about(verb: str) -> Callable[..., str]:
         return lambda path, *_: f"Vault: {verb} the {'record' if path.startswith(state) else 'secret of the app'}"
@@ -152,7 +152,7 @@ def measured(runtime: Runtime, book: Book) -> Runtime:
         book,
         {name: lambda *_: "Redis: hold, index, what is next" for name in ("hold", "index", "claim_next")},
     )
-    return replace(runtime, world=everything, queue=queue)  # type: ignore[arg-type]  # the same
+    return replace(runtime, services=everything, queue=queue)  # type: ignore[arg-type]  # the same
 
 
 def _looked(looks: Looks, targets: list[str], book: Book | None = None) -> float:

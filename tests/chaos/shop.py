@@ -28,10 +28,10 @@ from worker.adapters.vault.opening import call_deadline, open_vault
 from worker.errors import RotatorError
 from worker.rotation.audit import audit
 from worker.rotation.records import RecordStore
-from worker.rotation.services import World
+from worker.rotation.services import Services
 from worker.selftest.checker import Finding, check, orphans, unrest
 from worker.selftest.evidence import Evidence
-from worker.selftest.life import WISH, seed_history
+from worker.selftest.life import REQUEST, seed_history
 from worker.selftest.stand import Stand
 from worker.service.assemble import Runtime, hostup_of, limits, policy, worker_name
 from worker.service.tasks import Looks, slack
@@ -109,14 +109,14 @@ class Shop:
                 return
             self._run(looks, "rotator.tick", ())
             while self.messages:
-                task, arguments, wish = self.messages.popleft()
-                self._run(looks, task, arguments, wish)
+                task, arguments, request = self.messages.popleft()
+                self._run(looks, task, arguments, request)
             between()
             if not asked and unrest(self.stand.mount.record(self.stand.watched.name)) == "":
                 if not seeded:
                     seed_history(self.stand)
                     seeded = True
-                asked = self._run(looks, "rotator.rotate", (self.stand.watched.name, "the trial"), WISH)
+                asked = self._run(looks, "rotator.rotate", (self.stand.watched.name, "the trial"), REQUEST)
             self._jump()
         if not self._run(looks, "rotator.audit", ()):
             between()
@@ -127,9 +127,9 @@ class Shop:
         """What is wrong after all; drift must be what is left over."""
         found = list(self.broke)
         left = orphans(evidence)
-        report = audit(self.runtime.world, self.runtime.settings.targets, slack(self.runtime))
-        aside = sum(path.startswith("_aside/") for path in evidence.documents)
-        if report.drift != len(left) + aside:
+        report = audit(self.runtime.services, self.runtime.settings.targets, slack(self.runtime))
+        targets_with_rescued = sum(path.startswith("_rescued/") for path in evidence.documents)
+        if report.drift != len(left) + targets_with_rescued:
             found.append(Finding(3, "drift", f"{len(left)} keys are left over, and the audit tells of {report.drift}"))
         if left and not may_lose:
             found.append(Finding(3, ", ".join(left), "was lost, although its answer came"))
@@ -140,12 +140,12 @@ class Shop:
     def _send(self, task: str, args: list[Any], task_id: str = "") -> None:
         self.messages.append((task, tuple(args), task_id))
 
-    def _run(self, looks: Looks, task: str, arguments: tuple[Any, ...], wish: str = "") -> bool:
+    def _run(self, looks: Looks, task: str, arguments: tuple[Any, ...], request: str = "") -> bool:
         """One message; False when it failed, as it may: an error that is none of ours is a finding."""
         tasks: dict[str, Callable[..., None]] = {
             "rotator.tick": looks.tick,
             "rotator.reconcile": looks.reconcile,
-            "rotator.rotate": lambda name, reason: looks.rotate(wish, name, reason),
+            "rotator.rotate": lambda name, reason: looks.rotate(request, name, reason),
             "rotator.audit": looks.audit,
         }
         try:
@@ -159,8 +159,8 @@ class Shop:
 
     def _is_through(self) -> bool:
         record = self.stand.mount.record(self.stand.watched.name)
-        served = [wish for wish, _ in (record or {}).get("served", [])]
-        return WISH in served and unrest(record) == ""
+        served = [request for request, _ in (record or {}).get("served", [])]
+        return REQUEST in served and unrest(record) == ""
 
     def _jump(self) -> None:
         """To when the target wants to be looked at, but no further than a lease, and a tick at least."""
@@ -191,7 +191,7 @@ def open_shop(stand: Stand) -> Iterator[Shop]:
         hostup = note(hostup_of(settings, client), "hostup")
         storage = LazyStorage(client, hostup, None, None, deadline=call_deadline(settings).total_seconds())
         vault = note(vault, "vault")
-        world = World(
+        services = Services(
             hostup=hostup,
             vault=vault,
             storage=note(storage, "storage"),
@@ -200,5 +200,5 @@ def open_shop(stand: Stand) -> Iterator[Shop]:
             clock=clock,
             policy=policy(settings),
         )
-        runtime = Runtime(settings, world, queue, vault, clock, worker_name())
+        runtime = Runtime(settings, services, queue, vault, clock, worker_name())
         yield Shop(stand, runtime, clock, notes)

@@ -37,8 +37,8 @@ ELSEWHERE = {
     Site("records.archived", "vault.list"): "reads what was archived, for `rotator history` and `rotator trace`",
     Site("records.archived", "vault.read"): "the same",
     Site("records.history", "vault.read"): "the same",
-    Site("records.settle_aside", "vault.read"): "for `rotator repair`",
-    Site("records.settle_aside", "vault.write"): "the same",
+    Site("records.settle_rescued", "vault.read"): "for `rotator repair`",
+    Site("records.settle_rescued", "vault.write"): "the same",
     Site("worker._pulse", "vault.keep_alive"): "renews the token; tests/contract/vault",
 }
 """Calls that are no step of a rotation, a retirement or the audit; what is named here in vain fails the build, too."""
@@ -81,8 +81,8 @@ def _poison_record(stand: Stand) -> None:
 
 
 def _heal_record(stand: Stand) -> None:
-    """The operator: once something was saved aside, puts the record back."""
-    if stand.mount.names(f"{stand.mount.state_path}/_aside/{stand.watched.name}"):
+    """The operator: once something was rescued, puts the record back."""
+    if stand.mount.names(f"{stand.mount.state_path}/_rescued/{stand.watched.name}"):
         _write_record(stand, lambda record: record.get("garbage"))
 
 

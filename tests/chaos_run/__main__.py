@@ -2,8 +2,9 @@
 
 Simulated HostUp with faults of every kind; Vault paused, sealed, without rights; Redis restarted, killed, flushed;
 workers killed, stopped, frozen until long after their lease; messages sent twice. Some targets have an app that uses
-its key all the while, and a person settles unknown mints by what the panel shows. Then there is calm, every target is
-asked for one more rotation, and a checker that knows nothing of the worker looks whether all promises were kept.
+its key all the while, and a person settles unconfirmed creates by what the panel shows. Then there is calm, every
+target is asked for one more rotation, and a checker that knows nothing of the worker looks whether all promises were
+kept.
 
 What is drawn from the seed is what strikes, when and whom; how processes take turns is not repeatable.
 """

@@ -1,4 +1,4 @@
-"""A person who looks after the rotator: settles unknown mints by what HostUp's panel shows, and nothing else."""
+"""A person who looks after the rotator: settles unconfirmed creates by what HostUp's panel shows, and nothing else."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from tests.chaos_run.world import World, person_environment
 from worker.errors import RotatorError
 from worker.rotation.audit import audit, survey
-from worker.rotation.changes.settlement import Verdict, settle
-from worker.rotation.record import UnknownMint
+from worker.rotation.changes.settlement import Verdict, settled_create
+from worker.rotation.record import UnconfirmedCreate
 from worker.service.assemble import Runtime, build
 from worker.settings.settings import load
 from worker.targets.target import Target
@@ -50,33 +50,33 @@ class Person:
                     self._look_at(runtime, target)
 
     def _look_at(self, runtime: Runtime, target: Target) -> None:
-        record = runtime.world.store.load(target.name, target.path).record
-        for mint in record.unknown_mints:
-            if mint.open and not self._stop.is_set():
-                self._settle(runtime, target, mint)
+        record = runtime.services.store.load(target.name, target.path).record
+        for create in record.unconfirmed_creates:
+            if create.open and not self._stop.is_set():
+                self._settle(runtime, target, create)
 
-    def _settle(self, runtime: Runtime, target: Target, mint: UnknownMint) -> None:
-        panel = [key for key in self.world.simulator.admin.keys().values() if key.exists and key.label == mint.label]
-        if not panel and datetime.now(UTC) - mint.at < PATIENCE:
+    def _settle(self, runtime: Runtime, target: Target, create: UnconfirmedCreate) -> None:
+        panel = [key for key in self.world.simulator.admin.keys().values() if key.exists and key.label == create.label]
+        if not panel and datetime.now(UTC) - create.at < PATIENCE:
             return
         verdict = Verdict("a person found no key of this label")
         if panel:
             verdict = Verdict("a person named the key", panel[0].access_key)
             if _is_in_use(runtime, panel[0].access_key):
                 return  # it came late, and is on record by now
-        store = runtime.world.store
+        store = runtime.services.store
         loaded = store.load(target.name, target.path)
-        store.change(loaded, lambda known: settle(known, mint.rotation_id, verdict, datetime.now(UTC)))
+        store.change(loaded, lambda known: settled_create(known, create.rotation_id, verdict, datetime.now(UTC)))
         self.settled += 1
         runtime.queue.wake(target.name)
 
 
 def _is_in_use(runtime: Runtime, access_key: str) -> bool:
-    records = survey(runtime.world, runtime.settings.targets).records.values()
+    records = survey(runtime.services, runtime.settings.targets).records.values()
     return any(access_key in record.keys_on_record() for record in records)
 
 
 def drift_by_audit(world: World) -> int | None:
     """What ``rotator audit`` tells of keys that nothing explains, once all workers have ended."""
     runtime = build(load(None, person_environment(world)))
-    return audit(runtime.world, runtime.settings.targets, timedelta()).drift
+    return audit(runtime.services, runtime.settings.targets, timedelta()).drift

@@ -105,9 +105,9 @@ class Shift:
             first = []
         return datetime.fromtimestamp(first[0][1], tz=UTC) if first else self.clock.now()
 
-    def ask(self, target: str, wish: str) -> None:
+    def ask(self, target: str, request: str) -> None:
         """Another app sends a message."""
-        self._send("rotator.rotate", args=[target, "test"], task_id=wish)
+        self._send("rotator.rotate", args=[target, "test"], task_id=request)
 
     def record(self, target: str) -> Json:
         """A target's record as the document that it is."""

@@ -38,7 +38,7 @@ class Storm:
     dice: random.Random
     struck: Counter[str] = field(default_factory=Counter)
     kills: list[float] = field(default_factory=list)
-    wishes: list[tuple[str, str]] = field(default_factory=list)
+    requests: list[tuple[str, str]] = field(default_factory=list)
     _plan: list[Planned] = field(default_factory=list)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _vault_busy: bool = False
@@ -108,22 +108,22 @@ class Storm:
     # -- messages
 
     def _message_twice(self) -> None:
-        wish = (str(uuid.UUID(int=self.dice.getrandbits(128))), self.dice.choice(self.world.targets).name)
-        self.wishes = [*self.wishes[-KEPT_WISHES:], wish]
-        self._send(wish)
-        self._send(wish)
+        request = (str(uuid.UUID(int=self.dice.getrandbits(128))), self.dice.choice(self.world.targets).name)
+        self.requests = [*self.requests[-KEPT_WISHES:], request]
+        self._send(request)
+        self._send(request)
         self.struck["message sent twice"] += 1
 
     def _message_again(self) -> None:
-        if self.wishes:
-            self._send(self.dice.choice(self.wishes))
+        if self.requests:
+            self._send(self.dice.choice(self.requests))
             self.struck["old message sent again"] += 1
 
-    def _send(self, wish: tuple[str, str]) -> None:
+    def _send(self, request: tuple[str, str]) -> None:
         app = make_app(self.world.valkey.url)
         try:
             with suppress(Exception):  # whatever kombu raises when Redis is away just now: then nobody asked
-                app.send_task("rotator.rotate", args=[wish[1], "chaos"], task_id=wish[0], retry=False)
+                app.send_task("rotator.rotate", args=[request[1], "chaos"], task_id=request[0], retry=False)
         finally:
             app.close()
 

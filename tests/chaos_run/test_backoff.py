@@ -34,8 +34,8 @@ def _wait(failure: Json) -> timedelta:
 def test_a_failing_target_backs_off_alone(quick: Shift) -> None:
     target = quick.runtime.settings.targets["t0"]
     before = quick.current()
-    foreign = quick.runtime.world.vault.read(target.path)
-    quick.runtime.world.vault.write(target.path, {"access_key": "somebody else's"}, foreign.version)
+    foreign = quick.runtime.services.vault.read(target.path)
+    quick.runtime.services.vault.write(target.path, {"access_key": "somebody else's"}, foreign.version)
     quick.live(DAY)
     failures = _failures(quick, "t0", 5 * HOUR)
     waits = [_wait(failure) for failure in failures]
@@ -89,7 +89,12 @@ def test_creates_fail_for_a_week_and_hostup_is_not_hammered(shift: Shift, troubl
     assert shift.current() == before
     assert any(shift.last_error(name) for name in before)
     orphans = len(shift.simulator.admin.keys()) - len(before) - 1
-    told = [mint for record in shift.records().values() for mint in record["unknown_mints"] if not mint["settled"]]
+    told = [
+        create
+        for record in shift.records().values()
+        for create in record["unconfirmed_creates"]
+        if not create["settled"]
+    ]
     assert orphans <= len(told)
     if trouble.endswith("-after"):
         assert orphans == made

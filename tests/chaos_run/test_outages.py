@@ -25,23 +25,23 @@ MOST_HISTORY = 62
 
 def _see_that_keys_work(shift: Shift) -> None:
     for name, target in shift.runtime.settings.targets.items():
-        secret = shift.runtime.world.vault.read(target.path).data
+        secret = shift.runtime.services.vault.read(target.path).data
         assert secret is not None
         assert secret["access_key"] == shift.current()[name]
         key = Secret(str(secret["secret_key"]))
-        assert shift.runtime.world.storage.works(str(secret["access_key"]), key).life is Life.ALIVE
+        assert shift.runtime.services.storage.works(str(secret["access_key"]), key).life is Life.ALIVE
         assert PRESETS["plain"].read(secret, "rotation_id")
 
 
 def _see_that_nothing_piled_up(shift: Shift) -> None:
     targets = len(shift.runtime.settings.targets)
     assert shift.longest_backlog <= targets
-    assert shift.runtime.queue.wishes() == {}
+    assert shift.runtime.queue.requests() == {}
     for name, record in shift.records().items():
         assert len(json.dumps(record)) < MOST_BYTES, name
         assert len(record["history"]) <= MOST_HISTORY, name
         assert len(record["retiring"]) <= 2, name
-        assert len(_open_mints(record)) <= 3, name
+        assert len(_open_creates(record)) <= 3, name
     keys = cast_size(shift)
     assert all(size <= 50 * targets for size in keys.values()), keys
 
@@ -62,8 +62,8 @@ def cast_size(shift: Shift) -> Mapping[str, int]:
     return found
 
 
-def _open_mints(record: Json) -> list[Json]:
-    return [mint for mint in record["unknown_mints"] if not mint["settled"]]
+def _open_creates(record: Json) -> list[Json]:
+    return [create for create in record["unconfirmed_creates"] if not create["settled"]]
 
 
 @pytest.mark.parametrize("trouble", ["503", "cut-before", "429"])
@@ -136,10 +136,10 @@ def test_redis_is_gone_for_a_week(shift: Shift, valkey: ValkeyServer, *, wiped: 
 def test_a_request_made_while_vault_is_away_is_served_when_it_is_back(shift: Shift, vault: VaultServer) -> None:
     before = shift.current()
     vault.seal()
-    shift.ask("t0", "wish-1")
+    shift.ask("t0", "message-1")
     shift.live(DAY / 2)
     vault.unseal()
     shift.next_tick()
     wait_until(lambda: shift.current()["t0"] != before["t0"], "the request is served")
-    assert [wish for wish, _ in shift.record("t0")["served"]] == ["wish-1"]
+    assert [request for request, _ in shift.record("t0")["served"]] == ["message-1"]
     assert {n: k for n, k in shift.current().items() if n != "t0"} == {n: k for n, k in before.items() if n != "t0"}

@@ -16,7 +16,7 @@ BY_PROMISE: Mapping[int, str] = {
     3: "lost keys",
     1: "live keys deleted",
     2: "keys of others deleted",
-    4: "double mints",
+    4: "double creates",
     6: "grace cut short",
     5: "secrets out of place",
     8: "untraceable",
@@ -127,12 +127,12 @@ def _counted(result: Result) -> Iterator[tuple[str, str]]:
     for operation in ("create", "delete", "status"):
         of_it = {name: times for name, times in faults.items() if name.startswith(operation)}
         yield f"  faults of {operation}", f"{sum(of_it.values())} of {len(of_it)} kinds"
-    yield "  unknown mints settled by a person", str(result.settled)
+    yield "  unconfirmed creates settled by a person", str(result.settled)
     for promise, name in BY_PROMISE.items():
         yield name, str(found[promise])
     left = orphans(result.evidence)
     yield "orphans unexplained", str(_unexplained(result, left))
-    yield "orphans that an unknown mint tells of", str(len(left) - _unexplained(result, left))
+    yield "orphans that an unconfirmed create tells of", str(len(left) - _unexplained(result, left))
     yield "orphans that the audit counts as drift", str(result.drift)
     yield "targets not at rest", str(len(result.restless))
     yield "calls of apps that worked", str(sum(app.worked for app in result.apps))

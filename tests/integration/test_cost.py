@@ -76,16 +76,16 @@ class Stand:
     relays: dict[str, Relay]
 
     def rotate(self, target: str) -> None:
-        """Put a wish on record, and look: the wish itself costs a read and a write."""
-        world, found = self.runtime.world, self.runtime.settings.targets[target]
-        accept(world, found, Request(id=str(uuid.uuid4()), reason="", at=self.runtime.clock.now()))
+        """Put a request on record, and look: the request itself costs a read and a write."""
+        services, found = self.runtime.services, self.runtime.settings.targets[target]
+        accept(services, found, Request(id=str(uuid.uuid4()), reason="", at=self.runtime.clock.now()))
         self.look(target)
 
     def look(self, target: str) -> None:
         Looks(self.runtime, _send_nothing).reconcile(target)
 
     def record(self, target: str) -> Record:
-        return self.runtime.world.store.load(target, "").record
+        return self.runtime.services.store.load(target, "").record
 
     def connections(self) -> Counter[str]:
         return Counter({name: relay.connections for name, relay in self.relays.items()})
@@ -147,8 +147,8 @@ def test_the_calls_of_one_rotation(sandbox: Sandbox, tmp_path: Path) -> None:
     target = sandbox.targets[0].name
     with _standing(sandbox, tmp_path, target) as stand:
         stand.look(target)  # logs in, notes the baseline, loads the scripts, and makes the first key
-        world, found = stand.runtime.world, stand.runtime.settings.targets[target]
-        accept(world, found, Request(id="a wish", reason="", at=stand.runtime.clock.now()))
+        services, found = stand.runtime.services, stand.runtime.settings.targets[target]
+        accept(services, found, Request(id="a request", reason="", at=stand.runtime.clock.now()))
         vault, redis, ledger = stand.calls("vault"), stand.calls("redis"), len(sandbox.simulator.admin.ledger())
         stand.look(target)
         assert stand.calls("vault") - vault == VAULT_CALLS

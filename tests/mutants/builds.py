@@ -54,14 +54,14 @@ MUTANTS = (
         (
             Edit(
                 "worker/rotation/steps/create.py",
-                "        _record_key(work, holder, created, since)\n",
+                "        _record_key(session, holder, created, since)\n",
                 "        from worker.rotation.record import StagedKey\n"
                 "        from worker.rotation.steps.publish import _values\n"
                 "        key = StagedKey(access_key=created.access_key, secret_key=created.secret_key,\n"
-                "            request_id=created.request_id, created_at=work.now, verify_by=work.now)\n"
-                "        values = work.target.fields.to_secret(_values(work, rotation, key))\n"
-                "        world.vault.write(work.target.path, values, rotation.expected_version)\n"
-                "        _record_key(work, holder, created, since)\n",
+                "            request_id=created.request_id, created_at=session.now, verify_by=session.now)\n"
+                "        values = session.target.fields.to_secret(_values(session, rotation, key))\n"
+                "        world.vault.write(session.target.path, values, rotation.expected_version)\n"
+                "        _record_key(session, holder, created, since)\n",
             ),
         ),
         (ONE_FAULT,),
@@ -71,12 +71,12 @@ MUTANTS = (
         (
             Edit(
                 "worker/rotation/steps/retire.py",
-                "        answer = _delete(work, key)\n",
+                "        answer = _delete(session, key)\n",
                 "        from worker.rotation.record import Why\n"
-                "        current = work.record.current\n"
+                "        current = session.record.current\n"
                 "        newer = current is not None and key.why is not Why.REPLACED\n"
                 "        oldest = current.access_key if newer else key.access_key\n"
-                "        answer = work.world.hostup.delete_key(oldest, BASE64)\n",
+                "        answer = session.services.hostup.delete_key(oldest, BASE64)\n",
             ),
         ),
         (ONE_FAULT,),
@@ -86,11 +86,11 @@ MUTANTS = (
         (
             Edit(
                 "worker/rotation/steps/create.py",
-                "        created = world.hostup.create_key(label)\n",
+                "        created = services.hostup.create_key(label)\n",
                 "        try:\n"
-                "            created = world.hostup.create_key(label)\n"
+                "            created = services.hostup.create_key(label)\n"
                 "        except HostUpUncertain:\n"
-                "            created = world.hostup.create_key(label)\n",
+                "            created = services.hostup.create_key(label)\n",
             ),
         ),
         (ONE_FAULT,),
@@ -144,8 +144,8 @@ MUTANTS = (
         (
             Edit(
                 "worker/rotation/steps/create.py",
-                "begin(record, rotation, ground)",
-                "begin(record, rotation, record)",
+                "begun(record, rotation, ground)",
+                "begun(record, rotation, record)",
             ),
         ),
         ("tests/unit/rotation/test_slow_worker.py",),
@@ -166,7 +166,7 @@ MUTANTS = (
         (
             Edit(
                 "worker/rotation/steps/retire.py",
-                "if key.why in NEVER_SEEN and work.now < spread_by:",
+                "if key.why in NEVER_SEEN and session.now < spread_by:",
                 "if False:",
             ),
         ),

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.doubles import Killed, MemoryAccount, MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault, Player, Stage
-from tests.records import wish
+from tests.records import request
 from worker.errors import RotatorError, TryAgainLater
-from worker.rotation.history import entries
 from worker.rotation.reconcile import accept, reconcile
 from worker.rotation.record import Record, decode
 from worker.rotation.records import RecordStore
-from worker.rotation.services import Policy, World
+from worker.rotation.services import Policy, Services
+from worker.rotation.trace import entries
 from worker.targets.fields import PRESETS
 from worker.targets.schedule import Schedule
 from worker.targets.target import Target
@@ -70,7 +70,7 @@ class Interleavings(RuleBasedStateMachine):
         self.clock = MemoryClock()
         self.vault = MemoryVault(self.stage)
         self.hostup = MemoryHostUp(self.stage)
-        self.world = World(
+        self.services = Services(
             hostup=self.hostup,
             vault=self.vault,
             storage=MemoryStorage(self.hostup, self.stage),
@@ -83,13 +83,13 @@ class Interleavings(RuleBasedStateMachine):
         self.in_hands: dict[str, Player] = {}
         self.published: dict[str, datetime] = {}
         self.replaced: dict[str, datetime] = {}
-        self.wishes = 0
+        self.requests = 0
 
     @initialize(rotated_before=st.booleans())
     def a_foreign_key_exists(self, *, rotated_before: bool) -> None:
         self.hostup.living["FOREIGN"] = "somebody's"
         if rotated_before:
-            reconcile(self.world, TARGET)
+            reconcile(self.services, TARGET)
             self.the_promises_hold()
             self.clock.time += timedelta(seconds=301)
 
@@ -97,7 +97,7 @@ class Interleavings(RuleBasedStateMachine):
     @rule()
     def a_worker_looks(self) -> None:
         self.workers = [worker for worker in self.workers if not worker.done]
-        self.workers.append(Player(self.stage, lambda: reconcile(self.world, TARGET)))
+        self.workers.append(Player(self.stage, lambda: reconcile(self.services, TARGET)))
 
     @precondition(lambda self: any(not worker.done for worker in self.workers))
     @rule(data=st.data(), steps=st.integers(1, 12))
@@ -124,7 +124,7 @@ class Interleavings(RuleBasedStateMachine):
         if beyond:
             self.go(frozen, WELL)
         self.clock.time += timedelta(seconds=seconds)
-        other = Player(self.stage, lambda: reconcile(self.world, TARGET))
+        other = Player(self.stage, lambda: reconcile(self.services, TARGET))
         self.workers.append(other)
         self.go_to(other, "the end")
         self.go_to(frozen, "the end")
@@ -135,9 +135,9 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(again=st.booleans())
     def somebody_asks(self, *, again: bool) -> None:
-        self.wishes += 0 if again and self.wishes else 1
+        self.requests += 0 if again and self.requests else 1
         with suppress(TryAgainLater):  # too many wait already
-            accept(self.world, TARGET, wish(f"wish-{self.wishes}", self.clock.now()))
+            accept(self.services, TARGET, request(f"message-{self.requests}", self.clock.now()))
 
     @invariant()
     def the_promises_hold(self) -> None:
@@ -177,7 +177,7 @@ class Interleavings(RuleBasedStateMachine):
     def _a_worker_finds_much_to_do(self) -> None:
         """A rotation is due, and grace is over for the key before."""
         self.clock.time += timedelta(seconds=301)
-        self.workers = [Player(self.stage, lambda: reconcile(self.world, TARGET))]
+        self.workers = [Player(self.stage, lambda: reconcile(self.services, TARGET))]
 
     def _choose(self, data: st.DataObject) -> Player:
         return data.draw(st.sampled_from([worker for worker in self.workers if not worker.done]))
@@ -232,17 +232,17 @@ class EverythingEnds(Interleavings):
         for _ in range(40):
             self.clock.time += timedelta(seconds=20)
             try:
-                reconcile(self.world, TARGET)
+                reconcile(self.services, TARGET)
             except RotatorError as error:
                 raise AssertionError(f"a look failed although all is well: {error}") from error
             self.the_promises_hold()
         record = self._record()
         assert record is not None
-        blocked = sum(mint.open and not mint.harmless for mint in record.unknown_mints) > 2
+        blocked = sum(create.open and not create.harmless for create in record.unconfirmed_creates) > 2
         assert blocked or record.current is not None
         assert blocked or (record.rotation is None and record.failure is None), "a target that is well looks as if not"
         orphans = [key for key in self.hostup.made if key in self.hostup.living and key not in record.keys_on_record()]
-        told = sum(entry["event"] == "mint.unknown" for entry in entries(self.world.store, "media"))
+        told = sum(entry["event"] == "create.unconfirmed" for entry in entries(self.services.store, "media"))
         assert len(orphans) <= told, "a key is left over that nobody was told of"
         assert not [k for k in record.retiring if k.deleted_at]
 

@@ -19,24 +19,24 @@ MOST_CALLS = 60
 
 def _begun(*, rotated_before: bool) -> EverythingEnds:
     """A world in which a rotation is due; the first one, or one that also has an old key to take away."""
-    world = EverythingEnds()
-    world.a_foreign_key_exists(rotated_before=rotated_before)
+    services = EverythingEnds()
+    services.a_foreign_key_exists(rotated_before=rotated_before)
     if rotated_before:
-        reconcile(world.world, TARGET)
-        world.the_promises_hold()
-        world.clock.time += timedelta(seconds=301)
-    return world
+        reconcile(services.services, TARGET)
+        services.the_promises_hold()
+        services.clock.time += timedelta(seconds=301)
+    return services
 
 
-def _worker(world: EverythingEnds) -> Player:
-    world.workers.append(Player(world.stage, lambda: reconcile(world.world, TARGET)))
-    return world.workers[-1]
+def _worker(services: EverythingEnds) -> Player:
+    services.workers.append(Player(services.stage, lambda: reconcile(services.services, TARGET)))
+    return services.workers[-1]
 
 
-def _plays(world: EverythingEnds, worker: Player, calls: int) -> bool:
+def _plays(services: EverythingEnds, worker: Player, calls: int) -> bool:
     """Let it make so many calls; False when there are not as many."""
     for _ in range(calls):
-        world.go(worker, WELL)
+        services.go(worker, WELL)
     return not worker.done
 
 
@@ -44,12 +44,12 @@ def _plays(world: EverythingEnds, worker: Player, calls: int) -> bool:
 @pytest.mark.parametrize("how", HOW)
 def test_one_call_is_lost_or_the_last(how: str, *, rotated_before: bool) -> None:
     for calls in range(MOST_CALLS):
-        world = _begun(rotated_before=rotated_before)
-        worker = _worker(world)
-        going_on = _plays(world, worker, calls)
-        world.go(worker, how)
-        world.go_to(worker, "the end")
-        world.teardown()
+        services = _begun(rotated_before=rotated_before)
+        worker = _worker(services)
+        going_on = _plays(services, worker, calls)
+        services.go(worker, how)
+        services.go_to(worker, "the end")
+        services.teardown()
         if not going_on:
             return
     raise AssertionError(f"a look makes more than {MOST_CALLS} calls")
@@ -59,13 +59,13 @@ def test_one_call_is_lost_or_the_last(how: str, *, rotated_before: bool) -> None
 @pytest.mark.parametrize("frozen_for", [timedelta(), LEASE + timedelta(seconds=1)], ids=["a moment", "a lease"])
 def test_another_worker_does_all_of_it_meanwhile(frozen_for: timedelta, *, rotated_before: bool) -> None:
     for calls in range(MOST_CALLS):
-        world = _begun(rotated_before=rotated_before)
-        frozen = _worker(world)
-        going_on = _plays(world, frozen, calls)
-        world.clock.time += frozen_for
-        world.go_to(_worker(world), "the end")
-        world.go_to(frozen, "the end")
-        world.teardown()
+        services = _begun(rotated_before=rotated_before)
+        frozen = _worker(services)
+        going_on = _plays(services, frozen, calls)
+        services.clock.time += frozen_for
+        services.go_to(_worker(services), "the end")
+        services.go_to(frozen, "the end")
+        services.teardown()
         if not going_on:
             return
     raise AssertionError(f"a look makes more than {MOST_CALLS} calls")

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from worker.cli.given import Given, target_named
 from worker.cli.in_use import see_that_nobody_uses
 from worker.cli.messenger import wake_or_say
+from worker.cli.options import Options, target_named
 from worker.cli.output import print_lines, result, say
 from worker.errors import UsageError
-from worker.rotation.changes.settlement import Found
-from worker.rotation.changes.settlement import adopt as adopted
+from worker.rotation.changes.settlement import Found, adopted_key
 from worker.rotation.status import due_at, moved, summarize
 from worker.service.assemble import Runtime
 from worker.settings.environment import Need
 from worker.targets.target import Target
 
 
-def adopt(given: Given, name: str, access_key: str) -> int:
+def adopt(options: Options, name: str, access_key: str) -> int:
     """Make the key at the app's path, which must be the one that is named, the target's current one."""
-    runtime = given.runtime(Need.VAULT)
+    runtime = options.runtime(Need.VAULT)
     target = target_named(runtime.settings, name)
-    loaded = runtime.world.store.load(target.name, target.path)
+    loaded = runtime.services.store.load(target.name, target.path)
     conflict = moved(loaded.record, target)
     if conflict:
         raise conflict
     found = _found(runtime, target, access_key)
-    see_that_nobody_uses(runtime.world, runtime.settings.targets, access_key, apart_from=name)
+    see_that_nobody_uses(runtime.services, runtime.settings.targets, access_key, apart_from=name)
     now = runtime.clock.now()
-    record = runtime.world.store.change(loaded, lambda known: adopted(known, found, now, target.grace)).record
+    record = runtime.services.store.change(loaded, lambda known: adopted_key(known, found, now, target.grace)).record
     trouble = wake_or_say(runtime, name)
     if trouble:
         say(trouble)
@@ -35,12 +34,12 @@ def adopt(given: Given, name: str, access_key: str) -> int:
         f"{name}: access key {access_key}, version {found.version} of {target.path}, is now the current key",
         "  It is replaced at the next rotation, and deleted at HostUp after the grace period that follows.",
     ]
-    result(given, summary, lambda: print_lines(told))
+    result(options, summary, lambda: print_lines(told))
     return 0
 
 
 def _found(runtime: Runtime, target: Target, access_key: str) -> Found:
-    document = runtime.world.vault.read(target.path)
+    document = runtime.services.vault.read(target.path)
     if document.data is None:
         raise UsageError(
             f"there is nothing to adopt at {target.path}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.cli.given import Given
+from worker.cli.options import Options
 from worker.cli.output import print_facts, print_lines, progress, result
 from worker.rotation.audit import Finding, Report
 from worker.rotation.audit import audit as look
@@ -12,11 +12,11 @@ from worker.service.tasks import slack
 from worker.settings.environment import Need
 
 
-def audit(given: Given) -> int:
+def audit(options: Options) -> int:
     """Print what was found; 1 when there is anything."""
-    runtime = given.runtime(Need.HOSTUP | Need.VAULT)
-    report = look(runtime.world, runtime.settings.targets, slack(runtime), progress("reading records"))
-    result(given, _document(report), lambda: _print_report(report))
+    runtime = options.runtime(Need.HOSTUP | Need.VAULT)
+    report = look(runtime.services, runtime.settings.targets, slack(runtime), progress("reading records"))
+    result(options, _document(report), lambda: _print_report(report))
     return 1 if report.findings else 0
 
 

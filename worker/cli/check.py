@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from worker.cli.given import Given
+from worker.cli.options import Options
 from worker.cli.output import print_lines, result
 from worker.cli.verdicts import Verdict
 from worker.errors import ConfigurationError
@@ -16,10 +16,10 @@ from worker.settings.environment import Need
 MARKS = {"ok": "ok     ", "warning": "warning", "failed": "FAILED "}
 
 
-def check(given: Given, *, keys: bool) -> int:
+def check(options: Options, *, keys: bool) -> int:
     """Print one line for each thing looked at; 0 only if nothing failed, 78 when the configuration has."""
     try:
-        verdicts = list(_look(given, keys=keys))
+        verdicts = list(_look(options, keys=keys))
         exit_code = 1 if any(verdict.state == "failed" for verdict in verdicts) else 0
     except ConfigurationError as error:
         *problems, last = error.problems
@@ -27,13 +27,13 @@ def check(given: Given, *, keys: bool) -> int:
         verdicts.append(Verdict("configuration", "failed", last, error.hint))
         exit_code = error.exit_code
     document = [verdict.document() for verdict in verdicts]
-    result(given, document, lambda: print_lines(line for verdict in verdicts for line in _lines(verdict)))
+    result(options, document, lambda: print_lines(line for verdict in verdicts for line in _lines(verdict)))
     return exit_code
 
 
-def _look(given: Given, *, keys: bool) -> Iterator[Verdict]:
+def _look(options: Options, *, keys: bool) -> Iterator[Verdict]:
     """Raises ConfigurationError: then there is nothing else that could be looked at."""
-    runtime = given.runtime(Need.HOSTUP | Need.VAULT)
+    runtime = options.runtime(Need.HOSTUP | Need.VAULT)
     from worker.cli import check_hostup, check_redis, check_targets, check_vault
 
     targets = len(runtime.settings.targets)

@@ -22,7 +22,7 @@ def look(runtime: Runtime) -> Iterator[Verdict]:
 def _api(runtime: Runtime) -> Verdict:
     where = runtime.settings.hostup.base_url
     try:
-        status = runtime.world.hostup.status()
+        status = runtime.services.hostup.status()
     except HostUpError as error:
         return failed("HostUp", error)
     if not status.provisioned:
@@ -37,7 +37,7 @@ def _api(runtime: Runtime) -> Verdict:
 
 
 def _storage(runtime: Runtime) -> Verdict:
-    storage = runtime.world.storage
+    storage = runtime.services.storage
     try:
         where = f"{storage.endpoint} (region {storage.region})"
     except RotatorError as error:

@@ -19,7 +19,7 @@ def look(runtime: Runtime, *, keys: bool) -> Iterator[Verdict]:
     """One line for each target with trouble, and one for all the others."""
     targets = runtime.settings.targets
     try:
-        seen = survey(runtime.world, targets, progress("reading records"))
+        seen = survey(runtime.services, targets, progress("reading records"))
     except VaultError:
         yield Verdict("targets", "failed", "not looked at: their records are in Vault")
         return
@@ -42,7 +42,7 @@ def _dead_keys(runtime: Runtime, records: list[Record]) -> list[Verdict]:
     show = progress("asking about keys")
     found = []
     with ThreadPoolExecutor(READERS, thread_name_prefix="keys") as pool:
-        lives = pool.map(runtime.world.storage.lives, (access_key for _, access_key in held))
+        lives = pool.map(runtime.services.storage.lives, (access_key for _, access_key in held))
         for done, ((target, access_key), probe) in enumerate(zip(held, lives, strict=True), start=1):
             show(done, len(held))
             if probe.life is Life.DEAD:

@@ -1,6 +1,6 @@
 """Every command of ``rotator``: its arguments and its help.
 
-``rotator --help`` loads this module, :mod:`worker.cli.options` and typer, and nothing else; the body of a command is
+``rotator --help`` loads this module, :mod:`worker.cli.arguments` and typer, and nothing else; the body of a command is
 imported when it is called.
 """
 
@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.given import Given
-from worker.cli.options import AnyTarget, Config, Json, Target, Version, running
+from worker.cli.arguments import AnyTarget, Config, Json, Target, Version, running
+from worker.cli.options import Options
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,7 +29,7 @@ def rotator(context: typer.Context, config: Config = None, as_json: Json = False
     Results go to stdout, progress and errors to stderr. Exit codes: 0 ok, 1 failed, 2 usage, 75 try again later,
     78 configuration.
     """
-    context.obj = Given(config, as_json)
+    context.obj = Options(config, as_json)
 
 
 @app.command()
@@ -46,10 +46,10 @@ def worker(
 
     It rotates keys on schedule and on demand. Any number may run. With --json it logs JSON on a terminal, too.
     """
-    with running(context, config, as_json) as given:
+    with running(context, config, as_json) as options:
         from worker.cli.worker import worker as run
 
-        raise typer.Exit(run(given, concurrency, beat=not no_beat))
+        raise typer.Exit(run(options, concurrency, beat=not no_beat))
 
 
 @app.command()
@@ -66,10 +66,10 @@ def rotate(
 
     The request is put on record in Vault at once, and is not lost whatever happens next.
     """
-    with running(context, config, as_json) as given:
+    with running(context, config, as_json) as options:
         from worker.cli.rotate import rotate as run
 
-        raise typer.Exit(run(given, target, wait=wait, reason=reason, timeout=timeout))
+        raise typer.Exit(run(options, target, wait=wait, reason=reason, timeout=timeout))
 
 
 @app.command()
@@ -84,10 +84,10 @@ def status(
 
     Their current keys, what is retiring, what went wrong, and when it is tried again.
     """
-    with running(context, config, as_json) as given:
+    with running(context, config, as_json) as options:
         from worker.cli.status import status as run
 
-        raise typer.Exit(run(given, target, fresh=fresh))
+        raise typer.Exit(run(options, target, fresh=fresh))
 
 
 @app.command()
@@ -99,10 +99,10 @@ def history(
     as_json: Json = False,
 ) -> None:
     """Show all rotations of a target, with every requestId."""
-    with running(context, config, as_json) as given:
+    with running(context, config, as_json) as options:
         from worker.cli.trace import history as run
 
-        raise typer.Exit(run(given, target, events=events))
+        raise typer.Exit(run(options, target, events=events))
 
 
 @app.command()
@@ -118,10 +118,10 @@ def trace(
 
     When it was, why, and which other ids belong to it; from Vault alone.
     """
-    with running(context, config, as_json) as given:
+    with running(context, config, as_json) as options:
         from worker.cli.trace import trace as run
 
-        raise typer.Exit(run(given, identifier))
+        raise typer.Exit(run(options, identifier))
 
 
 @app.command()
@@ -135,10 +135,10 @@ def check(
 
     Changes nothing. Exit 0 only if all is well; a warning does not count.
     """
-    with running(context, config, as_json) as given:
+    with running(context, config, as_json) as options:
         from worker.cli.check import check as run
 
-        raise typer.Exit(run(given, keys=keys))
+        raise typer.Exit(run(options, keys=keys))
 
 
 @app.command()
@@ -147,10 +147,10 @@ def audit(context: typer.Context, config: Config = None, as_json: Json = False) 
 
     Keys that nobody has on record, rotations that are late, keys that should be dead. Exit 1 when it finds something.
     """
-    with running(context, config, as_json) as given:
+    with running(context, config, as_json) as options:
         from worker.cli.audit import audit as run
 
-        raise typer.Exit(run(given))
+        raise typer.Exit(run(options))
 
 
 @app.command()
@@ -158,7 +158,8 @@ def settle(  # noqa: PLR0913, PLR0917 - each is an argument or option of the com
     context: typer.Context,
     target: AnyTarget = None,
     rotation_id: Annotated[
-        str | None, typer.Argument(metavar="ROTATION_ID", help="Needed only where several mints are open.")
+        str | None,
+        typer.Argument(metavar="ROTATION_ID", help="Needed only where several unconfirmed creates are open."),
     ] = None,
     none: Annotated[bool, typer.Option("--none", help="There is no key with that label.")] = False,
     deleted: Annotated[bool, typer.Option("--deleted", help="You have deleted the key in HostUp's panel.")] = False,
@@ -175,10 +176,10 @@ def settle(  # noqa: PLR0913, PLR0917 - each is an argument or option of the com
 
     Without --none, --deleted or --revoke it lists what is open. With --foreign it notes how many keys are not ours.
     """
-    with running(context, config, as_json) as given:
+    with running(context, config, as_json) as options:
         from worker.cli.settle import Answers, settle_or_note
 
-        raise typer.Exit(settle_or_note(given, target, rotation_id, Answers(none, deleted, revoke), foreign))
+        raise typer.Exit(settle_or_note(options, target, rotation_id, Answers(none, deleted, revoke), foreign))
 
 
 @app.command()
@@ -195,10 +196,10 @@ def adopt(
 
     From then on it is rotated, and later deleted, like our own.
     """
-    with running(context, config, as_json) as given:
+    with running(context, config, as_json) as options:
         from worker.cli.adopt import adopt as run
 
-        raise typer.Exit(run(given, target, access_key))
+        raise typer.Exit(run(options, target, access_key))
 
 
 @app.command()
@@ -216,10 +217,10 @@ def repair(
 
     Shows what it would do, and does it with --yes. Deletes nothing at HostUp by itself.
     """
-    with running(context, config, as_json) as given:
+    with running(context, config, as_json) as options:
         from worker.cli.repair import repair as run
 
-        raise typer.Exit(run(given, target, retire or [], yes=yes))
+        raise typer.Exit(run(options, target, retire or [], yes=yes))
 
 
 @app.command()
@@ -235,10 +236,10 @@ def sandbox(
 
     A simulated HostUp, a real Vault and a real Valkey, with a configuration to go with them.
     """
-    with running(context, config, as_json) as given:
+    with running(context, config, as_json) as options:
         from worker.cli.sandbox import sandbox as run
 
-        raise typer.Exit(run(given, folder))
+        raise typer.Exit(run(options, folder))
 
 
 @app.command()
@@ -252,7 +253,7 @@ def selftest(
 
     Real workers on a sandbox of their own are killed, frozen and disturbed at their steps; needs no configuration.
     """
-    with running(context, config, as_json) as given:
+    with running(context, config, as_json) as options:
         from worker.cli.selftest import selftest as run
 
-        raise typer.Exit(run(given, seed))
+        raise typer.Exit(run(options, seed))

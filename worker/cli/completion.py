@@ -25,4 +25,4 @@ def target_names(context: typer.Context) -> list[str]:
 def _config(context: typer.Context) -> Path | None:
     """The option as it was typed, after the command's name or before it."""
     typed = (each.params.get("config") for each in (context, context.parent) if each)
-    return next((Path(given) for given in typed if given), None)
+    return next((Path(options) for options in typed if options), None)

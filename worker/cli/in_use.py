@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from worker.cli.output import progress
 from worker.errors import UsageError
 from worker.rotation.audit import survey
-from worker.rotation.services import World
+from worker.rotation.services import Services
 from worker.targets.target import Target
 
 
 def see_that_nobody_uses(
-    world: World, targets: Mapping[str, Target], access_key: str, *, apart_from: str | None = None
+    services: Services, targets: Mapping[str, Target], access_key: str, *, apart_from: str | None = None
 ) -> None:
     """Raises UsageError when the key is on record, or published for a target whose record cannot be read."""
-    owner = owners(world, targets, apart_from=apart_from).get(access_key)
+    owner = owners(services, targets, apart_from=apart_from).get(access_key)
     if owner is not None:
         raise in_use(access_key, owner)
 
@@ -28,15 +28,15 @@ def in_use(access_key: str, owner: str) -> UsageError:
     )
 
 
-def owners(world: World, targets: Mapping[str, Target], *, apart_from: str | None = None) -> dict[str, str]:
+def owners(services: Services, targets: Mapping[str, Target], *, apart_from: str | None = None) -> dict[str, str]:
     """Every access key that a target answers for, with that target. Raises VaultError."""
-    seen = survey(world, targets, progress("looking for the key in all records"))
+    seen = survey(services, targets, progress("looking for the key in all records"))
     found = {
         key: name for name, record in seen.records.items() if name != apart_from for key in record.keys_on_record()
     }
     for name in seen.unreadable:
         if name != apart_from and name in targets:
-            secret = world.vault.read(targets[name].path).data or {}
+            secret = services.vault.read(targets[name].path).data or {}
             published = targets[name].fields.read(secret, "access_key")
             if published:
                 found[published] = name

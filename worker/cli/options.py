@@ -1,53 +1,63 @@
-"""The options that all commands share, and the one way that commands are run in. Imports nothing but typer."""
+"""What holds for every command: which configuration, in which form the result, and the parts made from them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
-from worker import __version__
-from worker.cli.given import Given
-
-
-@contextmanager
-def running(context: typer.Context, config: Path | None, as_json: bool) -> Iterator[Given]:
-    """The options, also those before the command's name; whatever error comes out is told, and ends the command."""
-    before = context.find_object(Given) or Given()
-    given = Given(config or before.config, as_json or before.as_json)
-    try:
-        yield given
-    except (typer.Exit, BrokenPipeError):
-        raise
-    except Exception as error:  # noqa: BLE001 - nobody should ever see a traceback
-        from worker.cli.failing import tell
-
-        raise typer.Exit(tell(error, as_json=given.as_json)) from None
+    from worker.service.assemble import Runtime
+    from worker.settings.settings import Need, Settings
+    from worker.targets.target import Target
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"rotator {__version__}")
-        raise typer.Exit
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options ``--config`` and ``--json``, wherever they stood."""
+
+    config: Path | None = None
+    as_json: bool = False
+
+    def settings(self, needs: Need, only: Collection[str] | None = None) -> Settings:
+        """The settings, with the logins that are needed, of all targets or ``only`` these.
+
+        Raises ConfigurationError.
+        """
+        import os
+
+        from worker.settings.settings import load
+
+        return load(self.config, os.environ, needs, only)
+
+    def runtime(self, needs: Need) -> Runtime:
+        """All parts, for a command that does more than read a record; what they log goes to stderr."""
+        import logging
+        import sys
+
+        from worker.logs import setup
+        from worker.logs.redaction import Redactor
+        from worker.service.assemble import build
+
+        settings = self.settings(needs)
+        redactor = Redactor(settings.secrets())
+        setup.configure("console", sys.stderr, redactor, logging.WARNING)
+        return build(settings, redactor)
 
 
-def _complete_target(context: typer.Context) -> list[str]:
-    from worker.cli.completion import target_names
+def target_named(settings: Settings, name: str) -> Target:
+    """The configured target of this name. Raises UsageError."""
+    found = settings.targets.get(name)
+    if found is not None:
+        return found
+    from difflib import get_close_matches
 
-    return target_names(context)
+    from worker.errors import UsageError
 
-
-Config = Annotated[
-    Path | None, typer.Option("--config", metavar="PATH", help="The configuration; else ROTATOR_CONFIG names it.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Version = Annotated[
-    bool, typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True)
-]
-Target = Annotated[str, typer.Argument(metavar="TARGET", help="A target's name.", autocompletion=_complete_target)]
-AnyTarget = Annotated[
-    str | None, typer.Argument(metavar="TARGET", help="A target's name.", autocompletion=_complete_target)
-]
+    alike = get_close_matches(name, settings.targets, n=1)
+    meant = f"Did you mean {alike[0]}? " if alike else ""
+    raise UsageError(
+        f"there is no target {name[:64]!r} in {settings.file}", hint=f"{meant}`rotator status` lists all targets."
+    )

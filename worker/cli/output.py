@@ -10,15 +10,15 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from worker.cli.given import Given
+from worker.cli.options import Options
 
 MANY = 100
 """From so many on, counting them is worth a look at how far it is."""
 
 
-def result(given: Given, document: Any, human: Callable[[], None]) -> None:
+def result(options: Options, document: Any, human: Callable[[], None]) -> None:
     """Print the result: ``document`` as JSON if that was asked for, else what ``human`` prints for people."""
-    if given.as_json:
+    if options.as_json:
         print_json(document)
     else:
         human()

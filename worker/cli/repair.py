@@ -1,4 +1,4 @@
-"""``rotator repair``: what to do about a record that cannot be read, and about keys that were saved aside meanwhile.
+"""``rotator repair``: what to do about a record that cannot be read, and about keys that were rescued meanwhile.
 
 Shows what it would do, and does it with ``--yes``. The unreadable document is kept whole beside the records first.
 """
@@ -10,16 +10,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from worker.cli.given import Given, target_named
 from worker.cli.in_use import in_use, owners
 from worker.cli.messenger import wake_or_say
+from worker.cli.options import Options, target_named
 from worker.cli.output import print_lines, result, say
 from worker.errors import RecordUnreadable, UsageError
-from worker.rotation.changes.repair import Evidence, LooseKey, Repair, loose_keys, rebuild, retire
+from worker.rotation.changes.repair import Evidence, LooseKey, Repair, loose_keys, rebuild, retired
 from worker.rotation.changes.settlement import Found
-from worker.rotation.history import entries, parse
+from worker.rotation.history import parse
 from worker.rotation.record import Record, decode
 from worker.rotation.records import Change, Loaded
+from worker.rotation.trace import entries
 from worker.service.assemble import Runtime
 from worker.settings.environment import Need
 from worker.targets.target import Target
@@ -48,42 +49,42 @@ class Plan:
     problem: str | None
     document: Mapping[str, Any]
     repair: Repair
-    asides: Mapping[str, Mapping[str, object]]
+    rescued: Mapping[str, Mapping[str, object]]
     keys: tuple[Key, ...]
 
 
-def repair(given: Given, name: str, named: list[str], *, yes: bool) -> int:
+def repair(options: Options, name: str, named: list[str], *, yes: bool) -> int:
     """Show what is to be done about a target's record; do it with ``yes``, and retire the keys that are named."""
-    runtime = given.runtime(Need.VAULT)
+    runtime = options.runtime(Need.VAULT)
     target = target_named(runtime.settings, name)
     plan = _plan(runtime, target)
     chosen = [_chosen(plan, access_key) for access_key in dict.fromkeys(named)]
     if yes:
         _carry_out(runtime, plan, chosen)
     document = _document(plan, chosen, done=yes)
-    result(given, document, lambda: print_lines(_lines(plan, chosen, done=yes)))
+    result(options, document, lambda: print_lines(_lines(plan, chosen, done=yes)))
     return 0
 
 
 def _plan(runtime: Runtime, target: Target) -> Plan:
     """Raises RecordTooNew: a record of a newer release is never touched."""
-    world = runtime.world
-    raw = world.vault.read(world.store.path(target.name))
+    services = runtime.services
+    raw = services.vault.read(services.store.path(target.name))
     document = raw.data or {}
-    asides = world.store.asides(target.name)
+    rescued = services.store.rescued(target.name)
     try:
         record = decode(document, target.name) if document else Record(target=target.name, path=target.path)
     except RecordUnreadable as error:
         evidence = _evidence(runtime, target, document)
         repaired = rebuild(target.name, target.path, error.what, evidence, runtime.clock.now())
-        return _with_keys(runtime, Plan(target, raw.version, error.what, document, repaired, asides, ()))
+        return _with_keys(runtime, Plan(target, raw.version, error.what, document, repaired, rescued, ()))
     unchanged = Repair(record, (), (), ())
-    return _with_keys(runtime, Plan(target, raw.version, None, document, unchanged, asides, ()))
+    return _with_keys(runtime, Plan(target, raw.version, None, document, unchanged, rescued, ()))
 
 
 def _evidence(runtime: Runtime, target: Target, document: Mapping[str, object]) -> Evidence:
-    world, fields = runtime.world, target.fields
-    published = world.vault.read(target.path)
+    services, fields = runtime.services, target.fields
+    published = services.vault.read(target.path)
     secret = published.data or {}
     access_key = fields.read(secret, "access_key")
     found = access_key and Found(
@@ -93,25 +94,25 @@ def _evidence(runtime: Runtime, target: Target, document: Mapping[str, object]) 
         request_id=fields.read(secret, "request_id") or None,
         rotation_id=fields.read(secret, "rotation_id") or None,
     )
-    archived = tuple(world.store.archived(target.name))
+    archived = tuple(services.store.archived(target.name))
     return Evidence(document, archived, found or None, published.created_at or runtime.clock.now())
 
 
 def _with_keys(runtime: Runtime, plan: Plan) -> Plan:
     loose = list(plan.repair.loose)
-    if plan.asides:
+    if plan.rescued:
         history = _history(runtime, plan)
-        loose += [key for saved in plan.asides.values() for key in loose_keys(saved, history, plan.repair.record)]
+        loose += [key for saved in plan.rescued.values() for key in loose_keys(saved, history, plan.repair.record)]
     unique = {key.access_key: key for key in reversed(loose)}
-    whose = owners(runtime.world, runtime.settings.targets, apart_from=plan.target.name) if unique else {}
-    lives = runtime.world.storage.lives
+    whose = owners(runtime.services, runtime.settings.targets, apart_from=plan.target.name) if unique else {}
+    lives = runtime.services.storage.lives
     keys = tuple(Key(key, lives(name).life.value, whose.get(name)) for name, key in reversed(unique.items()))
     return replace(plan, keys=keys)
 
 
 def _history(runtime: Runtime, plan: Plan) -> list[Mapping[str, Any]]:
     if plan.problem is None:
-        return list(entries(runtime.world.store, plan.target.name))
+        return list(entries(runtime.services.store, plan.target.name))
     return [parse(text) for text in plan.repair.record.history]
 
 
@@ -129,15 +130,15 @@ def _chosen(plan: Plan, access_key: str) -> LooseKey:
 
 
 def _carry_out(runtime: Runtime, plan: Plan, chosen: list[LooseKey]) -> None:
-    store, target = runtime.world.store, plan.target
+    store, target = runtime.services.store, plan.target
     if plan.problem:
-        store.put_aside(target.name, _aside_name(plan), {"why": plan.problem, "document": dict(plan.document)})
+        store.put_rescued(target.name, _rescued_name(plan), {"why": plan.problem, "document": dict(plan.document)})
         loaded = store.rewrite(plan.repair.record, plan.version)
     else:
         loaded = Loaded(plan.repair.record, plan.version)
     if chosen:
         store.change(loaded, _retirement(chosen, runtime.clock.now(), target))
-    _settle_asides(runtime, plan, chosen)
+    _settle_rescued(runtime, plan, chosen)
     trouble = wake_or_say(runtime, target.name)
     if trouble:
         say(trouble)
@@ -147,22 +148,22 @@ def _retirement(chosen: list[LooseKey], now: datetime, target: Target) -> Change
     def change(record: Record) -> Record:
         for key in chosen:
             # apps may be using it: it works on for as long as a key that was replaced does
-            record = retire(record, key, now, now + target.grace)
+            record = retired(record, key, now, now + target.grace)
         return record
 
     return change
 
 
-def _settle_asides(runtime: Runtime, plan: Plan, chosen: list[LooseKey]) -> None:
-    """What was saved aside is dealt with once somebody answers for every key in it, or it is dead."""
+def _settle_rescued(runtime: Runtime, plan: Plan, chosen: list[LooseKey]) -> None:
+    """What was rescued is dealt with once somebody answers for every key in it, or it is dead."""
     open_keys = {key.loose.access_key for key in plan.keys if key.needs_person} - {key.access_key for key in chosen}
     if open_keys:
         return
-    for name in runtime.world.store.asides(plan.target.name):
-        runtime.world.store.settle_aside(plan.target.name, name, "every key in it is on record or dead")
+    for name in runtime.services.store.rescued(plan.target.name):
+        runtime.services.store.settle_rescued(plan.target.name, name, "every key in it is on record or dead")
 
 
-def _aside_name(plan: Plan) -> str:
+def _rescued_name(plan: Plan) -> str:
     return f"unreadable-{plan.version:012d}"
 
 
@@ -176,7 +177,7 @@ def _document(plan: Plan, chosen: list[LooseKey], *, done: bool) -> dict[str, An
         "vault_version": current.vault_version if current else None,
         "kept": list(plan.repair.kept),
         "dropped": list(plan.repair.dropped),
-        "saved_aside": [*plan.asides, *([_aside_name(plan)] if plan.problem else [])],
+        "rescued": [*plan.rescued, *([_rescued_name(plan)] if plan.problem else [])],
         "loose_keys": [
             {"access_key": key.loose.access_key, "where": key.loose.where, "life": key.life, "owner": key.owner}
             for key in plan.keys
@@ -187,10 +188,10 @@ def _document(plan: Plan, chosen: list[LooseKey], *, done: bool) -> dict[str, An
 
 def _lines(plan: Plan, chosen: list[LooseKey], *, done: bool) -> Iterator[str]:
     name = plan.target.name
-    if plan.problem is None and not plan.asides:
-        yield f"{name}: the record is well, and nothing was saved aside; there is nothing to do"
+    if plan.problem is None and not plan.rescued:
+        yield f"{name}: the record is well, and nothing was rescued; there is nothing to do"
         return
-    yield from _about_record(plan) if plan.problem else [f"{name}: the record is well; keys were saved aside"]
+    yield from _about_record(plan) if plan.problem else [f"{name}: the record is well; keys were rescued"]
     retired = {key.access_key for key in chosen}
     for key in plan.keys:
         yield from _about_key(plan, key, retire=key.loose.access_key in retired)
@@ -201,7 +202,7 @@ def _lines(plan: Plan, chosen: list[LooseKey], *, done: bool) -> Iterator[str]:
 def _about_record(plan: Plan) -> Iterator[str]:
     current = plan.repair.record.current
     yield f"{plan.target.name}: {plan.problem}"
-    yield f"  the document is kept whole as {_aside_name(plan)} under _aside/{plan.target.name}"
+    yield f"  the document is kept whole as {_rescued_name(plan)} under _rescued/{plan.target.name}"
     if current:
         yield f"  current key: {current.access_key}, version {current.vault_version} of {plan.target.path}"
     else:
@@ -211,7 +212,7 @@ def _about_record(plan: Plan) -> Iterator[str]:
 
 
 def _about_key(plan: Plan, key: Key, *, retire: bool) -> Iterator[str]:
-    where = f"access key {key.loose.access_key}, named in {key.loose.where or 'what was saved aside'}"
+    where = f"access key {key.loose.access_key}, named in {key.loose.where or 'what was saved targets_with_rescued'}"
     if retire:
         yield f"  {where}: is retired, and deleted after the grace period"
     elif key.owner:

@@ -6,8 +6,8 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from worker.cli.given import Given, target_named
 from worker.cli.messenger import Messenger
+from worker.cli.options import Options, target_named
 from worker.cli.output import print_facts, print_lines, result, say
 from worker.cli.texts import when
 from worker.cli.waiting import TRY_LATER, Outcome, Waiting, document
@@ -25,19 +25,19 @@ ON_RECORD = "The request is on record in Vault and is not lost; the current key 
 NO_WORKER = f"No worker is there to rotate the key. {ON_RECORD} Start one with `rotator worker`."
 
 
-def rotate(given: Given, name: str, *, wait: bool, reason: str, timeout: str) -> int:
+def rotate(options: Options, name: str, *, wait: bool, reason: str, timeout: str) -> int:
     """Ask for a rotation; the exit code tells whether it succeeded, or with ``wait`` off, whether a worker is there."""
     patience = _patience(timeout)
     if len(reason) > LONGEST_REASON:
         raise UsageError(f"the reason is longer than {LONGEST_REASON} characters", hint="Say it in fewer words.")
-    runtime = given.runtime(Need.VAULT)
+    runtime = options.runtime(Need.VAULT)
     target = target_named(runtime.settings, name)
-    wish = Request(id=str(uuid.uuid4()), reason=reason, at=runtime.clock.now())
-    record = accept(runtime.world, target, wish)
+    request = Request(id=str(uuid.uuid4()), reason=reason, at=runtime.clock.now())
+    record = accept(runtime.services, target, request)
     _say_what_is_under_way(record)
     if not wait:
-        return _hand_over(given, runtime, record)
-    return _wait(given, Waiting(runtime, target, wish, record), patience)
+        return _hand_over(options, runtime, record)
+    return _wait(options, Waiting(runtime, target, request, record), patience)
 
 
 def _patience(text: str) -> timedelta:
@@ -55,7 +55,7 @@ def _say_what_is_under_way(record: Record) -> None:
         say(f"{len(record.requests) - 1} earlier requests wait; one rotation will serve all of them.")
 
 
-def _hand_over(given: Given, runtime: Runtime, record: Record) -> int:
+def _hand_over(options: Options, runtime: Runtime, record: Record) -> int:
     messenger = Messenger(runtime)
     try:
         messenger.wake(record.target)
@@ -65,14 +65,14 @@ def _hand_over(given: Given, runtime: Runtime, record: Record) -> int:
     if trouble:
         say(trouble)
     result(
-        given,
+        options,
         document(record, "accepted", {}),
         lambda: print_lines([f"{record.target}: the request for a rotation is on record"]),
     )
     return TRY_LATER if trouble else 0
 
 
-def _wait(given: Given, waiting: Waiting, patience: timedelta) -> int:
+def _wait(options: Options, waiting: Waiting, patience: timedelta) -> int:
     try:
         outcome = waiting.until_served(patience)
     except KeyboardInterrupt:
@@ -82,7 +82,7 @@ def _wait(given: Given, waiting: Waiting, patience: timedelta) -> int:
         _say_failure(outcome.failure)
     elif outcome.gave_up:
         say(outcome.gave_up)
-    result(given, outcome.document, lambda: _print_outcome(outcome))
+    result(options, outcome.document, lambda: _print_outcome(outcome))
     return outcome.exit_code
 
 

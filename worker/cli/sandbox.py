@@ -5,22 +5,22 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from worker.cli.given import Given
+from worker.cli.options import Options
 from worker.cli.output import print_json, print_lines, say
 from worker.sandbox.run import run_sandbox
 
 
-def sandbox(given: Given, folder: Path) -> int:
+def sandbox(options: Options, folder: Path) -> int:
     """Run until Ctrl-C or SIGTERM. Raises ConfigurationError when the servers are not installed, RotatorError."""
-    run_sandbox(folder, _Announcer(given, folder.absolute()).tell)
+    run_sandbox(folder, _Announcer(options, folder.absolute()).tell)
     return 0
 
 
 class _Announcer:
     """Prints what the sandbox says; with ``--json`` where its files are, as soon as it says that everything runs."""
 
-    def __init__(self, given: Given, folder: Path) -> None:
-        self._as_json = given.as_json
+    def __init__(self, options: Options, folder: Path) -> None:
+        self._as_json = options.as_json
         self._files = {"folder": str(folder), "config": str(folder / "rotator.toml"), "env": str(folder / "env")}
         self._told = False
 

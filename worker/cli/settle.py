@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from worker.cli.given import Given, target_named
 from worker.cli.in_use import see_that_nobody_uses
 from worker.cli.messenger import wake_or_say
+from worker.cli.options import Options, target_named
 from worker.cli.output import print_lines, progress, result, say
-from worker.cli.status import mint_lines
+from worker.cli.status import create_lines
 from worker.errors import UsageError
 from worker.rotation.audit import note_foreign, survey
-from worker.rotation.changes.settlement import Verdict
-from worker.rotation.changes.settlement import settle as settled
-from worker.rotation.record import UnknownMint
+from worker.rotation.changes.settlement import Verdict, settled_create
+from worker.rotation.record import UnconfirmedCreate
 from worker.rotation.records import Loaded
-from worker.rotation.status import mint_facts
+from worker.rotation.status import create_facts
 from worker.service.assemble import Runtime
 from worker.settings.environment import Need
 from worker.targets.target import Target
@@ -42,75 +41,84 @@ class Answers:
 
 
 def settle_or_note(
-    given: Given, name: str | None, rotation_id: str | None, answers: Answers, number: int | None
+    options: Options, name: str | None, rotation_id: str | None, answers: Answers, number: int | None
 ) -> int:
-    """Either a target's unknown mint, or the ``number`` of foreign keys. Raises UsageError for both, or neither."""
+    """Either a target's unconfirmed create, or the ``number`` of foreign keys. Raises UsageError for both and none."""
     if number is not None and (name or answers != Answers()):
         raise UsageError("--foreign is about the account, not about a target", hint="Give it alone.")
     if number is not None:
-        return foreign(given, number)
+        return foreign(options, number)
     if name is None:
         raise UsageError("neither a TARGET nor --foreign is given", hint="See `rotator settle --help`.")
-    return settle(given, name, rotation_id, answers)
+    return settle(options, name, rotation_id, answers)
 
 
-def settle(given: Given, name: str, rotation_id: str | None, answers: Answers) -> int:
-    """Settle one unknown mint, or without an answer list those that are open."""
+def settle(options: Options, name: str, rotation_id: str | None, answers: Answers) -> int:
+    """Settle one unconfirmed create, or without an answer list those that are open."""
     verdict = answers.verdict()
-    runtime = given.runtime(Need.VAULT)
+    runtime = options.runtime(Need.VAULT)
     target = target_named(runtime.settings, name)
-    loaded = runtime.world.store.load(target.name, target.path)
-    mints = [mint for mint in loaded.record.unknown_mints if mint.open]
+    loaded = runtime.services.store.load(target.name, target.path)
+    creates = [create for create in loaded.record.unconfirmed_creates if create.open]
     if verdict is None:
-        result(given, [mint_facts(mint) for mint in mints], lambda: _print_open(name, mints))
+        result(options, [create_facts(create) for create in creates], lambda: _print_open(name, creates))
         return 0
-    chosen = rotation_id or _the_only_one(name, mints)
+    chosen = rotation_id or _the_only_one(name, creates)
     if verdict.revoke:
-        see_that_nobody_uses(runtime.world, runtime.settings.targets, verdict.revoke)
+        see_that_nobody_uses(runtime.services, runtime.settings.targets, verdict.revoke)
     _write(runtime, loaded, chosen, verdict)
-    document: dict[str, Any] = {"target": name, "rotation_id": chosen, "settled": verdict.text, "open": len(mints) - 1}
-    result(given, document, lambda: print_lines(_done(target, verdict, len(mints) - 1)))
+    document: dict[str, Any] = {
+        "target": name,
+        "rotation_id": chosen,
+        "settled": verdict.text,
+        "open": len(creates) - 1,
+    }
+    result(options, document, lambda: print_lines(_done(target, verdict, len(creates) - 1)))
     return 0
 
 
-def foreign(given: Given, number: int) -> int:
+def foreign(options: Options, number: int) -> int:
     """Note how many keys of the account are not this project's, so that the audit expects them."""
-    runtime = given.runtime(Need.VAULT)
-    world = runtime.world
-    document = world.vault.read(world.store.account_path)
+    runtime = options.runtime(Need.VAULT)
+    services = runtime.services
+    document = services.vault.read(services.store.account_path)
     # keys that were adopted by name have been foreign once, and the audit counts them off
-    adopted = survey(world, runtime.settings.targets, progress("reading records")).adopted
-    count = world.account.key_count() if runtime.settings.hostup.api_key else None
-    note_foreign(world, number + adopted, count, document.version)
+    adopted = survey(services, runtime.settings.targets, progress("reading records")).adopted
+    count = services.account.key_count() if runtime.settings.hostup.api_key else None
+    note_foreign(services, number + adopted, count, document.version)
     noted = {"foreign": number, "key_count": count}
     result(
-        given, noted, lambda: print_lines([f"noted: {number} keys at HostUp are somebody else's; see `rotator audit`"])
+        options,
+        noted,
+        lambda: print_lines([f"noted: {number} keys at HostUp are somebody else's; see `rotator audit`"]),
     )
     return 0
 
 
 def _write(runtime: Runtime, loaded: Loaded, rotation_id: str, verdict: Verdict) -> None:
     now = runtime.clock.now()
-    runtime.world.store.change(loaded, lambda record: settled(record, rotation_id, verdict, now))
+    runtime.services.store.change(loaded, lambda record: settled_create(record, rotation_id, verdict, now))
     trouble = wake_or_say(runtime, loaded.record.target)
     if trouble:
         say(trouble)
 
 
-def _the_only_one(name: str, mints: list[UnknownMint]) -> str:
-    if len(mints) == 1:
-        return mints[0].rotation_id
-    if not mints:
-        raise UsageError("there is no open unknown mint", target=name, hint="Nothing has to be settled.")
-    ids = ", ".join(mint.rotation_id for mint in mints)
-    raise UsageError(f"{len(mints)} unknown mints are open", target=name, hint=f"Name the rotation, one of: {ids}.")
+def _the_only_one(name: str, creates: list[UnconfirmedCreate]) -> str:
+    if len(creates) == 1:
+        return creates[0].rotation_id
+    if not creates:
+        raise UsageError("there is no open unconfirmed create", target=name, hint="Nothing has to be settled.")
+    ids = ", ".join(create.rotation_id for create in creates)
+    raise UsageError(
+        f"{len(creates)} unconfirmed creates are open", target=name, hint=f"Name the rotation, one of: {ids}."
+    )
 
 
-def _print_open(name: str, mints: list[UnknownMint]) -> None:
-    if not mints:
+def _print_open(name: str, creates: list[UnconfirmedCreate]) -> None:
+    if not creates:
         print_lines([f"{name}: nothing has to be settled"])
         return
-    print_lines(line for mint in mints for line in mint_lines(name, mint_facts(mint)))
+    print_lines(line for create in creates for line in create_lines(name, create_facts(create)))
     print_lines(
         [
             "",

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from worker.adapters.vault.opening import open_vault
-from worker.cli.given import Given, target_named
+from worker.cli.options import Options, target_named
 from worker.cli.output import print_facts, print_lines, print_table, progress, result, say
 from worker.cli.texts import when
 from worker.clock import SystemClock
@@ -24,17 +24,17 @@ REDIS_SECONDS = 2.0
 """How long Redis may take: what it knows can be had from Vault, too."""
 
 
-def status(given: Given, name: str | None, *, fresh: bool) -> int:
+def status(options: Options, name: str | None, *, fresh: bool) -> int:
     """Show one target as Vault has it now, or all of them."""
     if name is None:
-        summaries = _of_all(given, given.settings(Need.VAULT), fresh=fresh)
-        result(given, summaries, lambda: _print_overview(summaries))
+        summaries = _of_all(options, options.settings(Need.VAULT), fresh=fresh)
+        result(options, summaries, lambda: _print_overview(summaries))
         return 0
-    settings = given.settings(Need.VAULT, only=(name,))
+    settings = options.settings(Need.VAULT, only=(name,))
     if name not in settings.targets:
-        settings = given.settings(Need.VAULT)  # what else there is, to tell of a likely slip
+        settings = options.settings(Need.VAULT)  # what else there is, to tell of a likely slip
     summary = _of_one(settings, target_named(settings, name), fresh=fresh)
-    result(given, [summary], lambda: _print_detail(summary))
+    result(options, [summary], lambda: _print_detail(summary))
     return 0
 
 
@@ -57,13 +57,13 @@ def _of_one(settings: Settings, target: Target, *, fresh: bool) -> Summary:
     return summarize(record, due_at(record, target, clock.now()))
 
 
-def _of_all(given: Given, settings: Settings, *, fresh: bool) -> list[Summary]:
+def _of_all(options: Options, settings: Settings, *, fresh: bool) -> list[Summary]:
     known: Mapping[str, Summary] = {} if fresh else _remembered(settings)
     names = sorted(settings.targets)
     if names and all(name in known for name in names):
         return [known[name] for name in names]
     try:
-        return _surveyed(given, settings)
+        return _surveyed(options, settings)
     except VaultUnavailable as error:
         if not known:
             raise
@@ -71,11 +71,11 @@ def _of_all(given: Given, settings: Settings, *, fresh: bool) -> list[Summary]:
         return [known[name] for name in names if name in known]
 
 
-def _surveyed(given: Given, settings: Settings) -> list[Summary]:
+def _surveyed(options: Options, settings: Settings) -> list[Summary]:
     from worker.rotation.audit import survey
 
-    runtime = given.runtime(Need.VAULT)
-    seen = survey(runtime.world, settings.targets, progress("reading records"))
+    runtime = options.runtime(Need.VAULT)
+    seen = survey(runtime.services, settings.targets, progress("reading records"))
     now = runtime.clock.now()
     summaries = []
     for name, target in sorted(settings.targets.items()):
@@ -127,8 +127,8 @@ def _row(summary: Summary, now: datetime) -> tuple[str, ...]:
 
 
 def _trouble(summary: Summary) -> str:
-    mints = len(summary["unknown_mints"])
-    told = [f"{mints} unknown mint{'s' if mints > 1 else ''}"] if mints else []
+    creates = len(summary["unconfirmed_creates"])
+    told = [f"{creates} unconfirmed create{'s' if creates > 1 else ''}"] if creates else []
     told += [f"{key['access_key']} still works" for key in summary["retiring"] if key["state"] == "overdue"]
     told += [summary["last_error"]["what"]] if summary["last_error"] else []
     return "; ".join(told)
@@ -138,18 +138,18 @@ def _print_detail(summary: Summary) -> None:
     now = datetime.now(UTC)
     print_facts(_head(summary, now))
     print_lines(_retiring(key, now) for key in summary["retiring"])
-    print_lines(line for mint in summary["unknown_mints"] for line in mint_lines(summary["target"], mint))
+    print_lines(line for create in summary["unconfirmed_creates"] for line in create_lines(summary["target"], create))
     error = summary["last_error"]
     if error:
         print_lines([f"last error: {error['what']}"])
         print_facts(_error(error, now))
 
 
-def mint_lines(target: str, mint: Mapping[str, Any]) -> Iterator[str]:
-    """All that is known of an unknown mint, and what to do."""
-    yield f"unknown mint of rotation {mint['rotation_id']} at {mint['at']}: {mint['error']}"
-    yield f"  HostUp was asked for a key labelled {mint['label']!r}; requestId {mint['request_id'] or 'none'}"
-    yield f"  keyCount was {_count(mint['key_count_before'])} before and {_count(mint['key_count_after'])} after"
+def create_lines(target: str, create: Mapping[str, Any]) -> Iterator[str]:
+    """All that is known of an unconfirmed create, and what to do."""
+    yield f"unconfirmed create of rotation {create['rotation_id']} at {create['at']}: {create['error']}"
+    yield f"  HostUp was asked for a key labelled {create['label']!r}; requestId {create['request_id'] or 'none'}"
+    yield f"  keyCount was {_count(create['key_count_before'])} before and {_count(create['key_count_after'])} after"
     yield f"  Look for that label in HostUp's panel, then see `rotator settle {target}`."
 
 

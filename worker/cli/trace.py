@@ -8,14 +8,14 @@ from typing import Any
 
 from worker.adapters.redis.queue import Queue, connect
 from worker.adapters.vault.opening import open_vault
-from worker.cli.given import Given
+from worker.cli.options import Options
 from worker.cli.output import print_lines, result
 from worker.cli.texts import entry_text, when
 from worker.clock import SystemClock
 from worker.errors import QueueUnavailable, RotatorError, UsageError
-from worker.rotation.history import Entry, entries, rotations
+from worker.rotation.history import Entry, rotations
 from worker.rotation.records import RecordStore
-from worker.rotation.trace import Trace
+from worker.rotation.trace import Trace, entries
 from worker.rotation.trace import trace as find
 from worker.settings.environment import Need
 from worker.settings.settings import Settings
@@ -23,25 +23,25 @@ from worker.settings.settings import Settings
 REDIS_SECONDS = 2.0
 
 
-def history(given: Given, target: str, *, events: bool) -> int:
+def history(options: Options, target: str, *, events: bool) -> int:
     """All rotations of a target, oldest first; or all its events, also those of no rotation."""
-    settings = given.settings(Need.VAULT, only=(target,))
+    settings = options.settings(Need.VAULT, only=(target,))
     found = entries(_store(settings), target)
     if not found and target not in settings.targets:
         raise UsageError(
             f"nothing is on record of a target {target[:64]!r}", hint="`rotator status` lists all targets."
         )
     if events:
-        result(given, list(found), lambda: print_lines(map(entry_text, found)))
+        result(options, list(found), lambda: print_lines(map(entry_text, found)))
     else:
         grouped = rotations(found)
-        result(given, grouped, lambda: _print_rotations(target, grouped))
+        result(options, grouped, lambda: _print_rotations(target, grouped))
     return 0
 
 
-def trace(given: Given, identifier: str) -> int:
+def trace(options: Options, identifier: str) -> int:
     """Everything around one id: a requestId, a rotation id or an access key."""
-    settings = given.settings(Need.VAULT, only=())
+    settings = options.settings(Need.VAULT, only=())
     found = find(_store(settings), identifier, _hint(settings, identifier))
     if found is None:
         raise RotatorError(
@@ -55,7 +55,7 @@ def trace(given: Given, identifier: str) -> int:
         "rotation_ids": list(found.rotation_ids),
         "events": [dict(entry) for entry in found.events],
     }
-    result(given, document, lambda: _print_trace(identifier, found))
+    result(options, document, lambda: _print_trace(identifier, found))
     return 0
 
 

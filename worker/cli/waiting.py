@@ -11,8 +11,9 @@ from worker.cli.messenger import Messenger
 from worker.cli.output import say
 from worker.cli.texts import entry_text
 from worker.errors import QueueUnavailable, VaultUnavailable
-from worker.rotation.history import Entry, entries, parse, rotations
+from worker.rotation.history import Entry, parse, rotations
 from worker.rotation.record import Failure, Record, Request
+from worker.rotation.trace import entries
 from worker.service.assemble import Runtime
 from worker.targets.target import Target
 
@@ -51,10 +52,10 @@ class Outcome:
 class Waiting:
     """Follows one request until its outcome is known."""
 
-    def __init__(self, runtime: Runtime, target: Target, wish: Request, record: Record) -> None:
+    def __init__(self, runtime: Runtime, target: Target, request: Request, record: Record) -> None:
         self._runtime = runtime
         self._target = target
-        self._wish = wish
+        self._request = request
         self._record = record
         self._failed_before = record.failure
         self._told = record.next_entry - 1
@@ -81,13 +82,13 @@ class Waiting:
 
     def _look(self) -> Outcome | None:
         """Read the record, tell what is new in it, and see whether it holds the outcome."""
-        store = self._runtime.world.store
+        store = self._runtime.services.store
         try:
             self._record = store.load(self._target.name, self._target.path).record
             self._vault_away = False
             self._tell_news()
-            for wish, rotation_id in self._record.served:
-                if wish == self._wish.id:
+            for request, rotation_id in self._record.served:
+                if request == self._request.id:
                     return self._succeeded(rotation_id)
         except VaultUnavailable as error:
             self._say_vault_away(error)
@@ -100,7 +101,7 @@ class Waiting:
     def _succeeded(self, rotation_id: str) -> Outcome:
         told = _find(rotation_id, map(parse, self._record.history))
         if told.get("started_at") is None:  # its beginning has moved into the archive meanwhile
-            told = _find(rotation_id, entries(self._runtime.world.store, self._target.name))
+            told = _find(rotation_id, entries(self._runtime.services.store, self._target.name))
         return Outcome(document(self._record, "succeeded", told), 0)
 
     def _failed(self, failure: Failure) -> Outcome:

@@ -15,7 +15,7 @@ from worker.errors import RecordError, VaultCasMismatch
 from worker.rotation.decide import waits_for_person
 from worker.rotation.ports import Document
 from worker.rotation.record import Phase, Record
-from worker.rotation.services import World
+from worker.rotation.services import Services
 from worker.rotation.status import due_at
 from worker.targets.target import Target
 
@@ -56,9 +56,9 @@ class Survey:
         return sum(record.adopted for record in self.records.values())
 
     @property
-    def minting(self) -> bool:
+    def creating(self) -> bool:
         """Whether a create is under way, so that a count cannot be compared."""
-        return any(record.phase is Phase.MINTING for record in self.records.values())
+        return any(record.phase is Phase.CREATING for record in self.records.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +75,15 @@ class Report:
     survey: Survey = field(repr=False)
 
 
-def survey(world: World, targets: Mapping[str, Target], progress: Progress | None = None) -> Survey:
+def survey(services: Services, targets: Mapping[str, Target], progress: Progress | None = None) -> Survey:
     """Read every record there is: of the configured targets, and of those that no longer are. Raises VaultError."""
-    names = sorted(set(targets) | set(world.store.targets()))
+    names = sorted(set(targets) | set(services.store.targets()))
     records: dict[str, Record] = {}
     unreadable: dict[str, RecordError] = {}
 
     def read(name: str) -> tuple[str, Record | RecordError]:
         try:
-            return name, world.store.load(name, targets[name].path if name in targets else "").record
+            return name, services.store.load(name, targets[name].path if name in targets else "").record
         except RecordError as error:
             return name, error
 
@@ -98,30 +98,30 @@ def survey(world: World, targets: Mapping[str, Target], progress: Progress | Non
     return Survey(records, unreadable)
 
 
-def ensure_baseline(world: World, targets: Mapping[str, Target]) -> int | None:
+def ensure_baseline(services: Services, targets: Mapping[str, Target]) -> int | None:
     """Note at the first look how many keys are foreign; afterwards only tell. Raises VaultError.
 
     None when HostUp does not tell how many keys there are: then the next look notes it.
     """
-    document = world.vault.read(world.store.account_path)
+    document = services.vault.read(services.store.account_path)
     known = _foreign_of(document)
     if known is not None:
         return known
-    count = world.account.key_count()
+    count = services.account.key_count()
     if count is None:
         return None
-    foreign = max(0, count - survey(world, targets).living)
+    foreign = max(0, count - survey(services, targets).living)
     try:
-        note_foreign(world, foreign, count, document.version)
+        note_foreign(services, foreign, count, document.version)
     except VaultCasMismatch:
-        return _foreign_of(world.vault.read(world.store.account_path))
+        return _foreign_of(services.vault.read(services.store.account_path))
     return foreign
 
 
-def note_foreign(world: World, foreign: int, key_count: int | None, cas: int) -> None:
+def note_foreign(services: Services, foreign: int, key_count: int | None, cas: int) -> None:
     """Write down how many keys are not this project's."""
-    noted = {"foreign": foreign, "key_count": key_count, "noted_at": world.clock.now().isoformat()}
-    world.vault.write(world.store.account_path, noted, cas)
+    noted = {"foreign": foreign, "key_count": key_count, "noted_at": services.clock.now().isoformat()}
+    services.vault.write(services.store.account_path, noted, cas)
 
 
 def _foreign_of(document: Document) -> int | None:
@@ -129,32 +129,34 @@ def _foreign_of(document: Document) -> int | None:
     return foreign if isinstance(foreign, int) else None
 
 
-def audit(world: World, targets: Mapping[str, Target], slack: timedelta, progress: Progress | None = None) -> Report:
+def audit(
+    services: Services, targets: Mapping[str, Target], slack: timedelta, progress: Progress | None = None
+) -> Report:
     """Look at everything. ``slack`` is how late something may be before it is told. Raises VaultError."""
-    foreign = ensure_baseline(world, targets)
-    seen, count, drift = _measure(world, targets, foreign, progress)
-    now = world.clock.now()
-    findings = [*_of_account(world, seen, count, drift), *_of_targets(seen, targets, now, slack)]
+    foreign = ensure_baseline(services, targets)
+    seen, count, drift = _measure(services, targets, foreign, progress)
+    now = services.clock.now()
+    findings = [*_of_account(services, seen, count, drift), *_of_targets(seen, targets, now, slack)]
     return Report(now, len(targets), count, seen.living, foreign, drift, tuple(findings), seen)
 
 
 def _measure(
-    world: World, targets: Mapping[str, Target], foreign: int | None, progress: Progress | None
+    services: Services, targets: Mapping[str, Target], foreign: int | None, progress: Progress | None
 ) -> tuple[Survey, int | None, int | None]:
     """Count and read until nothing moved in between and two looks agree; what still moves is no drift."""
     last: int | None = None
     for _ in range(PASSES + 1):
-        before = world.account.key_count()
-        seen = survey(world, targets, progress)
-        after = world.account.key_count()
+        before = services.account.key_count()
+        seen = survey(services, targets, progress)
+        after = services.account.key_count()
         if after is None or foreign is None:
             return seen, after, None
-        still = before == after and not seen.minting
+        still = before == after and not seen.creating
         drift = after - seen.living - max(0, foreign - seen.adopted)
         if still and drift in (0, last):
             return seen, after, drift
         last = drift if still else None
-        world.clock.wait(PASS_SECONDS)
+        services.clock.wait(PASS_SECONDS)
     return seen, after, None
 
 
@@ -163,11 +165,13 @@ def _living(record: Record) -> int:
     return sum(1 for _ in record.keys_on_record()) - deleted
 
 
-def _of_account(world: World, seen: Survey, count: int | None, drift: int | None) -> Iterator[Finding]:
+def _of_account(services: Services, seen: Survey, count: int | None, drift: int | None) -> Iterator[Finding]:
     if count is None:
         yield Finding("count", None, "HostUp does not tell how many keys there are", "See `rotator check`.")
     if drift and drift > 0:
-        labels = [mint.label for record in seen.records.values() for mint in record.unknown_mints if mint.open]
+        labels = [
+            create.label for record in seen.records.values() for create in record.unconfirmed_creates if create.open
+        ]
         hint = (
             f"It may be one labelled {', '.join(map(repr, labels))}; see `rotator settle`."
             if labels
@@ -177,9 +181,9 @@ def _of_account(world: World, seen: Survey, count: int | None, drift: int | None
     if drift and drift < 0:
         hint = "Somebody deleted keys elsewhere. Note how many foreign ones remain with `rotator settle --foreign N`."
         yield Finding("drift", None, f"HostUp counts {-drift} keys fewer than are on record or foreign", hint)
-    for target in world.store.aside():
-        what = "a key that came while the record could not be read was saved aside"
-        yield Finding("aside", target, what, f"See `rotator repair {target}`.")
+    for target in services.store.targets_with_rescued():
+        what = "a key that came while the record could not be read was rescued"
+        yield Finding("rescued", target, what, f"See `rotator repair {target}`.")
 
 
 def _of_targets(seen: Survey, targets: Mapping[str, Target], now: datetime, slack: timedelta) -> Iterator[Finding]:
@@ -197,15 +201,17 @@ def _of_targets(seen: Survey, targets: Mapping[str, Target], now: datetime, slac
 
 
 def _of_rotation(record: Record, target: Target, now: datetime, slack: timedelta) -> Iterator[Finding]:
-    for mint in record.unknown_mints:
-        if mint.open:
+    for create in record.unconfirmed_creates:
+        if create.open:
             what = (
-                f"rotation {mint.rotation_id} may have made a key labelled {mint.label!r} ({mint.error}, requestId "
-                f"{mint.request_id or 'none'}, keyCount {mint.key_count_before} before, {mint.key_count_after} after)"
+                f"rotation {create.rotation_id} may have made a key labelled {create.label!r} ({create.error}, "
+                f"requestId {create.request_id or 'none'}, keyCount {create.key_count_before} before, "
+                f"{create.key_count_after} after)"
             )
-            yield Finding("unknown mint", record.target, what, f"See `rotator settle {record.target}`.")
-    if waits_for_person(record.unknown_mints):
-        yield Finding("blocked", record.target, "no key is made before the unknown mints are settled", "See above.")
+            yield Finding("unconfirmed create", record.target, what, f"See `rotator settle {record.target}`.")
+    if waits_for_person(record.unconfirmed_creates):
+        what = "no key is made before the unconfirmed creates are settled"
+        yield Finding("blocked", record.target, what, "See above.")
     due = due_at(record, target, now)
     failure = record.failure
     if record.current and due + slack < now:

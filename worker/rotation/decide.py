@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from worker.rotation.changes.rotation import Holder
-from worker.rotation.record import Phase, Record, RetiringKey, UnknownMint
+from worker.rotation.record import Phase, Record, RetiringKey, UnconfirmedCreate
 
 HISTORY_LIMIT = 60
 """Entries kept in the record itself; vault.md tells what the servers take."""
@@ -19,17 +19,17 @@ HISTORY_LIMIT = 60
 RETIRING_LIMIT = 20
 """With so many keys on their way out, something is wrong with deleting, and no further key is made."""
 
-REMINTS_PER_DAY = 2
-"""How often a mint is repeated although one before it may have made a key (design.md, "Ambiguous mint")."""
+CREATES_AGAIN_PER_DAY = 2
+"""How often a create is repeated although one before it may have made a key (design.md, "Ambiguous mint")."""
 
-OPEN_MINTS = 20
-"""With so many unknown mints that nobody has settled, no further key is asked for, whatever the counts say."""
+OPEN_CREATES = 20
+"""With so many unconfirmed creates that nobody has settled, no further key is asked for, whatever the counts say."""
 
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class DeclareUnknown:
+class TakeOver:
     """The worker that was to create the key is gone: say that nobody knows whether there is one."""
 
     holder: Holder
@@ -70,7 +70,7 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class Recount:
-    """Too many mints are unknown to go on: see whether ``keyCount`` clears them up."""
+    """Too many creates are unconfirmed to go on: see whether ``keyCount`` clears them up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Wait:
     why: str
 
 
-Step = DeclareUnknown | Verify | Publish | Delete | ProveDead | Archive | Recount | Begin | Wait
+Step = TakeOver | Verify | Publish | Delete | ProveDead | Archive | Recount | Begin | Wait
 
 
 ROTATION = "the rotation"
@@ -109,22 +109,22 @@ def decide(record: Record, due: datetime, now: datetime, pauses: Pauses) -> Step
     return _new(record, due, now, pauses) or _wait(record, due, now, pauses)
 
 
-def waits_for_person(mints: tuple[UnknownMint, ...]) -> bool:
-    """Whether a mint has been repeated as often in a day as is allowed while any of them may have made a key."""
-    if sum(mint.open for mint in mints) >= OPEN_MINTS:
+def waits_for_person(creates: tuple[UnconfirmedCreate, ...]) -> bool:
+    """Whether a create has been repeated as often in a day as is allowed while any of them may have made a key."""
+    if sum(create.open for create in creates) >= OPEN_CREATES:
         return True
-    risky = sorted(mint.at for mint in mints if mint.open and not mint.harmless)
-    return any(last - first <= _DAY for first, last in zip(risky, risky[REMINTS_PER_DAY:], strict=False))
+    risky = sorted(create.at for create in creates if create.open and not create.harmless)
+    return any(last - first <= _DAY for first, last in zip(risky, risky[CREATES_AGAIN_PER_DAY:], strict=False))
 
 
 def _of_rotation(record: Record, now: datetime, pauses: Pauses) -> Step | None:
     rotation = record.rotation
     if rotation is None:
         return None
-    if rotation.phase is Phase.MINTING:
+    if rotation.phase is Phase.CREATING:
         # whoever holds the lease is asking HostUp just now; after it, nobody knows what became of the call
         holder = Holder(rotation.id, rotation.lease.holder)
-        return DeclareUnknown(holder) if rotation.lease.until <= now else None
+        return TakeOver(holder) if rotation.lease.until <= now else None
     if now < _goes_on_at(record, now, pauses):
         return None
     return Verify(rotation.id) if rotation.phase is Phase.STAGED else Publish(rotation.id)
@@ -148,7 +148,7 @@ def _wanted_at(key: RetiringKey, pauses: Pauses) -> datetime:
 def _new(record: Record, due: datetime, now: datetime, pauses: Pauses) -> Step | None:
     if record.rotation or not _is_wanted(record, due, now) or now < _begins_at(record, now, pauses):
         return None
-    if waits_for_person(record.unknown_mints):
+    if waits_for_person(record.unconfirmed_creates):
         return Recount()
     if len(record.retiring) >= RETIRING_LIMIT:
         return None
@@ -173,7 +173,7 @@ def _retry_at(record: Record, now: datetime) -> datetime:
     failure = record.failure
     if failure is None:
         return now
-    asked_since = any(wish.at > failure.at for wish in record.requests)
+    asked_since = any(request.at > failure.at for request in record.requests)
     return now if asked_since and failure.kind != "HostUpRateLimited" else failure.retry_at
 
 
@@ -187,7 +187,7 @@ def _moments(record: Record, due: datetime, now: datetime, pauses: Pauses) -> It
     for key in record.retiring:
         yield _wanted_at(key, pauses), f"access key {key.access_key} is {key.state}"
     rotation = record.rotation
-    if rotation and rotation.phase is Phase.MINTING:
+    if rotation and rotation.phase is Phase.CREATING:
         yield rotation.lease.until, "the lease of the worker that asks HostUp for a key"
     elif rotation:
         yield _goes_on_at(record, now, pauses), "the rotation's last step is tried again"

@@ -8,20 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from worker.events import Event
-from worker.rotation.records import RecordStore
 
 Entry = Mapping[str, Any]
-
-
-def entries(store: RecordStore, target: str) -> tuple[Entry, ...]:
-    """All history entries of a target, oldest first, also of one whose record cannot be used otherwise.
-
-    Raises VaultError, and RecordError when the record's part of the history cannot be read either.
-    """
-    archived = [parse(text) for text in store.archived(target)]
-    newest = archived[-1]["n"] if archived else 0
-    recent = [parse(text) for text in store.history(target)]
-    return (*archived, *(entry for entry in recent if entry["n"] > newest))
 
 
 def parse(text: str) -> Entry:
@@ -62,7 +50,7 @@ def _rotation(rotation_id: str, events: list[Entry]) -> dict[str, Any]:
         "access_key": created.get("access_key"),
         "previous_access_key": ended.get("previous_access_key"),
         "vault_version": ended.get("vault_version"),
-        "request_id": created.get("request_id") or _first(events, Event.MINT_UNKNOWN).get("request_id"),
+        "request_id": created.get("request_id") or _first(events, Event.CREATE_UNCONFIRMED).get("request_id"),
         "delete_request_id": retired.get("request_id"),
         "retired_at": retired.get("at"),
         "dead_at": _first(events, Event.KEY_DEAD).get("at"),
@@ -74,7 +62,7 @@ def _outcome(events: list[Entry]) -> str:
     names = {entry["event"] for entry in events}
     for event, outcome in (
         (Event.ROTATION_SUCCEEDED, "succeeded"),
-        (Event.MINT_UNKNOWN, "unknown"),
+        (Event.CREATE_UNCONFIRMED, "unknown"),
         (Event.ROTATION_FAILED, "failed"),
     ):
         if event.value in names:

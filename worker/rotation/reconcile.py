@@ -13,27 +13,27 @@ from datetime import datetime
 
 from worker.errors import Superseded, TryAgainLater
 from worker.events import Event
-from worker.rotation.changes.rotation import request
+from worker.rotation.changes.rotation import requested
 from worker.rotation.decide import (
     Archive,
     Begin,
-    DeclareUnknown,
     Delete,
     ProveDead,
     Publish,
     Recount,
     Step,
+    TakeOver,
     Verify,
     Wait,
     decide,
 )
 from worker.rotation.record import Record, Request
-from worker.rotation.services import World
+from worker.rotation.services import Services
 from worker.rotation.status import due_at, moved
-from worker.rotation.steps.create import recount, start, take_over
+from worker.rotation.steps.create import begin, recount, take_over
 from worker.rotation.steps.publish import publish, verify
 from worker.rotation.steps.retire import delete, prove_dead
-from worker.rotation.steps.session import Pause, Work
+from worker.rotation.steps.session import Pause, Session
 from worker.targets.target import Target
 
 MOST_STEPS = 200
@@ -43,7 +43,7 @@ KEPT_ENTRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class LookResult:
     """How a look at a target ended: its record, when it wants the next look and why, and the ids it touched."""
 
     record: Record
@@ -53,36 +53,36 @@ class Looked:
     touched: frozenset[str]
 
 
-def reconcile(world: World, target: Target) -> Looked:
+def reconcile(services: Services, target: Target) -> LookResult:
     """Bring one target to where it should be, as far as that can be done now.
 
     Raises RecordError (the record cannot be used), Conflict (the target was moved to another path), VaultError (Vault
     cannot be used; nothing is recorded then) and TryAgainLater.
     """
-    work = Work(world, target, world.store.load(target.name, target.path))
-    _see_that_path_is_the_same(work)
+    session = Session(services, target, services.store.load(target.name, target.path))
+    _see_that_path_is_the_same(session)
     for _ in range(MOST_STEPS):
-        due = due_at(work.record, target, work.now)
-        step = decide(work.record, due, work.now, work.pauses)
+        due = due_at(session.record, target, session.now)
+        step = decide(session.record, due, session.now, session.pauses)
         if isinstance(step, Wait):
-            return Looked(work.record, due, step.until, step.why, frozenset(work.touched))
+            return LookResult(session.record, due, step.until, step.why, frozenset(session.touched))
         try:
-            pause = _do(work, step)
+            pause = _do(session, step)
         except Superseded as error:
-            work.log(Event.LEASE_LOST, error=error.what)
-            work.reload()
+            session.log(Event.LEASE_LOST, error=error.what)
+            session.reload()
             continue
         if pause:
-            work.pauses[pause.kind] = pause.until
+            session.pauses[pause.kind] = pause.until
     raise TryAgainLater(f"there was no end after {MOST_STEPS} steps", target=target.name, hint="It is looked at again.")
 
 
-def accept(world: World, target: Target, wish: Request) -> Record:
-    """Put a wish for a rotation on record, once however often it comes. Raises RecordError, VaultError."""
-    work = Work(world, target, world.store.load(target.name, target.path))
-    _see_that_path_is_the_same(work)
-    work.change(lambda record: request(record, wish))
-    return work.record
+def accept(services: Services, target: Target, request: Request) -> Record:
+    """Put a request for a rotation on record, once however often it comes. Raises RecordError, VaultError."""
+    session = Session(services, target, services.store.load(target.name, target.path))
+    _see_that_path_is_the_same(session)
+    session.change(lambda record: requested(record, request))
+    return session.record
 
 
 def next_look(record: Record, target: Target, now: datetime) -> datetime:
@@ -91,28 +91,28 @@ def next_look(record: Record, target: Target, now: datetime) -> datetime:
     return step.until if isinstance(step, Wait) else now
 
 
-def _do(work: Work, step: Step) -> Pause | None:
+def _do(session: Session, step: Step) -> Pause | None:
     match step:
         case Begin():
-            return start(work, step)
+            return begin(session, step)
         case Verify():
-            return verify(work, step.rotation_id)
+            return verify(session, step.rotation_id)
         case Delete():
-            return delete(work, step.access_key)
+            return delete(session, step.access_key)
         case ProveDead():
-            return prove_dead(work, step.access_key)
+            return prove_dead(session, step.access_key)
         case Publish():
-            publish(work, step.rotation_id)
-        case DeclareUnknown():
-            take_over(work, step.holder)
+            publish(session, step.rotation_id)
+        case TakeOver():
+            take_over(session, step.holder)
         case Recount():
-            recount(work)
+            recount(session)
         case Archive():
-            work.loaded = work.world.store.archive(work.loaded, KEPT_ENTRIES)
+            session.loaded = session.services.store.archive(session.loaded, KEPT_ENTRIES)
     return None
 
 
-def _see_that_path_is_the_same(work: Work) -> None:
-    conflict = moved(work.record, work.target)
+def _see_that_path_is_the_same(session: Session) -> None:
+    conflict = moved(session.record, session.target)
     if conflict:
         raise conflict

@@ -41,7 +41,7 @@ class Phase(StrEnum):
     """Where a target stands. ``published`` is not among them: publishing ends the rotation in the same write."""
 
     IDLE = "idle"
-    MINTING = "minting"
+    CREATING = "creating"
     STAGED = "staged"
     VERIFIED = "verified"
     FAILED = "failed"
@@ -59,7 +59,7 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One wish for a rotation, known by the id of the message or command that brought it."""
+    """One request for a rotation, known by the id of the message or command that brought it."""
 
     __pydantic_config__ = _STRICT
     id: str
@@ -151,7 +151,7 @@ class RetiringKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownMint:
+class UnconfirmedCreate:
     """A create call whose outcome nobody knows, with all that is known about it.
 
     ``settled`` says how it was cleared up; empty while it is open.
@@ -213,7 +213,7 @@ class Record:
     requests: tuple[Request, ...] = ()
     served: tuple[tuple[str, str], ...] = ()
     retiring: tuple[RetiringKey, ...] = ()
-    unknown_mints: tuple[UnknownMint, ...] = ()
+    unconfirmed_creates: tuple[UnconfirmedCreate, ...] = ()
     failure: Failure | None = None
     history: tuple[str, ...] = field(default=(), repr=False)
     next_entry: int = 1
@@ -283,9 +283,9 @@ def _inconsistent(record: Record, target: str) -> str:
     rotation = record.rotation
     if record.schema != SCHEMA or record.target != target:
         return f"it is of schema {record.schema} and of target {record.target!r}"
-    if rotation and rotation.phase not in (Phase.MINTING, Phase.STAGED, Phase.VERIFIED):
+    if rotation and rotation.phase not in (Phase.CREATING, Phase.STAGED, Phase.VERIFIED):
         return f"a rotation cannot be {rotation.phase}"
-    if rotation and (rotation.key is None) != (rotation.phase is Phase.MINTING):
+    if rotation and (rotation.key is None) != (rotation.phase is Phase.CREATING):
         return f"a rotation that is {rotation.phase} {'has no' if rotation.key is None else 'has a'} staged key"
     keys = list(record.keys_on_record())
     if len(set(keys)) != len(keys):

@@ -106,10 +106,10 @@ class RecordStore:
             hint="It is tried again; if this stays, look for another program that writes to this path.",
         )
 
-    def change_surely(self, loaded: Loaded, change: Change, patience: float = math.inf) -> Loaded:
+    def change_until_written(self, loaded: Loaded, change: Change, patience: float = math.inf) -> Loaded:
         """Apply a change that must not be lost: go on until it is written, for ``patience`` seconds.
 
-        Where the record itself cannot be used, raises RecordError (see :meth:`save_aside`); VaultError afterwards.
+        Where the record itself cannot be used, raises RecordError (see :meth:`save_rescued`); VaultError afterwards.
         """
         pause = PAUSE_FIRST
         give_up = self._clock.monotonic() + patience
@@ -123,12 +123,12 @@ class RecordStore:
             self._clock.sleep(pause)
             pause = min(pause * 2, PAUSE_LONGEST)
 
-    def save_aside(self, target: str, name: str, content: Mapping[str, object]) -> None:
+    def rescue(self, target: str, name: str, content: Mapping[str, object]) -> None:
         """Keep what must not be lost beside a record that cannot be used; goes on until it is written."""
         pause = PAUSE_FIRST
         while True:
             try:
-                self.put_aside(target, name, content)
+                self.put_rescued(target, name, content)
             except VaultError as error:
                 _log_retry(target, error)
             else:
@@ -136,29 +136,29 @@ class RecordStore:
             self._clock.sleep(pause)
             pause = min(pause * 2, PAUSE_LONGEST)
 
-    def put_aside(self, target: str, name: str, content: Mapping[str, object]) -> str:
+    def put_rescued(self, target: str, name: str, content: Mapping[str, object]) -> str:
         """Keep a document beside the records, once; answers its path. Raises VaultError."""
-        path = self._aside(target, name)
+        path = self._rescued_path(target, name)
         there = self._vault.read(path)
         if there.data is None:
             self._vault.prepare_record(path)  # one version only: the next one takes a secret in it away
             self._vault.write(path, content, there.version)
         return path
 
-    def aside(self) -> tuple[str, ...]:
-        """The targets for which something was saved aside that nobody has dealt with."""
-        names = (name.removesuffix("/") for name in self._vault.list(f"{self._root}/_aside"))
-        return tuple(name for name in names if self.asides(name))
+    def targets_with_rescued(self) -> tuple[str, ...]:
+        """The targets for which something was rescued that nobody has dealt with."""
+        names = (name.removesuffix("/") for name in self._vault.list(f"{self._root}/_rescued"))
+        return tuple(name for name in names if self.rescued(name))
 
-    def asides(self, target: str) -> dict[str, Mapping[str, object]]:
-        """What was saved aside for a target and is not dealt with, by name."""
-        names = self._vault.list(f"{self._root}/_aside/{target}")
-        found = {name: self._vault.read(self._aside(target, name)).data for name in names}
+    def rescued(self, target: str) -> dict[str, Mapping[str, object]]:
+        """What was rescued for a target and is not dealt with, by name."""
+        names = self._vault.list(f"{self._root}/_rescued/{target}")
+        found = {name: self._vault.read(self._rescued_path(target, name)).data for name in names}
         return {name: data for name, data in found.items() if data and not data.get("settled")}
 
-    def settle_aside(self, target: str, name: str, how: str) -> None:
-        """Note that something saved aside was dealt with; secrets in it are no longer needed. Raises VaultError."""
-        path = self._aside(target, name)
+    def settle_rescued(self, target: str, name: str, how: str) -> None:
+        """Note that something rescued was dealt with; secrets in it are no longer needed. Raises VaultError."""
+        path = self._rescued_path(target, name)
         there = self._vault.read(path)
         self._vault.write(path, {**_without_secrets(there.data or {}), "settled": how}, there.version)
 
@@ -189,8 +189,8 @@ class RecordStore:
         for name in sorted(self._vault.list(folder)):
             yield from _entries(self._vault.read(f"{folder}/{name}").data or {})
 
-    def _aside(self, target: str, name: str) -> str:
-        return f"{self._root}/_aside/{target}/{name}"
+    def _rescued_path(self, target: str, name: str) -> str:
+        return f"{self._root}/_rescued/{target}/{name}"
 
     def _write(self, loaded: Loaded, record: Record) -> Loaded:
         path = self.path(record.target)

@@ -51,7 +51,7 @@ def _nobody_listens(secret: Secret) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Services:
     """Everything outside, as ports. ``keep_secret`` tells the logs of a secret that must never appear in them."""
 
     hostup: HostUpPort

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.errors import Conflict
-from worker.rotation.record import Failure, Record, UnknownMint
+from worker.rotation.record import Failure, Record, UnconfirmedCreate
 from worker.targets.schedule import next_due
 from worker.targets.target import Target
 
@@ -57,7 +57,7 @@ def summarize(record: Record, next_rotation_at: datetime) -> dict[str, Any]:
             }
             for key in record.retiring
         ],
-        "unknown_mints": [mint_facts(mint) for mint in record.unknown_mints if mint.open],
+        "unconfirmed_creates": [create_facts(create) for create in record.unconfirmed_creates if create.open],
         "last_error": _error(record.failure) if record.failure else None,
     }
 
@@ -73,21 +73,21 @@ def unusable(target: str, what: str, hint: str) -> dict[str, Any]:
         "created_at": None,
         "next_rotation_at": None,
         "retiring": [],
-        "unknown_mints": [],
+        "unconfirmed_creates": [],
         "last_error": {"what": what, "hint": hint},
     }
 
 
-def mint_facts(mint: UnknownMint) -> dict[str, Any]:
-    """All that is known of an unknown mint."""
+def create_facts(create: UnconfirmedCreate) -> dict[str, Any]:
+    """All that is known of an unconfirmed create."""
     return {
-        "rotation_id": mint.rotation_id,
-        "at": _text(mint.at),
-        "label": mint.label,
-        "error": mint.error,
-        "request_id": mint.request_id,
-        "key_count_before": mint.key_count_before,
-        "key_count_after": mint.key_count_after,
+        "rotation_id": create.rotation_id,
+        "at": _text(create.at),
+        "label": create.label,
+        "error": create.error,
+        "request_id": create.request_id,
+        "key_count_before": create.key_count_before,
+        "key_count_after": create.key_count_after,
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from worker.errors import RecordError
-from worker.rotation.history import Entry, entries, ids_of, parse
+from worker.rotation.history import Entry, ids_of, parse
 from worker.rotation.records import RecordStore
 
 
@@ -17,6 +17,17 @@ class Trace:
     target: str
     rotation_ids: tuple[str, ...]
     events: tuple[Entry, ...]
+
+
+def entries(store: RecordStore, target: str) -> tuple[Entry, ...]:
+    """All history entries of a target, oldest first, also of one whose record cannot be used otherwise.
+
+    Raises VaultError, and RecordError when the record's part of the history cannot be read either.
+    """
+    archived = [parse(text) for text in store.archived(target)]
+    newest = archived[-1]["n"] if archived else 0
+    recent = [parse(text) for text in store.history(target)]
+    return (*archived, *(entry for entry in recent if entry["n"] > newest))
 
 
 def around(target: str, found: Iterable[Entry], identifier: str) -> Trace | None:

@@ -42,7 +42,7 @@ SHOWN = {
     "key.retired": "yellow",
     "key.dead": "bold yellow",
     "rotation.failed": "bold red",
-    "mint.unknown": "bold red",
+    "create.unconfirmed": "bold red",
     "drift.found": "bold red",
     "audit.done": "dim",
 }

@@ -92,12 +92,12 @@ def on_record(case: Case) -> Iterator[str]:
         rotation = record.get("rotation") or {}
         places = [record.get("current"), rotation.get("key"), *record.get("retiring", [])]
         yield from (str(place["access_key"]) for place in places if place)
-    yield from (str(document["access_key"]) for document in aside(case) if document.get("access_key"))
+    yield from (str(document["access_key"]) for document in targets_with_rescued(case) if document.get("access_key"))
 
 
-def aside(case: Case) -> list[Json]:
+def targets_with_rescued(case: Case) -> list[Json]:
     """What was saved beside a record that could not be used."""
-    return [document for path, document in case.evidence.documents.items() if path.startswith("_aside/")]
+    return [document for path, document in case.evidence.documents.items() if path.startswith("_rescued/")]
 
 
 def dead_keys(case: Case) -> set[str]:
@@ -107,7 +107,7 @@ def dead_keys(case: Case) -> set[str]:
 
 def unknown_rotations(case: Case) -> set[str]:
     """The rotations of which nobody knows whether they made a key, as was told."""
-    rotations = {str(entry["rotation_id"]) for entry in case.entries("mint.unknown")}
+    rotations = {str(entry["rotation_id"]) for entry in case.entries("create.unconfirmed")}
     for kept in case.evidence.kept:
-        rotations |= {str(mint["rotation_id"]) for mint in (kept.record or {}).get("unknown_mints", [])}
+        rotations |= {str(create["rotation_id"]) for create in (kept.record or {}).get("unconfirmed_creates", [])}
     return rotations

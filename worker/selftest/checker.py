@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from urllib.parse import quote
 
-from worker.selftest.case import Case, aside, dead_keys, on_record, unknown_rotations
+from worker.selftest.case import Case, dead_keys, on_record, targets_with_rescued, unknown_rotations
 from worker.selftest.evidence import Evidence, Json, Kept
 
 __all__ = ["RULES", "Case", "Finding", "check", "orphans", "unrest"]
@@ -53,7 +53,7 @@ def unrest(record: Json | None) -> str:
 
 
 def orphans(evidence: Evidence) -> tuple[str, ...]:
-    """Living keys that calls made and no record names: what an unknown mint left behind."""
+    """Living keys that calls made and no record names: what an unconfirmed create left behind."""
     case = Case(evidence)
     return tuple(sorted(case.created.keys() - case.deleted - set(on_record(case))))
 
@@ -90,14 +90,14 @@ def _version_is_traceable(case: Case, kept: Kept, data: Json | None) -> Iterator
 
 def _only_own_keys_are_deleted(case: Case) -> Iterator[Finding]:
     """Promise 2: a delete is of a key that a call made, or that a person named."""
-    named = {str(entry.get("access_key")) for entry in case.entries("key.adopted", "mint.settled")}
+    named = {str(entry.get("access_key")) for entry in case.entries("key.adopted", "create.settled")}
     for delete in case.deletes:
         if delete.access_key not in case.created and delete.access_key not in named:
             yield Finding(2, str(delete.access_key), "was deleted, and nobody here had made or adopted it")
 
 
 def _every_key_is_on_record(case: Case) -> Iterator[Finding]:
-    """Promise 3: in one place on record, or dead with proof, or its rotation is named by an unknown mint."""
+    """Promise 3: in one place on record, or dead with proof, or its rotation is named by an unconfirmed create."""
     places, dead = Counter(on_record(case)), dead_keys(case)
     unknown = unknown_rotations(case)
     for key, call in case.created.items():
@@ -133,10 +133,10 @@ def _one_create_for_one_intent(case: Case) -> Iterator[Finding]:
     for label, times in labels.items():
         if times > 1:
             yield Finding(4, str(label), f"was asked for {times} times")
-    served = Counter(wish for entry in case.entries("rotation.succeeded") for wish in entry.get("requests", []))
-    for wish, times in served.items():
+    served = Counter(request for entry in case.entries("rotation.succeeded") for request in entry.get("requests", []))
+    for request, times in served.items():
         if times > 1:
-            yield Finding(4, f"request {wish}", f"was served by {times} rotations")
+            yield Finding(4, f"request {request}", f"was served by {times} rotations")
     started = {str(entry["rotation_id"]) for entry in case.entries("rotation.started")}
     for label in labels:
         if not any(rotation in str(label) for rotation in started):
@@ -193,12 +193,12 @@ def _grace_was_kept(case: Case) -> Iterator[Finding]:
 
 def _request_ids_are_found(case: Case) -> Iterator[Finding]:
     """Promise 8: what changed something, and was answered, stands in the history by its requestId."""
-    known = {str(each.get("request_id")) for each in (*case.history, *aside(case))}
+    known = {str(each.get("request_id")) for each in (*case.history, *targets_with_rescued(case))}
     unknown = unknown_rotations(case)
     for call in (*case.created.values(), *case.deletes):
         told = call.delivered and call.request_id is not None and call.status == _OK
         if any(rotation in (call.label or "") for rotation in unknown):
-            continue  # the answer died with its reader, which the unknown mint says
+            continue  # the answer died with its reader, which the unconfirmed create says
         if told and call.request_id not in known | case.evidence.excused:
             yield Finding(8, str(call.request_id), f"did {call.operation} {call.access_key}, and is not in the history")
 

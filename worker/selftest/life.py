@@ -19,7 +19,7 @@ PATIENCE = 60.0
 """Seconds until a trial is given up; one takes five to ten."""
 
 RESEND_SECONDS = 3.0
-WISH = "wish-of-the-trial"
+REQUEST = "message-of-the-trial"
 SEEDED = 52
 """History entries that are put into the record, so that it has to be archived."""
 
@@ -36,7 +36,7 @@ def lead(stand: Stand, over: Callable[[], bool]) -> None:
     if not wait(lambda: unrest(_record(stand)) == "", "the first rotation", over):
         return
     seed_history(stand)
-    stand.send("rotator.rotate", stand.watched.name, "the trial", task_id=WISH)
+    stand.send("rotator.rotate", stand.watched.name, "the trial", task_id=REQUEST)
     if not wait(lambda: _is_served(_record(stand)), "the rotation on demand", over):
         return
     if not wait(lambda: _is_due(_record(stand)), "the end of the grace period", over):
@@ -69,7 +69,7 @@ def _rest(stand: Stand) -> None:
         nonlocal sent
         record = _record(stand)
         if not _is_served(record) and time.monotonic() - sent > RESEND_SECONDS:
-            stand.send("rotator.rotate", stand.watched.name, "the trial", task_id=WISH)
+            stand.send("rotator.rotate", stand.watched.name, "the trial", task_id=REQUEST)
             sent = time.monotonic()
         return _is_served(record) and unrest(record) == ""
 
@@ -90,8 +90,8 @@ def _record(stand: Stand) -> Json | None:
 
 
 def _is_served(record: Json | None) -> bool:
-    served = [wish for wish, _ in (record or {}).get("served", [])]
-    return WISH in served and (record or {}).get("rotation") is None
+    served = [request for request, _ in (record or {}).get("served", [])]
+    return REQUEST in served and (record or {}).get("rotation") is None
 
 
 def _is_due(record: Json | None) -> bool:

@@ -53,7 +53,7 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a trial ended: what is wrong, if anything, and how many keys were left over, which an unknown mint names."""
+    """How a trial ended: what is wrong, if anything, and how many keys an unconfirmed create left over."""
 
     row: Row
     findings: tuple[Finding, ...]

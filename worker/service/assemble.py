@@ -21,7 +21,7 @@ from worker.clock import ProcessClock, SystemClock
 from worker.logs.redaction import Redactor
 from worker.rotation.audit import ensure_baseline
 from worker.rotation.records import RecordStore
-from worker.rotation.services import Policy, World
+from worker.rotation.services import Policy, Services
 from worker.secret import Secret
 from worker.settings.settings import Settings
 from worker.targets.backoff import Backoff
@@ -34,7 +34,7 @@ class Runtime:
     """Everything that a worker process, or a command, works with."""
 
     settings: Settings
-    world: World
+    services: Services
     queue: Queue
     vault: VaultStore
     clock: ProcessClock
@@ -44,7 +44,7 @@ class Runtime:
 
     def baseline(self) -> None:
         """See once that the foreign keys are noted, before the first key of this process is made. Raises VaultError."""
-        if not self._baseline.is_set() and ensure_baseline(self.world, self.settings.targets) is not None:
+        if not self._baseline.is_set() and ensure_baseline(self.services, self.settings.targets) is not None:
             self._baseline.set()
 
     def close(self) -> None:
@@ -67,7 +67,7 @@ def build(settings: Settings, redactor: Redactor | None = None, clock: ProcessCl
     queue = Queue(connect(settings.redis_url))
     http = new_client()
     hostup = hostup_of(settings, http)
-    world = World(
+    services = Services(
         hostup=hostup,
         vault=vault,
         storage=LazyStorage(
@@ -83,7 +83,7 @@ def build(settings: Settings, redactor: Redactor | None = None, clock: ProcessCl
         policy=policy(settings),
         keep_secret=(redactor or Redactor()).add,
     )
-    return Runtime(settings, world, queue, vault, clock, worker_name(), http)
+    return Runtime(settings, services, queue, vault, clock, worker_name(), http)
 
 
 def hostup_of(settings: Settings, http: httpx.Client) -> HostUpClient:

@@ -21,7 +21,7 @@ from worker.rotation.history import ids_of, parse
 from worker.rotation.reconcile import accept, next_look, reconcile
 from worker.rotation.record import Record, Request
 from worker.rotation.status import due_at, summarize, unusable
-from worker.rotation.steps.session import Work, about
+from worker.rotation.steps.session import Session, about
 from worker.service.assemble import Runtime
 from worker.service.index import entry
 from worker.targets.backoff import fraction
@@ -50,8 +50,8 @@ class Looks:
         _see_that_vault_is_ready(runtime)
         if not runtime.queue.is_built():
             self.rebuild()
-        for wish, content in runtime.queue.wishes().items():
-            self._hand_out("rotator.rotate", [content["target"], content["reason"]], task_id=wish)
+        for request, content in runtime.queue.requests().items():
+            self._hand_out("rotator.rotate", [content["target"], content["reason"]], task_id=request)
         now = runtime.clock.now()
         room = self._threads(now) - runtime.queue.waiting_messages(QUEUE)
         if room > 0:
@@ -107,21 +107,21 @@ class Looks:
                 runtime.queue.release(hold)
         return indexed
 
-    def rotate(self, wish: str, name: str, reason: str) -> None:
+    def rotate(self, request: str, name: str, reason: str) -> None:
         """Put a request on record, then look at the target. The message's id makes it one request however often."""
         runtime = self._runtime
         target = self._target(name)
-        runtime.queue.keep_wish(wish, {"target": target.name, "reason": reason[:REASON_LENGTH]})
+        runtime.queue.keep_request(request, {"target": target.name, "reason": reason[:REASON_LENGTH]})
         try:
-            accept(runtime.world, target, Request(id=wish, reason=reason[:REASON_LENGTH], at=runtime.clock.now()))
+            accept(runtime.services, target, Request(id=request, reason=reason[:REASON_LENGTH], at=runtime.clock.now()))
         except VaultError:
             raise  # the next tick that finds Vault well sends it again
         except RotatorError:
-            runtime.queue.drop_wish(wish)
+            runtime.queue.drop_request(request)
             raise
-        # in this order: a worker that dies in between is followed by a tick that sends the wish again
+        # in this order: a worker that dies in between is followed by a tick that sends the request again
         runtime.queue.wake(target.name)
-        runtime.queue.drop_wish(wish)
+        runtime.queue.drop_request(request)
         self.reconcile(name)
 
     def audit(self) -> None:
@@ -130,7 +130,7 @@ class Looks:
         every = runtime.settings.worker.audit_every
         if not runtime.queue.only_one("audit", every * 0.9):
             return
-        report = audit(runtime.world, runtime.settings.targets, slack(runtime))
+        report = audit(runtime.services, runtime.settings.targets, slack(runtime))
         for finding in report.findings:
             event = Event.DRIFT_FOUND if finding.kind == "drift" else Event.AUDIT_FOUND
             _log.warning(event, kind=finding.kind, target=finding.target, what=finding.what, hint=finding.hint)
@@ -148,7 +148,7 @@ class Looks:
         )
 
     def _settle_explained(self, report: Report) -> None:
-        """Settle unknown mints: no key of the account is left that one of them could have made.
+        """Settle unconfirmed creates: no key of the account is left that one of them could have made.
 
         Only those that are old enough: a call that timed out may be carried out later.
         """
@@ -156,16 +156,16 @@ class Looks:
         before = report.at - runtime.settings.worker.lease * SETTLED_AFTER_LEASES
         for name, record in report.survey.records.items():
             target = runtime.settings.targets.get(name)
-            if target and any(mint.open and mint.at < before for mint in record.unknown_mints):
-                work = Work(runtime.world, target, runtime.world.store.load(name, target.path))
-                work.change(lambda known: explained(known, before, report.at))
+            if target and any(create.open and create.at < before for create in record.unconfirmed_creates):
+                session = Session(runtime.services, target, runtime.services.store.load(name, target.path))
+                session.change(lambda known: explained(known, before, report.at))
 
     def _look(self, target: Target, hold: Hold) -> bool:
         runtime = self._runtime
         now = runtime.clock.now()
         try:
             runtime.baseline()
-            found = entry(reconcile(runtime.world, target))
+            found = entry(reconcile(runtime.services, target))
         except (RecordError, Conflict) as error:
             event = Event.RECORD_UNREADABLE if isinstance(error, RecordError) else Event.CONFLICT_FOUND
             _log.error(event, target=target.name, **about(error))
@@ -235,8 +235,8 @@ def register(app: Celery, runtime: Runtime) -> None:
 
     @app.task(name="rotator.rotate", bind=True)
     def rotate(task: Task[..., None], target: str, reason: str = "") -> None:
-        wish = str(task.request.id)
-        _guarded(str(task.name), lambda: looks.rotate(wish, str(target), str(reason)))
+        request = str(task.request.id)
+        _guarded(str(task.name), lambda: looks.rotate(request, str(target), str(reason)))
 
     @app.task(name="rotator.audit", bind=True)
     def audit(task: Task[..., None]) -> None:

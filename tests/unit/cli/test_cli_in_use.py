@@ -14,7 +14,7 @@ from worker.cli.in_use import owners, see_that_nobody_uses
 from worker.errors import UsageError
 from worker.rotation.record import Phase, Record, encode
 from worker.rotation.records import RecordStore
-from worker.rotation.services import Policy, World
+from worker.rotation.services import Policy, Services
 from worker.targets.fields import PRESETS
 from worker.targets.schedule import Schedule
 from worker.targets.target import Target
@@ -24,12 +24,12 @@ from worker.targets.target import Target
 class Shop:
     """Two targets, ``media`` and ``web``, in a Vault in memory."""
 
-    world: World
+    services: Services
     targets: Mapping[str, Target]
     vault: MemoryVault
 
     def put(self, record: Record) -> None:
-        path = self.world.store.path(record.target)
+        path = self.services.store.path(record.target)
         self.vault.write(path, encode(record), self.vault.read(path).version)
 
 
@@ -37,7 +37,7 @@ class Shop:
 def shop() -> Shop:
     vault, hostup, clock = MemoryVault(), MemoryHostUp(), MemoryClock()
     second = timedelta(seconds=1)
-    world = World(
+    services = Services(
         hostup=hostup,
         vault=vault,
         storage=MemoryStorage(hostup),
@@ -49,30 +49,30 @@ def shop() -> Shop:
     schedule = Schedule(every=timedelta(days=1))
     names = ("media", "web")
     targets = {n: Target(n, "{target}", f"apps/{n}", schedule, second, PRESETS["aws-env"]) for n in names}
-    return Shop(world, targets, vault)
+    return Shop(services, targets, vault)
 
 
 def test_every_key_on_record_has_its_owner(shop: Shop) -> None:
     shop.put(replace(empty(), current=current(), rotation=rotation(Phase.STAGED), retiring=(retiring("AK9"),)))
-    assert owners(shop.world, shop.targets) == {"AK0": "media", "AK1": "media", "AK9": "media"}
-    assert owners(shop.world, shop.targets, apart_from="media") == {}
+    assert owners(shop.services, shop.targets) == {"AK0": "media", "AK1": "media", "AK9": "media"}
+    assert owners(shop.services, shop.targets, apart_from="media") == {}
 
 
 def test_a_key_published_beside_an_unreadable_record_has_one_too(shop: Shop) -> None:
     shop.vault.write("state/web", {"garbage": True}, 0)
     shop.vault.write("apps/web", {"AWS_ACCESS_KEY_ID": "AK7"}, 0)
-    assert owners(shop.world, shop.targets) == {"AK7": "web"}
+    assert owners(shop.services, shop.targets) == {"AK7": "web"}
     with pytest.raises(UsageError, match="AK7 is in use by target web"):
-        see_that_nobody_uses(shop.world, shop.targets, "AK7")
+        see_that_nobody_uses(shop.services, shop.targets, "AK7")
 
 
 def test_a_target_that_is_no_longer_configured_still_owns_its_keys(shop: Shop) -> None:
     shop.put(replace(empty(), target="gone", current=current("AK5")))
     with pytest.raises(UsageError, match="gone"):
-        see_that_nobody_uses(shop.world, shop.targets, "AK5")
+        see_that_nobody_uses(shop.services, shop.targets, "AK5")
 
 
 def test_a_key_that_nobody_has_is_free(shop: Shop) -> None:
     shop.put(replace(empty(), current=current()))
-    see_that_nobody_uses(shop.world, shop.targets, "AK6")
-    see_that_nobody_uses(shop.world, shop.targets, "AK0", apart_from="media")
+    see_that_nobody_uses(shop.services, shop.targets, "AK6")
+    see_that_nobody_uses(shop.services, shop.targets, "AK0", apart_from="media")

@@ -48,13 +48,13 @@ def test_an_entry_tells_every_id_in_it() -> None:
         "access_key": "AK1",
         "vault_version": 3,
         "request_id": "request-1",
-        "requests": ["wish-1", "wish-2"],
+        "requests": ["message-1", "message-2"],
         "duration_ms": 12,
         "reason": "",
     }
     assert entry_text(entry) == (
         "2026-11-24 12:00:00Z  secret.published     access key AK1, Vault version 3, requestId request-1, "
-        "requests wish-1 and wish-2, took 12 ms"
+        "requests message-1 and message-2, took 12 ms"
     )
 
 

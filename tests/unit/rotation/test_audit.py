@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.records import MINUTE, mint, retiring
+from tests.records import MINUTE, create, retiring
 from tests.worlds import SLACK, STATE, TARGET, Small
 from worker.rotation.audit import Report, audit, ensure_baseline, note_foreign
-from worker.rotation.changes.settlement import Found, adopt
+from worker.rotation.changes.settlement import Found, adopted_key
 
 
 @pytest.fixture
@@ -17,13 +17,13 @@ def small() -> Small:
     """One target with a published key, and a key that was there before; the foreign one is noted."""
     made = Small()
     made.hostup.living["BY-HAND"] = "before the worker came"
-    ensure_baseline(made.world, made.targets)
+    ensure_baseline(made.services, made.targets)
     made.look()
     return made
 
 
 def _audit(small: Small) -> Report:
-    return audit(small.world, small.targets, SLACK)
+    return audit(small.services, small.targets, SLACK)
 
 
 def _kinds(small: Small) -> list[str]:
@@ -38,16 +38,16 @@ def test_all_is_well(small: Small) -> None:
 
 def test_keys_from_before_are_noted_once_and_are_no_drift(small: Small) -> None:
     small.hostup.living["NEW"] = "made by somebody later"
-    assert ensure_baseline(small.world, small.targets) == 1
+    assert ensure_baseline(small.services, small.targets) == 1
     assert _audit(small).drift == 1
 
 
 def test_a_key_that_nothing_explains_is_found_with_what_it_may_be(small: Small) -> None:
     small.hostup.living["ORPHAN"] = "media rotation-7"
-    small.alter(unknown_mints=(mint(3),))
+    small.alter(unconfirmed_creates=(create(3),))
     report = _audit(small)
     assert report.drift == 1
-    assert [finding.kind for finding in report.findings] == ["drift", "unknown mint"]
+    assert [finding.kind for finding in report.findings] == ["drift", "unconfirmed create"]
     assert "media rotation-7" in report.findings[0].hint
 
 
@@ -59,14 +59,14 @@ def test_a_key_that_somebody_deleted_is_missed(small: Small) -> None:
 
 def test_a_person_notes_how_many_are_foreign(small: Small) -> None:
     small.hostup.living["OTHER"] = "somebody's"
-    note_foreign(small.world, 2, 3, cas=1)
+    note_foreign(small.services, 2, 3, cas=1)
     assert _kinds(small) == []
 
 
 def test_an_adopted_key_is_no_longer_foreign(small: Small) -> None:
     record = small.record()
     found = Found("BY-HAND", 2, None, None, None)
-    small.put(adopt(record, found, small.clock.now(), TARGET.grace))
+    small.put(adopted_key(record, found, small.clock.now(), TARGET.grace))
     assert _audit(small).drift == 0
 
 

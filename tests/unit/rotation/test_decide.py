@@ -7,21 +7,21 @@ from datetime import timedelta
 
 import pytest
 
-from tests.records import DAY, HOLDER, MINUTE, NOW, SECOND, current, empty, mint, retiring, rotation, wish
+from tests.records import DAY, HOLDER, MINUTE, NOW, SECOND, create, current, empty, request, retiring, rotation
 from worker.rotation.decide import (
     HISTORY_LIMIT,
     NEW,
-    OPEN_MINTS,
+    OPEN_CREATES,
     RETIRING_LIMIT,
     ROTATION,
     Archive,
     Begin,
-    DeclareUnknown,
     Delete,
     ProveDead,
     Publish,
     Recount,
     Step,
+    TakeOver,
     Verify,
     Wait,
     decide,
@@ -40,7 +40,7 @@ FAILURE = Failure(
     retry_at=NOW + MINUTE,
 )
 IDLE = replace(empty(), current=current())
-RISKY = tuple(mint(4, ago, f"r{n}") for n, ago in enumerate((MINUTE, 2 * MINUTE, 3 * MINUTE)))
+RISKY = tuple(create(4, ago, f"r{n}") for n, ago in enumerate((MINUTE, 2 * MINUTE, 3 * MINUTE)))
 LATER, EARLIER = NOW + DAY, NOW - SECOND
 
 
@@ -51,10 +51,10 @@ LATER, EARLIER = NOW + DAY, NOW - SECOND
         ("due", IDLE, EARLIER, Begin("schedule", "")),
         ("due this very moment", IDLE, NOW, Begin("schedule", "")),
         ("not due", IDLE, LATER, Wait(LATER, "the next rotation is due then")),
-        ("asked for", replace(IDLE, requests=(wish(),)), LATER, Begin("manual", "because")),
-        ("minting by another", replace(IDLE, rotation=rotation()), EARLIER, None),
-        ("lease over", replace(IDLE, rotation=rotation(lease=-SECOND)), LATER, DeclareUnknown(HOLDER)),
-        ("asked for, but minting", replace(IDLE, rotation=rotation(), requests=(wish(),)), LATER, None),
+        ("asked for", replace(IDLE, requests=(request(),)), LATER, Begin("manual", "because")),
+        ("creating by another", replace(IDLE, rotation=rotation()), EARLIER, None),
+        ("lease over", replace(IDLE, rotation=rotation(lease=-SECOND)), LATER, TakeOver(HOLDER)),
+        ("asked for, but creating", replace(IDLE, rotation=rotation(), requests=(request(),)), LATER, None),
         ("staged", replace(IDLE, rotation=rotation(Phase.STAGED)), LATER, Verify("rotation-1")),
         ("staged, lease over", replace(IDLE, rotation=rotation(Phase.STAGED, lease=-DAY)), LATER, Verify("rotation-1")),
         ("verified", replace(IDLE, rotation=rotation(Phase.VERIFIED)), LATER, Publish("rotation-1")),
@@ -71,9 +71,9 @@ LATER, EARLIER = NOW + DAY, NOW - SECOND
         ("deleted", replace(IDLE, retiring=(retiring(deleted=True),)), LATER, ProveDead("AK9")),
         ("long history", replace(IDLE, history=("{}",) * (HISTORY_LIMIT + 1)), LATER, Archive()),
         ("too many retiring", replace(IDLE, retiring=(retiring(after=MINUTE),) * RETIRING_LIMIT), EARLIER, None),
-        ("three risky mints", replace(IDLE, unknown_mints=RISKY), EARLIER, Recount()),
-        ("two risky mints", replace(IDLE, unknown_mints=RISKY[:2]), EARLIER, Begin("schedule", "")),
-        ("three risky mints, nothing wanted", replace(IDLE, unknown_mints=RISKY), LATER, None),
+        ("three risky creates", replace(IDLE, unconfirmed_creates=RISKY), EARLIER, Recount()),
+        ("two risky creates", replace(IDLE, unconfirmed_creates=RISKY[:2]), EARLIER, Begin("schedule", "")),
+        ("three risky creates, nothing wanted", replace(IDLE, unconfirmed_creates=RISKY), LATER, None),
     ],
 )
 def test_next_step(name: str, record: Record, due: object, step: Step | None) -> None:
@@ -86,17 +86,17 @@ def test_next_step(name: str, record: Record, due: object, step: Step | None) ->
 
 
 def test_a_request_after_the_failure_does_not_wait_for_the_backoff() -> None:
-    record = replace(IDLE, failure=FAILURE, requests=(wish(at=NOW),))
+    record = replace(IDLE, failure=FAILURE, requests=(request(at=NOW),))
     assert decide(record, LATER, NOW, {}) == Begin("manual", "because")
 
 
 def test_a_request_from_before_the_failure_waits_for_the_backoff() -> None:
-    record = replace(IDLE, failure=FAILURE, requests=(wish(at=NOW - MINUTE),))
+    record = replace(IDLE, failure=FAILURE, requests=(request(at=NOW - MINUTE),))
     assert decide(record, LATER, NOW, {}) == Wait(FAILURE.retry_at, "the rotation is tried again")
 
 
 def test_what_the_api_asks_for_is_waited_for_whoever_asks() -> None:
-    record = replace(IDLE, failure=replace(FAILURE, kind="HostUpRateLimited"), requests=(wish(),))
+    record = replace(IDLE, failure=replace(FAILURE, kind="HostUpRateLimited"), requests=(request(),))
     assert decide(record, LATER, NOW, {}) == Wait(FAILURE.retry_at, "the rotation is tried again")
 
 
@@ -135,14 +135,14 @@ def test_it_waits_for_whatever_comes_first() -> None:
     ],
 )
 def test_mints_that_wait_for_a_person(afters: tuple[int | None, ...], ages: tuple[int, ...], *, waits: bool) -> None:
-    mints = tuple(mint(after, timedelta(hours=age), f"r{age}") for after, age in zip(afters, ages, strict=True))
-    assert waits_for_person(mints) is waits
+    creates = tuple(create(after, timedelta(hours=age), f"r{age}") for after, age in zip(afters, ages, strict=True))
+    assert waits_for_person(creates) is waits
 
 
 def test_no_target_asks_for_ever_while_nobody_settles_anything() -> None:
-    mints = tuple(mint(3, timedelta(days=n), f"r{n}") for n in range(OPEN_MINTS))
-    assert waits_for_person(mints)
-    assert not waits_for_person(mints[1:])
+    creates = tuple(create(3, timedelta(days=n), f"r{n}") for n in range(OPEN_CREATES))
+    assert waits_for_person(creates)
+    assert not waits_for_person(creates[1:])
 
 
 def test_settled_mints_hold_nobody_up() -> None:

@@ -11,9 +11,9 @@ from tests.doubles import Gate
 from tests.worlds import STATE, TARGET, Small
 from worker.errors import RecordError, VaultUnavailable
 from worker.rotation.decide import HISTORY_LIMIT
-from worker.rotation.history import entries, rotations
+from worker.rotation.history import rotations
 from worker.rotation.record import SCHEMA
-from worker.rotation.trace import trace
+from worker.rotation.trace import entries, trace
 
 T = TypeVar("T")
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.records import DAY, HOLDER, MINUTE, NOW, created, current, empty, mint, retiring, rotation, wish
+from tests.records import DAY, HOLDER, MINUTE, NOW, create, created, current, empty, request, retiring, rotation
 from worker.errors import RecordUnreadable
 from worker.events import Event
-from worker.rotation.changes.repair import Evidence, LooseKey, loose_keys, rebuild, retire
-from worker.rotation.changes.rotation import note, stage
+from worker.rotation.changes.repair import Evidence, LooseKey, loose_keys, rebuild, retired
+from worker.rotation.changes.rotation import note, staged
 from worker.rotation.changes.settlement import Found
 from worker.rotation.history import parse
 from worker.rotation.record import Phase, Record, Why, decode, encode
@@ -41,9 +41,9 @@ def full() -> Record:
     return replace(
         record,
         current=current(),
-        requests=(wish(),),
-        served=(("wish-0", "rotation-0"),),
-        unknown_mints=(mint(),),
+        requests=(request(),),
+        served=(("message-0", "rotation-0"),),
+        unconfirmed_creates=(create(),),
         adopted=2,
     )
 
@@ -54,7 +54,7 @@ def test_what_is_still_right_is_kept() -> None:
     assert after.current == before.current
     assert after.requests == before.requests
     assert after.served == before.served
-    assert after.unknown_mints == before.unknown_mints
+    assert after.unconfirmed_creates == before.unconfirmed_creates
     assert after.adopted == 2
     assert after.history[:-1] == before.history
     assert parse(after.history[-1])["event"] == Event.RECORD_REPAIRED
@@ -64,12 +64,12 @@ def test_what_is_still_right_is_kept() -> None:
 def test_one_wrong_item_does_not_take_the_others_along() -> None:
     document = encode(full())
     document["requests"].append({"id": 7})
-    document["unknown_mints"].insert(0, "garbage")
+    document["unconfirmed_creates"].insert(0, "garbage")
     document["history"] += ["garbage", 7]
     made = repaired(document)
-    assert [request.id for request in made.record.requests] == ["wish-1"]
-    assert len(made.record.unknown_mints) == 1
-    assert made.dropped == ("1 of requests", "1 of unknown_mints", "2 of history")
+    assert [request.id for request in made.record.requests] == ["message-1"]
+    assert len(made.record.unconfirmed_creates) == 1
+    assert made.dropped == ("1 of requests", "1 of unconfirmed_creates", "2 of history")
 
 
 @pytest.mark.parametrize("document", [{"foo": "bar"}, {"schema": "x"}, {"history": {"a": 1}, "requests": "no"}])
@@ -148,40 +148,40 @@ def test_the_numbers_of_entries_go_on_after_the_archive() -> None:
     assert [parse(text)["n"] for text in repaired({"foo": 1}, archived=archived).record.history] == [42]
 
 
-def test_a_create_that_was_under_way_becomes_an_unknown_mint() -> None:
-    before = replace(full(), rotation=rotation(Phase.MINTING), unknown_mints=())
+def test_a_create_that_was_under_way_becomes_an_unconfirmed_create() -> None:
+    before = replace(full(), rotation=rotation(Phase.CREATING), unconfirmed_creates=())
     document = broken(before, rotation={**encode(before)["rotation"], "lease": "edited"})
-    (found,) = repaired(document).record.unknown_mints
+    (found,) = repaired(document).record.unconfirmed_creates
     assert (found.rotation_id, found.label, found.at) == ("rotation-1", "media rotation-1", NOW)
     assert found.key_count_before == 3
     assert found.open
 
 
-def test_a_late_answer_to_it_is_recognised_as_that_of_the_unknown_mint() -> None:
-    before = replace(full(), rotation=rotation(Phase.MINTING), unknown_mints=())
+def test_a_late_answer_to_it_is_recognised_as_that_of_the_unconfirmed_create() -> None:
+    before = replace(full(), rotation=rotation(Phase.CREATING), unconfirmed_creates=())
     record = repaired(broken(before)).record
-    record = stage(record, HOLDER, created(), NOW, MINUTE)
+    record = staged(record, HOLDER, created(), NOW, MINUTE)
     assert [(key.access_key, key.why) for key in record.retiring] == [("AK1", Why.STRAY)]
-    assert not any(found.open for found in record.unknown_mints)
+    assert not any(found.open for found in record.unconfirmed_creates)
 
 
 def test_a_person_brings_a_key_back_by_name() -> None:
     record = repaired(broken(replace(full(), retiring=(retiring("AK9"),)))).record
     key = LooseKey("AK9", "retiring[0]", "rotation-9", "request-9")
-    after = retire(record, key, NOW, NOW + DAY)
+    after = retired(record, key, NOW, NOW + DAY)
     (found,) = after.retiring
     assert (found.access_key, found.why, found.retire_after) == ("AK9", Why.SETTLED, NOW + DAY)
     assert found.request_id == "request-9"
-    assert retire(after, key, NOW, NOW + timedelta(days=9)) is after
+    assert retired(after, key, NOW, NOW + timedelta(days=9)) is after
 
 
 def test_the_current_key_is_never_retired() -> None:
     record = repaired(broken(full())).record
-    assert retire(record, LooseKey("AK0", "history"), NOW, NOW) is record
+    assert retired(record, LooseKey("AK0", "history"), NOW, NOW) is record
 
 
-def test_what_was_saved_aside_is_loose_until_it_is_on_record() -> None:
+def test_what_was_rescued_is_loose_until_it_is_on_record() -> None:
     saved = {"why": "garbage", "rotation_id": "rotation-5", "access_key": "AK5", "request_id": "request-5"}
     (key,) = loose_keys(saved, [], full())
     assert key == LooseKey("AK5", "", "rotation-5", "request-5")
-    assert loose_keys(saved, [], retire(full(), key, NOW, NOW)) == ()
+    assert loose_keys(saved, [], retired(full(), key, NOW, NOW)) == ()

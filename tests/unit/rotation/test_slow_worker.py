@@ -17,7 +17,7 @@ def test_a_rotation_does_not_begin_on_what_was_true_before(before: str) -> None:
     small.hostup.living["BY-HAND"] = "before"
     small.look()
     small.passes(days=31)
-    slow = Player(stage, lambda: reconcile(small.world, TARGET))
+    slow = Player(stage, lambda: reconcile(small.services, TARGET))
     while slow.at != before:
         slow.go("well")
     small.look()

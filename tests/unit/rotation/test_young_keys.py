@@ -11,9 +11,9 @@ from tests.doubles import MemoryAccount, MemoryClock, MemoryHostUp, MemoryStorag
 from tests.records import NOW, SECOND, current, empty, retiring
 from worker.rotation.record import Why
 from worker.rotation.records import Loaded, RecordStore
-from worker.rotation.services import Policy, World
+from worker.rotation.services import Policy, Services
 from worker.rotation.steps.retire import prove_dead
-from worker.rotation.steps.session import Work
+from worker.rotation.steps.session import Session
 from worker.targets.fields import PRESETS
 from worker.targets.schedule import Schedule
 from worker.targets.target import Target
@@ -37,27 +37,27 @@ POLICY = Policy(
 )
 
 
-def _work(why: Why) -> tuple[Work, MemoryClock]:
+def _work(why: Why) -> tuple[Session, MemoryClock]:
     hostup, vault, clock = MemoryHostUp(), MemoryVault(), MemoryClock()
     store = RecordStore(vault, "state", clock)
-    world = World(hostup, vault, MemoryStorage(hostup), store, MemoryAccount(hostup), clock, POLICY)
+    services = Services(hostup, vault, MemoryStorage(hostup), store, MemoryAccount(hostup), clock, POLICY)
     key = replace(retiring("AK9", timedelta(), deleted=True), why=why)
-    return Work(world, TARGET, Loaded(replace(empty(), current=current(), retiring=(key,)), 0)), clock
+    return Session(services, TARGET, Loaded(replace(empty(), current=current(), retiring=(key,)), 0)), clock
 
 
 @pytest.mark.parametrize("why", [Why.STRAY, Why.UNUSABLE, Why.SETTLED])
 def test_a_key_that_may_not_have_spread_yet_is_not_proven_dead(why: Why) -> None:
-    work, clock = _work(why)
-    pause = prove_dead(work, "AK9")
+    session, clock = _work(why)
+    pause = prove_dead(session, "AK9")
     assert pause is not None
     assert (pause.kind, pause.until) == ("AK9", NOW + SPREAD)
-    assert [key.access_key for key in work.record.retiring] == ["AK9"]
+    assert [key.access_key for key in session.record.retiring] == ["AK9"]
     clock.time = pause.until
-    assert prove_dead(work, "AK9") is None
-    assert work.record.retiring == ()
+    assert prove_dead(session, "AK9") is None
+    assert session.record.retiring == ()
 
 
 def test_a_key_that_was_in_use_is_proven_dead_at_once() -> None:
-    work, _ = _work(Why.REPLACED)
-    assert prove_dead(work, "AK9") is None
-    assert work.record.retiring == ()
+    session, _ = _work(Why.REPLACED)
+    assert prove_dead(session, "AK9") is None
+    assert session.record.retiring == ()

@@ -46,7 +46,7 @@ HISTORY = (
     entry(5, "rotation.started", rotation_id="r2"),
     entry(6, "key.created", rotation_id="r2", access_key="NEW", request_id="request-2"),
     entry(7, "secret.published", rotation_id="r2", access_key="NEW", vault_version=2, request_id="request-2"),
-    entry(8, "rotation.succeeded", rotation_id="r2", requests=["wish"]),
+    entry(8, "rotation.succeeded", rotation_id="r2", requests=["request"]),
     entry(9, "key.retired", rotation_id="r1", access_key="OLD", request_id="request-3"),
     entry(10, "key.dead", rotation_id="r1", access_key="OLD"),
 )
@@ -55,7 +55,7 @@ RECORD: Mapping[str, Any] = {
     "rotation": None,
     "requests": [],
     "retiring": [],
-    "unknown_mints": [],
+    "unconfirmed_creates": [],
     "failure": None,
 }
 FIRST = Version(1, at(10), destroyed=True, data=None)
@@ -130,7 +130,7 @@ PLANTED = {
     "a create without an intent": Plant(with_calls(*call(4, "create", "NEW2", 60, "media r9")), 3, "no intent"),
     "a create is repeated": Plant(with_calls(*call(4, "create", "TWIN", 60, "media r2")), 4, "2 times"),
     "a request is served twice": Plant(
-        with_history(entry(11, "rotation.succeeded", rotation_id="r3", requests=["wish"])), 4, "by 2 rotations"
+        with_history(entry(11, "rotation.succeeded", rotation_id="r3", requests=["request"])), 4, "by 2 rotations"
     ),
     "a secret in the log": Plant(replace(SOUND, texts={"log": '{"a": "new-secret"}'}), 5, "found in log"),
     "a secret in Redis, as base64": Plant(
@@ -180,10 +180,10 @@ def test_what_is_planted_is_found(plant: Plant) -> None:
     assert [f for f in found if f.promise == plant.promise and plant.word in str(f)], [str(f) for f in found]
 
 
-def test_an_unknown_mint_explains_a_lost_key_and_no_other() -> None:
+def test_an_unconfirmed_create_explains_a_lost_key_and_no_other() -> None:
     made = with_calls(*call(4, "create", "LOST", 60, "media r3"))
     started = entry(11, "rotation.started", rotation_id="r3")
-    told = entry(12, "mint.unknown", rotation_id="r3")
+    told = entry(12, "create.unconfirmed", rotation_id="r3")
     kept = replace(KEPT, history=(*HISTORY, started, told))
     assert check(replace(made, kept=(kept,))) == ()
     assert orphans(replace(made, kept=(kept,))) == ("LOST",)
@@ -197,10 +197,10 @@ def test_a_staged_secret_may_stand_in_its_record_and_in_no_other_place() -> None
     assert [f.promise for f in check(replace(SOUND, documents={"media": beside}))] == [5]
 
 
-def test_a_key_saved_aside_is_on_record() -> None:
-    evidence = with_calls(*call(4, "create", "ASIDE", 60, "media r2 b"))
-    aside = {"access_key": "ASIDE", "request_id": "request-4"}
-    assert check(replace(evidence, documents={"_aside/media/r2": aside})) == ()
+def test_a_key_rescued_is_on_record() -> None:
+    evidence = with_calls(*call(4, "create", "RESCUED", 60, "media r2 b"))
+    targets_with_rescued = {"access_key": "RESCUED", "request_id": "request-4"}
+    assert check(replace(evidence, documents={"_rescued/media/r2": targets_with_rescued})) == ()
 
 
 def test_an_answer_that_died_with_its_worker_is_excused_by_name() -> None:
@@ -221,7 +221,7 @@ def test_grace_is_counted_in_the_workers_time() -> None:
     ("values", "word"),
     [
         ({"rotation": {"id": "r3"}}, "rotation"),
-        ({"requests": ["wish"]}, "requests"),
+        ({"requests": ["request"]}, "requests"),
         ({"retiring": [{"access_key": "OLD"}]}, "retiring"),
         ({"failure": {"what": "x"}}, "failure"),
         ({"current": None}, "no current key"),

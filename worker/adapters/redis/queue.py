@@ -208,19 +208,19 @@ class Queue:
     # -- requests on their way to the record
 
     @guard()
-    def keep_wish(self, wish: str, content: Mapping[str, str]) -> None:
+    def keep_request(self, request: str, content: Mapping[str, str]) -> None:
         """Keep a request until it is on record, so that it is not lost with the worker that read its message."""
-        self.client.hset(self._key("wishes"), wish, json.dumps(dict(content)))
+        self.client.hset(self._key("requests"), request, json.dumps(dict(content)))
 
     @guard()
-    def drop_wish(self, wish: str) -> None:
+    def drop_request(self, request: str) -> None:
         """A request is on record, or was refused."""
-        self.client.hdel(self._key("wishes"), wish)
+        self.client.hdel(self._key("requests"), request)
 
     @guard()
-    def wishes(self) -> dict[str, dict[str, str]]:
+    def requests(self) -> dict[str, dict[str, str]]:
         """All requests that are not on record yet."""
-        return {str(k): dict(json.loads(str(v))) for k, v in self.client.hgetall(self._key("wishes")).items()}
+        return {str(k): dict(json.loads(str(v))) for k, v in self.client.hgetall(self._key("requests")).items()}
 
     # -- signs of life
 

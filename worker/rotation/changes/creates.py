@@ -10,8 +10,8 @@ from datetime import datetime
 
 from worker.errors import RotatorError
 from worker.events import Event
-from worker.rotation.changes.rotation import Holder, failed, minting, note, pruned, to_retire
-from worker.rotation.record import Record, Rotation, UnknownMint, Why
+from worker.rotation.changes.rotation import Holder, creating, failed, note, pruned, to_retire
+from worker.rotation.record import Record, Rotation, UnconfirmedCreate, Why
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,12 @@ class Outcome:
     access_key: str | None = None
 
 
-def mint_unknown(record: Record, holder: Holder, outcome: Outcome, now: datetime, retry_at: datetime) -> Record:
+def create_unconfirmed(record: Record, holder: Holder, outcome: Outcome, now: datetime, retry_at: datetime) -> Record:
     """Nobody knows whether a key was made: say so, end the rotation, begin another at ``retry_at``.
 
     Where the answer named the key (but no secret), nothing is unknown: that key is retired.
     """
-    rotation = minting(record, holder)
+    rotation = creating(record, holder)
     ended = replace(record, rotation=None)
     if outcome.access_key and outcome.access_key not in record.keys_on_record():
         key = to_retire(outcome.access_key, Why.UNUSABLE, rotation.id, outcome.why.request_id, now)
@@ -43,12 +43,12 @@ def mint_unknown(record: Record, holder: Holder, outcome: Outcome, now: datetime
         )
         ended = replace(ended, retiring=(*record.retiring, key))
     else:
-        ended = _with_unknown(ended, rotation, outcome, now)
+        ended = _with_unconfirmed(ended, rotation, outcome, now)
     return failed(ended, outcome.why, now, retry_at, operation="create", rotation_id=rotation.id)
 
 
-def _with_unknown(record: Record, rotation: Rotation, outcome: Outcome, now: datetime) -> Record:
-    mint = UnknownMint(
+def _with_unconfirmed(record: Record, rotation: Rotation, outcome: Outcome, now: datetime) -> Record:
+    create = UnconfirmedCreate(
         rotation_id=rotation.id,
         at=rotation.started_at,
         label=rotation.label,
@@ -59,37 +59,39 @@ def _with_unknown(record: Record, rotation: Rotation, outcome: Outcome, now: dat
     )
     noted = note(
         record,
-        Event.MINT_UNKNOWN,
+        Event.CREATE_UNCONFIRMED,
         now,
         rotation_id=rotation.id,
-        request_id=mint.request_id,
-        label=mint.label,
-        error=mint.error,
-        key_count_before=mint.key_count_before,
-        key_count_after=mint.key_count_after,
+        request_id=create.request_id,
+        label=create.label,
+        error=create.error,
+        key_count_before=create.key_count_before,
+        key_count_after=create.key_count_after,
     )
-    return replace(noted, unknown_mints=(*record.unknown_mints, mint))
+    return replace(noted, unconfirmed_creates=(*record.unconfirmed_creates, create))
 
 
 def recounted(record: Record, key_count: int | None) -> Record:
-    """Fill in ``keyCount`` for open mints where it could not be had at the time; None changes nothing.
+    """Fill in ``keyCount`` for open unconfirmed creates where it could not be had at the time; None changes nothing.
 
     It settles nothing, and a count that is known stays: other targets' keys come and go in the same account meanwhile.
     """
     if key_count is None:
         return record
-    mints = tuple(
-        replace(mint, key_count_after=key_count) if mint.open and mint.key_count_after is None else mint
-        for mint in record.unknown_mints
+    creates = tuple(
+        replace(create, key_count_after=key_count) if create.open and create.key_count_after is None else create
+        for create in record.unconfirmed_creates
     )
-    return record if mints == record.unknown_mints else replace(record, unknown_mints=mints)
+    return record if creates == record.unconfirmed_creates else replace(record, unconfirmed_creates=creates)
 
 
 def explained(record: Record, before: datetime, now: datetime) -> Record:
-    """Settle the open mints from before a moment: an audit found every key of the account explained."""
+    """Settle the open unconfirmed creates from before a moment: an audit found every key of the account explained."""
     verdict = "no key was made: the audit explains every key of the account"
-    settled = [mint for mint in record.unknown_mints if mint.open and mint.at < before]
-    for mint in settled:
-        record = note(record, Event.MINT_SETTLED, now, rotation_id=mint.rotation_id, verdict=verdict)
-    mints = tuple(replace(mint, settled=verdict) if mint in settled else mint for mint in record.unknown_mints)
-    return replace(record, unknown_mints=pruned(mints)) if settled else record
+    settled = [create for create in record.unconfirmed_creates if create.open and create.at < before]
+    for create in settled:
+        record = note(record, Event.CREATE_SETTLED, now, rotation_id=create.rotation_id, verdict=verdict)
+    creates = tuple(
+        replace(create, settled=verdict) if create in settled else create for create in record.unconfirmed_creates
+    )
+    return replace(record, unconfirmed_creates=pruned(creates)) if settled else record

@@ -18,7 +18,7 @@ from worker.events import Event
 from worker.rotation.changes.rotation import note, to_retire
 from worker.rotation.changes.settlement import Found
 from worker.rotation.history import Entry, parse
-from worker.rotation.record import CurrentKey, Record, Request, RetiringKey, UnknownMint, Why
+from worker.rotation.record import CurrentKey, Record, Request, RetiringKey, UnconfirmedCreate, Why
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ def rebuild(target: str, path: str, problem: str, evidence: Evidence, now: datet
     current = _current(evidence, proven_dead(entries))
     requests = _valid_items(Request, document.get("requests"))
     served = _valid_items(tuple[str, str], document.get("served"))
-    mints = _valid_items(UnknownMint, document.get("unknown_mints"))
+    creates = _valid_items(UnconfirmedCreate, document.get("unconfirmed_creates"))
     adopted = document.get("adopted")
     record = Record(
         target=target,
@@ -69,13 +69,18 @@ def rebuild(target: str, path: str, problem: str, evidence: Evidence, now: datet
         current=current,
         requests=requests,
         served=served,
-        unknown_mints=(*mints, *_interrupted(document.get("rotation"), now)),
+        unconfirmed_creates=(*creates, *_interrupted(document.get("rotation"), now)),
         history=history,
         next_entry=max((entry["n"] for entry in entries), default=0) + 1,
         adopted=adopted if isinstance(adopted, int) and adopted > 0 else 0,
     )
     record = note(record, Event.RECORD_REPAIRED, now, error=problem, access_key=current.access_key if current else None)
-    taken = {"requests": len(requests), "served": len(served), "unknown_mints": len(mints), "history": len(history)}
+    taken = {
+        "requests": len(requests),
+        "served": len(served),
+        "unconfirmed_creates": len(creates),
+        "history": len(history),
+    }
     dropped = _dropped(document, {**taken, "retiring": 0})
     published = [evidence.found.access_key] if evidence.found else []
     return Repair(record, _kept(record), dropped, loose_keys(document, entries, record, published))
@@ -99,7 +104,7 @@ def proven_dead(entries: Iterable[Entry]) -> frozenset[str]:
     return frozenset(str(e["access_key"]) for e in entries if e.get("event") == Event.KEY_DEAD and e.get("access_key"))
 
 
-def retire(record: Record, key: LooseKey, now: datetime, when: datetime) -> Record:
+def retired(record: Record, key: LooseKey, now: datetime, when: datetime) -> Record:
     """Bring a loose key that a person named back on record, to be deleted from ``when`` on."""
     if key.access_key in record.keys_on_record():
         return record
@@ -136,12 +141,12 @@ def _current(evidence: Evidence, dead: frozenset[str]) -> CurrentKey | None:
     )
 
 
-def _interrupted(rotation: object, now: datetime) -> Iterator[UnknownMint]:
+def _interrupted(rotation: object, now: datetime) -> Iterator[UnconfirmedCreate]:
     """A rotation that names no key: HostUp may have been asked for one, and whoever asked may still be waiting."""
     if not isinstance(rotation, dict) or next(_named(rotation, ""), None):
         return
     count = rotation.get("key_count_before")
-    yield UnknownMint(
+    yield UnconfirmedCreate(
         rotation_id=_text(rotation.get("id")) or "unknown",
         at=_moment(rotation.get("started_at")) or now,
         label=_text(rotation.get("label")) or "",
@@ -187,7 +192,7 @@ def _kept(record: Record) -> tuple[str, ...]:
     counted = {
         "history entries": len(record.history) - 1,
         "requests": len(record.requests),
-        "unknown mints": len(record.unknown_mints),
+        "unconfirmed creates": len(record.unconfirmed_creates),
     }
     return tuple(f"{number} {what}" for what, number in counted.items() if number)
 
@@ -210,7 +215,7 @@ def _valid_items(kind: type[T], raw: object) -> tuple[T, ...]:
         try:
             found.append(adapter.validate_json(json.dumps(item), strict=True))
         except (ValidationError, TypeError, ValueError):
-            continue  # it stays in the document that is saved aside
+            continue  # it stays in the document that is rescued
     return tuple(found)
 
 

@@ -23,13 +23,13 @@ from worker.rotation.record import (
     RetiringKey,
     Rotation,
     StagedKey,
-    UnknownMint,
+    UnconfirmedCreate,
     Why,
 )
 
 WAITING_REQUESTS = 32
 SERVED_REQUESTS = 32
-SETTLED_MINTS = 8
+SETTLED_CREATES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,11 @@ def note(record: Record, event: Event, now: datetime, **fields: object) -> Recor
     return replace(record, history=(*record.history, text), next_entry=record.next_entry + 1)
 
 
-def request(record: Record, wish: Request) -> Record:
-    """Take a wish for a rotation down; one that is known already (a message delivered twice) changes nothing."""
-    if any(known.id == wish.id for known in record.requests) or any(known == wish.id for known, _ in record.served):
+def requested(record: Record, request: Request) -> Record:
+    """Take a request for a rotation down; one that is known already (a message delivered twice) changes nothing."""
+    if any(known.id == request.id for known in record.requests) or any(
+        known == request.id for known, _ in record.served
+    ):
         return record
     if len(record.requests) >= WAITING_REQUESTS:
         raise TryAgainLater(
@@ -58,11 +60,11 @@ def request(record: Record, wish: Request) -> Record:
             target=record.target,
             hint="They will all be served by one rotation; see `rotator status`.",
         )
-    noted = note(record, Event.ROTATION_REQUESTED, wish.at, request=wish.id, reason=wish.reason)
-    return replace(noted, requests=(*record.requests, wish))
+    noted = note(record, Event.ROTATION_REQUESTED, request.at, request=request.id, reason=request.reason)
+    return replace(noted, requests=(*record.requests, request))
 
 
-def begin(record: Record, rotation: Rotation, ground: Record) -> Record:
+def begun(record: Record, rotation: Rotation, ground: Record) -> Record:
     """Write the intent: the last thing on record before HostUp is asked for a key.
 
     ``ground`` is the record that the decision to begin rests on. Whoever was slow must not begin after another worker's
@@ -72,7 +74,11 @@ def begin(record: Record, rotation: Rotation, ground: Record) -> Record:
         return record
     if record.rotation:
         raise Superseded("a rotation is under way already", target=record.target)
-    if (record.current, record.failure, record.unknown_mints) != (ground.current, ground.failure, ground.unknown_mints):
+    if (record.current, record.failure, record.unconfirmed_creates) != (
+        ground.current,
+        ground.failure,
+        ground.unconfirmed_creates,
+    ):
         raise Superseded("another rotation came and went meanwhile", target=record.target)
     noted = note(
         record,
@@ -87,13 +93,13 @@ def begin(record: Record, rotation: Rotation, ground: Record) -> Record:
     return replace(noted, rotation=rotation)
 
 
-def renew(record: Record, holder: Holder, until: datetime) -> Record:
+def renewed(record: Record, holder: Holder, until: datetime) -> Record:
     """Put the lease's end off, while it is still ours."""
-    rotation = minting(record, holder)
+    rotation = creating(record, holder)
     return replace(record, rotation=replace(rotation, lease=Lease(holder=holder.token, until=until)))
 
 
-def stage(record: Record, holder: Holder, created: CreatedKey, now: datetime, verify_within: timedelta) -> Record:
+def staged(record: Record, holder: Holder, created: CreatedKey, now: datetime, verify_within: timedelta) -> Record:
     """Put a key that HostUp handed over on record, whatever became of its rotation meanwhile.
 
     This never raises: a key in hand must end up somewhere. If the rotation is no longer ours, the key is retired.
@@ -124,14 +130,14 @@ def stage(record: Record, holder: Holder, created: CreatedKey, now: datetime, ve
 def _stray(record: Record, holder: Holder, created: CreatedKey, now: datetime) -> Record:
     key = to_retire(created.access_key, Why.STRAY, holder.rotation_id, created.request_id, now)
     settled = f"the key came late: {created.access_key}, to be retired"
-    mints = tuple(
+    creates = tuple(
         replace(m, settled=settled) if m.open and m.rotation_id == holder.rotation_id else m
-        for m in record.unknown_mints
+        for m in record.unconfirmed_creates
     )
     noted = note(
         record, Event.KEY_STRAY, now, rotation_id=holder.rotation_id, access_key=created.access_key, why=Why.STRAY.value
     )
-    return replace(noted, retiring=(*record.retiring, key), unknown_mints=mints)
+    return replace(noted, retiring=(*record.retiring, key), unconfirmed_creates=creates)
 
 
 def verified(record: Record, rotation_id: str, now: datetime) -> Record:
@@ -139,7 +145,7 @@ def verified(record: Record, rotation_id: str, now: datetime) -> Record:
     rotation = _of(record, rotation_id)
     if rotation.phase is Phase.VERIFIED:
         return record
-    noted = note(record, Event.KEY_VERIFIED, now, rotation_id=rotation.id, access_key=_staged(rotation).access_key)
+    noted = note(record, Event.KEY_VERIFIED, now, rotation_id=rotation.id, access_key=_staged_key(rotation).access_key)
     return replace(noted, rotation=replace(rotation, phase=Phase.VERIFIED), failure=None)
 
 
@@ -148,7 +154,7 @@ def refused(record: Record, rotation_id: str, why: RotatorError, now: datetime, 
     rotation = _of(record, rotation_id)
     if rotation.phase is not Phase.STAGED:
         raise Superseded("the key was verified meanwhile", target=record.target)
-    staged = _staged(rotation)
+    staged = _staged_key(rotation)
     key = to_retire(staged.access_key, Why.REFUSED, rotation.id, staged.request_id, now)
     noted = note(record, Event.KEY_REFUSED, now, rotation_id=rotation.id, access_key=staged.access_key)
     given_up = replace(noted, rotation=None, retiring=(*record.retiring, key))
@@ -158,7 +164,7 @@ def refused(record: Record, rotation_id: str, why: RotatorError, now: datetime, 
 def published(record: Record, rotation_id: str, version: int, now: datetime, grace: timedelta) -> Record:
     """Vault publishes the new key as ``version``: it is current, the one before retires, the secret is wiped."""
     rotation = _of(record, rotation_id)
-    staged = _staged(rotation)
+    staged = _staged_key(rotation)
     current = CurrentKey(
         access_key=staged.access_key,
         vault_version=version,
@@ -168,7 +174,7 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
         created_at=staged.created_at,
         published_at=now,
     )
-    served = tuple((wish.id, rotation.id) for wish in record.requests)
+    served = tuple((request.id, rotation.id) for request in record.requests)
     about = {"rotation_id": rotation.id, "access_key": staged.access_key, "vault_version": version}
     noted = note(record, Event.SECRET_PUBLISHED, now, **about, request_id=staged.request_id)
     noted = note(
@@ -187,7 +193,7 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
         requests=(),
         served=(*record.served, *served)[-SERVED_REQUESTS:],
         retiring=(*record.retiring, *_replaced(record, now + grace)),
-        unknown_mints=pruned(record.unknown_mints),
+        unconfirmed_creates=pruned(record.unconfirmed_creates),
         failure=None,
     )
 
@@ -200,10 +206,10 @@ def _replaced(record: Record, retire_after: datetime) -> tuple[RetiringKey, ...]
     return (replace(key, vault_version=old.vault_version),)
 
 
-def pruned(mints: tuple[UnknownMint, ...]) -> tuple[UnknownMint, ...]:
-    """Unknown mints to be kept: all that are open, and the newest of the settled."""
-    settled = [mint for mint in mints if not mint.open][-SETTLED_MINTS:]
-    return tuple(mint for mint in mints if mint.open or mint in settled)
+def pruned(creates: tuple[UnconfirmedCreate, ...]) -> tuple[UnconfirmedCreate, ...]:
+    """Unconfirmed creates to be kept: all that are open, and the newest of the settled."""
+    settled = [create for create in creates if not create.open][-SETTLED_CREATES:]
+    return tuple(create for create in creates if create.open or create in settled)
 
 
 def expecting(record: Record, rotation_id: str, version: int) -> Record:
@@ -214,7 +220,7 @@ def expecting(record: Record, rotation_id: str, version: int) -> Record:
 
 def nothing_made(record: Record, holder: Holder, why: RotatorError, now: datetime, retry_at: datetime) -> Record:
     """HostUp clearly made no key: the rotation ends, and another begins at ``retry_at``."""
-    minting(record, holder)
+    creating(record, holder)
     ended = replace(record, rotation=None)
     return failed(ended, why, now, retry_at, operation="create", rotation_id=holder.rotation_id)
 
@@ -277,7 +283,7 @@ def _of(record: Record, rotation_id: str) -> Rotation:
     return rotation
 
 
-def _staged(rotation: Rotation) -> StagedKey:
+def _staged_key(rotation: Rotation) -> StagedKey:
     if rotation.key is None:
         raise Superseded(f"rotation {rotation.id} has no staged key")
     return rotation.key
@@ -285,11 +291,11 @@ def _staged(rotation: Rotation) -> StagedKey:
 
 def _is_ours(rotation: Rotation, holder: Holder) -> bool:
     return (
-        rotation.id == holder.rotation_id and rotation.phase is Phase.MINTING and rotation.lease.holder == holder.token
+        rotation.id == holder.rotation_id and rotation.phase is Phase.CREATING and rotation.lease.holder == holder.token
     )
 
 
-def minting(record: Record, holder: Holder) -> Rotation:
+def creating(record: Record, holder: Holder) -> Rotation:
     """The rotation whose key this holder is to make; raises Superseded when another has taken over."""
     rotation = record.rotation
     if rotation is None or not _is_ours(rotation, holder):

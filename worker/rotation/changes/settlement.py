@@ -1,4 +1,4 @@
-"""What a person decides about a record: adopt a key by name, settle an unknown mint. Pure, as the transitions."""
+"""What a person decides about a record: adopt a key by name, settle an unconfirmed create. Pure, as the transitions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from worker.errors import UsageError
 from worker.events import Event
 from worker.rotation.changes.rotation import note, to_retire
-from worker.rotation.record import CurrentKey, Record, UnknownMint, Why
+from worker.rotation.record import CurrentKey, Record, UnconfirmedCreate, Why
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Found:
     rotation_id: str | None
 
 
-def adopt(record: Record, found: Found, now: datetime, grace: timedelta) -> Record:
+def adopted_key(record: Record, found: Found, now: datetime, grace: timedelta) -> Record:
     """Take over the key that stands at the app's path: from now on it is the current one.
 
     The one that was current retires after ``grace``; a rotation under way will publish over the adopted version.
@@ -73,39 +73,41 @@ def adopt(record: Record, found: Found, now: datetime, grace: timedelta) -> Reco
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a person found out about an unknown mint; ``revoke`` names a key that the worker is to retire."""
+    """What a person found out about an unconfirmed create; ``revoke`` names a key that the worker is to retire."""
 
     text: str
     revoke: str | None = None
 
 
-def settle(record: Record, rotation_id: str, verdict: Verdict, now: datetime) -> Record:
-    """Settle the unknown mint of one rotation, and let the target go on.
+def settled_create(record: Record, rotation_id: str, verdict: Verdict, now: datetime) -> Record:
+    """Settle the unconfirmed create of one rotation, and let the target go on.
 
-    Raises UsageError when there is no such open mint, or when the key to revoke is one on record.
+    Raises UsageError when there is no such open unconfirmed create, or when the key to revoke is one on record.
     """
-    mint = _open_mint(record, rotation_id)
+    create = _open_create(record, rotation_id)
     if verdict.revoke and verdict.revoke in record.keys_on_record():
         raise UsageError(
             f"access key {verdict.revoke} is on record and in use",
             target=record.target,
-            hint=f"The orphan is the key with the label {mint.label!r} that `rotator status` does not name.",
+            hint=f"The orphan is the key with the label {create.label!r} that `rotator status` does not name.",
         )
     noted = note(
-        record, Event.MINT_SETTLED, now, rotation_id=rotation_id, access_key=verdict.revoke, verdict=verdict.text
+        record, Event.CREATE_SETTLED, now, rotation_id=rotation_id, access_key=verdict.revoke, verdict=verdict.text
     )
-    mints = tuple(replace(m, settled=verdict.text) if m is mint else m for m in record.unknown_mints)
+    creates = tuple(replace(m, settled=verdict.text) if m is create else m for m in record.unconfirmed_creates)
     if verdict.revoke:
-        key = to_retire(verdict.revoke, Why.SETTLED, rotation_id, mint.request_id, now)
+        key = to_retire(verdict.revoke, Why.SETTLED, rotation_id, create.request_id, now)
         noted = replace(noted, retiring=(*noted.retiring, key))
-    return replace(noted, unknown_mints=mints, failure=None)
+    return replace(noted, unconfirmed_creates=creates, failure=None)
 
 
-def _open_mint(record: Record, rotation_id: str) -> UnknownMint:
-    for mint in record.unknown_mints:
-        if mint.open and mint.rotation_id == rotation_id:
-            return mint
-    waiting = ", ".join(m.rotation_id for m in record.unknown_mints if m.open) or "none"
+def _open_create(record: Record, rotation_id: str) -> UnconfirmedCreate:
+    for create in record.unconfirmed_creates:
+        if create.open and create.rotation_id == rotation_id:
+            return create
+    waiting = ", ".join(m.rotation_id for m in record.unconfirmed_creates if m.open) or "none"
     raise UsageError(
-        f"there is no open unknown mint of rotation {rotation_id}", target=record.target, hint=f"Open are: {waiting}."
+        f"there is no open unconfirmed create of rotation {rotation_id}",
+        target=record.target,
+        hint=f"Open are: {waiting}.",
     )

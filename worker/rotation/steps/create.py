@@ -25,57 +25,58 @@ from worker.errors import (
     VaultUnavailable,
 )
 from worker.events import Event
-from worker.rotation.changes.creates import Outcome, mint_unknown, recounted
-from worker.rotation.changes.rotation import Holder, begin, nothing_made, renew, stage
+from worker.rotation.changes.creates import Outcome, create_unconfirmed, recounted
+from worker.rotation.changes.rotation import Holder, begun, nothing_made, renewed, staged
 from worker.rotation.decide import NEW, Begin, waits_for_person
 from worker.rotation.ports import CreatedKey, Document, Place
 from worker.rotation.record import Lease, Phase, Rotation
-from worker.rotation.steps.session import Pause, Work
+from worker.rotation.steps.session import Pause, Session
 
 NEEDED = ("create", "read", "update")
 
 
-def start(work: Work, step: Begin) -> Pause | None:
+def begin(session: Session, step: Begin) -> Pause | None:
     """Begin a rotation and create its key. What stands in the way is recorded, with when it is tried again."""
     try:
-        with work.world.account.place(work.target.name) as place:
-            return _start_in_place(work, step, place)
+        with session.services.account.place(session.target.name) as place:
+            return _begin_in_place(session, step, place)
     except TryAgainLater as error:
-        until = getattr(error, "until", None) or work.now + timedelta(seconds=1)
-        work.log(Event.ROTATION_POSTPONED, error=error.what, until=until.isoformat())
+        until = getattr(error, "until", None) or session.now + timedelta(seconds=1)
+        session.log(Event.ROTATION_POSTPONED, error=error.what, until=until.isoformat())
         return Pause(NEW, until, error.what)
 
 
-def _start_in_place(work: Work, step: Begin, place: Place) -> Pause | None:
-    decided_on = work.record
+def _begin_in_place(session: Session, step: Begin, place: Place) -> Pause | None:
+    decided_on = session.record
     try:
-        expected = _look_first(work)
-        key_count = _count_first(work, place)
+        expected = _look_first(session)
+        key_count = _count_first(session, place)
     except (VaultUnavailable, VaultLoginFailed, VaultMountMissing, VaultNotVersioned):
         raise  # then the record cannot be written either
     except HostUpError as error:
         if place.trial:
-            return Pause(NEW, work.now + work.world.policy.backoff_first / 2, error.what)
-        work.fail(error, "begin")
+            return Pause(NEW, session.now + session.services.policy.backoff_first / 2, error.what)
+        session.fail(error, "begin")
         return None
     except RotatorError as error:
-        work.fail(error, "begin")
+        session.fail(error, "begin")
         return None
-    if waits_for_person(work.record.unknown_mints):
+    if waits_for_person(session.record.unconfirmed_creates):
         return None  # the count just taken shows that there is more to clear up
     holder = Holder(str(uuid.uuid4()), uuid.uuid4().hex)
-    began = work.world.clock.monotonic()
-    rotation = _intent(work, step, holder, expected, key_count)
-    ground = replace(decided_on, unknown_mints=work.record.unknown_mints)  # the count may have settled some
-    work.change(lambda record: begin(record, rotation, ground))
-    _create(work, holder, began, place)
+    began = session.services.clock.monotonic()
+    rotation = _intent(session, step, holder, expected, key_count)
+    # the count may have settled some
+    ground = replace(decided_on, unconfirmed_creates=session.record.unconfirmed_creates)
+    session.change(lambda record: begun(record, rotation, ground))
+    _create(session, holder, began, place)
     return None
 
 
-def _look_first(work: Work) -> int:
+def _look_first(session: Session) -> int:
     """See that the app's secret can be written, and is what we know; returns the version to name when publishing."""
-    vault, path = work.world.vault, work.target.path
-    api_path = f"{work.world.policy.mount}/data/{path}"
+    vault, path = session.services.vault, session.target.path
+    api_path = f"{session.services.policy.mount}/data/{path}"
     missing = vault.missing_capabilities({api_path: NEEDED})
     if missing:
         raise VaultDenied(
@@ -85,91 +86,93 @@ def _look_first(work: Work) -> int:
             status=403,
             hint="Give the worker's policy these capabilities; no key is made before it can be written down.",
         )
-    return expected_version(work, vault.read(path))
+    return expected_version(session, vault.read(path))
 
 
-def expected_version(work: Work, document: Document) -> int:
+def expected_version(session: Session, document: Document) -> int:
     """The version at the app's path, if what stands there is ours or nothing does. Raises Conflict."""
-    current = work.record.current
+    current = session.record.current
     if document.data is None:
         return document.version
-    found = work.target.fields.read(document.data, "access_key")
+    found = session.target.fields.read(document.data, "access_key")
     if current and current.vault_version == document.version and current.access_key == found:
         return document.version
     ours = f"version {current.vault_version} with access key {current.access_key}" if current else "nothing"
     raise Conflict(
-        f"Vault holds version {document.version} at {work.target.path}, which this project did not write "
+        f"Vault holds version {document.version} at {session.target.path}, which this project did not write "
         f"(on record is {ours})",
-        target=work.target.name,
+        target=session.target.name,
         hint=f"If the key in it may be replaced, and retired after the grace period, run "
-        f"`rotator adopt {work.target.name} --access-key KEY`; else give the target another path.",
+        f"`rotator adopt {session.target.name} --access-key KEY`; else give the target another path.",
     )
 
 
-def _count_first(work: Work, place: Place) -> int | None:
+def _count_first(session: Session, place: Place) -> int | None:
     """The number of keys before the create, asked for anew where it matters."""
-    record, account = work.record, work.world.account
-    doubtful = record.failure is not None or any(mint.open for mint in record.unknown_mints)
+    record, account = session.record, session.services.account
+    doubtful = record.failure is not None or any(create.open for create in record.unconfirmed_creates)
     if place.trial:
         count = account.look()
     else:
         count = account.key_count() if doubtful or place.key_count is None else place.key_count
-    if any(mint.open for mint in record.unknown_mints):
-        work.change(lambda known: recounted(known, count))
+    if any(create.open for create in record.unconfirmed_creates):
+        session.change(lambda known: recounted(known, count))
     return count
 
 
-def _intent(work: Work, step: Begin, holder: Holder, expected: int, key_count: int | None) -> Rotation:
-    now = work.now
+def _intent(session: Session, step: Begin, holder: Holder, expected: int, key_count: int | None) -> Rotation:
+    now = session.now
     return Rotation(
         id=holder.rotation_id,
-        phase=Phase.MINTING,
+        phase=Phase.CREATING,
         trigger=step.trigger,
         reason=step.reason,
         started_at=now,
-        label=work.target.render_label(holder.rotation_id, now),
+        label=session.target.render_label(holder.rotation_id, now),
         expected_version=expected,
         key_count_before=key_count,
-        lease=Lease(holder=holder.token, until=now + work.world.policy.lease),
+        lease=Lease(holder=holder.token, until=now + session.services.policy.lease),
     )
 
 
-def _create(work: Work, holder: Holder, began: float, place: Place) -> None:
+def _create(session: Session, holder: Holder, began: float, place: Place) -> None:
     """The one create call of a rotation."""
-    world = work.world
-    lease = world.policy.lease.total_seconds()
-    if world.clock.monotonic() - began + world.policy.create_deadline.total_seconds() > lease / 2:
-        until = work.now + world.policy.lease
-        work.change(lambda record: renew(record, holder, until))
-    rotation = work.record.rotation
+    services = session.services
+    lease = services.policy.lease.total_seconds()
+    if services.clock.monotonic() - began + services.policy.create_deadline.total_seconds() > lease / 2:
+        until = session.now + services.policy.lease
+        session.change(lambda record: renewed(record, holder, until))
+    rotation = session.record.rotation
     label = rotation.label if rotation else ""
-    since = world.clock.monotonic()
+    since = services.clock.monotonic()
     try:
-        created = world.hostup.create_key(label)
+        created = services.hostup.create_key(label)
     except HostUpUncertain as error:
-        world.account.failed(error)
-        declare_unknown(work, holder, error, error.access_key, since=since)
+        services.account.failed(error)
+        declare_unconfirmed(session, holder, error, error.access_key, since=since)
     except HostUpError as error:
-        world.account.failed(error)
-        _record_refusal(work, holder, error, since)
+        services.account.failed(error)
+        _record_refusal(session, holder, error, since)
     else:
-        _record_key(work, holder, created, since)
+        _record_key(session, holder, created, since)
         place.made = 1
 
 
-def _record_refusal(work: Work, holder: Holder, error: HostUpError, since: float) -> None:
-    now, retry_at = work.now, work.now + work.backoff(error)
-    work.change_surely(lambda record: nothing_made(record, holder, error, now, retry_at), since=since)
-    if not work.loaded.news:
-        work.log(Event.ROTATION_FAILED, rotation_id=holder.rotation_id, error=error.what, request_id=error.request_id)
+def _record_refusal(session: Session, holder: Holder, error: HostUpError, since: float) -> None:
+    now, retry_at = session.now, session.now + session.backoff(error)
+    session.change_until_written(lambda record: nothing_made(record, holder, error, now, retry_at), since=since)
+    if not session.loaded.news:
+        session.log(
+            Event.ROTATION_FAILED, rotation_id=holder.rotation_id, error=error.what, request_id=error.request_id
+        )
 
 
-def _record_key(work: Work, holder: Holder, created: CreatedKey, since: float) -> None:
+def _record_key(session: Session, holder: Holder, created: CreatedKey, since: float) -> None:
     """Put a key that is in hand on record, come what may."""
-    work.world.keep_secret(created.secret_key)
-    now, within = work.now, work.world.policy.verify_within
+    session.services.keep_secret(created.secret_key)
+    now, within = session.now, session.services.policy.verify_within
     try:
-        work.change_surely(lambda record: stage(record, holder, created, now, within), since=since)
+        session.change_until_written(lambda record: staged(record, holder, created, now, within), since=since)
     except RecordError as error:
         content = {
             "why": error.what,
@@ -177,54 +180,55 @@ def _record_key(work: Work, holder: Holder, created: CreatedKey, since: float) -
             "access_key": created.access_key,
             "request_id": created.request_id,
         }
-        work.world.store.save_aside(work.target.name, holder.rotation_id, content)
-        work.log(Event.KEY_STRAY, **content)
+        session.services.store.rescue(session.target.name, holder.rotation_id, content)
+        session.log(Event.KEY_STRAY, **content)
         raise
-    rotation = work.record.rotation
-    if rotation and rotation.id == holder.rotation_id and rotation.phase is Phase.MINTING:
+    rotation = session.record.rotation
+    if rotation and rotation.id == holder.rotation_id and rotation.phase is Phase.CREATING:
         again = HostUpUncertain(
             "HostUp answered with an access key that is on record already",
             Answer("create_key", 200),
             request_id=created.request_id,
         )
-        declare_unknown(work, holder, again, None, since=since)
+        declare_unconfirmed(session, holder, again, None, since=since)
 
 
-def declare_unknown(
-    work: Work, holder: Holder, why: RotatorError, access_key: str | None = None, *, since: float | None = None
+def declare_unconfirmed(
+    session: Session, holder: Holder, why: RotatorError, access_key: str | None = None, *, since: float | None = None
 ) -> None:
     """Say that nobody knows whether this rotation's create made a key, with all that is known."""
-    outcome = Outcome(why, work.world.account.key_count(), access_key)
-    now, retry_at = work.now, work.now + work.backoff(why)
-    work.change_surely(lambda record: mint_unknown(record, holder, outcome, now, retry_at), since=since)
+    outcome = Outcome(why, session.services.account.key_count(), access_key)
+    now, retry_at = session.now, session.now + session.backoff(why)
+    session.change_until_written(lambda record: create_unconfirmed(record, holder, outcome, now, retry_at), since=since)
 
 
-def take_over(work: Work, holder: Holder) -> None:
+def take_over(session: Session, holder: Holder) -> None:
     """The worker that was to create a key let its lease run out."""
     why = PersonNeeded(
         "the worker that asked HostUp for a key stopped before it could record the answer",
-        target=work.target.name,
+        target=session.target.name,
         hint="If keyCount has grown, look in HostUp's panel for a key with this label; see `rotator settle`.",
     )
-    declare_unknown(work, holder, why)
+    declare_unconfirmed(session, holder, why)
 
 
-def recount(work: Work) -> None:
-    """See whether ``keyCount`` clears up the unknown mints that hold this target; if not, say so loudly."""
+def recount(session: Session) -> None:
+    """See whether ``keyCount`` clears up the unconfirmed creates that hold this target; if not, say so loudly."""
     try:
-        count = work.world.account.look()
+        count = session.services.account.look()
     except HostUpError as error:
-        work.fail(error, "recount")
+        session.fail(error, "recount")
         return
-    work.change(lambda record: recounted(record, count))
-    if not waits_for_person(work.record.unknown_mints):
+    session.change(lambda record: recounted(record, count))
+    if not waits_for_person(session.record.unconfirmed_creates):
         return
-    mints = [mint for mint in work.record.unknown_mints if mint.open]
+    creates = [create for create in session.record.unconfirmed_creates if create.open]
+    labels = ", ".join(repr(create.label) for create in creates)
     why = PersonNeeded(
-        f"{len(mints)} create calls may each have made a key that nobody has",
-        target=work.target.name,
-        hint=f"Look in HostUp's panel for keys labelled {', '.join(repr(mint.label) for mint in mints)}, then run "
-        f"`rotator settle {work.target.name}`. The current key stays as it is until then.",
+        f"{len(creates)} create calls may each have made a key that nobody has",
+        target=session.target.name,
+        hint=f"Look in HostUp's panel for keys labelled {labels}, then run `rotator settle {session.target.name}`. The "
+        "current key stays as it is until then.",
     )
-    work.fail(why, "recount")
-    work.log(Event.TARGET_BLOCKED, error=why.what, hint=why.hint)
+    session.fail(why, "recount")
+    session.log(Event.TARGET_BLOCKED, error=why.what, hint=why.hint)

@@ -19,7 +19,7 @@ from worker.events import Event
 from worker.rotation.changes.retirement import dead, delete_again, delete_failed, deleted, find, still_alive
 from worker.rotation.ports import DeletedKey, Life, Probe
 from worker.rotation.record import RetiringKey, Why
-from worker.rotation.steps.session import Pause, Work
+from worker.rotation.steps.session import Pause, Session
 from worker.targets.backoff import next_death_probe
 
 BASE64 = "base64"
@@ -32,51 +32,53 @@ NEVER_SEEN = frozenset({Why.STRAY, Why.UNUSABLE, Why.SETTLED})
 just as a dead one is, and then a delete that only says 200 or 404 would be believed."""
 
 
-def delete(work: Work, access_key: str) -> Pause | None:
+def delete(session: Session, access_key: str) -> Pause | None:
     """Delete a retiring key whose time is over, unless Vault publishes it."""
-    key = find(work.record, access_key)
-    since = work.world.clock.monotonic()
+    key = find(session.record, access_key)
+    since = session.services.clock.monotonic()
     try:
-        _see_that_it_is_not_published(work, key)
-        work.world.account.enter(work.target.name)
-        answer = _delete(work, key)
+        _see_that_it_is_not_published(session, key)
+        session.services.account.enter(session.target.name)
+        answer = _delete(session, key)
     except CircuitOpen as error:
         return Pause(access_key, error.until, error.what)
     except VaultUnavailable:
         raise
     except RotatorError as error:
-        _failed(work, key, error)
+        _failed(session, key, error)
         return None
-    work.world.account.succeeded(made=-1 if answer.status == 200 else 0)  # noqa: PLR2004 - HTTP's own number
-    now = work.now
+    session.services.account.succeeded(made=-1 if answer.status == 200 else 0)  # noqa: PLR2004 - HTTP's own number
+    now = session.now
     # insisted on: a delete that is made again gets another requestId, and this one would be nowhere (promise 8); but
     # not for ever, because the key is on record either way, and other targets wait for this thread
-    patience = work.world.policy.lease.total_seconds()
+    patience = session.services.policy.lease.total_seconds()
     try:
-        work.change_surely(lambda record: deleted(record, access_key, answer, now), since=since, patience=patience)
+        session.change_until_written(
+            lambda record: deleted(record, access_key, answer, now), since=since, patience=patience
+        )
     except VaultError as error:
         # then at least the log has it
-        work.log(Event.KEY_RETIRED, access_key=access_key, request_id=answer.request_id, error=error.what)
+        session.log(Event.KEY_RETIRED, access_key=access_key, request_id=answer.request_id, error=error.what)
         raise
     return None
 
 
-def _see_that_it_is_not_published(work: Work, key: RetiringKey) -> None:
-    document = work.world.vault.read(work.target.path)
-    if document.data is None or work.target.fields.read(document.data, "access_key") != key.access_key:
+def _see_that_it_is_not_published(session: Session, key: RetiringKey) -> None:
+    document = session.services.vault.read(session.target.path)
+    if document.data is None or session.target.fields.read(document.data, "access_key") != key.access_key:
         return
     raise Conflict(
         f"access key {key.access_key} was to be deleted, but Vault publishes it as version {document.version} of "
-        f"{work.target.path}",
-        target=work.target.name,
+        f"{session.target.path}",
+        target=session.target.name,
         hint="It is not deleted while it stands there. Somebody put an old version back: rotate again, or put the "
         "current one back (`rotator status` names it).",
     )
 
 
-def _delete(work: Work, key: RetiringKey) -> DeletedKey:
+def _delete(session: Session, key: RetiringKey) -> DeletedKey:
     """Delete by the documented form; where that may not have been understood and the key lives, by the other, once."""
-    hostup = work.world.hostup
+    hostup = session.services.hostup
     try:
         answer = hostup.delete_key(key.access_key, BASE64)
     except HostUpLastKey:
@@ -84,69 +86,69 @@ def _delete(work: Work, key: RetiringKey) -> DeletedKey:
     except HostUpRefused as error:
         if error.answer.status not in GONE:
             raise
-        return _delete_plain(work, key, error)
-    if answer.status not in GONE or work.world.storage.lives(key.access_key).life is not Life.ALIVE:
+        return _delete_plain(session, key, error)
+    if answer.status not in GONE or session.services.storage.lives(key.access_key).life is not Life.ALIVE:
         return answer
     return hostup.delete_key(key.access_key, PLAIN)
 
 
-def _delete_plain(work: Work, key: RetiringKey, error: HostUpRefused) -> DeletedKey:
-    life = work.world.storage.lives(key.access_key).life
+def _delete_plain(session: Session, key: RetiringKey, error: HostUpRefused) -> DeletedKey:
+    life = session.services.storage.lives(key.access_key).life
     if life is Life.ALIVE:
-        return work.world.hostup.delete_key(key.access_key, PLAIN)
+        return session.services.hostup.delete_key(key.access_key, PLAIN)
     if life is Life.DEAD:
         return DeletedKey(status=error.answer.status or 0, request_id=error.request_id, form=BASE64)
     raise error
 
 
-def _failed(work: Work, key: RetiringKey, error: RotatorError) -> None:
+def _failed(session: Session, key: RetiringKey, error: RotatorError) -> None:
     if isinstance(error, HostUpError):
-        work.world.account.failed(error)
+        session.services.account.failed(error)
     retry_after = getattr(error, "retry_after", None)
-    backoff = work.world.policy.backoff(work.target)
-    now = work.now
+    backoff = session.services.policy.backoff(session.target)
+    now = session.now
     retry_at = now + backoff.delay(key.attempts + 1, key.access_key, retry_after)
-    work.change(lambda record: delete_failed(record, key.access_key, error, retry_at, now))
+    session.change(lambda record: delete_failed(record, key.access_key, error, retry_at, now))
 
 
-def prove_dead(work: Work, access_key: str) -> Pause | None:
+def prove_dead(session: Session, access_key: str) -> Pause | None:
     """Probe a deleted key; once it is refused, destroy its version of the app's secret and let it go."""
-    key = find(work.record, access_key)
-    spread_by = key.retire_after + work.world.policy.verify_within
-    if key.why in NEVER_SEEN and work.now < spread_by:
+    key = find(session.record, access_key)
+    spread_by = key.retire_after + session.services.policy.verify_within
+    if key.why in NEVER_SEEN and session.now < spread_by:
         return Pause(access_key, spread_by, f"access key {access_key} is so new that a refusal would prove nothing")
-    since = work.world.clock.monotonic()
-    probe = work.world.storage.lives(access_key)
+    since = session.services.clock.monotonic()
+    probe = session.services.storage.lives(access_key)
     if probe.life is not Life.DEAD:
-        return _not_dead_yet(work, key, probe)
+        return _not_dead_yet(session, key, probe)
     try:
-        _destroy_version(work, key)
+        _destroy_version(session, key)
     except VaultUnavailable:
         raise
     except VaultError as error:
-        _failed(work, key, error)
+        _failed(session, key, error)
         return None
-    now = work.now
-    work.change(lambda record: dead(record, access_key, probe, now), since=since)
+    now = session.now
+    session.change(lambda record: dead(record, access_key, probe, now), since=since)
     return None
 
 
-def _destroy_version(work: Work, key: RetiringKey) -> None:
+def _destroy_version(session: Session, key: RetiringKey) -> None:
     """Destroy the version that held the key; never the current one, nor any that came after it."""
-    current = work.record.current
+    current = session.record.current
     if key.vault_version and current and key.vault_version < current.vault_version:
-        work.world.vault.destroy(work.target.path, key.vault_version)
+        session.services.vault.destroy(session.target.path, key.vault_version)
 
 
-def _not_dead_yet(work: Work, key: RetiringKey, probe: Probe) -> Pause | None:
-    now = work.now
+def _not_dead_yet(session: Session, key: RetiringKey, probe: Probe) -> Pause | None:
+    now = session.now
     since_deleted = now - (key.deleted_at or now)
-    if since_deleted <= work.world.policy.dead_within:
+    if since_deleted <= session.services.policy.dead_within:
         reason = f"access key {key.access_key} is deleted, not refused yet: {probe.code or probe.detail}"
         return Pause(key.access_key, now + next_death_probe(since_deleted), reason)
     if probe.life is Life.ALIVE and key.overdue:
-        work.change(lambda record: delete_again(record, key.access_key, now))
+        session.change(lambda record: delete_again(record, key.access_key, now))
         return None
-    look_at = now + work.world.policy.backoff(work.target).delay(key.attempts + 1, key.access_key)
-    work.change(lambda record: still_alive(record, key.access_key, look_at, overdue=True, now=now))
+    look_at = now + session.services.policy.backoff(session.target).delay(key.attempts + 1, key.access_key)
+    session.change(lambda record: still_alive(record, key.access_key, look_at, overdue=True, now=now))
     return None

@@ -16,13 +16,13 @@ from worker.rotation.changes.rotation import failed
 from worker.rotation.history import ids_of
 from worker.rotation.record import Record
 from worker.rotation.records import Change, Loaded
-from worker.rotation.services import World
+from worker.rotation.services import Services
 from worker.targets.target import Target
 
 LOUD = frozenset(
     {
         Event.ROTATION_FAILED,
-        Event.MINT_UNKNOWN,
+        Event.CREATE_UNCONFIRMED,
         Event.KEY_STRAY,
         Event.KEY_REFUSED,
         Event.KEY_OVERDUE,
@@ -42,10 +42,10 @@ class Pause:
 
 
 @dataclass(slots=True)
-class Work:
+class Session:
     """One target's record in hand. Changing it writes it, and logs what was added to its history."""
 
-    world: World
+    services: Services
     target: Target
     loaded: Loaded
     pauses: dict[str, datetime] = field(default_factory=dict)
@@ -59,19 +59,19 @@ class Work:
     @property
     def now(self) -> datetime:
         """The wall clock."""
-        return self.world.clock.now()
+        return self.services.clock.now()
 
     def reload(self) -> None:
         """Read the record again."""
-        self.loaded = self.world.store.load(self.target.name, self.target.path)
+        self.loaded = self.services.store.load(self.target.name, self.target.path)
 
     def change(self, change: Change, *, since: float | None = None) -> None:
         """Apply a change; ``since`` (monotonic) is when the call began whose outcome it records."""
-        self._took(self.world.store.change(self.loaded, change), since)
+        self._took(self.services.store.change(self.loaded, change), since)
 
-    def change_surely(self, change: Change, *, since: float | None = None, patience: float = math.inf) -> None:
+    def change_until_written(self, change: Change, *, since: float | None = None, patience: float = math.inf) -> None:
         """Apply a change that must not be lost; see :meth:`RecordStore.change_surely`."""
-        self._took(self.world.store.change_surely(self.loaded, change, patience), since)
+        self._took(self.services.store.change_until_written(self.loaded, change, patience), since)
 
     def fail(
         self, why: RotatorError, operation: str, rotation_id: str | None = None, when: datetime | None = None
@@ -95,7 +95,7 @@ class Work:
         """How long to wait after the failure that is about to be recorded."""
         before = self.record.failure.count if self.record.failure else 0
         retry_after = getattr(why, "retry_after", None)
-        return self.world.policy.backoff(self.target).delay(before + 1, self.target.name, retry_after)
+        return self.services.policy.backoff(self.target).delay(before + 1, self.target.name, retry_after)
 
     def log(self, event: Event, **fields: Any) -> None:
         """Log one event of this target."""
@@ -105,7 +105,7 @@ class Work:
 
     def _took(self, loaded: Loaded, since: float | None) -> None:
         self.loaded = loaded
-        clock = self.world.clock
+        clock = self.services.clock
         took = {} if since is None else {"duration_ms": round((clock.monotonic() - since) * 1000)}
         for text in loaded.news:
             entry = json.loads(text)

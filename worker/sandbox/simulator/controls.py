@@ -68,8 +68,8 @@ class SimulatorAdmin:
 
     def add_key(self, label: str, access_key: str | None = None) -> KnownKey:
         """Make a key by hand, as a person does in HostUp's panel."""
-        wish = {"label": label} | ({"access_key": access_key} if access_key else {})
-        name = self._ask("POST", "keys", wish)["access_key"]
+        request = {"label": label} | ({"access_key": access_key} if access_key else {})
+        name = self._ask("POST", "keys", request)["access_key"]
         return self.keys()[name]
 
     def remove_key(self, access_key: str) -> bool:

@@ -13,18 +13,17 @@ from tests.records import (
     HOLDER,
     MINUTE,
     NOW,
+    create,
     created,
     current,
     empty,
-    mint,
+    request,
     retiring,
     rotation,
     staged,
-    wish,
 )
 from worker.errors import Answer, HostUpUncertain, RotatorError, Superseded, TryAgainLater, UsageError
-from worker.rotation.changes import creates as mints
-from worker.rotation.changes import retirement, settlement
+from worker.rotation.changes import creates, retirement, settlement
 from worker.rotation.changes import rotation as transitions
 from worker.rotation.changes.creates import Outcome
 from worker.rotation.changes.rotation import Holder
@@ -41,8 +40,8 @@ def events(record: Record) -> list[str]:
 
 
 def test_a_rotation_from_beginning_to_end_wipes_the_secret_and_retires_the_old_key() -> None:
-    record = transitions.begin(replace(IDLE, requests=(wish(),)), rotation(), IDLE)
-    record = transitions.stage(record, HOLDER, created(), NOW, MINUTE)
+    record = transitions.begun(replace(IDLE, requests=(request(),)), rotation(), IDLE)
+    record = transitions.staged(record, HOLDER, created(), NOW, MINUTE)
     assert "s3cr3t-canary" in json.dumps(encode(record))
     record = transitions.verified(record, "rotation-1", NOW)
     record = transitions.published(record, "rotation-1", 2, NOW, DAY)
@@ -50,7 +49,7 @@ def test_a_rotation_from_beginning_to_end_wipes_the_secret_and_retires_the_old_k
     assert record.current is not None
     assert (record.current.access_key, record.current.vault_version) == ("AK1", 2)
     assert [(k.access_key, k.retire_after, k.vault_version) for k in record.retiring] == [("AK0", NOW + DAY, 1)]
-    assert record.served == (("wish-1", "rotation-1"),)
+    assert record.served == (("message-1", "rotation-1"),)
     assert record.requests == ()
     assert "s3cr3t-canary" not in json.dumps(encode(record))
     assert events(record) == [
@@ -63,9 +62,9 @@ def test_a_rotation_from_beginning_to_end_wipes_the_secret_and_retires_the_old_k
 
 
 def test_every_step_survives_being_written_and_read() -> None:
-    record = transitions.begin(IDLE, rotation(), IDLE)
+    record = transitions.begun(IDLE, rotation(), IDLE)
     seen = [record]
-    seen.append(transitions.stage(seen[-1], HOLDER, created(), NOW, MINUTE))
+    seen.append(transitions.staged(seen[-1], HOLDER, created(), NOW, MINUTE))
     seen.append(transitions.verified(seen[-1], "rotation-1", NOW))
     seen.append(transitions.published(seen[-1], "rotation-1", 2, NOW, DAY))
     assert [decode(encode(record), "media") for record in seen] == seen
@@ -73,31 +72,31 @@ def test_every_step_survives_being_written_and_read() -> None:
 
 def test_a_second_intent_is_refused() -> None:
     with pytest.raises(Superseded):
-        transitions.begin(replace(IDLE, rotation=rotation()), replace(rotation(), id="rotation-2"), IDLE)
+        transitions.begun(replace(IDLE, rotation=rotation()), replace(rotation(), id="rotation-2"), IDLE)
 
 
 @pytest.mark.parametrize(
     "record",
     [
         replace(IDLE, current=current("AK1", 2)),
-        replace(IDLE, unknown_mints=(mint(),)),
+        replace(IDLE, unconfirmed_creates=(create(),)),
         transitions.failed(IDLE, RotatorError("no"), NOW, NOW + MINUTE, operation="create"),
     ],
-    ids=["published", "mint unknown", "failed"],
+    ids=["published", "create unconfirmed", "failed"],
 )
 def test_no_rotation_begins_after_another_came_and_went(record: Record) -> None:
     with pytest.raises(Superseded):
-        transitions.begin(record, rotation(), IDLE)
+        transitions.begun(record, rotation(), IDLE)
 
 
 def test_wishes_and_retirements_that_come_meanwhile_do_not_hinder_a_rotation() -> None:
-    record = replace(IDLE, requests=(wish(),), retiring=(retiring(),))
-    assert transitions.begin(record, rotation(), IDLE).phase is Phase.MINTING
+    record = replace(IDLE, requests=(request(),), retiring=(retiring(),))
+    assert transitions.begun(record, rotation(), IDLE).phase is Phase.CREATING
 
 
 def test_an_intent_that_is_there_already_changes_nothing() -> None:
     record = replace(IDLE, rotation=rotation())
-    assert transitions.begin(record, rotation(), IDLE) is record
+    assert transitions.begun(record, rotation(), IDLE) is record
 
 
 @pytest.mark.parametrize(
@@ -111,22 +110,24 @@ def test_an_intent_that_is_there_already_changes_nothing() -> None:
     ids=["given up", "another rotation", "staged by another", "taken over"],
 )
 def test_a_key_that_comes_late_is_retired_and_nothing_else_changes(record: Record) -> None:
-    after = transitions.stage(record, HOLDER, created("AK5"), NOW, MINUTE)
+    after = transitions.staged(record, HOLDER, created("AK5"), NOW, MINUTE)
     assert after.rotation == record.rotation
     assert after.current == record.current
     assert [(k.access_key, k.why, k.retire_after) for k in after.retiring] == [("AK5", Why.STRAY, NOW)]
     assert "s3cr3t-canary" not in json.dumps(encode(replace(after, rotation=None)))
 
 
-def test_a_late_key_settles_its_unknown_mint() -> None:
-    record = replace(IDLE, unknown_mints=(mint(4, rotation_id="rotation-1"), mint(4, rotation_id="rotation-8")))
-    after = transitions.stage(record, HOLDER, created("AK5"), NOW, MINUTE)
-    assert [m.open for m in after.unknown_mints] == [False, True]
+def test_a_late_key_settles_its_unconfirmed_create() -> None:
+    record = replace(
+        IDLE, unconfirmed_creates=(create(4, rotation_id="rotation-1"), create(4, rotation_id="rotation-8"))
+    )
+    after = transitions.staged(record, HOLDER, created("AK5"), NOW, MINUTE)
+    assert [m.open for m in after.unconfirmed_creates] == [False, True]
 
 
 def test_a_key_on_record_is_not_recorded_twice() -> None:
     record = replace(IDLE, rotation=rotation(Phase.STAGED))
-    assert transitions.stage(record, HOLDER, created(), NOW, MINUTE) is record
+    assert transitions.staged(record, HOLDER, created(), NOW, MINUTE) is record
 
 
 def test_a_verified_key_is_never_given_up() -> None:
@@ -149,10 +150,10 @@ def test_publishing_needs_the_rotation_that_is_under_way() -> None:
             transitions.published(record, "rotation-1", 2, NOW, DAY)
 
 
-def test_an_unknown_mint_keeps_all_that_is_known() -> None:
+def test_an_unconfirmed_create_keeps_all_that_is_known() -> None:
     record = replace(IDLE, rotation=rotation())
-    after = mints.mint_unknown(record, HOLDER, Outcome(UNCERTAIN, 4), NOW, NOW + MINUTE)
-    [known] = after.unknown_mints
+    after = creates.create_unconfirmed(record, HOLDER, Outcome(UNCERTAIN, 4), NOW, NOW + MINUTE)
+    [known] = after.unconfirmed_creates
     assert (known.rotation_id, known.label, known.request_id) == ("rotation-1", "media rotation-1", "request-5")
     assert (known.key_count_before, known.key_count_after, known.open) == (3, 4, True)
     assert after.rotation is None
@@ -160,24 +161,24 @@ def test_an_unknown_mint_keeps_all_that_is_known() -> None:
     assert after.failure.retry_at == NOW + MINUTE
 
 
-def test_a_mint_whose_key_was_named_is_not_unknown() -> None:
+def test_a_create_whose_key_was_named_is_not_unknown() -> None:
     record = replace(IDLE, rotation=rotation())
-    after = mints.mint_unknown(record, HOLDER, Outcome(UNCERTAIN, 4, "AK6"), NOW, NOW + MINUTE)
-    assert after.unknown_mints == ()
+    after = creates.create_unconfirmed(record, HOLDER, Outcome(UNCERTAIN, 4, "AK6"), NOW, NOW + MINUTE)
+    assert after.unconfirmed_creates == ()
     assert [(k.access_key, k.why) for k in after.retiring] == [("AK6", Why.UNUSABLE)]
 
 
-def test_a_mint_naming_a_living_key_never_retires_that_key() -> None:
+def test_a_create_naming_a_living_key_never_retires_that_key() -> None:
     record = replace(IDLE, rotation=rotation())
-    after = mints.mint_unknown(record, HOLDER, Outcome(UNCERTAIN, 4, "AK0"), NOW, NOW + MINUTE)
+    after = creates.create_unconfirmed(record, HOLDER, Outcome(UNCERTAIN, 4, "AK0"), NOW, NOW + MINUTE)
     assert after.retiring == ()
-    assert len(after.unknown_mints) == 1
+    assert len(after.unconfirmed_creates) == 1
 
 
-@pytest.mark.parametrize("change", [mints.mint_unknown, transitions.nothing_made], ids=lambda c: c.__name__)
-def test_only_the_holder_ends_a_mint(change: object) -> None:
+@pytest.mark.parametrize("change", [creates.create_unconfirmed, transitions.nothing_made], ids=lambda c: c.__name__)
+def test_only_the_holder_ends_a_create(change: object) -> None:
     record = replace(IDLE, rotation=rotation())
-    why = Outcome(UNCERTAIN, 4) if change is mints.mint_unknown else UNCERTAIN
+    why = Outcome(UNCERTAIN, 4) if change is creates.create_unconfirmed else UNCERTAIN
     with pytest.raises(Superseded):
         change(record, OTHER, why, NOW, NOW + MINUTE)  # type: ignore[operator]  # both take these five
 
@@ -186,30 +187,30 @@ def test_only_the_holder_ends_a_mint(change: object) -> None:
 def test_a_later_count_fills_in_what_was_not_known_and_settles_nothing(
     known: int | None, count: int | None, after: int | None
 ) -> None:
-    [looked_at] = mints.recounted(replace(IDLE, unknown_mints=(mint(known),)), count).unknown_mints
+    [looked_at] = creates.recounted(replace(IDLE, unconfirmed_creates=(create(known),)), count).unconfirmed_creates
     assert (looked_at.key_count_after, looked_at.open) == (after, True)
 
 
 def test_an_audit_that_explains_every_key_settles_old_mints_only() -> None:
-    record = replace(IDLE, unknown_mints=(mint(4, 5 * MINUTE, "old"), mint(4, MINUTE, "new")))
-    after = mints.explained(record, NOW - 2 * MINUTE, NOW)
-    assert [(m.rotation_id, m.open) for m in after.unknown_mints] == [("old", False), ("new", True)]
-    assert mints.explained(IDLE, NOW, NOW) is IDLE
+    record = replace(IDLE, unconfirmed_creates=(create(4, 5 * MINUTE, "old"), create(4, MINUTE, "new")))
+    after = creates.explained(record, NOW - 2 * MINUTE, NOW)
+    assert [(m.rotation_id, m.open) for m in after.unconfirmed_creates] == [("old", False), ("new", True)]
+    assert creates.explained(IDLE, NOW, NOW) is IDLE
 
 
 def test_a_request_counts_once() -> None:
-    record = transitions.request(IDLE, wish())
-    assert transitions.request(record, wish()) is record
-    served = replace(record, requests=(), served=(("wish-1", "rotation-1"),))
-    assert transitions.request(served, wish()) is served
+    record = transitions.requested(IDLE, request())
+    assert transitions.requested(record, request()) is record
+    served = replace(record, requests=(), served=(("message-1", "rotation-1"),))
+    assert transitions.requested(served, request()) is served
 
 
 def test_too_many_requests_are_refused_politely() -> None:
     record = IDLE
     for number in range(transitions.WAITING_REQUESTS):
-        record = transitions.request(record, wish(f"wish-{number}"))
+        record = transitions.requested(record, request(f"message-{number}"))
     with pytest.raises(TryAgainLater):
-        transitions.request(record, wish("one more"))
+        transitions.requested(record, request("one more"))
 
 
 def test_the_same_failure_again_only_counts() -> None:
@@ -271,7 +272,7 @@ FOUND = settlement.Found("AK7", 5, "by hand", None, None)
 
 
 def test_an_adopted_key_is_current_and_the_old_one_retires() -> None:
-    after = settlement.adopt(replace(IDLE, rotation=rotation(Phase.VERIFIED)), FOUND, NOW, DAY)
+    after = settlement.adopted_key(replace(IDLE, rotation=rotation(Phase.VERIFIED)), FOUND, NOW, DAY)
     assert after.current is not None
     assert (after.current.access_key, after.current.vault_version) == ("AK7", 5)
     assert [k.access_key for k in after.retiring] == ["AK0"]
@@ -281,35 +282,35 @@ def test_an_adopted_key_is_current_and_the_old_one_retires() -> None:
 
 
 def test_the_same_key_in_a_newer_version_is_no_foreign_key() -> None:
-    after = settlement.adopt(IDLE, replace(FOUND, access_key="AK0"), NOW, DAY)
+    after = settlement.adopted_key(IDLE, replace(FOUND, access_key="AK0"), NOW, DAY)
     assert after.current is not None
     assert (after.current.vault_version, after.retiring, after.adopted) == (5, (), 0)
 
 
 def test_a_key_on_its_way_out_is_not_adopted() -> None:
     with pytest.raises(UsageError):
-        settlement.adopt(replace(IDLE, retiring=(retiring("AK7"),)), FOUND, NOW, DAY)
+        settlement.adopted_key(replace(IDLE, retiring=(retiring("AK7"),)), FOUND, NOW, DAY)
 
 
 def test_settling_by_naming_a_key_retires_that_key_only() -> None:
-    record = replace(IDLE, unknown_mints=(mint(4),))
-    after = settlement.settle(record, "rotation-7", settlement.Verdict("found it", revoke="AK8"), NOW)
+    record = replace(IDLE, unconfirmed_creates=(create(4),))
+    after = settlement.settled_create(record, "rotation-7", settlement.Verdict("found it", revoke="AK8"), NOW)
     assert [k.access_key for k in after.retiring] == ["AK8"]
-    assert not any(m.open for m in after.unknown_mints)
+    assert not any(m.open for m in after.unconfirmed_creates)
 
 
 @pytest.mark.parametrize(("rotation_id", "revoke"), [("rotation-7", "AK0"), ("unheard of", None)])
 def test_settling_refuses_a_key_in_use_and_an_unknown_rotation(rotation_id: str, revoke: str | None) -> None:
-    record = replace(IDLE, unknown_mints=(mint(4),))
+    record = replace(IDLE, unconfirmed_creates=(create(4),))
     with pytest.raises(UsageError):
-        settlement.settle(record, rotation_id, settlement.Verdict("x", revoke=revoke), NOW)
+        settlement.settled_create(record, rotation_id, settlement.Verdict("x", revoke=revoke), NOW)
 
 
 def test_a_renewed_lease_is_still_ours_only() -> None:
     record = replace(IDLE, rotation=rotation())
     later = NOW + timedelta(hours=1)
-    renewed = transitions.renew(record, HOLDER, later)
+    renewed = transitions.renewed(record, HOLDER, later)
     assert renewed.rotation is not None
     assert renewed.rotation.lease.until == later
     with pytest.raises(Superseded):
-        transitions.renew(record, OTHER, later)
+        transitions.renewed(record, OTHER, later)
