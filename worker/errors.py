@@ -58,12 +58,27 @@ class RotatorError(Exception):
         self.target = target
         self.request_id = request_id
 
-    def __str__(self) -> str:
-        """One line: what, to which target, with which requestId, and what to do."""
+    @property
+    def headline(self) -> str:
+        """What happened, to which target and with which requestId."""
         about = [f"target {self.target}"] if self.target else []
         about += [f"requestId {self.request_id}"] if self.request_id else []
-        line = self.what + (f" ({', '.join(about)})" if about else "")
-        return f"{line}. {self.hint}" if self.hint else line
+        return self.what + (f" ({', '.join(about)})" if about else "")
+
+    def __str__(self) -> str:
+        """One line: the headline, and what to do."""
+        return f"{self.headline}. {self.hint}" if self.hint else self.headline
+
+    def fields(self) -> dict[str, str]:
+        """The same as fields of a log line; what is empty is left out."""
+        fields = {
+            "error": self.what,
+            "kind": type(self).__name__,
+            "hint": self.hint,
+            "target": self.target,
+            "request_id": self.request_id,
+        }
+        return {name: value for name, value in fields.items() if value}
 
 
 class ConfigurationError(RotatorError):

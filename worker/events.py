@@ -26,7 +26,6 @@ class Event(StrEnum):
     KEY_DEAD = "key.dead"
     KEY_OVERDUE = "key.overdue"
     SECRET_PUBLISHED = "secret.published"  # noqa: S105 - an event's name
-    SECRET_DESTROYED = "secret.destroyed"  # noqa: S105 - an event's name
     CONFLICT_FOUND = "conflict.found"
     TARGET_BLOCKED = "target.blocked"
     TARGET_FAILED = "target.failed"
@@ -39,9 +38,7 @@ class Event(StrEnum):
     DRIFT_FOUND = "drift.found"
     AUDIT_FOUND = "audit.found"
     AUDIT_DONE = "audit.done"
-    BASELINE_NOTED = "baseline.noted"
     INDEX_REBUILT = "index.rebuilt"
-    TICK_DONE = "tick.done"
     TASK_REFUSED = "task.refused"
     TASK_UNKNOWN = "task.unknown"
     TASK_FAILED = "task.failed"

@@ -10,14 +10,14 @@ import pytest
 
 from tests.acceptance.service import Service
 from worker.sandbox.run import Sandbox, start_sandbox
-from worker.sandbox.texts import Options
+from worker.sandbox.texts import SandboxOptions
 
 _DATABASES = itertools.cycle(range(1, 16))
 
 
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with start_sandbox(tmp_path_factory.mktemp("sandbox"), Options(spread=0.0, linger=0.0), {}) as running:
+    with start_sandbox(tmp_path_factory.mktemp("sandbox"), SandboxOptions(spread=0.0, linger=0.0), {}) as running:
         yield running
 
 

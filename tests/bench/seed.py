@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.bench.plain_http import Server
 from tests.bench.stage import Stage, names, path_of, utc
+from worker.rotation.history import History
 from worker.rotation.record import CurrentKey, Record, encode
 from worker.sandbox.texts import MOUNT, STATE_PATH
 
@@ -65,7 +66,7 @@ class _Seeding:
             created_at=made,
             published_at=made,
         )
-        history = tuple(past(name, self._history, made))
+        history = History(tuple(past(name, self._history, made)))
         record = Record(target=name, path=path, current=current, history=history, next_entry=len(history) + 1)
         settings = {"max_versions": 1, "cas_required": True}
         self._vault.call("POST", f"/v1/{MOUNT}/metadata/{STATE_PATH}/{name}", settings)

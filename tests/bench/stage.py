@@ -17,7 +17,7 @@ from typing import Any
 
 from worker.adapters.redis.queue import PREFIX, Queue, connect
 from worker.sandbox.run import Sandbox, start_sandbox
-from worker.sandbox.texts import MOUNT, STATE_PATH, Options, policy
+from worker.sandbox.texts import MOUNT, STATE_PATH, SandboxOptions, policy
 
 ANY_APP = "apps/+/object-storage"
 PATIENCE = 600.0
@@ -177,7 +177,7 @@ def set_up(shape: Shape, **behaviour: object) -> Iterator[Stage]:
 
 @contextmanager
 def _sandbox(folder: Path, shape: Shape) -> Iterator[Stage]:
-    with start_sandbox(folder, Options(targets=1, spread=0.0, linger=0.0), {}) as sandbox:
+    with start_sandbox(folder, SandboxOptions(targets=1, spread=0.0, linger=0.0), {}) as sandbox:
         assert sandbox.vault is not None
         document = {"path": {path: {"capabilities": rights} for path, rights in policy([ANY_APP]).items()}}
         sandbox.vault.admin.call("PUT", "sys/policies/acl/hostup-rotator", {"policy": json.dumps(document)})

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tests.actions import drip, redirect, truncate
 from worker.sandbox.wire import Delivery, Response
 from worker.selftest import actions
 from worker.selftest.proxy import forward
@@ -29,7 +30,7 @@ class Fault:
     moment: Moment
     action: Callable[[Stand], Action]
     times: int = 1
-    lift: Callable[[Stand], None] = Stand.calm
+    lift: Callable[[Stand], None] = lambda stand: stand.script.clear()
 
     def rule(self, stand: Stand, step: Step) -> Rule:
         return replace(Rule.at(step, self.moment, self.action(stand)), times=self.times)
@@ -59,8 +60,8 @@ def faults_of(step: Step) -> Iterator[Fault]:
         yield Fault(f"{status}", Moment.BEFORE, _refusing(step.service, status))
     yield Fault("502 with HTML", Moment.BEFORE, lambda _: _answered(502, HTML, ("Content-Type", "text/html")))
     yield Fault("late", Moment.AFTER, lambda _: actions.late(10.0))
-    yield Fault("drip", Moment.AFTER, lambda _: actions.drip(1.0))
-    yield Fault("truncated", Moment.AFTER, lambda _: actions.truncate())
+    yield Fault("drip", Moment.AFTER, lambda _: drip(1.0))
+    yield Fault("truncated", Moment.AFTER, lambda _: truncate())
     yield Fault("wrong types", Moment.AFTER, lambda _: actions.change(with_wrong_types))
     if step.method in ("POST", "DELETE"):
         yield Fault("cut after its effect", Moment.AFTER, lambda _: actions.cut())
@@ -75,7 +76,7 @@ def _of_vault(step: Step) -> Iterator[Fault]:
     yield Fault("performance standby", Moment.BEFORE, lambda _: _vault_error(473, ""))
     yield Fault("token revoked", Moment.BEFORE, lambda stand: lambda exchange: _revoke(stand, exchange))
     yield Fault("permission withdrawn", Moment.BEFORE, _withdraw, lift=_restore)
-    yield Fault("redirect to another host", Moment.BEFORE, lambda stand: actions.redirect(stand.simulator.url))
+    yield Fault("redirect to another host", Moment.BEFORE, lambda stand: redirect(stand.simulator.url))
     if step.method == "POST" and "/data/" in step.path:
         yield Fault("another writer was first", Moment.BEFORE, lambda stand: lambda exchange: _write(stand, exchange))
 
@@ -138,12 +139,13 @@ def _revoke(stand: Stand, exchange: Exchange) -> None:
 
 
 def _withdraw(stand: Stand) -> Action:
-    return actions.call(stand.withdraw_rights)
+    """Leave the worker's role without any right."""
+    return actions.call(lambda: stand.give_rights({"sys/nothing": ["deny"]}))
 
 
 def _restore(stand: Stand) -> None:
     stand.script.clear()
-    stand.restore_rights()
+    stand.give_rights(stand.rights)
 
 
 def _write(stand: Stand, exchange: Exchange) -> None:

@@ -29,7 +29,7 @@ from worker.errors import RotatorError
 from worker.rotation.audit import audit
 from worker.rotation.records import RecordStore
 from worker.rotation.services import Services
-from worker.selftest.checker import Finding, check, orphans, unrest
+from worker.selftest.checker import BrokenPromise, check, orphans, unrest
 from worker.selftest.evidence import Evidence
 from worker.selftest.life import REQUEST, seed_history
 from worker.selftest.stand import Stand
@@ -93,7 +93,7 @@ class Shop:
     clock: JumpingClock
     notes: Notes
     messages: deque[tuple[str, tuple[Any, ...], str]] = field(default_factory=deque)
-    broke: list[Finding] = field(default_factory=list)
+    broke: list[BrokenPromise] = field(default_factory=list)
 
     def live(self, between: Callable[[], None]) -> None:
         """Work until the target has been through everything and is at rest; ``between`` is called after each look."""
@@ -105,7 +105,7 @@ class Shop:
             if time.monotonic() > deadline:
                 record = self.stand.mount.record(self.stand.watched.name)
                 failure = (record or {}).get("failure")
-                self.broke.append(Finding(0, "the target", f"never came to rest: {unrest(record)} {failure}"))
+                self.broke.append(BrokenPromise(0, "the target", f"never came to rest: {unrest(record)} {failure}"))
                 return
             self._run(looks, "rotator.tick", ())
             while self.messages:
@@ -123,16 +123,18 @@ class Shop:
             self.stand.direct.delete("rotator:once:audit")
             self._run(looks, "rotator.audit", ())
 
-    def judge(self, evidence: Evidence, *, may_lose: bool) -> tuple[Finding, ...]:
+    def judge(self, evidence: Evidence, *, may_lose: bool) -> tuple[BrokenPromise, ...]:
         """What is wrong after all; drift must be what is left over."""
         found = list(self.broke)
         left = orphans(evidence)
         report = audit(self.runtime.services, self.runtime.settings.targets, slack(self.runtime))
         targets_with_rescued = sum(path.startswith("_rescued/") for path in evidence.documents)
         if report.drift != len(left) + targets_with_rescued:
-            found.append(Finding(3, "drift", f"{len(left)} keys are left over, and the audit tells of {report.drift}"))
+            found.append(
+                BrokenPromise(3, "drift", f"{len(left)} keys are left over, and the audit tells of {report.drift}")
+            )
         if left and not may_lose:
-            found.append(Finding(3, ", ".join(left), "was lost, although its answer came"))
+            found.append(BrokenPromise(3, ", ".join(left), "was lost, although its answer came"))
         lines = "\n".join(LOGGED.get() or [])
         texts = {**evidence.texts, "log": lines}
         return (*found, *check(replace(evidence, clock=self.clock.of, texts=texts)))
@@ -153,7 +155,7 @@ class Shop:
         except RotatorError:
             return False
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
-            self.broke.append(Finding(0, task, f"broke with {error!r}"))
+            self.broke.append(BrokenPromise(0, task, f"broke with {error!r}"))
             return False
         return True
 

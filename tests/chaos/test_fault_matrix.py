@@ -19,7 +19,7 @@ from tests.chaos.shop import LOGGED, open_shop
 from tests.chaos.sites import Notes, Site, in_the_code
 from worker.sandbox.simulator.behaviour import Behaviour
 from worker.selftest import actions
-from worker.selftest.checker import Finding
+from worker.selftest.checker import BrokenPromise
 from worker.selftest.evidence import Json
 from worker.selftest.script import Exchange, Moment, Rule, Seen, Step
 from worker.selftest.stand import Bench, Pace, Stand
@@ -132,7 +132,7 @@ class Played:
 
     notes: Notes
     trace: tuple[Seen, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[BrokenPromise, ...]
     met: bool
 
 
@@ -158,7 +158,9 @@ def _play(bench: Bench, scenario: Scenario, strike: tuple[Step, Fault] | None) -
 
         shop.live(between)
         trace = stand.script.trace()
-        (strike[1].lift if strike else Stand.calm)(stand)
+        if strike:
+            strike[1].lift(stand)
+        stand.script.clear()
         evidence = stand.evidence()
         if excused:
             died = stand.simulator.admin.calls("delete")

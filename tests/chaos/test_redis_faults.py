@@ -17,9 +17,9 @@ from tests.chaos.shop import LOGGED, open_shop
 from tests.chaos.test_fault_matrix import PACE
 from worker.sandbox.servers import ValkeyServer, start_valkey
 from worker.selftest import actions
-from worker.selftest.script import Action, Moment, Rule, Step
+from worker.selftest.script import Action, Moment, Rule, Seen, Step
 from worker.selftest.stand import DATABASES, Bench, Stand
-from worker.selftest.trials import commands
+from worker.selftest.trials import CONNECTING, rows
 
 LANES = 4
 NUMBERS = count(1)
@@ -93,6 +93,12 @@ def _play(lane: Lane, strike: tuple[Step, Fault] | None) -> tuple[list[str], tup
         found = shop.judge(stand.evidence(), may_lose=False)
         unmet = [] if strike is None or met.is_set() else ["was never met"]
         return [*map(str, found), *unmet], commands(stand.script.trace())
+
+
+def commands(trace: tuple[Seen, ...]) -> tuple[Step, ...]:
+    """The first of each kind of command that was sent to Redis, apart from those that only connect."""
+    steps = (row.step for row in rows(trace, (Moment.AFTER,)) if row.step.service == "redis")
+    return tuple(step for step in steps if step.method not in CONNECTING)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from tests.chaos_run.world import World, person_environment
 from worker.errors import RotatorError
 from worker.rotation.audit import audit, survey
-from worker.rotation.changes.settlement import Verdict, settled_create
+from worker.rotation.changes.settlement import Settlement, settled_create
 from worker.rotation.record import UnconfirmedCreate
 from worker.service.assemble import Runtime, build
 from worker.settings.settings import load
@@ -59,9 +59,9 @@ class Person:
         panel = [key for key in self.world.simulator.admin.keys().values() if key.exists and key.label == create.label]
         if not panel and datetime.now(UTC) - create.at < PATIENCE:
             return
-        verdict = Verdict("a person found no key of this label")
+        verdict = Settlement("a person found no key of this label")
         if panel:
-            verdict = Verdict("a person named the key", panel[0].access_key)
+            verdict = Settlement("a person named the key", panel[0].access_key)
             if _is_in_use(runtime, panel[0].access_key):
                 return  # it came late, and is on record by now
         store = runtime.services.store

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from tests.chaos_run.apps import Tally
 from worker.sandbox.simulator.ledger import Call
-from worker.selftest.checker import Case, Finding, check, orphans
+from worker.selftest.checker import BrokenPromise, Case, check, orphans
 from worker.selftest.evidence import Evidence
 
 BY_PROMISE: Mapping[int, str] = {
@@ -39,7 +39,7 @@ class Result:
     restless: Mapping[str, str]
     drift: int | None
     seconds: float
-    findings: tuple[Finding, ...]
+    findings: tuple[BrokenPromise, ...]
 
     @property
     def rotations(self) -> int:
@@ -64,7 +64,7 @@ FORESEEN = ("Couldn't ack ", "Message Error: Couldn't apply scheduled task ")
 tick. Messages are hints, and the next tick is sent a second later."""
 
 
-def judge(evidence: Evidence, kills: Iterable[float]) -> tuple[Finding, ...]:
+def judge(evidence: Evidence, kills: Iterable[float]) -> tuple[BrokenPromise, ...]:
     """What the checker says; ``kills`` are the moments (seconds since the epoch) at which workers were killed."""
     log, torn = _whole_lines(evidence.texts["log"])
     excused = frozenset({*_died_with_worker(evidence, tuple(kills)), *_told_by_the_log_alone(log)})

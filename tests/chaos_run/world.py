@@ -14,7 +14,7 @@ import redis
 from worker.sandbox.files import replace_private
 from worker.sandbox.servers import ValkeyServer, VaultServer, start_valkey, start_vault
 from worker.sandbox.simulator.process import SimulatorProcess, start_simulator
-from worker.sandbox.texts import MOUNT, STATE_PATH, Options, policy
+from worker.sandbox.texts import MOUNT, STATE_PATH, SandboxOptions, policy
 from worker.sandbox.vault_admin import VaultAdmin
 from worker.secret import Secret
 from worker.selftest.evidence import Evidence, Mount, Watched, gather, redis_texts
@@ -112,7 +112,7 @@ def start_world(folder: Path, count: int, pace: Pace) -> Iterator[World]:
     """Start the servers and set up ``count`` targets; to be called in the main thread. No worker runs yet."""
     api_key = replace_private(folder / "api-key", secrets.token_urlsafe(24))
     with ExitStack() as stack:
-        simulator = start_simulator(folder, api_key, Options(spread=SPREAD, linger=LINGER))
+        simulator = start_simulator(folder, api_key, SandboxOptions(spread=SPREAD, linger=LINGER))
         stack.callback(simulator.stop)
         vault = start_vault(folder / "vault")
         stack.callback(vault.stop)

@@ -21,7 +21,7 @@ from worker.rotation.decide import HISTORY_LIMIT
 from worker.rotation.reconcile import accept
 from worker.rotation.record import Record, Request, encode
 from worker.sandbox.run import Sandbox, start_sandbox
-from worker.sandbox.texts import Options
+from worker.sandbox.texts import SandboxOptions
 from worker.selftest.proxy import HttpProxy
 from worker.selftest.redis_proxy import RedisProxy
 from worker.selftest.script import Script
@@ -101,7 +101,7 @@ def _send_nothing(*_: object, **__: object) -> None:
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    options = Options(targets=ROTATIONS + 2, every="400d", grace="200d", spread=0.0, linger=0.0)
+    options = SandboxOptions(targets=ROTATIONS + 2, every="400d", grace="200d", spread=0.0, linger=0.0)
     with start_sandbox(tmp_path_factory.mktemp("sandbox"), options, {}) as running:
         yield running
 

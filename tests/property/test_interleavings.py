@@ -242,7 +242,7 @@ class EverythingEnds(Interleavings):
         assert blocked or record.current is not None
         assert blocked or (record.rotation is None and record.failure is None), "a target that is well looks as if not"
         orphans = [key for key in self.hostup.made if key in self.hostup.living and key not in record.keys_on_record()]
-        told = sum(entry["event"] == "create.unconfirmed" for entry in entries(self.services.store, "media"))
+        told = sum(entry.event == "create.unconfirmed" for entry in entries(self.services.store, "media"))
         assert len(orphans) <= told, "a key is left over that nobody was told of"
         assert not [k for k in record.retiring if k.deleted_at]
 

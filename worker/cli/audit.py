@@ -6,7 +6,7 @@ from typing import Any
 
 from worker.cli.options import Options
 from worker.cli.output import print_facts, print_lines, progress, result
-from worker.rotation.audit import Finding, Report
+from worker.rotation.audit import AuditFinding, AuditReport
 from worker.rotation.audit import audit as look
 from worker.service.tasks import slack
 from worker.settings.environment import Need
@@ -20,7 +20,7 @@ def audit(options: Options) -> int:
     return 1 if report.findings else 0
 
 
-def _document(report: Report) -> dict[str, Any]:
+def _document(report: AuditReport) -> dict[str, Any]:
     return {
         "at": report.at.isoformat(timespec="milliseconds"),
         "key_count": report.key_count,
@@ -31,11 +31,11 @@ def _document(report: Report) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: AuditFinding) -> dict[str, Any]:
     return {"kind": finding.kind, "target": finding.target, "what": finding.what, "hint": finding.hint}
 
 
-def _print_report(report: Report) -> None:
+def _print_report(report: AuditReport) -> None:
     for finding in report.findings:
         about = f"{finding.target}: " if finding.target else ""
         print_lines([f"{about}{finding.what}", f"  {finding.hint}"])

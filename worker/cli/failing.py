@@ -40,9 +40,7 @@ def _lines(error: RotatorError) -> Iterator[str]:
         yield "rotator: this has to be put right first:"
         yield from (f"  {problem}" for problem in error.problems)
     else:
-        about = [f"target {error.target}"] if error.target else []
-        about += [f"requestId {error.request_id}"] if error.request_id else []
-        yield f"rotator: {error.what}" + (f" ({', '.join(about)})" if about else "")
+        yield f"rotator: {error.headline}"
     if error.hint:
         yield f"  {error.hint}"
 

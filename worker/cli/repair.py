@@ -15,9 +15,9 @@ from worker.cli.messenger import wake_or_say
 from worker.cli.options import Options, target_named
 from worker.cli.output import print_lines, result, say
 from worker.errors import RecordUnreadable, UsageError
-from worker.rotation.changes.repair import Evidence, LooseKey, Repair, loose_keys, rebuild, retired
+from worker.rotation.changes.repair import LooseKey, Repair, RepairEvidence, loose_keys, rebuild, retired
 from worker.rotation.changes.settlement import Found
-from worker.rotation.history import parse
+from worker.rotation.history import Entry
 from worker.rotation.record import Record, decode
 from worker.rotation.records import Change, Loaded
 from worker.rotation.trace import entries
@@ -27,7 +27,7 @@ from worker.targets.target import Target
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class FoundKey:
     """A loose key, with what else is known of it now: whether it lives, and whose it is."""
 
     loose: LooseKey
@@ -41,7 +41,7 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RepairPlan:
     """What is wrong (None: the record itself is well), the record afterwards, and the keys it does not answer for."""
 
     target: Target
@@ -50,7 +50,7 @@ class Plan:
     document: Mapping[str, Any]
     repair: Repair
     rescued: Mapping[str, Mapping[str, object]]
-    keys: tuple[Key, ...]
+    keys: tuple[FoundKey, ...]
 
 
 def repair(options: Options, name: str, named: list[str], *, yes: bool) -> int:
@@ -66,7 +66,7 @@ def repair(options: Options, name: str, named: list[str], *, yes: bool) -> int:
     return 0
 
 
-def _plan(runtime: Runtime, target: Target) -> Plan:
+def _plan(runtime: Runtime, target: Target) -> RepairPlan:
     """Raises RecordTooNew: a record of a newer release is never touched."""
     services = runtime.services
     raw = services.vault.read(services.store.path(target.name))
@@ -77,12 +77,12 @@ def _plan(runtime: Runtime, target: Target) -> Plan:
     except RecordUnreadable as error:
         evidence = _evidence(runtime, target, document)
         repaired = rebuild(target.name, target.path, error.what, evidence, runtime.clock.now())
-        return _with_keys(runtime, Plan(target, raw.version, error.what, document, repaired, rescued, ()))
+        return _with_keys(runtime, RepairPlan(target, raw.version, error.what, document, repaired, rescued, ()))
     unchanged = Repair(record, (), (), ())
-    return _with_keys(runtime, Plan(target, raw.version, None, document, unchanged, rescued, ()))
+    return _with_keys(runtime, RepairPlan(target, raw.version, None, document, unchanged, rescued, ()))
 
 
-def _evidence(runtime: Runtime, target: Target, document: Mapping[str, object]) -> Evidence:
+def _evidence(runtime: Runtime, target: Target, document: Mapping[str, object]) -> RepairEvidence:
     services, fields = runtime.services, target.fields
     published = services.vault.read(target.path)
     secret = published.data or {}
@@ -95,10 +95,10 @@ def _evidence(runtime: Runtime, target: Target, document: Mapping[str, object]) 
         rotation_id=fields.read(secret, "rotation_id") or None,
     )
     archived = tuple(services.store.archived(target.name))
-    return Evidence(document, archived, found or None, published.created_at or runtime.clock.now())
+    return RepairEvidence(document, archived, found or None, published.created_at or runtime.clock.now())
 
 
-def _with_keys(runtime: Runtime, plan: Plan) -> Plan:
+def _with_keys(runtime: Runtime, plan: RepairPlan) -> RepairPlan:
     loose = list(plan.repair.loose)
     if plan.rescued:
         history = _history(runtime, plan)
@@ -106,17 +106,17 @@ def _with_keys(runtime: Runtime, plan: Plan) -> Plan:
     unique = {key.access_key: key for key in reversed(loose)}
     whose = owners(runtime.services, runtime.settings.targets, apart_from=plan.target.name) if unique else {}
     lives = runtime.services.storage.lives
-    keys = tuple(Key(key, lives(name).life.value, whose.get(name)) for name, key in reversed(unique.items()))
+    keys = tuple(FoundKey(key, lives(name).life.value, whose.get(name)) for name, key in reversed(unique.items()))
     return replace(plan, keys=keys)
 
 
-def _history(runtime: Runtime, plan: Plan) -> list[Mapping[str, Any]]:
+def _history(runtime: Runtime, plan: RepairPlan) -> tuple[Entry, ...]:
     if plan.problem is None:
-        return list(entries(runtime.services.store, plan.target.name))
-    return [parse(text) for text in plan.repair.record.history]
+        return entries(runtime.services.store, plan.target.name)
+    return plan.repair.record.history.entries()
 
 
-def _chosen(plan: Plan, access_key: str) -> LooseKey:
+def _chosen(plan: RepairPlan, access_key: str) -> LooseKey:
     for key in plan.keys:
         if key.loose.access_key == access_key:
             if key.owner:
@@ -129,7 +129,7 @@ def _chosen(plan: Plan, access_key: str) -> LooseKey:
     )
 
 
-def _carry_out(runtime: Runtime, plan: Plan, chosen: list[LooseKey]) -> None:
+def _carry_out(runtime: Runtime, plan: RepairPlan, chosen: list[LooseKey]) -> None:
     store, target = runtime.services.store, plan.target
     if plan.problem:
         store.put_rescued(target.name, _rescued_name(plan), {"why": plan.problem, "document": dict(plan.document)})
@@ -154,7 +154,7 @@ def _retirement(chosen: list[LooseKey], now: datetime, target: Target) -> Change
     return change
 
 
-def _settle_rescued(runtime: Runtime, plan: Plan, chosen: list[LooseKey]) -> None:
+def _settle_rescued(runtime: Runtime, plan: RepairPlan, chosen: list[LooseKey]) -> None:
     """What was rescued is dealt with once somebody answers for every key in it, or it is dead."""
     open_keys = {key.loose.access_key for key in plan.keys if key.needs_person} - {key.access_key for key in chosen}
     if open_keys:
@@ -163,11 +163,11 @@ def _settle_rescued(runtime: Runtime, plan: Plan, chosen: list[LooseKey]) -> Non
         runtime.services.store.settle_rescued(plan.target.name, name, "every key in it is on record or dead")
 
 
-def _rescued_name(plan: Plan) -> str:
+def _rescued_name(plan: RepairPlan) -> str:
     return f"unreadable-{plan.version:012d}"
 
 
-def _document(plan: Plan, chosen: list[LooseKey], *, done: bool) -> dict[str, Any]:
+def _document(plan: RepairPlan, chosen: list[LooseKey], *, done: bool) -> dict[str, Any]:
     current = plan.repair.record.current
     return {
         "target": plan.target.name,
@@ -186,7 +186,7 @@ def _document(plan: Plan, chosen: list[LooseKey], *, done: bool) -> dict[str, An
     }
 
 
-def _lines(plan: Plan, chosen: list[LooseKey], *, done: bool) -> Iterator[str]:
+def _lines(plan: RepairPlan, chosen: list[LooseKey], *, done: bool) -> Iterator[str]:
     name = plan.target.name
     if plan.problem is None and not plan.rescued:
         yield f"{name}: the record is well, and nothing was rescued; there is nothing to do"
@@ -199,7 +199,7 @@ def _lines(plan: Plan, chosen: list[LooseKey], *, done: bool) -> Iterator[str]:
     yield "Done. Nothing was deleted at HostUp." if done else "Nothing was changed yet. With --yes it is done."
 
 
-def _about_record(plan: Plan) -> Iterator[str]:
+def _about_record(plan: RepairPlan) -> Iterator[str]:
     current = plan.repair.record.current
     yield f"{plan.target.name}: {plan.problem}"
     yield f"  the document is kept whole as {_rescued_name(plan)} under _rescued/{plan.target.name}"
@@ -211,7 +211,7 @@ def _about_record(plan: Plan) -> Iterator[str]:
     yield f"  dropped: {', '.join(plan.repair.dropped) or 'nothing'}"
 
 
-def _about_key(plan: Plan, key: Key, *, retire: bool) -> Iterator[str]:
+def _about_key(plan: RepairPlan, key: FoundKey, *, retire: bool) -> Iterator[str]:
     where = f"access key {key.loose.access_key}, named in {key.loose.where or 'what was saved targets_with_rescued'}"
     if retire:
         yield f"  {where}: is retired, and deleted after the grace period"

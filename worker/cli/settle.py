@@ -12,7 +12,7 @@ from worker.cli.output import print_lines, progress, result, say
 from worker.cli.status import create_lines
 from worker.errors import UsageError
 from worker.rotation.audit import note_foreign, survey
-from worker.rotation.changes.settlement import Verdict, settled_create
+from worker.rotation.changes.settlement import Settlement, settled_create
 from worker.rotation.record import UnconfirmedCreate
 from worker.rotation.records import Loaded
 from worker.rotation.status import create_facts
@@ -29,15 +29,17 @@ class Answers:
     deleted: bool = False
     revoke: str | None = None
 
-    def verdict(self) -> Verdict | None:
+    def verdict(self) -> Settlement | None:
         """The answer in words, for the record; None when there is none. Raises UsageError for two."""
         if self.none + self.deleted + bool(self.revoke) > 1:
             raise UsageError("--none, --deleted and --revoke exclude each other", hint="Give the one that is true.")
         if self.none:
-            return Verdict("a person found no key of this label")
+            return Settlement("a person found no key of this label")
         if self.deleted:
-            return Verdict("a person deleted the key of this label")
-        return Verdict(f"a person named access key {self.revoke}, to be retired", self.revoke) if self.revoke else None
+            return Settlement("a person deleted the key of this label")
+        return (
+            Settlement(f"a person named access key {self.revoke}, to be retired", self.revoke) if self.revoke else None
+        )
 
 
 def settle_or_note(
@@ -95,7 +97,7 @@ def foreign(options: Options, number: int) -> int:
     return 0
 
 
-def _write(runtime: Runtime, loaded: Loaded, rotation_id: str, verdict: Verdict) -> None:
+def _write(runtime: Runtime, loaded: Loaded, rotation_id: str, verdict: Settlement) -> None:
     now = runtime.clock.now()
     runtime.services.store.change(loaded, lambda record: settled_create(record, rotation_id, verdict, now))
     trouble = wake_or_say(runtime, loaded.record.target)
@@ -130,7 +132,7 @@ def _print_open(name: str, creates: list[UnconfirmedCreate]) -> None:
     )
 
 
-def _done(target: Target, verdict: Verdict, left: int) -> list[str]:
+def _done(target: Target, verdict: Settlement, left: int) -> list[str]:
     lines = [f"{target.name}: settled; {verdict.text}"]
     lines += [f"  {left} more to settle" if left else "  nothing more to settle; the target goes on"]
     return lines

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+
+from worker.rotation.history import Entry
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
-_TOLD_APART = ("n", "at", "event", "rotation_id")
 _NAMES = {
     "access_key": "access key",
     "previous_access_key": "previous access key",
@@ -40,26 +39,19 @@ def when(told: str | datetime | None, now: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC ({distance})"
 
 
-def entry_text(entry: Mapping[str, Any]) -> str:
+def entry_text(entry: Entry) -> str:
     """A history entry on one line: when, what, and everything that is known of it."""
-    return f"{_clock(entry.get('at'))}  {entry.get('event', '?'):<19}  {details(entry)}".rstrip()
+    at = f"{entry.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z" if entry.at else ""
+    return f"{at:<20}  {entry.event:<18}  {details(entry)}".rstrip()
 
 
-def details(entry: Mapping[str, Any]) -> str:
-    """What an entry tells beyond its time, its event and its rotation."""
-    known = ((name, value) for name, value in entry.items() if name not in _TOLD_APART)
-    return ", ".join(_told(name, value) for name, value in known if value not in (None, "", []))
+def details(entry: Entry) -> str:
+    """What an entry says beyond its time, its event and its rotation."""
+    return ", ".join(_fact(name, value) for name, value in entry.fields().items() if name != "rotation_id")
 
 
-def _told(name: str, value: object) -> str:
+def _fact(name: str, value: object) -> str:
     if name == "duration_ms":
         return f"took {value} ms"
     text = " and ".join(map(str, value)) if isinstance(value, list) else str(value)
     return f"{_NAMES.get(name, name.replace('_', ' '))} {text}"
-
-
-def _clock(at: object) -> str:
-    try:
-        return f"{datetime.fromisoformat(str(at)).astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
-    except ValueError:
-        return f"{at!s:<20}"

@@ -32,7 +32,7 @@ def history(options: Options, target: str, *, events: bool) -> int:
             f"nothing is on record of a target {target[:64]!r}", hint="`rotator status` lists all targets."
         )
     if events:
-        result(options, list(found), lambda: print_lines(map(entry_text, found)))
+        result(options, [entry.document() for entry in found], lambda: print_lines(map(entry_text, found)))
     else:
         grouped = rotations(found)
         result(options, grouped, lambda: _print_rotations(target, grouped))
@@ -53,7 +53,7 @@ def trace(options: Options, identifier: str) -> int:
         "id": identifier,
         "target": found.target,
         "rotation_ids": list(found.rotation_ids),
-        "events": [dict(entry) for entry in found.events],
+        "events": [entry.document() for entry in found.events],
     }
     result(options, document, lambda: _print_trace(identifier, found))
     return 0
@@ -98,10 +98,10 @@ def _print_trace(identifier: str, found: Trace) -> None:
     for rotation_id in found.rotation_ids or ("",):
         print_lines(["", f"rotation {rotation_id}" if rotation_id else "outside any rotation"])
         print_lines(f"  {entry_text(entry)}" for entry in found.events if _belongs(entry, rotation_id))
-    others = [entry for entry in found.events if not entry.get("rotation_id")] if found.rotation_ids else []
+    others = [entry for entry in found.events if not entry.rotation_id] if found.rotation_ids else []
     if others:
         print_lines(["", "outside any rotation", *(f"  {entry_text(entry)}" for entry in others)])
 
 
 def _belongs(entry: Entry, rotation_id: str) -> bool:
-    return (entry.get("rotation_id") or "") == rotation_id
+    return (entry.rotation_id or "") == rotation_id

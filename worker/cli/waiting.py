@@ -11,7 +11,7 @@ from worker.cli.messenger import Messenger
 from worker.cli.output import say
 from worker.cli.texts import entry_text
 from worker.errors import QueueUnavailable, VaultUnavailable
-from worker.rotation.history import Entry, parse, rotations
+from worker.rotation.history import Entry, rotations
 from worker.rotation.record import Failure, Record, Request
 from worker.rotation.trace import entries
 from worker.service.assemble import Runtime
@@ -58,7 +58,7 @@ class Waiting:
         self._request = request
         self._record = record
         self._failed_before = record.failure
-        self._told = record.next_entry - 1
+        self._shown = record.next_entry - 1
         self._messenger = Messenger(runtime)
         self._seen_worker = False
         self._missed_worker = False
@@ -99,10 +99,10 @@ class Waiting:
         return None
 
     def _succeeded(self, rotation_id: str) -> Outcome:
-        told = _find(rotation_id, map(parse, self._record.history))
-        if told.get("started_at") is None:  # its beginning has moved into the archive meanwhile
-            told = _find(rotation_id, entries(self._runtime.services.store, self._target.name))
-        return Outcome(document(self._record, "succeeded", told), 0)
+        rotation = _find(rotation_id, self._record.history.entries())
+        if rotation.get("started_at") is None:  # its beginning has moved into the archive meanwhile
+            rotation = _find(rotation_id, entries(self._runtime.services.store, self._target.name))
+        return Outcome(document(self._record, "succeeded", rotation), 0)
 
     def _failed(self, failure: Failure) -> Outcome:
         error = {
@@ -114,9 +114,9 @@ class Waiting:
         return Outcome(document(self._record, "failed", {}) | {"error": error}, 1, failure=failure)
 
     def _tell_news(self) -> None:
-        for entry in map(parse, self._record.history):
-            if entry["n"] > self._told:
-                self._told = entry["n"]
+        for entry in self._record.history.entries():
+            if entry.number > self._shown:
+                self._shown = entry.number
                 say(entry_text(entry))
 
     def _remind(self) -> None:
@@ -151,6 +151,6 @@ class Waiting:
         self._vault_away = True
 
 
-def _find(rotation_id: str, known: Iterable[Entry]) -> Mapping[str, Any]:
-    found = (each for each in rotations(known) if each["rotation_id"] == rotation_id)
+def _find(rotation_id: str, entries: Iterable[Entry]) -> Mapping[str, Any]:
+    found = (each for each in rotations(entries) if each["rotation_id"] == rotation_id)
     return next(found, {"rotation_id": rotation_id})

@@ -34,9 +34,9 @@ def add_error(logger: object, method: str, event_dict: EventDict) -> EventDict:
 
 def describe(error: BaseException) -> dict[str, str]:
     """An exception as fields of a log line; what is empty is left out."""
-    fields = {"kind": type(error).__name__, "error": text_of(error)}
     if isinstance(error, RotatorError):
-        fields |= {"hint": error.hint, "target": error.target or "", "request_id": error.request_id or ""}
+        return error.fields()
+    fields = {"kind": type(error).__name__, "error": text_of(error)}
     return {name: value for name, value in fields.items() if value}
 
 

@@ -29,7 +29,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AuditFinding:
     """One thing that is not as it should be, and what to do about it."""
 
     kind: str
@@ -62,7 +62,7 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class AuditReport:
     """What an audit found. ``drift``: keys that nothing explains (negative: keys that are missing); None: not known."""
 
     at: datetime
@@ -71,7 +71,7 @@ class Report:
     on_record: int
     foreign: int | None
     drift: int | None
-    findings: tuple[Finding, ...]
+    findings: tuple[AuditFinding, ...]
     survey: Survey = field(repr=False)
 
 
@@ -131,13 +131,13 @@ def _foreign_of(document: Document) -> int | None:
 
 def audit(
     services: Services, targets: Mapping[str, Target], slack: timedelta, progress: Progress | None = None
-) -> Report:
+) -> AuditReport:
     """Look at everything. ``slack`` is how late something may be before it is told. Raises VaultError."""
     foreign = ensure_baseline(services, targets)
     seen, count, drift = _measure(services, targets, foreign, progress)
     now = services.clock.now()
     findings = [*_of_account(services, seen, count, drift), *_of_targets(seen, targets, now, slack)]
-    return Report(now, len(targets), count, seen.living, foreign, drift, tuple(findings), seen)
+    return AuditReport(now, len(targets), count, seen.living, foreign, drift, tuple(findings), seen)
 
 
 def _measure(
@@ -165,9 +165,9 @@ def _living(record: Record) -> int:
     return sum(1 for _ in record.keys_on_record()) - deleted
 
 
-def _of_account(services: Services, seen: Survey, count: int | None, drift: int | None) -> Iterator[Finding]:
+def _of_account(services: Services, seen: Survey, count: int | None, drift: int | None) -> Iterator[AuditFinding]:
     if count is None:
-        yield Finding("count", None, "HostUp does not tell how many keys there are", "See `rotator check`.")
+        yield AuditFinding("count", None, "HostUp does not tell how many keys there are", "See `rotator check`.")
     if drift and drift > 0:
         labels = [
             create.label for record in seen.records.values() for create in record.unconfirmed_creates if create.open
@@ -177,30 +177,30 @@ def _of_account(services: Services, seen: Survey, count: int | None, drift: int 
             if labels
             else ("Look in HostUp's panel. If they are somebody else's, note them with `rotator settle --foreign N`.")
         )
-        yield Finding("drift", None, f"HostUp counts {drift} keys that nothing explains", hint)
+        yield AuditFinding("drift", None, f"HostUp counts {drift} keys that nothing explains", hint)
     if drift and drift < 0:
         hint = "Somebody deleted keys elsewhere. Note how many foreign ones remain with `rotator settle --foreign N`."
-        yield Finding("drift", None, f"HostUp counts {-drift} keys fewer than are on record or foreign", hint)
+        yield AuditFinding("drift", None, f"HostUp counts {-drift} keys fewer than are on record or foreign", hint)
     for target in services.store.targets_with_rescued():
         what = "a key that came while the record could not be read was rescued"
-        yield Finding("rescued", target, what, f"See `rotator repair {target}`.")
+        yield AuditFinding("rescued", target, what, f"See `rotator repair {target}`.")
 
 
-def _of_targets(seen: Survey, targets: Mapping[str, Target], now: datetime, slack: timedelta) -> Iterator[Finding]:
+def _of_targets(seen: Survey, targets: Mapping[str, Target], now: datetime, slack: timedelta) -> Iterator[AuditFinding]:
     for name, error in seen.unreadable.items():
-        yield Finding("record", name, error.what, error.hint)
+        yield AuditFinding("record", name, error.what, error.hint)
     for name, record in seen.records.items():
         target = targets.get(name)
         if target is None:
             if any(record.keys_on_record()):
                 hint = "Put the target back into the configuration, or delete its keys and its record by hand."
-                yield Finding("removed", name, "keys are on record, but the target is not configured", hint)
+                yield AuditFinding("removed", name, "keys are on record, but the target is not configured", hint)
             continue
         yield from _of_rotation(record, target, now, slack)
         yield from _of_retiring(record, now, slack)
 
 
-def _of_rotation(record: Record, target: Target, now: datetime, slack: timedelta) -> Iterator[Finding]:
+def _of_rotation(record: Record, target: Target, now: datetime, slack: timedelta) -> Iterator[AuditFinding]:
     for create in record.unconfirmed_creates:
         if create.open:
             what = (
@@ -208,26 +208,28 @@ def _of_rotation(record: Record, target: Target, now: datetime, slack: timedelta
                 f"requestId {create.request_id or 'none'}, keyCount {create.key_count_before} before, "
                 f"{create.key_count_after} after)"
             )
-            yield Finding("unconfirmed create", record.target, what, f"See `rotator settle {record.target}`.")
+            yield AuditFinding("unconfirmed create", record.target, what, f"See `rotator settle {record.target}`.")
     if waits_for_person(record.unconfirmed_creates):
         what = "no key is made before the unconfirmed creates are settled"
-        yield Finding("blocked", record.target, what, "See above.")
+        yield AuditFinding("blocked", record.target, what, "See above.")
     due = due_at(record, target, now)
     failure = record.failure
     if record.current and due + slack < now:
         why = f"{failure.what}. {failure.hint}" if failure else "no worker has looked at it; see `rotator check`"
-        yield Finding("overdue", record.target, f"the rotation due at {due.isoformat()} has not happened", why)
+        yield AuditFinding("overdue", record.target, f"the rotation due at {due.isoformat()} has not happened", why)
     elif record.current is None:
         why = f"{failure.what}. {failure.hint}" if failure else "see `rotator status`"
-        yield Finding("overdue", record.target, "no key has been published yet", why)
+        yield AuditFinding("overdue", record.target, "no key has been published yet", why)
 
 
-def _of_retiring(record: Record, now: datetime, slack: timedelta) -> Iterator[Finding]:
+def _of_retiring(record: Record, now: datetime, slack: timedelta) -> Iterator[AuditFinding]:
     for key in record.retiring:
         if key.overdue:
             what = f"access key {key.access_key} was deleted, and still works"
             hint = f"It is deleted again. Ask HostUp, naming requestId {key.delete_request_id}."
-            yield Finding("alive", record.target, what, hint)
+            yield AuditFinding("alive", record.target, what, hint)
         elif not key.deleted_at and key.retire_after + slack < now:
             what = f"access key {key.access_key} should be deleted since {key.retire_after.isoformat()}"
-            yield Finding("alive", record.target, what, key.error or "No worker has looked at it; see `rotator check`.")
+            yield AuditFinding(
+                "alive", record.target, what, key.error or "No worker has looked at it; see `rotator check`."
+            )

@@ -1,80 +1,165 @@
-"""The events of a target: its history, entry by entry and rotation by rotation."""
+"""What happened to a target: entries, how they are kept as text, and the same rotation by rotation. Pure."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from worker.events import Event
 
-Entry = Mapping[str, Any]
+GARBLED = "?"
+"""The event of an entry that cannot be read."""
+
+_IDS = ("rotation_id", "request_id", "access_key")
 
 
-def parse(text: str) -> Entry:
-    """One entry; a garbled one is shown as such."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One event in the history of a target.
+
+    ``number`` counts from 1 within the target, 0 is an entry that cannot be read. ``facts`` are what else is known, by
+    the names that log lines use, in JSON's own types. No entry holds a secret.
+    """
+
+    number: int
+    at: datetime | None
+    event: str
+    rotation_id: str | None = None
+    request_id: str | None = None
+    access_key: str | None = None
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The ids that a trace can start from."""
+        named = (self.rotation_id, self.request_id, self.access_key, self.facts.get("request"))
+        return frozenset(str(value) for value in named if value)
+
+    def fields(self) -> dict[str, object]:
+        """Everything but number, time and event, as a log line has it."""
+        known = {name: value for name in _IDS if (value := getattr(self, name))}
+        return {**known, **self.facts}
+
+    def document(self) -> dict[str, object]:
+        """All of it, in JSON's own types."""
+        at = self.at.isoformat() if self.at else ""
+        return {"n": self.number, "at": at, "event": self.event, **self.fields()}
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The newest entries of a target, oldest first.
+
+    ``stored`` are the texts as they were read from Vault; they are parsed only for those who look at them, because a
+    rotation reads and writes sixty of them and looks at none. ``added`` are the entries of a change, not written yet.
+    """
+
+    stored: tuple[str, ...] = ()
+    added: tuple[Entry, ...] = ()
+
+    def __len__(self) -> int:
+        """How many entries there are."""
+        return len(self.stored) + len(self.added)
+
+    def entries(self) -> tuple[Entry, ...]:
+        """All of them."""
+        return (*map(decode_entry, self.stored), *self.added)
+
+    def with_entry(self, entry: Entry) -> History:
+        """The same with one entry more."""
+        return History(self.stored, (*self.added, entry))
+
+    def texts(self) -> tuple[str, ...]:
+        """All of them as Vault keeps them."""
+        return (*self.stored, *map(encode_entry, self.added))
+
+    def written(self) -> History:
+        """The same once Vault has it."""
+        return History(self.texts())
+
+    def without(self, texts: frozenset[str]) -> History:
+        """The same without stored entries that were moved elsewhere."""
+        return History(tuple(text for text in self.stored if text not in texts), self.added)
+
+
+def encode_entry(entry: Entry) -> str:
+    """One compact JSON text for each entry: OpenBao takes 1,000 strings in a body (docs/facts.md, "Vault")."""
+    return json.dumps(entry.document(), ensure_ascii=False, separators=(",", ":"))
+
+
+def decode_entry(text: str) -> Entry:
+    """Read an entry back; one that cannot be read has number 0 and the event :data:`GARBLED`."""
     try:
-        entry = json.loads(text)
+        found = json.loads(text)
     except ValueError:
-        entry = None
-    return entry if isinstance(entry, dict) and isinstance(entry.get("n"), int) else {"n": 0, "at": "", "event": "?"}
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("n"), int):
+        return Entry(number=0, at=None, event=GARBLED)
+    facts = {name: value for name, value in found.items() if name not in ("n", "at", "event", *_IDS)}
+    ids = {name: value if isinstance(value := found.get(name), str) else None for name in _IDS}
+    return Entry(number=found["n"], at=_moment(found.get("at")), event=str(found.get("event")), facts=facts, **ids)
 
 
-def ids_of(entry: Mapping[str, Any]) -> set[str]:
-    """The ids in a history entry that a trace can start from."""
-    names = ("rotation_id", "request_id", "access_key", "request")
-    return {str(entry[name]) for name in names if entry.get(name)}
-
-
-def rotations(found: Iterable[Entry]) -> list[dict[str, Any]]:
-    """A target's entries as a list of rotations, oldest first, each with its outcome and its events."""
+def rotations(entries: Iterable[Entry]) -> list[dict[str, Any]]:
+    """A target's entries as a list of rotations in JSON's own types, oldest first, each with outcome and events."""
     grouped: dict[str, list[Entry]] = {}
-    for entry in found:
-        if entry.get("rotation_id"):
-            grouped.setdefault(str(entry["rotation_id"]), []).append(entry)
+    for entry in entries:
+        if entry.rotation_id:
+            grouped.setdefault(entry.rotation_id, []).append(entry)
     return [_rotation(rotation_id, events) for rotation_id, events in grouped.items()]
 
 
 def _rotation(rotation_id: str, events: list[Entry]) -> dict[str, Any]:
     started, ended = _first(events, Event.ROTATION_STARTED), _first(events, Event.ROTATION_SUCCEEDED)
     created, retired = _first(events, Event.KEY_CREATED), _first(events, Event.KEY_RETIRED)
+    unconfirmed, dead = _first(events, Event.CREATE_UNCONFIRMED), _first(events, Event.KEY_DEAD)
     return {
         "rotation_id": rotation_id,
         "outcome": _outcome(events),
-        "trigger": started.get("trigger"),
-        "reason": started.get("reason", ""),
-        "started_at": started.get("at"),
-        "ended_at": ended.get("at"),
-        "duration_ms": _duration(started.get("at"), ended.get("at")),
-        "access_key": created.get("access_key"),
-        "previous_access_key": ended.get("previous_access_key"),
-        "vault_version": ended.get("vault_version"),
-        "request_id": created.get("request_id") or _first(events, Event.CREATE_UNCONFIRMED).get("request_id"),
-        "delete_request_id": retired.get("request_id"),
-        "retired_at": retired.get("at"),
-        "dead_at": _first(events, Event.KEY_DEAD).get("at"),
-        "events": events,
+        "trigger": started.facts.get("trigger"),
+        "reason": started.facts.get("reason", ""),
+        "started_at": _text(started.at),
+        "ended_at": _text(ended.at),
+        "duration_ms": round((ended.at - started.at).total_seconds() * 1000) if started.at and ended.at else None,
+        "access_key": created.access_key,
+        "previous_access_key": ended.facts.get("previous_access_key"),
+        "vault_version": ended.facts.get("vault_version"),
+        "request_id": created.request_id or unconfirmed.request_id,
+        "delete_request_id": retired.request_id,
+        "retired_at": _text(retired.at),
+        "dead_at": _text(dead.at),
+        "events": [entry.document() for entry in events],
     }
 
 
 def _outcome(events: list[Entry]) -> str:
-    names = {entry["event"] for entry in events}
+    names = {entry.event for entry in events}
     for event, outcome in (
         (Event.ROTATION_SUCCEEDED, "succeeded"),
-        (Event.CREATE_UNCONFIRMED, "unknown"),
+        (Event.CREATE_UNCONFIRMED, "unconfirmed"),
         (Event.ROTATION_FAILED, "failed"),
     ):
-        if event.value in names:
+        if event in names:
             return outcome
     return "under way"
 
 
+_NONE = Entry(number=0, at=None, event=GARBLED)
+
+
 def _first(events: list[Entry], event: Event) -> Entry:
-    return next((entry for entry in events if entry["event"] == event.value), {})
+    return next((entry for entry in events if entry.event == event), _NONE)
 
 
-def _duration(started: str | None, ended: str | None) -> int | None:
-    if not started or not ended:
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _moment(value: object) -> datetime | None:
+    try:
+        return datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
         return None
-    return round((datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds() * 1000)

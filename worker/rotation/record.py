@@ -7,16 +7,25 @@ One KV v2 document per target holds it. Everything here is plain data; how it ch
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, ConfigDict, PlainSerializer, PlainValidator, TypeAdapter, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    PlainValidator,
+    Strict,
+    TypeAdapter,
+    ValidationError,
+)
 
 from worker.errors import RecordTooNew, RecordUnreadable
+from worker.rotation.history import History
 from worker.secret import Secret
 
 SCHEMA = 1
@@ -34,6 +43,27 @@ def _to_secret(value: object) -> Secret:
     raise ValueError("a non-empty string is wanted")
 
 
+def _as_written(value: object) -> object:
+    """Only the form that we write: pydantic would also take numbers, as seconds since 1970."""
+    if isinstance(value, str) and "T" in value:
+        return value
+    raise ValueError("a moment in ISO 8601 is wanted")
+
+
+def _to_history(value: object) -> History:
+    if isinstance(value, History):
+        return value
+    if isinstance(value, list) and all(isinstance(text, str) for text in value):
+        return History(tuple(value))
+    raise ValueError("a list of texts is wanted")
+
+
+# Strict about what JSON can tell apart; lists become tuples, and texts become moments and members of enums.
+_Text = Annotated[str, Strict()]
+_Number = Annotated[int, Strict()]
+_Flag = Annotated[bool, Strict()]
+_Moment = Annotated[AwareDatetime, BeforeValidator(_as_written)]
+_StoredHistory = Annotated[History, PlainValidator(_to_history), PlainSerializer(lambda history: list(history.texts()))]
 _StoredSecret = Annotated[Secret, PlainValidator(_to_secret), PlainSerializer(Secret.reveal, return_type=str)]
 
 
@@ -62,9 +92,9 @@ class Request:
     """One request for a rotation, known by the id of the message or command that brought it."""
 
     __pydantic_config__ = _STRICT
-    id: str
-    reason: str
-    at: AwareDatetime
+    id: _Text
+    reason: _Text
+    at: _Moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +102,8 @@ class Lease:
     """Who alone may ask HostUp for this rotation's key, and until when; afterwards another may take over."""
 
     __pydantic_config__ = _STRICT
-    holder: str
-    until: AwareDatetime
+    holder: _Text
+    until: _Moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +111,11 @@ class StagedKey:
     """A new key with its secret, until it is published. ``verify_by``: how long it may take to spread."""
 
     __pydantic_config__ = _STRICT
-    access_key: str
+    access_key: _Text
     secret_key: _StoredSecret
-    request_id: str | None
-    created_at: AwareDatetime
-    verify_by: AwareDatetime
+    request_id: _Text | None
+    created_at: _Moment
+    verify_by: _Moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,14 +123,14 @@ class Rotation:
     """A rotation under way. ``expected_version`` is what publishing must find at the app's path."""
 
     __pydantic_config__ = _STRICT
-    id: str
+    id: _Text
     phase: Phase
-    trigger: str
-    reason: str
-    started_at: AwareDatetime
-    label: str
-    expected_version: int
-    key_count_before: int | None
+    trigger: _Text
+    reason: _Text
+    started_at: _Moment
+    label: _Text
+    expected_version: _Number
+    key_count_before: _Number | None
     lease: Lease
     key: StagedKey | None = None
 
@@ -110,13 +140,13 @@ class CurrentKey:
     """The key that Vault publishes, as version ``vault_version`` of the app's secret."""
 
     __pydantic_config__ = _STRICT
-    access_key: str
-    vault_version: int
-    rotation_id: str | None
-    request_id: str | None
-    label: str | None
-    created_at: AwareDatetime
-    published_at: AwareDatetime
+    access_key: _Text
+    vault_version: _Number
+    rotation_id: _Text | None
+    request_id: _Text | None
+    label: _Text | None
+    created_at: _Moment
+    published_at: _Moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,18 +159,18 @@ class RetiringKey:
     """
 
     __pydantic_config__ = _STRICT
-    access_key: str
+    access_key: _Text
     why: Why
-    rotation_id: str | None
-    request_id: str | None
-    vault_version: int | None
-    retire_after: AwareDatetime
-    next_look_at: AwareDatetime
-    deleted_at: AwareDatetime | None = None
-    delete_request_id: str | None = None
-    attempts: int = 0
-    overdue: bool = False
-    error: str = ""
+    rotation_id: _Text | None
+    request_id: _Text | None
+    vault_version: _Number | None
+    retire_after: _Moment
+    next_look_at: _Moment
+    deleted_at: _Moment | None = None
+    delete_request_id: _Text | None = None
+    attempts: _Number = 0
+    overdue: _Flag = False
+    error: _Text = ""
 
     @property
     def state(self) -> str:
@@ -158,14 +188,14 @@ class UnconfirmedCreate:
     """
 
     __pydantic_config__ = _STRICT
-    rotation_id: str
-    at: AwareDatetime
-    label: str
-    error: str
-    request_id: str | None
-    key_count_before: int | None
-    key_count_after: int | None
-    settled: str = ""
+    rotation_id: _Text
+    at: _Moment
+    label: _Text
+    error: _Text
+    request_id: _Text | None
+    key_count_before: _Number | None
+    key_count_after: _Number | None
+    settled: _Text = ""
 
     @property
     def open(self) -> bool:
@@ -184,14 +214,14 @@ class Failure:
     """The last thing that went wrong, and when it is tried again. ``count`` is how often in a row."""
 
     __pydantic_config__ = _STRICT
-    at: AwareDatetime
-    what: str
-    hint: str
-    kind: str
-    operation: str
-    request_id: str | None
-    count: int
-    retry_at: AwareDatetime
+    at: _Moment
+    what: _Text
+    hint: _Text
+    kind: _Text
+    operation: _Text
+    request_id: _Text | None
+    count: _Number
+    retry_at: _Moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,25 +229,25 @@ class Record:
     """All that is known of one target; see the module's docstring.
 
     ``nonce`` differs in every write, so that a writer can recognise its own. ``served`` pairs the newest request ids
-    with the rotation that served them. ``history`` holds the newest entries (one JSON text each); older ones lie in
-    archive documents. ``adopted`` counts the keys that were taken over by name.
+    with the rotation that served them. ``history`` holds the newest entries; older ones lie in archive documents.
+    ``adopted`` counts the keys that were taken over by name.
     """
 
     __pydantic_config__ = _STRICT
-    target: str
-    path: str
-    schema: int = SCHEMA
-    nonce: str = ""
+    target: _Text
+    path: _Text
+    schema: _Number = SCHEMA
+    nonce: _Text = ""
     current: CurrentKey | None = None
     rotation: Rotation | None = None
     requests: tuple[Request, ...] = ()
-    served: tuple[tuple[str, str], ...] = ()
+    served: tuple[tuple[_Text, _Text], ...] = ()
     retiring: tuple[RetiringKey, ...] = ()
     unconfirmed_creates: tuple[UnconfirmedCreate, ...] = ()
     failure: Failure | None = None
-    history: tuple[str, ...] = field(default=(), repr=False)
-    next_entry: int = 1
-    adopted: int = 0
+    history: _StoredHistory = field(default=History(), repr=False)
+    next_entry: _Number = 1
+    adopted: _Number = 0
 
     @property
     def phase(self) -> Phase:
@@ -261,12 +291,9 @@ def decode(document: Mapping[str, object], target: str) -> Record:
             hint="Run the newer release on every worker; nothing of this target is touched until then.",
         )
     try:
-        # by way of JSON text: strict about types, yet times and tuples are read from their JSON forms
-        record = _adapter().validate_json(json.dumps(document), strict=True)
+        record = _adapter().validate_python(document)
     except ValidationError as error:
         raise _unreadable(target, _places(error)) from None
-    except (TypeError, ValueError):
-        raise _unreadable(target, "it is not JSON") from None
     problem = _inconsistent(record, target)
     if problem:
         raise _unreadable(target, problem)
@@ -293,12 +320,12 @@ def _inconsistent(record: Record, target: str) -> str:
     return ""
 
 
-def history_of(data: Mapping[str, object], target: str) -> tuple[str, ...]:
+def history_of(data: Mapping[str, object], target: str) -> History:
     """The history alone, as far as it is one, also of a record that cannot be used. Raises RecordUnreadable."""
-    texts = data.get("history", [])
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise _unreadable(target, "its history is no list of texts")
-    return tuple(texts)
+    try:
+        return _to_history(data.get("history", []))
+    except ValueError:
+        raise _unreadable(target, "its history is no list of texts") from None
 
 
 def _unreadable(target: str, why: str) -> RecordUnreadable:

@@ -6,7 +6,6 @@ Each write carries a fresh nonce, so after a write whose answer was lost, readin
 
 from __future__ import annotations
 
-import json
 import math
 import secrets
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +15,7 @@ from typing import Any
 from worker.clock import Clock
 from worker.errors import VaultCasMismatch, VaultError, VaultUnavailable
 from worker.events import Event
+from worker.rotation.history import Entry, decode_entry
 from worker.rotation.ports import VaultPort
 from worker.rotation.record import Record, decode, encode, history_of
 
@@ -33,13 +33,13 @@ Change = Callable[[Record], Record]
 class Loaded:
     """A record as it was read or written, with the version that the next write must name.
 
-    ``news`` are the history entries that the last change added.
+    ``entries`` are those that the last change added to the history.
     """
 
     record: Record
     version: int
     vault_request_id: str | None = None
-    news: tuple[str, ...] = ()
+    entries: tuple[Entry, ...] = ()
 
 
 class RecordStore:
@@ -69,10 +69,10 @@ class RecordStore:
             return Loaded(Record(target=target, path=app_path), document.version, document.vault_request_id)
         return Loaded(decode(document.data, target), document.version, document.vault_request_id)
 
-    def history(self, target: str) -> tuple[str, ...]:
+    def history(self, target: str) -> tuple[Entry, ...]:
         """The history in a target's record, whatever else is wrong with it. Raises RecordError, VaultError."""
         data = self._vault.read(self.path(target)).data
-        return () if data is None else history_of(data, target)
+        return () if data is None else history_of(data, target).entries()
 
     def targets(self) -> tuple[str, ...]:
         """The names of all records there are."""
@@ -87,18 +87,18 @@ class RecordStore:
         for _ in range(ATTEMPTS):
             changed = change(loaded.record)
             if changed is loaded.record:
-                return replace(loaded, news=())
-            news = changed.history[len(loaded.record.history) :]
+                return replace(loaded, entries=())
+            entries = changed.history.added
             nonce = secrets.token_hex(8)
             nonces.add(nonce)
             try:
-                return replace(self._write(loaded, replace(changed, nonce=nonce)), news=news)
+                return replace(self._write(loaded, replace(changed, nonce=nonce)), entries=entries)
             except VaultCasMismatch:
                 loaded = self._reload(loaded)
             except VaultUnavailable as error:
                 loaded = self._reload_after(loaded, error)
             if loaded.record.nonce in nonces:
-                return replace(loaded, news=news)
+                return replace(loaded, entries=entries)
         raise VaultCasMismatch(
             "other writers were first every time",
             operation="write",
@@ -172,22 +172,21 @@ class RecordStore:
         The archive is written first, under the number of its first entry; a crash in between leaves entries in both
         places, and the next try finds the archive written.
         """
-        moved = loaded.record.history[:-keep]
-        first = json.loads(moved[0])["n"]
-        path = f"{self._root}/_archive/{loaded.record.target}/{first:012d}"
+        moved = loaded.record.history.stored[:-keep]
+        path = f"{self._root}/_archive/{loaded.record.target}/{decode_entry(moved[0]).number:012d}"
         there = self._vault.read(path)
         if there.data is None:
             self._vault.write(path, {"entries": list(moved)}, cas=there.version)
         else:
-            moved = _entries(there.data)
-        gone = set(moved)
-        return self.change(loaded, lambda r: replace(r, history=tuple(e for e in r.history if e not in gone)))
+            moved = _texts(there.data)
+        gone = frozenset(moved)
+        return self.change(loaded, lambda record: replace(record, history=record.history.without(gone)))
 
-    def archived(self, target: str) -> Iterator[str]:
+    def archived(self, target: str) -> Iterator[Entry]:
         """All archived entries of a target, oldest first."""
         folder = f"{self._root}/_archive/{target}"
         for name in sorted(self._vault.list(folder)):
-            yield from _entries(self._vault.read(f"{folder}/{name}").data or {})
+            yield from map(decode_entry, _texts(self._vault.read(f"{folder}/{name}").data or {}))
 
     def _rescued_path(self, target: str, name: str) -> str:
         return f"{self._root}/_rescued/{target}/{name}"
@@ -197,7 +196,8 @@ class RecordStore:
         if loaded.version == 0:
             self._vault.prepare_record(path)
         written = self._vault.write(path, encode(record), loaded.version)
-        return Loaded(record, written.version, written.vault_request_id)
+        kept = replace(record, history=record.history.written())
+        return Loaded(kept, written.version, written.vault_request_id)
 
     def _reload(self, loaded: Loaded) -> Loaded:
         return self.load(loaded.record.target, loaded.record.path)
@@ -222,6 +222,6 @@ def _log_retry(target: str, error: VaultError) -> None:
     structlog.get_logger(__name__).warning(Event.RECORD_WRITE_RETRIED, target=target, error=str(error))
 
 
-def _entries(data: Mapping[str, object]) -> tuple[str, ...]:
+def _texts(data: Mapping[str, object]) -> tuple[str, ...]:
     entries = data.get("entries")
     return tuple(str(entry) for entry in entries) if isinstance(entries, list) else ()

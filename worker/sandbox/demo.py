@@ -24,10 +24,12 @@ from rich.table import Table
 from worker.errors import RotatorError
 from worker.sandbox.demo_app import App, Tally
 from worker.sandbox.run import Sandbox, start_sandbox
-from worker.sandbox.texts import MOUNT, Options
+from worker.sandbox.texts import MOUNT, SandboxOptions
 from worker.secret import Secret
 
-OPTIONS = Options(targets=2, every="12s", grace="5s", tick="1s", lease="6s", audit_every="10s", spread=0.5, linger=1.0)
+OPTIONS = SandboxOptions(
+    targets=2, every="12s", grace="5s", tick="1s", lease="6s", audit_every="10s", spread=0.5, linger=1.0
+)
 PATIENCE = 50.0
 """Seconds for all of it; what has not been seen by then has failed."""
 

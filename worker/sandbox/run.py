@@ -27,8 +27,8 @@ from worker.sandbox.texts import (
     DEFAULT,
     FIRST_LINE,
     ROLE,
-    Options,
-    Target,
+    SandboxOptions,
+    SandboxTarget,
     configuration,
     environment_file,
     policy,
@@ -65,7 +65,7 @@ class Sandbox:
     vault: VaultServer | None
     valkey: ValkeyServer | None
     environment: Mapping[str, str]
-    targets: tuple[Target, ...]
+    targets: tuple[SandboxTarget, ...]
 
     def ended(self) -> str | None:
         """The name of a part that has ended by itself, if one has."""
@@ -75,7 +75,7 @@ class Sandbox:
 
 @contextmanager
 def start_sandbox(
-    folder: Path, options: Options = DEFAULT, environ: Mapping[str, str] = os.environ
+    folder: Path, options: SandboxOptions = DEFAULT, environ: Mapping[str, str] = os.environ
 ) -> Iterator[Sandbox]:
     """Start all parts, fresh, and write ``rotator.toml`` and ``env`` into ``folder``; end them at the end.
 
@@ -112,7 +112,7 @@ def start_sandbox(
 def run_sandbox(
     folder: Path,
     say: Callable[[str], None],
-    options: Options = DEFAULT,
+    options: SandboxOptions = DEFAULT,
     environ: Mapping[str, str] = os.environ,
 ) -> None:
     """Start everything, say what to type next, and run until Ctrl-C or SIGTERM; then end everything.
@@ -170,7 +170,7 @@ def _is_ours(file: Path) -> bool:
     return file.exists() and file.read_text("utf-8", "replace").startswith(FIRST_LINE)
 
 
-def _log_in(vault: VaultServer, folder: Path, options: Options) -> dict[str, str]:
+def _log_in(vault: VaultServer, folder: Path, options: SandboxOptions) -> dict[str, str]:
     """Give the worker an AppRole with no more rights than config/vault/rotator-policy.hcl gives."""
     rights = policy(target.path for target in targets(options.targets))
     document = {"path": {path: {"capabilities": capabilities} for path, capabilities in rights.items()}}

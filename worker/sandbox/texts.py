@@ -20,7 +20,7 @@ FIRST_LINE = "# Written by `rotator sandbox`, anew at each start."
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class SandboxOptions:
     """How lively the sandbox is; durations as the configuration takes them, ``spread`` and ``linger`` in seconds."""
 
     targets: int = 3
@@ -35,11 +35,11 @@ class Options:
     """How long a deleted key goes on working."""
 
 
-DEFAULT = Options()
+DEFAULT = SandboxOptions()
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class SandboxTarget:
     """One target of the sandbox."""
 
     name: str
@@ -47,17 +47,18 @@ class Target:
     fields: str
 
 
-def targets(count: int) -> tuple[Target, ...]:
+def targets(count: int) -> tuple[SandboxTarget, ...]:
     """So many targets, the first ones with names that tell something; the presets of names take turns."""
     named = ("media-uploads", "web-backups", "log-archive")
     names = [*named, *(f"target-{number:04}" for number in range(len(named) + 1, count + 1))][:count]
     presets = ("plain", "aws-env", "rclone")
     return tuple(
-        Target(name, f"apps/{name}/object-storage", presets[place % len(presets)]) for place, name in enumerate(names)
+        SandboxTarget(name, f"apps/{name}/object-storage", presets[place % len(presets)])
+        for place, name in enumerate(names)
     )
 
 
-def configuration(hostup_url: str, options: Options) -> str:
+def configuration(hostup_url: str, options: SandboxOptions) -> str:
     """The sandbox's ``rotator.toml``."""
     parts = [
         FIRST_LINE,

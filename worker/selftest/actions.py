@@ -34,16 +34,6 @@ def answer(status: int, body: bytes = b"", *headers: tuple[str, str]) -> Action:
     return lambda _: Response(status, body, headers)
 
 
-def redirect(base: str) -> Action:
-    """Send the client to another host, as a standby Vault does (307, same path)."""
-
-    def action(exchange: Exchange) -> Response:
-        target = exchange.request.target if exchange.request else "/"
-        return Response(307, headers=(("Location", base + target),))
-
-    return action
-
-
 def redis_error(text: str) -> Action:
     """Answer a Redis command with an error, such as ``OOM command not allowed when used memory > 'maxmemory'.``."""
     return lambda _: Response(0, raw=f"-{text}\r\n".encode())
@@ -52,16 +42,6 @@ def redis_error(text: str) -> Action:
 def change(how: Callable[[Response], Response]) -> Action:
     """Pass on a changed answer; for AFTER."""
     return lambda exchange: how(exchange.answer) if exchange.answer else None
-
-
-def truncate() -> Action:
-    """Pass on the first half of the answer, as if it were all of it; for AFTER."""
-    return change(lambda whole: replace(whole, body=whole.body[: len(whole.body) // 2]))
-
-
-def drip(interval: float) -> Action:
-    """Pass the answer on byte by byte, one every ``interval`` seconds; for AFTER."""
-    return change(lambda whole: replace(whole, delivery=Delivery(interval=interval)))
 
 
 def late(seconds: float) -> Action:

@@ -18,13 +18,13 @@ from urllib.parse import quote
 from worker.selftest.case import Case, dead_keys, on_record, targets_with_rescued, unknown_rotations
 from worker.selftest.evidence import Evidence, Json, Kept
 
-__all__ = ["RULES", "Case", "Finding", "check", "orphans", "unrest"]
+__all__ = ["RULES", "BrokenPromise", "Case", "check", "orphans", "unrest"]
 
 _OK = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class BrokenPromise:
     """One promise that was broken: its number (0: of the records themselves), by what, and how one knows."""
 
     promise: int
@@ -36,7 +36,7 @@ class Finding:
         return f"promise {self.promise}: {self.subject}: {self.what}"
 
 
-def check(evidence: Evidence) -> tuple[Finding, ...]:
+def check(evidence: Evidence) -> tuple[BrokenPromise, ...]:
     """Every broken promise; empty when all were kept."""
     case = Case(evidence)
     return tuple(finding for rule in RULES for finding in rule(case))
@@ -58,61 +58,63 @@ def orphans(evidence: Evidence) -> tuple[str, ...]:
     return tuple(sorted(case.created.keys() - case.deleted - set(on_record(case))))
 
 
-def _published_key_lives(case: Case) -> Iterator[Finding]:
+def _published_key_lives(case: Case) -> Iterator[BrokenPromise]:
     """Promise 1, at the moment of every delete, and for every version that was written after it."""
     for delete in case.deletes:
         key, at = delete.access_key or "", delete.effect_at or delete.at
         for each, until in case.published.get(key, ()):
             if each.at > at:
-                yield Finding(1, key, f"was deleted at {at} and published after it, as version {each.version}")
+                yield BrokenPromise(1, key, f"was deleted at {at} and published after it, as version {each.version}")
             elif until is None or until > at:
-                yield Finding(1, key, f"was deleted at {at} while version {each.version} published it")
+                yield BrokenPromise(1, key, f"was deleted at {at} while version {each.version} published it")
 
 
-def _versions_are_known(case: Case) -> Iterator[Finding]:
+def _versions_are_known(case: Case) -> Iterator[BrokenPromise]:
     """Promise 8: from each Vault version one finds its key and the requestId that made it."""
     for each in case.publications:
         if each.access_key is None:
-            yield Finding(8, each.target.path, f"nobody knows which key version {each.version} held")
+            yield BrokenPromise(8, each.target.path, f"nobody knows which key version {each.version} held")
     for kept in case.evidence.kept:
         for version in kept.versions:
             yield from _version_is_traceable(case, kept, version.data)
 
 
-def _version_is_traceable(case: Case, kept: Kept, data: Json | None) -> Iterator[Finding]:
+def _version_is_traceable(case: Case, kept: Kept, data: Json | None) -> Iterator[BrokenPromise]:
     key = data.get(kept.target.key_field) if data else None
     call = case.created.get(str(key))
     if data is None or call is None or call.request_id is None or "request_id" not in data:
         return
     if data["request_id"] != call.request_id:
-        yield Finding(8, str(key), f"its app reads requestId {data['request_id']}, the call had {call.request_id}")
+        yield BrokenPromise(
+            8, str(key), f"its app reads requestId {data['request_id']}, the call had {call.request_id}"
+        )
 
 
-def _only_own_keys_are_deleted(case: Case) -> Iterator[Finding]:
+def _only_own_keys_are_deleted(case: Case) -> Iterator[BrokenPromise]:
     """Promise 2: a delete is of a key that a call made, or that a person named."""
     named = {str(entry.get("access_key")) for entry in case.entries("key.adopted", "create.settled")}
     for delete in case.deletes:
         if delete.access_key not in case.created and delete.access_key not in named:
-            yield Finding(2, str(delete.access_key), "was deleted, and nobody here had made or adopted it")
+            yield BrokenPromise(2, str(delete.access_key), "was deleted, and nobody here had made or adopted it")
 
 
-def _every_key_is_on_record(case: Case) -> Iterator[Finding]:
+def _every_key_is_on_record(case: Case) -> Iterator[BrokenPromise]:
     """Promise 3: in one place on record, or dead with proof, or its rotation is named by an unconfirmed create."""
     places, dead = Counter(on_record(case)), dead_keys(case)
     unknown = unknown_rotations(case)
     for key, call in case.created.items():
         if not places[key] and key not in dead and not any(name in (call.label or "") for name in unknown):
-            yield Finding(3, key, f"was made (requestId {call.request_id}), and is nowhere on record")
+            yield BrokenPromise(3, key, f"was made (requestId {call.request_id}), and is nowhere on record")
     for key, times in places.items():
         if times > 1:
-            yield Finding(3, key, f"is on record in {times} places")
+            yield BrokenPromise(3, key, f"is on record in {times} places")
     for key in dead - case.deleted:
-        yield Finding(3, key, "is said to be dead, and was never deleted")
+        yield BrokenPromise(3, key, "is said to be dead, and was never deleted")
     for key in dead & set(places):
-        yield Finding(3, key, "is said to be dead, and is on record all the same")
+        yield BrokenPromise(3, key, "is said to be dead, and is on record all the same")
 
 
-def _current_is_published(case: Case) -> Iterator[Finding]:
+def _current_is_published(case: Case) -> Iterator[BrokenPromise]:
     """What the record calls current is what the app reads, and it lives."""
     for kept in case.evidence.kept:
         current = (kept.record or {}).get("current")
@@ -122,28 +124,28 @@ def _current_is_published(case: Case) -> Iterator[Finding]:
         read = newest.data.get(kept.target.key_field) if newest and newest.data else None
         under_way = (kept.record or {}).get("rotation")
         if read != current["access_key"] and not under_way:
-            yield Finding(1, current["access_key"], f"is current on record, and the app reads {read}")
+            yield BrokenPromise(1, current["access_key"], f"is current on record, and the app reads {read}")
         if current["access_key"] in case.deleted:
-            yield Finding(1, current["access_key"], "is current on record, and was deleted")
+            yield BrokenPromise(1, current["access_key"], "is current on record, and was deleted")
 
 
-def _one_create_for_one_intent(case: Case) -> Iterator[Finding]:
+def _one_create_for_one_intent(case: Case) -> Iterator[BrokenPromise]:
     """Promise 4: no label was sent twice, and no request led to two rotations."""
     labels = Counter(call.label for call in case.calls if call.operation == "create")
     for label, times in labels.items():
         if times > 1:
-            yield Finding(4, str(label), f"was asked for {times} times")
+            yield BrokenPromise(4, str(label), f"was asked for {times} times")
     served = Counter(request for entry in case.entries("rotation.succeeded") for request in entry.get("requests", []))
     for request, times in served.items():
         if times > 1:
-            yield Finding(4, f"request {request}", f"was served by {times} rotations")
+            yield BrokenPromise(4, f"request {request}", f"was served by {times} rotations")
     started = {str(entry["rotation_id"]) for entry in case.entries("rotation.started")}
     for label in labels:
         if not any(rotation in str(label) for rotation in started):
-            yield Finding(3, str(label), "was sent to HostUp, and no intent is on record")
+            yield BrokenPromise(3, str(label), "was sent to HostUp, and no intent is on record")
 
 
-def _no_secret_is_elsewhere(case: Case) -> Iterator[Finding]:
+def _no_secret_is_elsewhere(case: Case) -> Iterator[BrokenPromise]:
     """Promise 5, in every form in which a secret could have been written down."""
     places = dict(case.evidence.texts)
     for path, document in case.evidence.documents.items():
@@ -151,7 +153,7 @@ def _no_secret_is_elsewhere(case: Case) -> Iterator[Finding]:
     forms = {form: name for name, secret in case.evidence.secrets.items() for form in _forms(secret)}
     for place, text in places.items():
         for name in sorted({forms[form] for form in _found(text, forms)}):
-            yield Finding(5, f"the secret of {name}", f"was found in {place}")
+            yield BrokenPromise(5, f"the secret of {name}", f"was found in {place}")
 
 
 def _found(text: str, forms: Iterable[str]) -> Iterator[str]:
@@ -178,7 +180,7 @@ def _forms(secret: str) -> tuple[str, ...]:
     return secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode(), json.dumps(secret)[1:-1]
 
 
-def _grace_was_kept(case: Case) -> Iterator[Finding]:
+def _grace_was_kept(case: Case) -> Iterator[BrokenPromise]:
     """Promise 6, by Vault's time of the next version and the ledger's time of the delete."""
     clock = case.evidence.clock
     deleted_at = {call.access_key: call.effect_at or call.at for call in case.deletes}
@@ -188,10 +190,12 @@ def _grace_was_kept(case: Case) -> Iterator[Finding]:
             continue
         lived = clock(gone) - clock(after.at)
         if lived < before.target.grace:
-            yield Finding(6, str(before.access_key), f"was deleted {lived} after version {after.version} was published")
+            yield BrokenPromise(
+                6, str(before.access_key), f"was deleted {lived} after version {after.version} was published"
+            )
 
 
-def _request_ids_are_found(case: Case) -> Iterator[Finding]:
+def _request_ids_are_found(case: Case) -> Iterator[BrokenPromise]:
     """Promise 8: what changed something, and was answered, stands in the history by its requestId."""
     known = {str(each.get("request_id")) for each in (*case.history, *targets_with_rescued(case))}
     unknown = unknown_rotations(case)
@@ -200,52 +204,56 @@ def _request_ids_are_found(case: Case) -> Iterator[Finding]:
         if any(rotation in (call.label or "") for rotation in unknown):
             continue  # the answer died with its reader, which the unconfirmed create says
         if told and call.request_id not in known | case.evidence.excused:
-            yield Finding(8, str(call.request_id), f"did {call.operation} {call.access_key}, and is not in the history")
+            yield BrokenPromise(
+                8, str(call.request_id), f"did {call.operation} {call.access_key}, and is not in the history"
+            )
 
 
-def _dead_versions_are_destroyed(case: Case) -> Iterator[Finding]:
+def _dead_versions_are_destroyed(case: Case) -> Iterator[BrokenPromise]:
     """A version whose key is proven dead is gone for good."""
     dead = dead_keys(case)
     for kept in case.evidence.kept:
         for version in kept.versions[:-1]:
             key = version.data.get(kept.target.key_field) if version.data else None
             if key in dead:
-                yield Finding(
+                yield BrokenPromise(
                     0, str(key), f"is dead, and version {version.number} of {kept.target.path} still holds it"
                 )
 
 
-def _records_are_set_up(case: Case) -> Iterator[Finding]:
+def _records_are_set_up(case: Case) -> Iterator[BrokenPromise]:
     """Records keep one version, and take no write without check-and-set."""
     for kept in case.evidence.kept:
         settings = kept.settings
         if kept.record is not None and (settings.get("max_versions") != 1 or not settings.get("cas_required")):
-            yield Finding(5, kept.target.name, "its record keeps old versions, or takes writes without check-and-set")
+            yield BrokenPromise(
+                5, kept.target.name, "its record keeps old versions, or takes writes without check-and-set"
+            )
 
 
-def _history_is_whole(case: Case) -> Iterator[Finding]:
+def _history_is_whole(case: Case) -> Iterator[BrokenPromise]:
     """No entry is missing, and none stands there twice."""
     for kept in case.evidence.kept:
         numbers = [entry["n"] for entry in kept.history]
         if numbers != list(range(1, len(numbers) + 1)):
-            yield Finding(8, kept.target.name, f"the history's entries are numbered {numbers}")
+            yield BrokenPromise(8, kept.target.name, f"the history's entries are numbered {numbers}")
 
 
-def _nothing_broke(case: Case) -> Iterator[Finding]:
+def _nothing_broke(case: Case) -> Iterator[BrokenPromise]:
     """No worker met an error that nobody foresaw, and every line of its log is one."""
     for line in case.evidence.texts.get("log", "").splitlines():
         try:
             entry = json.loads(line)
         except ValueError:
-            yield Finding(0, "the log", f"holds a line that is no JSON: {line[:200]}")
+            yield BrokenPromise(0, "the log", f"holds a line that is no JSON: {line[:200]}")
             continue
         if "exception" in entry or entry.get("level") == "critical":
-            yield Finding(0, "the log", f"tells of an unforeseen error: {line[:2000]}")
+            yield BrokenPromise(0, "the log", f"tells of an unforeseen error: {line[:2000]}")
     if "Traceback" in case.evidence.texts.get("stderr", ""):
-        yield Finding(0, "stderr", "holds a traceback")
+        yield BrokenPromise(0, "stderr", "holds a traceback")
 
 
-RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+RULES: tuple[Callable[[Case], Iterator[BrokenPromise]], ...] = (
     _published_key_lives,
     _current_is_published,
     _only_own_keys_are_deleted,

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from worker.selftest.checker import Finding, orphans, unrest
+from worker.selftest.checker import BrokenPromise, orphans, unrest
 from worker.selftest.evidence import Json
 from worker.selftest.stand import Bench, Stand
 
@@ -48,7 +48,7 @@ def lead(stand: Stand, over: Callable[[], bool]) -> None:
     wait(lambda: _audits(stand) != [], "the audit", over)
 
 
-def follow(stand: Stand, bench: Bench, then: Callable[[], None] = lambda: None) -> Iterator[Finding]:
+def follow(stand: Stand, bench: Bench, then: Callable[[], None] = lambda: None) -> Iterator[BrokenPromise]:
     """Another worker, with beat, brings the target to rest and audits it; the request comes again, as messages may."""
     stand.script.clear()
     worker = stand.worker(bench.nursery, concurrency=2, beat=True)
@@ -76,13 +76,13 @@ def _rest(stand: Stand) -> None:
     wait(rests, "the target's rest", never, stand)
 
 
-def _drift(stand: Stand) -> Iterator[Finding]:
+def _drift(stand: Stand) -> Iterator[BrokenPromise]:
     """Promise 3: what an answer that never arrived left behind is seen as drift."""
     before = len(_audits(stand))
     wait(lambda: len(_audits(stand)) > before, "another audit", never)
     left, told = len(orphans(stand.evidence())), _audits(stand)[-1].get("drift")
     if told != left:
-        yield Finding(3, stand.watched.name, f"{left} keys are left over, and the audit tells of {told}")
+        yield BrokenPromise(3, stand.watched.name, f"{left} keys are left over, and the audit tells of {told}")
 
 
 def _record(stand: Stand) -> Json | None:

@@ -18,7 +18,7 @@ from typing import Any
 from worker.selftest import actions
 from worker.selftest.script import Moment, Step
 from worker.selftest.stand import Bench, start_bench
-from worker.selftest.trials import Row, Verdict, disturb, freeze, kill, rehearse, rows
+from worker.selftest.trials import Row, TrialResult, disturb, freeze, kill, rehearse, rows
 
 BEGIN_WITHIN = 30.0
 """Seconds in which trials are begun; starting took some before, and the last ones take about ten more."""
@@ -26,7 +26,7 @@ BEGIN_WITHIN = 30.0
 LANES = 12
 """Trials at once: most of one is waiting for a lease or a grace period."""
 
-Trial = Callable[[Bench, str, Row], Verdict]
+Trial = Callable[[Bench, str, Row], TrialResult]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,11 @@ class Blow:
     trial: Trial
 
 
-def _lost(bench: Bench, name: str, row: Row) -> Verdict:
+def _lost(bench: Bench, name: str, row: Row) -> TrialResult:
     return disturb(bench, name, row, actions.cut())
 
 
-def _failing(bench: Bench, name: str, row: Row) -> Verdict:
+def _failing(bench: Bench, name: str, row: Row) -> TrialResult:
     error = actions.redis_error("ERR ordered by the trial") if row.step.service == "redis" else actions.answer(500)
     return disturb(bench, name, row, error)
 
@@ -79,11 +79,11 @@ class Cell:
 
     kind: str
     blow: str
-    verdict: Verdict
+    result: TrialResult
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class SelfTestReport:
     """What a self-test found. ``steps`` is how many there are to strike at, of which each run draws some."""
 
     seed: int
@@ -94,7 +94,7 @@ class Report:
     @property
     def findings(self) -> tuple[str, ...]:
         """Every broken promise, with the trial that broke it."""
-        return tuple(f"{c.blow}, {c.verdict.row}: {each}" for c in self.cells for each in c.verdict.findings)
+        return tuple(f"{c.blow}, {c.result.row}: {each}" for c in self.cells for each in c.result.findings)
 
     @property
     def exit_code(self) -> int:
@@ -115,7 +115,7 @@ class Report:
         """The table: what was struck, and for each way how many trials went well."""
         for kind, *_ in KINDS:
             cells = [cell for cell in self.cells if cell.kind == kind]
-            yield (kind, *(_shown([c.verdict for c in cells if c.blow == blow.name]) for blow in BLOWS))
+            yield (kind, *(_shown([c.result for c in cells if c.blow == blow.name]) for blow in BLOWS))
 
     def document(self) -> dict[str, Any]:
         """All of it, for ``--json``."""
@@ -123,9 +123,9 @@ class Report:
             {
                 "struck": cell.kind,
                 "how": cell.blow,
-                "step": str(cell.verdict.row),
-                "seconds": round(cell.verdict.seconds, 1),
-                "findings": [str(finding) for finding in cell.verdict.findings],
+                "step": str(cell.result.row),
+                "seconds": round(cell.result.seconds, 1),
+                "findings": [str(finding) for finding in cell.result.findings],
             }
             for cell in self.cells
         ]
@@ -139,16 +139,16 @@ class Report:
         }
 
 
-def _shown(verdicts: list[Verdict]) -> str:
-    broken = sum(bool(verdict.findings) for verdict in verdicts)
+def _shown(results: list[TrialResult]) -> str:
+    broken = sum(bool(result.findings) for result in results)
     if broken:
-        return f"{broken} of {len(verdicts)} BROKEN"
-    return f"{len(verdicts)} ok" if verdicts else "-"
+        return f"{broken} of {len(results)} BROKEN"
+    return f"{len(results)} ok" if results else "-"
 
 
 def run_selftest(
     say: Callable[[str], None], *, seed: int | None = None, folder: Path | None = None, within: float = BEGIN_WITHIN
-) -> Report:
+) -> SelfTestReport:
     """Run it, from the main thread; ``say`` is told how it gets on. With ``folder`` the workers' logs are kept there.
 
     ``within`` is for how many seconds trials are begun; each lane makes one at least.
@@ -167,7 +167,7 @@ def run_selftest(
         steps = len({row.step for row in matrix})
         say(f"{steps} steps; workers are killed, frozen and disturbed at some of them")
         cells = _play(bench, _draw(matrix, chosen), time.monotonic() + within)
-    return Report(chosen, steps, cells, time.monotonic() - began)
+    return SelfTestReport(chosen, steps, cells, time.monotonic() - began)
 
 
 def _draw(matrix: tuple[Row, ...], seed: int) -> Iterator[tuple[str, Blow, Row]]:

@@ -19,7 +19,7 @@ import redis
 
 from worker.sandbox.servers import LOOPBACK, ValkeyServer, VaultServer, start_valkey, start_vault
 from worker.sandbox.simulator.behaviour import Behaviour
-from worker.sandbox.simulator.server import Place, Simulator
+from worker.sandbox.simulator.server import Listening, Simulator
 from worker.sandbox.texts import MOUNT, ROLE, STATE_PATH, policy
 from worker.secret import Secret
 from worker.selftest.evidence import Evidence, Mount, Watched, gather, redis_texts
@@ -84,17 +84,10 @@ class Stand:
         finally:
             app.close()
 
-    def calm(self) -> None:
-        """From now on nothing strikes."""
-        self.script.clear()
-
-    def withdraw_rights(self) -> None:
-        """Leave the worker's role without any right."""
-        self._write_policy({"sys/nothing": ["deny"]})
-
-    def restore_rights(self) -> None:
-        """Give the rights back."""
-        self._write_policy(self.rights)
+    def give_rights(self, rights: Mapping[str, list[str]]) -> None:
+        """Let the worker's role have these rights in Vault: capabilities by path."""
+        document = {"path": {path: {"capabilities": capabilities} for path, capabilities in rights.items()}}
+        self.mount.vault.call("PUT", f"sys/policies/acl/{self.name}", {"policy": json.dumps(document)})
 
     def evidence(self) -> Evidence:
         """Everything there is to judge by now."""
@@ -104,10 +97,6 @@ class Stand:
         wanted = ("HOSTUP_API_KEY", "VAULT_SECRET_ID")
         named = {name: self.environment[name] for name in wanted}
         return gather(self.simulator.admin, self.mount, [self.watched], texts, named)
-
-    def _write_policy(self, rights: Mapping[str, list[str]]) -> None:
-        document = {"path": {path: {"capabilities": capabilities} for path, capabilities in rights.items()}}
-        self.mount.vault.call("PUT", f"sys/policies/acl/{self.name}", {"policy": json.dumps(document)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +125,7 @@ class Bench:
         api_key = secrets.token_urlsafe(24)
         script = Script({name: "{trial}", TARGET: "{target}"})
         s3 = stack.enter_context(HttpProxy("s3", "http://127.0.0.1:9", script))
-        simulator = stack.enter_context(Simulator(api_key, behaviour, Place(s3_url=s3.url)))
+        simulator = stack.enter_context(Simulator(api_key, behaviour, Listening(s3_url=s3.url)))
         s3.upstream = simulator.s3_server
         simulator.admin.add_key("made by hand, before the rotator came")
         hostup = stack.enter_context(HttpProxy("hostup", simulator.url, script))
@@ -175,7 +164,7 @@ class Bench:
             environment,
             rights,
         )
-        stand.restore_rights()
+        stand.give_rights(stand.rights)
         return replace(stand, environment={**environment, **_log_in(self.vault, name)})
 
 

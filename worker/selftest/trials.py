@@ -17,14 +17,14 @@ from enum import StrEnum
 from worker.sandbox.simulator.ledger import calls
 from worker.selftest import actions
 from worker.selftest.actions import Gate
-from worker.selftest.checker import Finding, check, orphans
+from worker.selftest.checker import BrokenPromise, check, orphans
 from worker.selftest.evidence import Json
 from worker.selftest.life import PATIENCE, Stuck, follow, lead, never, wait
 from worker.selftest.nursery import WorkerProcess
 from worker.selftest.script import Action, Moment, Rule, Seen, Step
 from worker.selftest.stand import Bench, Stand
 
-_CONNECTING = frozenset({"HELLO", "AUTH", "CLIENT", "SELECT", "PING"})
+CONNECTING = frozenset({"HELLO", "AUTH", "CLIENT", "SELECT", "PING"})
 _ONCE_IN_A_SERVERS_LIFE = "SCRIPT"
 _RECORD = "/v1/secret/data/{trial}/state/{target}"
 
@@ -52,12 +52,11 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """How a trial ended: what is wrong, if anything, and how many keys an unconfirmed create left over."""
+class TrialResult:
+    """How a trial ended: what is wrong, if anything."""
 
     row: Row
-    findings: tuple[Finding, ...]
-    left_over: int
+    findings: tuple[BrokenPromise, ...]
     seconds: float
 
 
@@ -91,16 +90,10 @@ def rows(trace: tuple[Seen, ...], moments: tuple[Moment, ...] = tuple(Moment)) -
     )
 
 
-def commands(trace: tuple[Seen, ...]) -> tuple[Step, ...]:
-    """The first of each kind of command that was sent to Redis, apart from those that only connect."""
-    steps = (row.step for row in rows(trace, (Moment.AFTER,)) if row.step.service == "redis")
-    return tuple(step for step in steps if step.method not in _CONNECTING)
-
-
 def _named(seen: Seen) -> Step:
     """A command that only connects is met by its name; what stands after it is no key."""
     step = seen.step
-    return replace(step, path="*") if step.service == "redis" and step.method in _CONNECTING else step
+    return replace(step, path="*") if step.service == "redis" and step.method in CONNECTING else step
 
 
 def _may_lose(trace: tuple[Seen, ...], row: Row, fate: Fate) -> bool:
@@ -124,42 +117,44 @@ def _may_lose(trace: tuple[Seen, ...], row: Row, fate: Fate) -> bool:
     return False
 
 
-def kill(bench: Bench, name: str, row: Row) -> Verdict:
+def kill(bench: Bench, name: str, row: Row) -> TrialResult:
     """Kill -9 the worker there; another one goes on."""
-    return _trial(bench, name, row, lambda worker, _: Plan(actions.kill(lambda: worker.pid)), Fate.DIES)
+    return _trial(bench, name, row, lambda worker, _: TrialPlan(actions.kill(lambda: worker.pid)), Fate.DIES)
 
 
-def freeze(bench: Bench, name: str, row: Row) -> Verdict:
+def freeze(bench: Bench, name: str, row: Row) -> TrialResult:
     """SIGSTOP the worker there; another one takes over and finishes; then it goes on where it was (SIGCONT).
 
     BEFORE: its request is carried out only then, long after its time. AFTER: the answer waits in its socket. Either
     way nothing may be lost: the worker lives, and what it is told must end up on record.
     """
 
-    def plan(worker: WorkerProcess, stand: Stand) -> Plan:
+    def plan(worker: WorkerProcess, stand: Stand) -> TrialPlan:
         gate, answered = Gate(), threading.Event()
         stop = actions.freeze(lambda: worker.pid)
         blow = actions.first(stop, actions.hold(gate)) if row.moment is Moment.BEFORE else stop
         stand.script.add(Rule.at(row.step, Moment.DELIVERED, actions.call(answered.set)))
-        return Plan(blow, lambda: _thaw(worker, gate, answered, row))
+        return TrialPlan(blow, lambda: _thaw(worker, gate, answered, row))
 
     return _trial(bench, name, row, plan, Fate.FREEZES)
 
 
-def disturb(bench: Bench, name: str, row: Row, action: Action) -> Verdict:
+def disturb(bench: Bench, name: str, row: Row, action: Action) -> TrialResult:
     """Do something to the request there, such as answering it with an error; the worker goes on, as another does."""
-    return _trial(bench, name, row, lambda _worker, _stand: Plan(action), Fate.GOES_ON)
+    return _trial(bench, name, row, lambda _worker, _stand: TrialPlan(action), Fate.GOES_ON)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrialPlan:
     """What is done at the step, and what is done once the other worker is through."""
 
     blow: Action
     then: Callable[[], None] = lambda: None
 
 
-def _trial(bench: Bench, name: str, row: Row, make: Callable[[WorkerProcess, Stand], Plan], fate: Fate) -> Verdict:
+def _trial(
+    bench: Bench, name: str, row: Row, make: Callable[[WorkerProcess, Stand], TrialPlan], fate: Fate
+) -> TrialResult:
     began = time.monotonic()
     with bench.stand(name) as stand:
         worker = stand.worker(bench.nursery)
@@ -168,21 +163,21 @@ def _trial(bench: Bench, name: str, row: Row, make: Callable[[WorkerProcess, Sta
         stand.script.add(Rule.at(row.step, row.moment, actions.first(actions.call(struck.set), plan.blow)))
         try:
             lead(stand, struck.is_set)
-            findings = [] if struck.is_set() else [Finding(0, str(row), "was never met")]
+            findings = [] if struck.is_set() else [BrokenPromise(0, str(row), "was never met")]
             if fate is Fate.DIES:
                 worker.ended(PATIENCE)
             seen = stand.script.trace()
             findings += follow(stand, bench, plan.then)
         except Stuck as stuck:
-            findings = [Finding(0, str(row), str(stuck))]
+            findings = [BrokenPromise(0, str(row), str(stuck))]
         finally:
             worker.kill()
         return _judge(stand, row, findings, began, may_lose=_may_lose(seen, row, fate))
 
 
-def report(verdicts: Iterable[Verdict]) -> str:
+def report(results: Iterable[TrialResult]) -> str:
     """What went wrong, a line for each finding under the row it belongs to; empty when all is well."""
-    return "\n".join(f"{verdict.row}\n    {finding}" for verdict in verdicts for finding in verdict.findings)
+    return "\n".join(f"{result.row}\n    {finding}" for result in results for finding in result.findings)
 
 
 def _thaw(worker: WorkerProcess, gate: Gate, answered: threading.Event, row: Row) -> None:
@@ -196,15 +191,15 @@ def _thaw(worker: WorkerProcess, gate: Gate, answered: threading.Event, row: Row
         raise Stuck("the woken worker did not end")
 
 
-def _judge(stand: Stand, row: Row, found: list[Finding], began: float, *, may_lose: bool) -> Verdict:
+def _judge(stand: Stand, row: Row, found: list[BrokenPromise], began: float, *, may_lose: bool) -> TrialResult:
     evidence = stand.evidence()
     if may_lose:
         died = [call.request_id for call in calls(_of_calls(evidence.entries)) if call.operation == "delete"]
         evidence = replace(evidence, excused=frozenset(str(request_id) for request_id in died))
     left = orphans(evidence)
     if left and not may_lose:
-        found = [*found, Finding(3, ", ".join(left), "was lost, although its answer was on record or never came")]
-    return Verdict(row, (*found, *check(evidence)), len(left), time.monotonic() - began)
+        found = [*found, BrokenPromise(3, ", ".join(left), "was lost, although its answer was on record or never came")]
+    return TrialResult(row, (*found, *check(evidence)), time.monotonic() - began)
 
 
 def _of_calls(entries: tuple[Json, ...]) -> Iterator[Json]:

@@ -15,15 +15,14 @@ from celery import Celery, Task
 from worker.adapters.redis.queue import Hold, IndexEntry, unavailable
 from worker.errors import Conflict, RecordError, RotatorError, UsageError, VaultError, VaultSealed
 from worker.events import Event
-from worker.rotation.audit import Report, audit
+from worker.rotation.audit import AuditReport, audit
 from worker.rotation.changes.creates import explained
-from worker.rotation.history import ids_of, parse
 from worker.rotation.reconcile import accept, next_look, reconcile
 from worker.rotation.record import Record, Request
 from worker.rotation.status import due_at, summarize, unusable
 from worker.rotation.steps.session import Session, about
 from worker.service.assemble import Runtime
-from worker.service.index import entry
+from worker.service.index import entry as index_entry
 from worker.targets.backoff import fraction
 from worker.targets.target import Target
 
@@ -147,7 +146,7 @@ class Looks:
             drift=report.drift,
         )
 
-    def _settle_explained(self, report: Report) -> None:
+    def _settle_explained(self, report: AuditReport) -> None:
         """Settle unconfirmed creates: no key of the account is left that one of them could have made.
 
         Only those that are old enough: a call that timed out may be carried out later.
@@ -165,7 +164,7 @@ class Looks:
         now = runtime.clock.now()
         try:
             runtime.baseline()
-            found = entry(reconcile(runtime.services, target))
+            found = index_entry(reconcile(runtime.services, target))
         except (RecordError, Conflict) as error:
             event = Event.RECORD_UNREADABLE if isinstance(error, RecordError) else Event.CONFLICT_FOUND
             _log.error(event, target=target.name, **about(error))
@@ -187,7 +186,7 @@ class Looks:
         now, targets = runtime.clock.now(), runtime.settings.targets
         for names in batched(sorted(set(records) & set(targets)), INDEX_BATCH):
             summaries = {n: summarize(records[n], due_at(records[n], targets[n], now)) for n in names}
-            ids = {found: n for n in names for text in records[n].history for found in ids_of(parse(text))}
+            ids = {found: n for n in names for entry in records[n].history.entries() for found in entry.ids}
             runtime.queue.keep_summaries(summaries, ids)
             # a wake that was lost with Redis, and a schedule that was changed, are caught up with here
             runtime.queue.look_sooner({n: next_look(records[n], targets[n], now) for n in names})

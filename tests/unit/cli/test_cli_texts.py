@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.records import DAY, MINUTE, NOW, SECOND
 from worker.cli.output import clean, print_facts, print_table
 from worker.cli.texts import entry_text, span, when
+from worker.rotation.history import Entry, decode_entry
 
 
 @pytest.mark.parametrize(
@@ -39,27 +40,24 @@ def test_a_moment_is_told_in_utc_with_its_distance(moment: str | None, text: str
     assert when(moment, NOW) == text
 
 
-def test_an_entry_tells_every_id_in_it() -> None:
-    entry = {
-        "n": 7,
-        "at": "2026-11-24T12:00:00+00:00",
-        "event": "secret.published",
-        "rotation_id": "told above the line",
-        "access_key": "AK1",
-        "vault_version": 3,
-        "request_id": "request-1",
-        "requests": ["message-1", "message-2"],
-        "duration_ms": 12,
-        "reason": "",
-    }
+def test_an_entry_tells_every_id() -> None:
+    entry = Entry(
+        number=7,
+        at=datetime(2026, 11, 24, 12, 0, tzinfo=UTC),
+        event="secret.published",
+        rotation_id="shown above the line",
+        request_id="request-1",
+        access_key="AK1",
+        facts={"vault_version": 3, "requests": ["message-1", "message-2"], "duration_ms": 12},
+    )
     assert entry_text(entry) == (
-        "2026-11-24 12:00:00Z  secret.published     access key AK1, Vault version 3, requestId request-1, "
+        "2026-11-24 12:00:00Z  secret.published    requestId request-1, access key AK1, Vault version 3, "
         "requests message-1 and message-2, took 12 ms"
     )
 
 
 def test_a_garbled_entry_is_shown_as_one() -> None:
-    assert entry_text({"n": 0, "at": "", "event": "?"}).strip() == "?"
+    assert entry_text(decode_entry("{")).strip() == "?"
 
 
 def test_nothing_moves_the_cursor() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.records import MINUTE, create, retiring
 from tests.worlds import SLACK, STATE, TARGET, Small
-from worker.rotation.audit import Report, audit, ensure_baseline, note_foreign
+from worker.rotation.audit import AuditReport, audit, ensure_baseline, note_foreign
 from worker.rotation.changes.settlement import Found, adopted_key
 
 
@@ -22,7 +22,7 @@ def small() -> Small:
     return made
 
 
-def _audit(small: Small) -> Report:
+def _audit(small: Small) -> AuditReport:
     return audit(small.services, small.targets, SLACK)
 
 

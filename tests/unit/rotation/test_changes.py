@@ -22,10 +22,10 @@ from tests.records import (
     rotation,
     staged,
 )
-from worker.errors import Answer, HostUpUncertain, RotatorError, Superseded, TryAgainLater, UsageError
+from worker.errors import Answer, HostUpUncertain, RecordUnreadable, RotatorError, Superseded, TryAgainLater, UsageError
 from worker.rotation.changes import creates, retirement, settlement
 from worker.rotation.changes import rotation as transitions
-from worker.rotation.changes.creates import Outcome
+from worker.rotation.changes.creates import CreateOutcome
 from worker.rotation.changes.rotation import Holder
 from worker.rotation.ports import DeletedKey, Life, Probe
 from worker.rotation.record import Phase, Record, Why, decode, encode
@@ -36,7 +36,7 @@ UNCERTAIN = HostUpUncertain("no answer", Answer("create_key"), request_id="reque
 
 
 def events(record: Record) -> list[str]:
-    return [json.loads(entry)["event"] for entry in record.history]
+    return [entry.event for entry in record.history.entries()]
 
 
 def test_a_rotation_from_beginning_to_end_wipes_the_secret_and_retires_the_old_key() -> None:
@@ -67,7 +67,27 @@ def test_every_step_survives_being_written_and_read() -> None:
     seen.append(transitions.staged(seen[-1], HOLDER, created(), NOW, MINUTE))
     seen.append(transitions.verified(seen[-1], "rotation-1", NOW))
     seen.append(transitions.published(seen[-1], "rotation-1", 2, NOW, DAY))
-    assert [decode(encode(record), "media") for record in seen] == seen
+    for record in seen:
+        assert decode(encode(record), "media") == replace(record, history=record.history.written())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("published_at", 1_700_000_000),
+        ("published_at", "1700000000"),
+        ("published_at", "2026-11-24T12:00:00"),
+        ("vault_version", "1"),
+        ("vault_version", True),
+        ("access_key", 5),
+        ("label", b"bytes"),
+    ],
+)
+def test_a_value_that_only_looks_right_is_refused(name: str, value: object) -> None:
+    document = encode(IDLE)
+    document["current"][name] = value
+    with pytest.raises(RecordUnreadable, match=f"current.{name}"):
+        decode(document, "media")
 
 
 def test_a_second_intent_is_refused() -> None:
@@ -152,7 +172,7 @@ def test_publishing_needs_the_rotation_that_is_under_way() -> None:
 
 def test_an_unconfirmed_create_keeps_all_that_is_known() -> None:
     record = replace(IDLE, rotation=rotation())
-    after = creates.create_unconfirmed(record, HOLDER, Outcome(UNCERTAIN, 4), NOW, NOW + MINUTE)
+    after = creates.create_unconfirmed(record, HOLDER, CreateOutcome(UNCERTAIN, 4), NOW, NOW + MINUTE)
     [known] = after.unconfirmed_creates
     assert (known.rotation_id, known.label, known.request_id) == ("rotation-1", "media rotation-1", "request-5")
     assert (known.key_count_before, known.key_count_after, known.open) == (3, 4, True)
@@ -163,14 +183,14 @@ def test_an_unconfirmed_create_keeps_all_that_is_known() -> None:
 
 def test_a_create_whose_key_was_named_is_not_unknown() -> None:
     record = replace(IDLE, rotation=rotation())
-    after = creates.create_unconfirmed(record, HOLDER, Outcome(UNCERTAIN, 4, "AK6"), NOW, NOW + MINUTE)
+    after = creates.create_unconfirmed(record, HOLDER, CreateOutcome(UNCERTAIN, 4, "AK6"), NOW, NOW + MINUTE)
     assert after.unconfirmed_creates == ()
     assert [(k.access_key, k.why) for k in after.retiring] == [("AK6", Why.UNUSABLE)]
 
 
 def test_a_create_naming_a_living_key_never_retires_that_key() -> None:
     record = replace(IDLE, rotation=rotation())
-    after = creates.create_unconfirmed(record, HOLDER, Outcome(UNCERTAIN, 4, "AK0"), NOW, NOW + MINUTE)
+    after = creates.create_unconfirmed(record, HOLDER, CreateOutcome(UNCERTAIN, 4, "AK0"), NOW, NOW + MINUTE)
     assert after.retiring == ()
     assert len(after.unconfirmed_creates) == 1
 
@@ -178,7 +198,7 @@ def test_a_create_naming_a_living_key_never_retires_that_key() -> None:
 @pytest.mark.parametrize("change", [creates.create_unconfirmed, transitions.nothing_made], ids=lambda c: c.__name__)
 def test_only_the_holder_ends_a_create(change: object) -> None:
     record = replace(IDLE, rotation=rotation())
-    why = Outcome(UNCERTAIN, 4) if change is creates.create_unconfirmed else UNCERTAIN
+    why = CreateOutcome(UNCERTAIN, 4) if change is creates.create_unconfirmed else UNCERTAIN
     with pytest.raises(Superseded):
         change(record, OTHER, why, NOW, NOW + MINUTE)  # type: ignore[operator]  # both take these five
 
@@ -237,10 +257,18 @@ def test_a_delete_that_is_told_late_is_still_told_and_once() -> None:
     late = DeletedKey(200, "request-d", "base64")
     record = retirement.deleted(IDLE, "A", late, NOW)
     assert events(record) == ["key.retired"]
-    assert json.loads(record.history[0])["request_id"] == "request-d"
+    assert record.history.entries()[0].request_id == "request-d"
     assert retirement.deleted(record, "A", late, NOW) is record
     with pytest.raises(Superseded):
         retirement.deleted(record, "A", DeletedKey(404, "request-e", "base64"), NOW)
+
+
+def test_a_delete_of_another_key_whose_name_is_longer_is_not_taken_for_this_one() -> None:
+    deleted_once = retirement.deleted(IDLE, "AK10", DeletedKey(200, "request-10", "base64"), NOW)
+    record = retirement.deleted(deleted_once, "AK1", DeletedKey(200, "request-1", "base64"), NOW)
+    record = retirement.deleted(record, "AK1", DeletedKey(200, "request-10", "base64"), NOW)
+    found = [(entry.access_key, entry.request_id) for entry in record.history.entries()]
+    assert found == [("AK10", "request-10"), ("AK1", "request-1"), ("AK1", "request-10")]
 
 
 def test_two_deletes_that_are_answered_with_the_same_request_id_are_two() -> None:
@@ -256,7 +284,7 @@ def test_a_delete_that_may_have_worked_is_found_by_each_request_id() -> None:
     for name in ("request-1", "request-2", None):
         why = HostUpUncertain("answered 500", Answer("delete_key", 500), request_id=name)
         record = retirement.delete_failed(record, "A", why, NOW, NOW)
-    assert [json.loads(entry)["request_id"] for entry in record.history] == ["request-1", "request-2"]
+    assert [entry.request_id for entry in record.history.entries()] == ["request-1", "request-2"]
     assert record.retiring[0].attempts == 3
 
 
@@ -294,7 +322,7 @@ def test_a_key_on_its_way_out_is_not_adopted() -> None:
 
 def test_settling_by_naming_a_key_retires_that_key_only() -> None:
     record = replace(IDLE, unconfirmed_creates=(create(4),))
-    after = settlement.settled_create(record, "rotation-7", settlement.Verdict("found it", revoke="AK8"), NOW)
+    after = settlement.settled_create(record, "rotation-7", settlement.Settlement("found it", revoke="AK8"), NOW)
     assert [k.access_key for k in after.retiring] == ["AK8"]
     assert not any(m.open for m in after.unconfirmed_creates)
 
@@ -303,7 +331,7 @@ def test_settling_by_naming_a_key_retires_that_key_only() -> None:
 def test_settling_refuses_a_key_in_use_and_an_unknown_rotation(rotation_id: str, revoke: str | None) -> None:
     record = replace(IDLE, unconfirmed_creates=(create(4),))
     with pytest.raises(UsageError):
-        settlement.settled_create(record, rotation_id, settlement.Verdict("x", revoke=revoke), NOW)
+        settlement.settled_create(record, rotation_id, settlement.Settlement("x", revoke=revoke), NOW)
 
 
 def test_a_renewed_lease_is_still_ours_only() -> None:

@@ -27,6 +27,7 @@ from worker.rotation.decide import (
     decide,
     waits_for_person,
 )
+from worker.rotation.history import History
 from worker.rotation.record import Failure, Phase, Record
 
 FAILURE = Failure(
@@ -69,7 +70,7 @@ LATER, EARLIER = NOW + DAY, NOW - SECOND
         ("grace over", replace(IDLE, retiring=(retiring(),)), LATER, Delete("AK9")),
         ("in its grace", replace(IDLE, retiring=(retiring(after=MINUTE),)), LATER, None),
         ("deleted", replace(IDLE, retiring=(retiring(deleted=True),)), LATER, ProveDead("AK9")),
-        ("long history", replace(IDLE, history=("{}",) * (HISTORY_LIMIT + 1)), LATER, Archive()),
+        ("long history", replace(IDLE, history=History(("{}",) * (HISTORY_LIMIT + 1))), LATER, Archive()),
         ("too many retiring", replace(IDLE, retiring=(retiring(after=MINUTE),) * RETIRING_LIMIT), EARLIER, None),
         ("three risky creates", replace(IDLE, unconfirmed_creates=RISKY), EARLIER, Recount()),
         ("two risky creates", replace(IDLE, unconfirmed_creates=RISKY[:2]), EARLIER, Begin("schedule", "")),

@@ -33,9 +33,9 @@ def small() -> Small:
 
 def test_history_is_whole_although_the_record_is_bounded(small: Small) -> None:
     known = entries(small.store, TARGET.name)
-    assert [entry["n"] for entry in known] == list(range(1, len(known) + 1))
+    assert [entry.number for entry in known] == list(range(1, len(known) + 1))
     assert len(small.record().history) <= HISTORY_LIMIT + 10
-    assert sum(entry["event"] == "rotation.succeeded" for entry in known) == 20
+    assert sum(entry.event == "rotation.succeeded" for entry in known) == 20
 
 
 @pytest.mark.parametrize("first", [None, TARGET.name, "another target"])
@@ -45,18 +45,39 @@ def test_any_id_leads_to_the_rotation(small: Small, identifier: str, first: str 
     assert found is not None
     assert found.target == TARGET.name
     assert found == trace(small.store, found.rotation_ids[0], None)
-    names = [event["event"] for event in found.events]
+    names = [event.event for event in found.events]
     assert names[:4] == ["rotation.started", "key.created", "key.verified", "secret.published"]
 
 
 def test_a_trace_tells_the_whole_life_of_a_key(small: Small) -> None:
     found = trace(small.store, "AK1", None)
     assert found is not None
-    assert [event["event"] for event in found.events][-2:] == ["key.retired", "key.dead"]
-    assert {event["request_id"] for event in found.events if event.get("request_id")} == {
+    assert [event.event for event in found.events][-2:] == ["key.retired", "key.dead"]
+    assert {event.request_id for event in found.events if event.request_id} == {
         "request-of-AK1",
         "delete-of-AK1",
     }
+
+
+class _CountsArchives(Gate):
+    """Notes how often an archive is read."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def pass_through(self, name: str, effect: Callable[[], T], lost: Callable[[], Exception]) -> T:
+        del lost
+        self.read += name.startswith("vault read") and "_archive" in name
+        return effect()
+
+
+def test_archives_are_read_only_for_what_the_record_does_not_hold(small: Small) -> None:
+    gate = _CountsArchives()
+    small.vault.gate = gate
+    assert trace(small.store, "request-of-AK20", None) is not None
+    assert gate.read == 0
+    assert trace(small.store, "request-of-AK1", None) is not None
+    assert gate.read > 0
 
 
 def test_an_unknown_id_is_not_found(small: Small) -> None:
@@ -124,4 +145,4 @@ def test_an_archive_that_was_written_before_a_crash_is_not_written_twice() -> No
     small.look()
     known = entries(small.store, TARGET.name)
     assert lost
-    assert [entry["n"] for entry in known] == list(range(1, len(known) + 1))
+    assert [entry.number for entry in known] == list(range(1, len(known) + 1))

@@ -12,19 +12,20 @@ import pytest
 from tests.records import DAY, HOLDER, MINUTE, NOW, create, created, current, empty, request, retiring, rotation
 from worker.errors import RecordUnreadable
 from worker.events import Event
-from worker.rotation.changes.repair import Evidence, LooseKey, loose_keys, rebuild, retired
+from worker.rotation.changes.repair import LooseKey, RepairEvidence, loose_keys, rebuild, retired
 from worker.rotation.changes.rotation import note, staged
 from worker.rotation.changes.settlement import Found
-from worker.rotation.history import parse
+from worker.rotation.history import Entry, History
 from worker.rotation.record import Phase, Record, Why, decode, encode
 
 FOUND = Found(access_key="AK0", version=1, label="media rotation-0", request_id="request-0", rotation_id="rotation-0")
 FOUND_AT = NOW - DAY
 
 
-def repaired(document: dict[str, Any], found: Found | None = FOUND, archived: tuple[str, ...] = ()) -> Any:
-    made = rebuild("media", "apps/media", "it is garbage", Evidence(document, archived, found, FOUND_AT), NOW)
-    assert decode(encode(made.record), "media") == made.record, "what is written can be read again"
+def repaired(document: dict[str, Any], found: Found | None = FOUND, archived: tuple[Entry, ...] = ()) -> Any:
+    made = rebuild("media", "apps/media", "it is garbage", RepairEvidence(document, archived, found, FOUND_AT), NOW)
+    written = replace(made.record, history=made.record.history.written())
+    assert decode(encode(made.record), "media") == written, "what is written can be read again"
     return made
 
 
@@ -56,8 +57,9 @@ def test_what_is_still_right_is_kept() -> None:
     assert after.served == before.served
     assert after.unconfirmed_creates == before.unconfirmed_creates
     assert after.adopted == 2
-    assert after.history[:-1] == before.history
-    assert parse(after.history[-1])["event"] == Event.RECORD_REPAIRED
+    *kept, last = after.history.entries()
+    assert tuple(kept) == before.history.entries()
+    assert last.event == Event.RECORD_REPAIRED
     assert after.phase is Phase.IDLE
 
 
@@ -137,15 +139,16 @@ def test_keys_that_history_shows_to_live_are_found_and_dead_ones_not() -> None:
         )
     record = note(record, Event.ROTATION_SUCCEEDED, NOW, access_key="AK4", previous_access_key="AK2")
     record = note(record, Event.KEY_DEAD, NOW, access_key="AK3")
-    archived, kept = record.history[:3], record.history[3:]
+    archived, kept = record.history.added[:3], History(added=record.history.added[3:])
     made = repaired(broken(replace(record, history=kept)), archived=archived)
     assert made.loose == (LooseKey("AK4", "history", "r-4", "q-4"), LooseKey("AK2", "history"))
     assert made.record.next_entry == record.next_entry + 1
 
 
 def test_the_numbers_of_entries_go_on_after_the_archive() -> None:
-    archived = tuple(json.dumps({"n": n, "at": NOW.isoformat(), "event": "key.verified"}) for n in (1, 2, 41))
-    assert [parse(text)["n"] for text in repaired({"foo": 1}, archived=archived).record.history] == [42]
+    archived = tuple(Entry(number=number, at=NOW, event="key.verified") for number in (1, 2, 41))
+    record = repaired({"foo": 1}, archived=archived).record
+    assert [entry.number for entry in record.history.entries()] == [42]
 
 
 def test_a_create_that_was_under_way_becomes_an_unconfirmed_create() -> None:

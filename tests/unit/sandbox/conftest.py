@@ -7,14 +7,14 @@ import httpx
 import pytest
 
 from tests.sandbox import plain_client
-from worker.sandbox.simulator.server import Place, Simulator
+from worker.sandbox.simulator.server import Listening, Simulator
 
 API_KEY = "the-key-of-the-sandbox-tests"
 
 
 @pytest.fixture
 def simulator(tmp_path: Path) -> Iterator[Simulator]:
-    with Simulator(API_KEY, place=Place(ledger=tmp_path / "ledger.jsonl")) as running:
+    with Simulator(API_KEY, place=Listening(ledger=tmp_path / "ledger.jsonl")) as running:
         yield running
 
 

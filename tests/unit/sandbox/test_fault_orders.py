@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.sandbox import BASE, create, plain_client
-from worker.sandbox.simulator.faults import Answer, fault
+from worker.sandbox.simulator.faults import FaultAnswer, fault
 from worker.sandbox.simulator.server import Simulator
 
 
@@ -47,7 +47,7 @@ def test_chance_is_repeatable_by_its_seed(simulator: Simulator, client: httpx.Cl
 
 
 def test_s3_errors_are_in_s3s_shape(simulator: Simulator) -> None:
-    simulator.admin.order(replace(fault("503", "s3"), answer=Answer.ERROR, code="SlowDown"))
+    simulator.admin.order(replace(fault("503", "s3"), answer=FaultAnswer.ERROR, code="SlowDown"))
     with plain_client(simulator.s3_url) as storage:
         answer = storage.get("/")
 

@@ -13,7 +13,7 @@ import pytest
 from tests.sandbox import PATIENCE, create, plain_client, wait_until
 from tests.unit.sandbox.conftest import API_KEY
 from worker.sandbox.simulator.controls import SimulatorRefused
-from worker.sandbox.simulator.server import Place, Simulator
+from worker.sandbox.simulator.server import Listening, Simulator
 
 
 @pytest.mark.parametrize("change", [{"no_such": 1}, {"spread": "long"}, {"suspended": 1}])
@@ -62,7 +62,7 @@ def test_the_ledger_tells_all_but_secrets(simulator: Simulator, client: httpx.Cl
 
 
 def test_keys_outlive_the_simulator_if_wanted(tmp_path: Path) -> None:
-    place = Place(state=tmp_path / "keys.json")
+    place = Listening(state=tmp_path / "keys.json")
     with Simulator(API_KEY, place=place) as before:
         kept, gone = before.admin.add_key("kept"), before.admin.add_key("gone")
         before.admin.remove_key(gone.access_key)

@@ -10,6 +10,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from tests.actions import drip, redirect, truncate
 from tests.sandbox import BASE, PATIENCE, HostUp, plain_client, wait_until
 from tests.unit.sandbox.conftest import API_KEY
 from worker.sandbox.simulator.server import Simulator
@@ -84,7 +85,7 @@ def test_an_answer_put_in_its_place_after_the_effect(hostup: HostUp, script: Scr
 
 
 def test_a_redirect_to_another_host(hostup: HostUp, script: Script) -> None:
-    script.add(Rule(Moment.BEFORE, actions.redirect("http://127.0.0.1:9")))
+    script.add(Rule(Moment.BEFORE, redirect("http://127.0.0.1:9")))
 
     answer = hostup.client.get(f"{BASE}?x=1")
 
@@ -93,7 +94,7 @@ def test_a_redirect_to_another_host(hostup: HostUp, script: Script) -> None:
 
 def test_a_truncated_answer(hostup: HostUp, script: Script) -> None:
     whole = hostup.client.get(BASE).content
-    script.add(Rule(Moment.AFTER, actions.truncate()))
+    script.add(Rule(Moment.AFTER, truncate()))
 
     cut = hostup.client.get(BASE).content
 
@@ -102,7 +103,7 @@ def test_a_truncated_answer(hostup: HostUp, script: Script) -> None:
         httpx.Response(200, content=cut).json()
 
 
-@pytest.mark.parametrize("action", [actions.late(0.05), actions.drip(0.0001)])
+@pytest.mark.parametrize("action", [actions.late(0.05), drip(0.0001)])
 def test_slow_answers_are_whole_for_who_waits(hostup: HostUp, script: Script, action: Action) -> None:
     script.add(Rule(Moment.AFTER, action))
 

@@ -2,18 +2,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from worker.selftest.checker import Finding
-from worker.selftest.run import Cell, Report
+from worker.selftest.checker import BrokenPromise
+from worker.selftest.run import Cell, SelfTestReport
 from worker.selftest.script import Moment, Step
-from worker.selftest.trials import Row, Verdict
+from worker.selftest.trials import Row, TrialResult
 
 CREATE = Row(Step("hostup", "POST", "/api/object-storage/keys", 2), Moment.AFTER)
-SOUND = Verdict(CREATE, (), 1, 6.04)
-BROKEN = replace(SOUND, findings=(Finding(3, "AK1", "is nowhere on record"),))
+SOUND = TrialResult(CREATE, (), 6.04)
+BROKEN = replace(SOUND, findings=(BrokenPromise(3, "AK1", "is nowhere on record"),))
 
 
-def report(*verdicts: Verdict) -> Report:
-    return Report(7, 90, tuple(Cell("HostUp: create a key", "killed after", each) for each in verdicts), 41.2)
+def report(*results: TrialResult) -> SelfTestReport:
+    return SelfTestReport(7, 90, tuple(Cell("HostUp: create a key", "killed after", each) for each in results), 41.2)
 
 
 def test_a_sound_report() -> None:

@@ -15,7 +15,7 @@ from worker.rotation.record import Record, Rotation, UnconfirmedCreate, Why
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CreateOutcome:
     """What is known of a create call that may have made a key."""
 
     why: RotatorError
@@ -23,7 +23,9 @@ class Outcome:
     access_key: str | None = None
 
 
-def create_unconfirmed(record: Record, holder: Holder, outcome: Outcome, now: datetime, retry_at: datetime) -> Record:
+def create_unconfirmed(
+    record: Record, holder: Holder, outcome: CreateOutcome, now: datetime, retry_at: datetime
+) -> Record:
     """Nobody knows whether a key was made: say so, end the rotation, begin another at ``retry_at``.
 
     Where the answer named the key (but no secret), nothing is unknown: that key is retired.
@@ -47,7 +49,7 @@ def create_unconfirmed(record: Record, holder: Holder, outcome: Outcome, now: da
     return failed(ended, outcome.why, now, retry_at, operation="create", rotation_id=rotation.id)
 
 
-def _with_unconfirmed(record: Record, rotation: Rotation, outcome: Outcome, now: datetime) -> Record:
+def _with_unconfirmed(record: Record, rotation: Rotation, outcome: CreateOutcome, now: datetime) -> Record:
     create = UnconfirmedCreate(
         rotation_id=rotation.id,
         at=rotation.started_at,

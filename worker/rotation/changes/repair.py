@@ -6,7 +6,6 @@ only a person brings it back on record, by name.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,18 +16,18 @@ from pydantic import TypeAdapter, ValidationError
 from worker.events import Event
 from worker.rotation.changes.rotation import note, to_retire
 from worker.rotation.changes.settlement import Found
-from worker.rotation.history import Entry, parse
+from worker.rotation.history import Entry, History, decode_entry
 from worker.rotation.record import CurrentKey, Record, Request, RetiringKey, UnconfirmedCreate, Why
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class RepairEvidence:
     """What there is: the document, archived history, and what the app's secret holds since when."""
 
     document: Mapping[str, object]
-    archived: tuple[str, ...]
+    archived: tuple[Entry, ...]
     found: Found | None
     found_at: datetime
 
@@ -53,11 +52,11 @@ class Repair:
     loose: tuple[LooseKey, ...]
 
 
-def rebuild(target: str, path: str, problem: str, evidence: Evidence, now: datetime) -> Repair:
+def rebuild(target: str, path: str, problem: str, evidence: RepairEvidence, now: datetime) -> Repair:
     """Make a record anew. Its current key is the one that Vault publishes, if that is known to be ours."""
     document = evidence.document
     history = _history(document)
-    entries = [parse(text) for text in (*evidence.archived, *history)]
+    entries = [*evidence.archived, *history.entries()]
     current = _current(evidence, proven_dead(entries))
     requests = _valid_items(Request, document.get("requests"))
     served = _valid_items(tuple[str, str], document.get("served"))
@@ -71,7 +70,7 @@ def rebuild(target: str, path: str, problem: str, evidence: Evidence, now: datet
         served=served,
         unconfirmed_creates=(*creates, *_interrupted(document.get("rotation"), now)),
         history=history,
-        next_entry=max((entry["n"] for entry in entries), default=0) + 1,
+        next_entry=max((entry.number for entry in entries), default=0) + 1,
         adopted=adopted if isinstance(adopted, int) and adopted > 0 else 0,
     )
     record = note(record, Event.RECORD_REPAIRED, now, error=problem, access_key=current.access_key if current else None)
@@ -101,7 +100,7 @@ def loose_keys(
 
 def proven_dead(entries: Iterable[Entry]) -> frozenset[str]:
     """The keys that the object storage was seen to refuse after their deletion."""
-    return frozenset(str(e["access_key"]) for e in entries if e.get("event") == Event.KEY_DEAD and e.get("access_key"))
+    return frozenset(entry.access_key for entry in entries if entry.event == Event.KEY_DEAD and entry.access_key)
 
 
 def retired(record: Record, key: LooseKey, now: datetime, when: datetime) -> Record:
@@ -121,7 +120,7 @@ def retired(record: Record, key: LooseKey, now: datetime, when: datetime) -> Rec
     return replace(noted, retiring=(*noted.retiring, retiring))
 
 
-def _current(evidence: Evidence, dead: frozenset[str]) -> CurrentKey | None:
+def _current(evidence: RepairEvidence, dead: frozenset[str]) -> CurrentKey | None:
     known = next(iter(_valid_items(CurrentKey, [evidence.document.get("current")])), None)
     found = evidence.found
     if found is None:
@@ -157,10 +156,10 @@ def _interrupted(rotation: object, now: datetime) -> Iterator[UnconfirmedCreate]
     )
 
 
-def _history(document: Mapping[str, object]) -> tuple[str, ...]:
+def _history(document: Mapping[str, object]) -> History:
     texts = document.get("history")
     listed = texts if isinstance(texts, list) else []
-    return tuple(text for text in listed if isinstance(text, str) and parse(text)["n"] > 0)
+    return History(tuple(text for text in listed if isinstance(text, str) and decode_entry(text).number > 0))
 
 
 def _named(value: object, where: str) -> Iterator[LooseKey]:
@@ -178,14 +177,12 @@ def _named(value: object, where: str) -> Iterator[LooseKey]:
 
 def _in_history(entries: Iterable[Entry]) -> Iterator[LooseKey]:
     for entry in entries:
-        rotation_id = _text(entry.get("rotation_id"))
-        if _text(entry.get("access_key")):
-            made = entry.get("event") == Event.KEY_CREATED
-            yield LooseKey(
-                entry["access_key"], "history", rotation_id, _text(entry.get("request_id")) if made else None
-            )
-        if _text(entry.get("previous_access_key")):
-            yield LooseKey(entry["previous_access_key"], "history")
+        if entry.access_key:
+            made = entry.event == Event.KEY_CREATED
+            yield LooseKey(entry.access_key, "history", entry.rotation_id, entry.request_id if made else None)
+        previous = _text(entry.facts.get("previous_access_key"))
+        if previous:
+            yield LooseKey(previous, "history")
 
 
 def _kept(record: Record) -> tuple[str, ...]:
@@ -213,8 +210,8 @@ def _valid_items(kind: type[T], raw: object) -> tuple[T, ...]:
     found = []
     for item in raw if isinstance(raw, list) else []:
         try:
-            found.append(adapter.validate_json(json.dumps(item), strict=True))
-        except (ValidationError, TypeError, ValueError):
+            found.append(adapter.validate_python(item))
+        except ValidationError:
             continue  # it stays in the document that is rescued
     return tuple(found)
 

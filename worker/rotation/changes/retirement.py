@@ -8,6 +8,7 @@ from datetime import datetime
 from worker.errors import HostUpUncertain, RotatorError, Superseded
 from worker.events import Event
 from worker.rotation.changes.rotation import note
+from worker.rotation.history import Entry
 from worker.rotation.ports import DeletedKey, Probe
 from worker.rotation.record import Record, RetiringKey
 
@@ -56,10 +57,21 @@ def deleted(record: Record, access_key: str, answer: DeletedKey, now: datetime) 
 
 def _deleted_long_ago(record: Record, access_key: str, answer: DeletedKey, now: datetime) -> Record:
     """The worker that deleted it was frozen, and others did the rest: only its requestId is still to be told."""
-    if any(access_key in text and str(answer.request_id) in text for text in record.history):
+    if any(_tells_of(entry, access_key, answer.request_id) for entry in record.history.entries()):
         return record
-    about = {"access_key": access_key, "form": answer.form, "status": answer.status}
-    return note(record, Event.KEY_RETIRED, now, request_id=answer.request_id, **about)
+    return note(
+        record,
+        Event.KEY_RETIRED,
+        now,
+        request_id=answer.request_id,
+        access_key=access_key,
+        form=answer.form,
+        status=answer.status,
+    )
+
+
+def _tells_of(entry: Entry, access_key: str, request_id: str | None) -> bool:
+    return (entry.event, entry.access_key, entry.request_id) == (Event.KEY_RETIRED, access_key, request_id)
 
 
 def delete_failed(record: Record, access_key: str, why: RotatorError, retry_at: datetime, now: datetime) -> Record:

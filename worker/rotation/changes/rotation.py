@@ -6,12 +6,12 @@ its change made already hands the same record back; one whose ground is gone rai
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from worker.errors import RotatorError, Superseded, TryAgainLater
 from worker.events import Event
+from worker.rotation.history import Entry
 from worker.rotation.ports import CreatedKey
 from worker.rotation.record import (
     CurrentKey,
@@ -40,12 +40,27 @@ class Holder:
     token: str
 
 
-def note(record: Record, event: Event, now: datetime, **fields: object) -> Record:
-    """Add an entry to the record's history; fields that are None or empty are left out."""
-    known = {name: value for name, value in fields.items() if value not in (None, "", [])}
-    entry = {"n": record.next_entry, "at": now.isoformat(), "event": event.value, **known}
-    text = json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
-    return replace(record, history=(*record.history, text), next_entry=record.next_entry + 1)
+def note(
+    record: Record,
+    event: Event,
+    now: datetime,
+    *,
+    rotation_id: str | None = None,
+    request_id: str | None = None,
+    access_key: str | None = None,
+    **facts: object,
+) -> Record:
+    """Add an entry to the record's history; facts that are None or empty are left out."""
+    entry = Entry(
+        number=record.next_entry,
+        at=now,
+        event=event.value,
+        rotation_id=rotation_id or None,
+        request_id=request_id or None,
+        access_key=access_key or None,
+        facts={name: value for name, value in facts.items() if value not in (None, "", [])},
+    )
+    return replace(record, history=record.history.with_entry(entry), next_entry=record.next_entry + 1)
 
 
 def requested(record: Record, request: Request) -> Record:
@@ -175,13 +190,22 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
         published_at=now,
     )
     served = tuple((request.id, rotation.id) for request in record.requests)
-    about = {"rotation_id": rotation.id, "access_key": staged.access_key, "vault_version": version}
-    noted = note(record, Event.SECRET_PUBLISHED, now, **about, request_id=staged.request_id)
+    noted = note(
+        record,
+        Event.SECRET_PUBLISHED,
+        now,
+        rotation_id=rotation.id,
+        request_id=staged.request_id,
+        access_key=staged.access_key,
+        vault_version=version,
+    )
     noted = note(
         noted,
         Event.ROTATION_SUCCEEDED,
         now,
-        **about,
+        rotation_id=rotation.id,
+        access_key=staged.access_key,
+        vault_version=version,
         previous_access_key=record.current.access_key if record.current else None,
         requests=[request_id for request_id, _ in served],
         duration_ms=round((now - rotation.started_at).total_seconds() * 1000),

@@ -72,14 +72,14 @@ def adopted_key(record: Record, found: Found, now: datetime, grace: timedelta) -
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Settlement:
     """What a person found out about an unconfirmed create; ``revoke`` names a key that the worker is to retire."""
 
     text: str
     revoke: str | None = None
 
 
-def settled_create(record: Record, rotation_id: str, verdict: Verdict, now: datetime) -> Record:
+def settled_create(record: Record, rotation_id: str, verdict: Settlement, now: datetime) -> Record:
     """Settle the unconfirmed create of one rotation, and let the target go on.
 
     Raises UsageError when there is no such open unconfirmed create, or when the key to revoke is one on record.

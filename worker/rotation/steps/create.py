@@ -25,7 +25,7 @@ from worker.errors import (
     VaultUnavailable,
 )
 from worker.events import Event
-from worker.rotation.changes.creates import Outcome, create_unconfirmed, recounted
+from worker.rotation.changes.creates import CreateOutcome, create_unconfirmed, recounted
 from worker.rotation.changes.rotation import Holder, begun, nothing_made, renewed, staged
 from worker.rotation.decide import NEW, Begin, waits_for_person
 from worker.rotation.ports import CreatedKey, Document, Place
@@ -161,7 +161,7 @@ def _create(session: Session, holder: Holder, began: float, place: Place) -> Non
 def _record_refusal(session: Session, holder: Holder, error: HostUpError, since: float) -> None:
     now, retry_at = session.now, session.now + session.backoff(error)
     session.change_until_written(lambda record: nothing_made(record, holder, error, now, retry_at), since=since)
-    if not session.loaded.news:
+    if not session.loaded.entries:
         session.log(
             Event.ROTATION_FAILED, rotation_id=holder.rotation_id, error=error.what, request_id=error.request_id
         )
@@ -197,7 +197,7 @@ def declare_unconfirmed(
     session: Session, holder: Holder, why: RotatorError, access_key: str | None = None, *, since: float | None = None
 ) -> None:
     """Say that nobody knows whether this rotation's create made a key, with all that is known."""
-    outcome = Outcome(why, session.services.account.key_count(), access_key)
+    outcome = CreateOutcome(why, session.services.account.key_count(), access_key)
     now, retry_at = session.now, session.now + session.backoff(why)
     session.change_until_written(lambda record: create_unconfirmed(record, holder, outcome, now, retry_at), since=since)
 

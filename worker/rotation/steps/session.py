@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,7 +12,6 @@ import structlog
 from worker.errors import RotatorError
 from worker.events import Event
 from worker.rotation.changes.rotation import failed
-from worker.rotation.history import ids_of
 from worker.rotation.record import Record
 from worker.rotation.records import Change, Loaded
 from worker.rotation.services import Services
@@ -27,6 +25,7 @@ LOUD = frozenset(
         Event.KEY_REFUSED,
         Event.KEY_OVERDUE,
         Event.KEY_RETIRE_FAILED,
+        Event.TARGET_BLOCKED,
     }
 )
 """What a person should see even when logs are read by level."""
@@ -73,12 +72,10 @@ class Session:
         """Apply a change that must not be lost; see :meth:`RecordStore.change_surely`."""
         self._took(self.services.store.change_until_written(self.loaded, change, patience), since)
 
-    def fail(
-        self, why: RotatorError, operation: str, rotation_id: str | None = None, when: datetime | None = None
-    ) -> None:
+    def fail(self, why: RotatorError, operation: str, rotation_id: str | None = None) -> None:
         """Record a failure of the rotation (or of its beginning), and when it is tried again."""
         now, current = self.now, self.record.current
-        retry_at = when or now + self.backoff(why)
+        retry_at = now + self.backoff(why)
 
         def change(record: Record) -> Record:
             under_way = record.rotation.id if record.rotation else None
@@ -88,8 +85,8 @@ class Session:
 
         self.change(change)
         failure = self.record.failure
-        if failure and failure.at == now and not self.loaded.news:
-            self.log(Event.ROTATION_FAILED, rotation_id=rotation_id, **about(why), retry_at=retry_at.isoformat())
+        if failure and failure.at == now and not self.loaded.entries:
+            self.log(Event.ROTATION_FAILED, rotation_id=rotation_id, **why.fields(), retry_at=retry_at.isoformat())
 
     def backoff(self, why: RotatorError | None = None) -> timedelta:
         """How long to wait after the failure that is about to be recorded."""
@@ -101,18 +98,16 @@ class Session:
         """Log one event of this target."""
         log = structlog.get_logger("worker.rotation")
         known = {name: value for name, value in fields.items() if value not in (None, "")}
-        (log.warning if event in LOUD else log.info)(event.value, target=self.target.name, **known)
+        (log.warning if event in LOUD else log.info)(event.value, **{**known, "target": self.target.name})
 
     def _took(self, loaded: Loaded, since: float | None) -> None:
         self.loaded = loaded
         clock = self.services.clock
         took = {} if since is None else {"duration_ms": round((clock.monotonic() - since) * 1000)}
-        for text in loaded.news:
-            entry = json.loads(text)
-            self.touched.update(ids_of(entry))
-            fields = {k: v for k, v in entry.items() if k not in ("n", "at", "event")}
+        for entry in loaded.entries:
+            self.touched.update(entry.ids)
             extra = {"vault_request_id": loaded.vault_request_id, "record_version": loaded.version, **took}
-            self.log(Event(entry["event"]), **(extra | fields))
+            self.log(Event(entry.event), **(extra | entry.fields()))
 
 
 def about(why: RotatorError) -> dict[str, object]:

@@ -16,7 +16,7 @@ HANG = 3600.0
 """Seconds; longer than any client waits, and ended by ``release``."""
 
 
-class Answer(StrEnum):
+class FaultAnswer(StrEnum):
     """What is answered."""
 
     HONEST = "honest"
@@ -52,7 +52,7 @@ class Fault:
     effect_after: float = 0.0
     """Seconds until it is carried out, also when the client has gone meanwhile; ended by ``release``."""
 
-    answer: Answer = Answer.HONEST
+    answer: FaultAnswer = FaultAnswer.HONEST
     status: int = 500
     code: str = "INTERNAL_ERROR"
     message: str = "An unexpected error occurred"
@@ -75,11 +75,11 @@ class Fault:
 
 
 def _error(status: int, code: str, message: str) -> Fault:
-    return Fault("*", answer=Answer.ERROR, effect=False, status=status, code=code, message=message)
+    return Fault("*", answer=FaultAnswer.ERROR, effect=False, status=status, code=code, message=message)
 
 
 def _html(status: int) -> Fault:
-    return Fault("*", answer=Answer.HTML, effect=False, status=status)
+    return Fault("*", answer=FaultAnswer.HTML, effect=False, status=status)
 
 
 _HONEST = Fault("*")
@@ -112,12 +112,12 @@ CATALOGUE: Mapping[str, Fault] = {
         "401": _error(401, "UNAUTHORIZED", "Invalid API key"),
         "403": _error(403, "FORBIDDEN", "Cloud features require identity verification"),
         "404": _error(404, "NOT_FOUND", "Not found"),
-        "problem-500": replace(_INTERNAL, answer=Answer.PROBLEM),
-        "problem-422": replace(_error(422, "VALIDATION_ERROR", "The label is not valid"), answer=Answer.PROBLEM),
-        "redirect": replace(_HONEST, effect=False, answer=Answer.REDIRECT, status=307),
-        "truncated": replace(_HONEST, answer=Answer.TRUNCATED),
-        "garbage": replace(_HONEST, answer=Answer.GARBAGE),
-        "not-http": replace(_HONEST, answer=Answer.NOT_HTTP),
+        "problem-500": replace(_INTERNAL, answer=FaultAnswer.PROBLEM),
+        "problem-422": replace(_error(422, "VALIDATION_ERROR", "The label is not valid"), answer=FaultAnswer.PROBLEM),
+        "redirect": replace(_HONEST, effect=False, answer=FaultAnswer.REDIRECT, status=307),
+        "truncated": replace(_HONEST, answer=FaultAnswer.TRUNCATED),
+        "garbage": replace(_HONEST, answer=FaultAnswer.GARBAGE),
+        "not-http": replace(_HONEST, answer=FaultAnswer.NOT_HTTP),
         "wrong-type-data": replace(_HONEST, wrong=(("data", ["no", "object"]),)),
         "wrong-type-secret-key": replace(_HONEST, wrong=(("data.key.secretKey", 12345),)),
         "wrong-type-access-key": replace(_HONEST, wrong=(("data.key.accessKey", {"no": "string"}),)),
@@ -219,7 +219,7 @@ def from_json(values: Mapping[str, object]) -> Fault:
     if unknown := set(given) - {field.name for field in fields(Fault)}:
         raise ValueError(f"unknown field of a fault: {', '.join(sorted(unknown))}")
     if "answer" in given:
-        given["answer"] = Answer(str(given["answer"]))
+        given["answer"] = FaultAnswer(str(given["answer"]))
     for name in {"without", "wrong"} & set(given):
         listed = given[name]
         if not isinstance(listed, list):

@@ -25,7 +25,7 @@ REGION = "eu-north-1"
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ApiCall:
     """One call under way: its number in the ledger, its requestId, its time, and what ends its waiting."""
 
     number: int
@@ -62,7 +62,7 @@ class HostUpApi:
         operation = _operation(request)
         released = self.faults.released  # before the call shows in the ledger: who has seen it there can release it
         number = self.ledger.call(operation, **_about(operation, request))
-        call = Call(number, str(uuid.uuid4()), _timestamp(), released)
+        call = ApiCall(number, str(uuid.uuid4()), _timestamp(), released)
         fault = self.faults.take(operation)
         if fault is None:
             answer = self._carry_out(operation, request, call)
@@ -70,18 +70,18 @@ class HostUpApi:
             answer = self._with_fault(operation, request, call, fault)
         return replace(answer, sent=self._noting(operation, call, answer, fault))
 
-    def _with_fault(self, operation: str, request: Request, call: Call, fault: Fault) -> Response:
+    def _with_fault(self, operation: str, request: Request, call: ApiCall, fault: Fault) -> Response:
         if fault.effect_after:
             call.released.wait(fault.effect_after)
         honest = self._carry_out(operation, request, call) if fault.effect else Response(504)
         spoilt = spoil(honest, fault, call.request_id, call.timestamp)
         return replace(spoilt, delivery=delivery(fault, call.released))
 
-    def _pause(self, call: Call) -> None:
+    def _pause(self, call: ApiCall) -> None:
         if latency := self.behaviour.now.latency_ms:
             call.released.wait(latency / 1000)
 
-    def _carry_out(self, operation: str, request: Request, call: Call) -> Response:
+    def _carry_out(self, operation: str, request: Request, call: ApiCall) -> Response:
         if not self._is_authorized(request):
             return call.error(401, "UNAUTHORIZED", "Missing or invalid API key")
         match operation:
@@ -104,7 +104,7 @@ class HostUpApi:
             given = token.strip()
         return hmac.compare_digest(given.encode(), self.api_key.encode())
 
-    def _create(self, request: Request, call: Call) -> Response:
+    def _create(self, request: Request, call: ApiCall) -> Response:
         label = _label(request)
         if not label:
             return call.error(400, "BAD_REQUEST", "label is required")
@@ -118,7 +118,7 @@ class HostUpApi:
             {"key": {"accessKey": key.access_key, "secretKey": key.secret_key, "label": key.label}},
         )
 
-    def _delete(self, request: Request, call: Call) -> Response:
+    def _delete(self, request: Request, call: ApiCall) -> Response:
         self._pause(call)
         name = self._named(_segment(request))
         if name is None:
@@ -136,7 +136,7 @@ class HostUpApi:
         decoded = _from_base64(segment)
         return segment if form == "plain" or (form == "both" and decoded is None) else decoded
 
-    def _status(self, call: Call) -> Response:
+    def _status(self, call: ApiCall) -> Response:
         self._pause(call)
         if not self.behaviour.now.provisioned:
             return call.success({"provisioned": False})
@@ -160,7 +160,7 @@ class HostUpApi:
             },
         )
 
-    def _noting(self, operation: str, call: Call, answer: Response, fault: Fault | None) -> Callable[[bool], None]:
+    def _noting(self, operation: str, call: ApiCall, answer: Response, fault: Fault | None) -> Callable[[bool], None]:
         told = b"" if answer.raw is not None or answer.delivery.cut else answer.body[: answer.delivery.keep]
         request_id = call.request_id if call.request_id.encode() in told else None
 

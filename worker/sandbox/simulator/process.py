@@ -12,7 +12,7 @@ from pathlib import Path
 from worker.errors import RotatorError
 from worker.sandbox.children import START_SECONDS, end, kill, spawn
 from worker.sandbox.simulator.controls import SimulatorAdmin
-from worker.sandbox.texts import DEFAULT, Options
+from worker.sandbox.texts import DEFAULT, SandboxOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class SimulatorProcess:
         kill(self.process)
 
 
-def start_simulator(folder: Path, api_key: Path, options: Options = DEFAULT) -> SimulatorProcess:
+def start_simulator(folder: Path, api_key: Path, options: SandboxOptions = DEFAULT) -> SimulatorProcess:
     """Start the simulator as a process, with its ledger and log in ``folder``; raises RotatorError."""
     log = folder / "simulator.log"
     command = [sys.executable, "-m", "worker.sandbox.simulator.server", "--api-key-file", str(api_key)]

@@ -23,7 +23,7 @@ ANONYMOUS = "anonymous"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class SignatureCheck:
     """Whether a request may come in: ``code`` is the S3 error that refuses it, with its status."""
 
     access_key: str
@@ -56,43 +56,43 @@ class S3Api:
             answer = self._with_fault(request, verdict, request_id, fault)
         return self._noted(request, verdict, answer, fault)
 
-    def _judge(self, request: Request) -> Verdict:
+    def _judge(self, request: Request) -> SignatureCheck:
         """The checks, in the order in which the gateway makes them."""
         if "authorization" not in request.headers:
-            return Verdict(ANONYMOUS)
+            return SignatureCheck(ANONYMOUS)
         signature = parse(request.headers)
         if signature is None:
-            return Verdict("", 400, "InvalidArgument")
+            return SignatureCheck("", 400, "InvalidArgument")
         name = signature.access_key
         if abs(signature.at - self._now()) > SKEW:
-            return Verdict(name, 403, "RequestTimeTooSkewed")
+            return SignatureCheck(name, 403, "RequestTimeTooSkewed")
         state, secret = self.keys.look_up(name)
         if state is State.UNKNOWN:
-            return Verdict(name, 403, "InvalidAccessKeyId")
+            return SignatureCheck(name, 403, "InvalidAccessKeyId")
         if state is State.DENIED:
-            return Verdict(name, 403, "AccessDenied")
+            return SignatureCheck(name, 403, "AccessDenied")
         return self._judge_signature(request, signature, secret)
 
-    def _judge_signature(self, request: Request, signature: Signature, secret: str) -> Verdict:
+    def _judge_signature(self, request: Request, signature: Signature, secret: str) -> SignatureCheck:
         name = signature.access_key
         if not matches(request, signature, secret):
-            return Verdict(name, 403, "SignatureDoesNotMatch")
+            return SignatureCheck(name, 403, "SignatureDoesNotMatch")
         if self.behaviour.now.suspended:
-            return Verdict(name, 403, "UserSuspended")
+            return SignatureCheck(name, 403, "UserSuspended")
         if request.path == "/" and not self.behaviour.now.may_list:
-            return Verdict(name, 403, "AccessDenied")
+            return SignatureCheck(name, 403, "AccessDenied")
         if not _body_is_signed(request):
-            return Verdict(name, 400, "XAmzContentSHA256Mismatch")
-        return Verdict(name)
+            return SignatureCheck(name, 400, "XAmzContentSHA256Mismatch")
+        return SignatureCheck(name)
 
-    def _carry_out(self, request: Request, verdict: Verdict, request_id: str) -> Response:
+    def _carry_out(self, request: Request, verdict: SignatureCheck, request_id: str) -> Response:
         try:
             answer = self._answer(request, verdict)
         except S3Error as error:
             return s3_error(error.status, error.code, request_id)
         return replace(answer, headers=(*answer.headers, ("x-amz-request-id", request_id)))
 
-    def _answer(self, request: Request, verdict: Verdict) -> Response:
+    def _answer(self, request: Request, verdict: SignatureCheck) -> Response:
         if verdict.code:
             raise S3Error(verdict.status, verdict.code)
         anonymous = verdict.access_key == ANONYMOUS
@@ -106,7 +106,7 @@ class S3Api:
             raise S3Error(405, "MethodNotAllowed")
         return self.buckets.listing(ANONYMOUS if anonymous else OWNER)
 
-    def _with_fault(self, request: Request, verdict: Verdict, request_id: str, fault: Fault) -> Response:
+    def _with_fault(self, request: Request, verdict: SignatureCheck, request_id: str, fault: Fault) -> Response:
         released = self.faults.released
         if fault.effect_after:
             released.wait(fault.effect_after)
@@ -115,7 +115,7 @@ class S3Api:
             spoil(honest, replace(fault, operation="s3"), request_id, ""), delivery=delivery(fault, released)
         )
 
-    def _noted(self, request: Request, verdict: Verdict, answer: Response, fault: Fault | None) -> Response:
+    def _noted(self, request: Request, verdict: SignatureCheck, answer: Response, fault: Fault | None) -> Response:
         if not self._is_wanted(verdict):
             return answer
         about = {
@@ -128,7 +128,7 @@ class S3Api:
         }
         return replace(answer, sent=lambda delivered: self.ledger.enter("s3", **about, delivered=delivered))
 
-    def _is_wanted(self, verdict: Verdict) -> bool:
+    def _is_wanted(self, verdict: SignatureCheck) -> bool:
         wanted = self.behaviour.now.record_s3
         if wanted != "changes":
             return wanted == "all"

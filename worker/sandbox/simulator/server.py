@@ -30,7 +30,7 @@ LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Listening:
     """Where the simulator listens and what it keeps; port 0 takes a free one, a path of None keeps nothing."""
 
     host: str = LOOPBACK
@@ -47,8 +47,8 @@ class Place:
 class Simulator:
     """Runs from construction until :meth:`stop`. Raises OSError when a port is taken or a file cannot be used."""
 
-    def __init__(self, api_key: str, behaviour: Behaviour | None = None, place: Place | None = None) -> None:
-        place = place or Place()
+    def __init__(self, api_key: str, behaviour: Behaviour | None = None, place: Listening | None = None) -> None:
+        place = place or Listening()
         box = BehaviourBox(behaviour or Behaviour())
         self._ledger = Ledger(place.ledger)
         self._faults = FaultBook()
@@ -96,8 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _place(options: argparse.Namespace) -> Place:
-    return Place(
+def _place(options: argparse.Namespace) -> Listening:
+    return Listening(
         host=options.host,
         port=options.port,
         s3_port=options.s3_port,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 from xml.sax.saxutils import escape
 
-from worker.sandbox.simulator.faults import Answer, Fault
+from worker.sandbox.simulator.faults import Fault, FaultAnswer
 from worker.sandbox.wire import Delivery, Response, reason
 
 JSON = ("Content-Type", "application/json; charset=utf-8")
@@ -58,18 +58,18 @@ def delivery(fault: Fault, released: threading.Event) -> Delivery:
     return Delivery(fault.wait, released, fault.interval, fault.keep, fault.cut)
 
 
-_ERRORS = (Answer.ERROR, Answer.PROBLEM, Answer.HTML, Answer.REDIRECT)
+_ERRORS = (FaultAnswer.ERROR, FaultAnswer.PROBLEM, FaultAnswer.HTML, FaultAnswer.REDIRECT)
 
 
 def _answer(honest: Response, fault: Fault, request_id: str, timestamp: str) -> Response:
     if fault.answer in _ERRORS:
         return _refusal(fault, request_id, timestamp)
     match fault.answer:
-        case Answer.TRUNCATED:
+        case FaultAnswer.TRUNCATED:
             return replace(honest, body=honest.body[: len(honest.body) // 2])
-        case Answer.GARBAGE:
+        case FaultAnswer.GARBAGE:
             return replace(honest, status=200, body=GARBAGE)
-        case Answer.NOT_HTTP:
+        case FaultAnswer.NOT_HTTP:
             return replace(honest, raw=GARBAGE)
         case _:
             return replace(honest, body=_edited(honest.body, fault)) if fault.without or fault.wrong else honest
@@ -78,11 +78,11 @@ def _answer(honest: Response, fault: Fault, request_id: str, timestamp: str) -> 
 def _refusal(fault: Fault, request_id: str, timestamp: str) -> Response:
     told = request_id if fault.with_request_id else None
     match fault.answer:
-        case Answer.PROBLEM:
+        case FaultAnswer.PROBLEM:
             return _problem(fault, told, timestamp)
-        case Answer.HTML:
+        case FaultAnswer.HTML:
             return Response(fault.status, _page(fault.status), (("Content-Type", "text/html"),))
-        case Answer.REDIRECT:
+        case FaultAnswer.REDIRECT:
             return Response(fault.status, b"", (("Location", fault.location),))
         case _ if fault.operation == "s3":
             return s3_error(fault.status, fault.code, request_id, fault.message)
