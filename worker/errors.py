@@ -13,7 +13,7 @@ holds an answer's body, a header or a secret.
     │   └── QueueUnavailable        Redis cannot be reached, or does not take writes
     ├── HostUpError                 operation, status, code, retry_after
     │   ├── HostUpRefused           a clear no (4xx): nothing was changed
-    │   │   ├── HostUpRateLimited   429; ``retry_after`` when the answer told
+    │   │   ├── HostUpRateLimited   429; ``retry_after`` when the answer has it
     │   │   └── HostUpLastKey       400 "Cannot delete the last access key"
     │   ├── HostUpUnreachable       no connection was made: nothing was sent, nothing was changed
     │   └── HostUpUncertain         time-out, cut, 5xx, unreadable: it may have been done
@@ -46,7 +46,7 @@ class RotatorError(Exception):
     """The root of all errors that this project raises.
 
     ``what`` happened, the ``hint`` what to do, the ``target`` it happened to and the ``request_id`` of the answer
-    that told of it, where there are such.
+    that reported it, where there are such.
     """
 
     exit_code = 1
@@ -140,7 +140,7 @@ class HostUpError(RotatorError):
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds to wait before the next call, where the API told."""
+        """Seconds to wait before the next call, where the API says so."""
         return self.answer.retry_after
 
 

@@ -20,7 +20,7 @@ from worker.rotation.status import due_at
 from worker.targets.target import Target
 
 READERS = 8
-"""Threads that read records; what Vault gives to one hvac client levels off there (vault.md)."""
+"""Threads that read records; what Vault gives to one hvac client levels off there (docs/facts.md, "Vault")."""
 
 PASSES = 3
 PASS_SECONDS = 1.0
@@ -132,7 +132,7 @@ def _foreign_of(document: Document) -> int | None:
 def audit(
     services: Services, targets: Mapping[str, Target], slack: timedelta, progress: Progress | None = None
 ) -> AuditReport:
-    """Look at everything. ``slack`` is how late something may be before it is told. Raises VaultError."""
+    """Look at everything. ``slack`` is how late something may be before it is reported. Raises VaultError."""
     foreign = ensure_baseline(services, targets)
     seen, count, drift = _measure(services, targets, foreign, progress)
     now = services.clock.now()

@@ -14,13 +14,13 @@ from worker.rotation.changes.rotation import Holder
 from worker.rotation.record import Phase, Record, RetiringKey, UnconfirmedCreate
 
 HISTORY_LIMIT = 60
-"""Entries kept in the record itself; vault.md tells what the servers take."""
+"""Entries kept in the record itself; docs/facts.md, "Vault", says what the servers take."""
 
 RETIRING_LIMIT = 20
 """With so many keys on their way out, something is wrong with deleting, and no further key is made."""
 
 CREATES_AGAIN_PER_DAY = 2
-"""How often a create is repeated although one before it may have made a key (design.md, "Ambiguous mint")."""
+"""How often a create is repeated although one before it may have made a key (docs/decisions.md)."""
 
 OPEN_CREATES = 20
 """With so many unconfirmed creates that nobody has settled, no further key is asked for, whatever the counts say."""
@@ -30,7 +30,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class TakeOver:
-    """The worker that was to create the key is gone: say that nobody knows whether there is one."""
+    """The worker that was to create the key is gone: record that its create is unconfirmed."""
 
     holder: Holder
 
@@ -122,7 +122,7 @@ def _of_rotation(record: Record, now: datetime, pauses: Pauses) -> Step | None:
     if rotation is None:
         return None
     if rotation.phase is Phase.CREATING:
-        # whoever holds the lease is asking HostUp just now; after it, nobody knows what became of the call
+        # the holder of the lease is asking HostUp just now; once the lease is over, the outcome of the call is unknown
         holder = Holder(rotation.id, rotation.lease.holder)
         return TakeOver(holder) if rotation.lease.until <= now else None
     if now < _goes_on_at(record, now, pauses):
@@ -183,7 +183,7 @@ def _wait(record: Record, due: datetime, now: datetime, pauses: Pauses) -> Wait:
 
 
 def _moments(record: Record, due: datetime, now: datetime, pauses: Pauses) -> Iterator[tuple[datetime, str]]:
-    """Everything that is waited for."""
+    """Everything that the target waits for."""
     for key in record.retiring:
         yield _wanted_at(key, pauses), f"access key {key.access_key} is {key.state}"
     rotation = record.rotation

@@ -76,7 +76,7 @@ class HostUpPort(Protocol):
 
 
 class Life(StrEnum):
-    """What one signed call told about a key."""
+    """What one signed call proved about a key."""
 
     ALIVE = "alive"
     DEAD = "dead"
@@ -106,7 +106,7 @@ class StoragePort(Protocol):
         ...
 
     def lives(self, access_key: str) -> Probe:
-        """Does this key exist? Needs no secret: signed with a wrong one (facts.md, "Ceph's object gateway")."""
+        """Does this key exist? Needs no secret: signed with a wrong one (docs/facts.md, "Ceph's object gateway")."""
         ...
 
 
@@ -156,7 +156,7 @@ class VaultPort(Protocol):
         ...
 
     def missing_capabilities(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        """Which of the wanted capabilities lack, by API path (``secret/data/…``); one call for all of them.
+        """Which of the wanted capabilities are missing, by API path (``secret/data/…``); one call for all of them.
 
         Also checks that the mount exists and is KV version 2. Raises VaultMountMissing, VaultNotVersioned, VaultError.
         """
@@ -203,5 +203,5 @@ class AccountPort(Protocol):
         ...
 
     def key_count(self) -> int | None:
-        """Ask HostUp how many keys there are; None when that cannot be had now."""
+        """Ask HostUp how many keys there are; None when it does not answer now."""
         ...

@@ -1,7 +1,7 @@
 """Start here: ``reconcile``, the one loop that every rotation goes through.
 
 Scheduled, asked for, retried or resumed after a crash, it is always the same: read what is recorded, decide the one
-next step (:mod:`worker.rotation.decide`, pure), do it, record it, until there is nothing to do or a time to wait for.
+next step (:mod:`worker.rotation.decide`, pure), do it, record it, until there is nothing left to do now.
 The steps are in :mod:`worker.rotation.steps.create`, :mod:`worker.rotation.steps.publish` and
 :mod:`worker.rotation.steps.retire`.
 """
@@ -44,7 +44,7 @@ KEPT_ENTRIES = 20
 
 @dataclass(frozen=True, slots=True)
 class LookResult:
-    """How a look at a target ended: its record, when it wants the next look and why, and the ids it touched."""
+    """How a look at a target ended: its record, when the next look is due and why, and the ids it touched."""
 
     record: Record
     due: datetime
@@ -54,7 +54,7 @@ class LookResult:
 
 
 def reconcile(services: Services, target: Target) -> LookResult:
-    """Bring one target to where it should be, as far as that can be done now.
+    """Bring one target to where it should be, as far as possible now.
 
     Raises RecordError (the record cannot be used), Conflict (the target was moved to another path), VaultError (Vault
     cannot be used; nothing is recorded then) and TryAgainLater.
@@ -86,7 +86,7 @@ def accept(services: Services, target: Target, request: Request) -> Record:
 
 
 def next_look(record: Record, target: Target, now: datetime) -> datetime:
-    """When a target wants to be looked at, by its record alone."""
+    """When the next look at a target is due, by its record alone."""
     step = decide(record, due_at(record, target, now), now, {})
     return step.until if isinstance(step, Wait) else now
 

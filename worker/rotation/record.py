@@ -174,7 +174,7 @@ class RetiringKey:
 
     @property
     def state(self) -> str:
-        """In a word, for people: waiting, deleted, or overdue (deleted long ago, and still not refused)."""
+        """For people: waiting, deleted, or overdue (deleted long ago, and still not refused)."""
         if self.overdue:
             return "overdue"
         return "deleted" if self.deleted_at else "waiting"
@@ -182,7 +182,7 @@ class RetiringKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnconfirmedCreate:
-    """A create call whose outcome nobody knows, with all that is known about it.
+    """A create call whose outcome is unknown, with all that is known about it.
 
     ``settled`` says how it was cleared up; empty while it is open.
     """
@@ -204,7 +204,7 @@ class UnconfirmedCreate:
 
     @property
     def harmless(self) -> bool:
-        """Whether ``keyCount`` speaks against a new key. It proves nothing: other targets' keys may have gone."""
+        """Whether ``keyCount`` did not grow. That is no proof: other targets' keys may have been deleted."""
         before, after = self.key_count_before, self.key_count_after
         return before is not None and after is not None and after <= before
 

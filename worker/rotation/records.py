@@ -20,7 +20,7 @@ from worker.rotation.ports import VaultPort
 from worker.rotation.record import Record, decode, encode, history_of
 
 ATTEMPTS = 12
-"""How often a change is applied anew because others wrote in between, before it is left for later."""
+"""How often a change is applied again because others wrote in between, before it fails."""
 
 PAUSE_FIRST = 0.2
 PAUSE_LONGEST = 5.0
@@ -203,7 +203,7 @@ class RecordStore:
         return self.load(loaded.record.target, loaded.record.path)
 
     def _reload_after(self, loaded: Loaded, error: VaultUnavailable) -> Loaded:
-        """Find out what became of a write; when that cannot be had either, the first error tells more."""
+        """Find out what became of a write; when that fails too, the first error is the more useful one."""
         try:
             return self._reload(loaded)
         except VaultError:

@@ -1,4 +1,4 @@
-"""Everything outside that a rotation works with, as ports; and the times that hold for all targets."""
+"""The services that a rotation works with, as ports; and the times that hold for all targets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Policy:
 
 
 class Storage(StoragePort, Protocol):
-    """The object storage, with the address that apps are told; both may have to be asked of HostUp first."""
+    """The object storage, with the address that apps get; HostUp may have to be asked for both first."""
 
     @property
     def endpoint(self) -> str:
@@ -47,7 +47,7 @@ class Storage(StoragePort, Protocol):
 
 
 def _nobody_listens(secret: Secret) -> None:
-    """Where nothing is logged, nothing has to be kept out of it."""
+    """For services without logs: there is nothing to keep secrets out of."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Create calls of which nobody knows whether they made a key: on record, counted again, settled. Pure.
+"""Unconfirmed creates: calls that may or may not have made a key; recorded, counted again, settled. Pure.
 
 See :mod:`worker.rotation.changes.rotation`; what a person settles is in :mod:`worker.rotation.changes.settlement`.
 """
@@ -26,7 +26,7 @@ class CreateOutcome:
 def create_unconfirmed(
     record: Record, holder: Holder, outcome: CreateOutcome, now: datetime, retry_at: datetime
 ) -> Record:
-    """Nobody knows whether a key was made: say so, end the rotation, begin another at ``retry_at``.
+    """Nobody knows whether a key was made: record it, end the rotation, begin another at ``retry_at``.
 
     Where the answer named the key (but no secret), nothing is unknown: that key is retired.
     """
@@ -74,7 +74,7 @@ def _with_unconfirmed(record: Record, rotation: Rotation, outcome: CreateOutcome
 
 
 def recounted(record: Record, key_count: int | None) -> Record:
-    """Fill in ``keyCount`` for open unconfirmed creates where it could not be had at the time; None changes nothing.
+    """Fill in ``keyCount`` for open unconfirmed creates where it was not known at the time; None changes nothing.
 
     It settles nothing, and a count that is known stays: other targets' keys come and go in the same account meanwhile.
     """

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RepairEvidence:
-    """What there is: the document, archived history, and what the app's secret holds since when."""
+    """What there is: the document, archived history, and what the app's secret holds, and since when."""
 
     document: Mapping[str, object]
     archived: tuple[Entry, ...]
@@ -141,7 +141,7 @@ def _current(evidence: RepairEvidence, dead: frozenset[str]) -> CurrentKey | Non
 
 
 def _interrupted(rotation: object, now: datetime) -> Iterator[UnconfirmedCreate]:
-    """A rotation that names no key: HostUp may have been asked for one, and whoever asked may still be waiting."""
+    """A rotation without a key: a worker may have asked HostUp for one, and may still be waiting."""
     if not isinstance(rotation, dict) or next(_named(rotation, ""), None):
         return
     count = rotation.get("key_count_before")

@@ -56,7 +56,7 @@ def deleted(record: Record, access_key: str, answer: DeletedKey, now: datetime) 
 
 
 def _deleted_long_ago(record: Record, access_key: str, answer: DeletedKey, now: datetime) -> Record:
-    """The worker that deleted it was frozen, and others did the rest: only its requestId is still to be told."""
+    """The worker that deleted it was frozen, and others did the rest: only its requestId is missing in the history."""
     if any(_tells_of(entry, access_key, answer.request_id) for entry in record.history.entries()):
         return record
     return note(
@@ -97,7 +97,7 @@ def delete_failed(record: Record, access_key: str, why: RotatorError, retry_at: 
 
 
 def still_alive(record: Record, access_key: str, next_look_at: datetime, *, overdue: bool, now: datetime) -> Record:
-    """A deleted key was not refused yet; ``overdue`` once it has been so for longer than caches explain."""
+    """A deleted key is not refused yet; ``overdue`` once that has lasted longer than caches explain."""
     key = find(record, access_key)
     if overdue and not key.overdue:
         record = note(record, Event.KEY_OVERDUE, now, rotation_id=key.rotation_id, access_key=access_key)

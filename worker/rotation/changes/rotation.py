@@ -64,7 +64,7 @@ def note(
 
 
 def requested(record: Record, request: Request) -> Record:
-    """Take a request for a rotation down; one that is known already (a message delivered twice) changes nothing."""
+    """Record a request for a rotation; one that is known already (a message delivered twice) changes nothing."""
     if any(known.id == request.id for known in record.requests) or any(
         known == request.id for known, _ in record.served
     ):
@@ -237,7 +237,7 @@ def pruned(creates: tuple[UnconfirmedCreate, ...]) -> tuple[UnconfirmedCreate, .
 
 
 def expecting(record: Record, rotation_id: str, version: int) -> Record:
-    """What stood at the app's path was deleted there: publishing has to name another version."""
+    """What was published at the app's path was deleted: publishing has to name another version."""
     rotation = _of(record, rotation_id)
     return replace(record, rotation=replace(rotation, expected_version=version))
 
@@ -258,7 +258,7 @@ def failed(
     operation: str,
     rotation_id: str | None = None,
 ) -> Record:
-    """Take a failure down; the same one again only counts, so that a week of failures does not fill the history."""
+    """Record a failure; the same one again is only counted, so that a week of failures does not fill the history."""
     before = record.failure
     kind = type(why).__name__
     again = before is not None and (before.kind, before.operation) == (kind, operation)

@@ -123,7 +123,7 @@ def _settle_write(session: Session, rotation: Rotation, key: StagedKey, document
 
 
 def _values(session: Session, rotation: Rotation, key: StagedKey) -> dict[str, object]:
-    """What the app reads, under our own names (design.md, "What apps read")."""
+    """What the app reads, under our own names (docs/apps.md)."""
     return {
         "access_key": key.access_key,
         "secret_key": key.secret_key.reveal(),

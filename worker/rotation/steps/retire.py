@@ -49,15 +49,15 @@ def delete(session: Session, access_key: str) -> Pause | None:
         return None
     session.services.account.succeeded(made=-1 if answer.status == 200 else 0)  # noqa: PLR2004 - HTTP's own number
     now = session.now
-    # insisted on: a delete that is made again gets another requestId, and this one would be nowhere (promise 8); but
-    # not for ever, because the key is on record either way, and other targets wait for this thread
+    # repeated until it is written: another delete would get another requestId, and this one would be lost (promise 8);
+    # but not for ever, because the key is on record either way, and other targets wait for this thread
     patience = session.services.policy.lease.total_seconds()
     try:
         session.change_until_written(
             lambda record: deleted(record, access_key, answer, now), since=since, patience=patience
         )
     except VaultError as error:
-        # then at least the log has it
+        # then at least the log has the requestId
         session.log(Event.KEY_RETIRED, access_key=access_key, request_id=answer.request_id, error=error.what)
         raise
     return None
@@ -77,7 +77,7 @@ def _see_that_it_is_not_published(session: Session, key: RetiringKey) -> None:
 
 
 def _delete(session: Session, key: RetiringKey) -> DeletedKey:
-    """Delete by the documented form; where that may not have been understood and the key lives, by the other, once."""
+    """Delete by the documented form; if that was perhaps not understood and the key lives, once by the other form."""
     hostup = session.services.hostup
     try:
         answer = hostup.delete_key(key.access_key, BASE64)
@@ -112,7 +112,7 @@ def _failed(session: Session, key: RetiringKey, error: RotatorError) -> None:
 
 
 def prove_dead(session: Session, access_key: str) -> Pause | None:
-    """Probe a deleted key; once it is refused, destroy its version of the app's secret and let it go."""
+    """Probe a deleted key; once it is refused, destroy its version of the app's secret and drop it from the record."""
     key = find(session.record, access_key)
     spread_by = key.retire_after + session.services.policy.verify_within
     if key.why in NEVER_SEEN and session.now < spread_by:

@@ -69,7 +69,7 @@ class Session:
         self._took(self.services.store.change(self.loaded, change), since)
 
     def change_until_written(self, change: Change, *, since: float | None = None, patience: float = math.inf) -> None:
-        """Apply a change that must not be lost; see :meth:`RecordStore.change_surely`."""
+        """Apply a change that must not be lost; see :meth:`RecordStore.change_until_written`."""
         self._took(self.services.store.change_until_written(self.loaded, change, patience), since)
 
     def fail(self, why: RotatorError, operation: str, rotation_id: str | None = None) -> None:
