@@ -17,7 +17,7 @@ from worker.selftest.evidence import Json
 from worker.targets.fields import PRESETS
 
 MOST_BYTES = 64 * 1024
-"""Of a record: far below what the servers take (vault.md)."""
+"""Of a record: far below what the servers take (docs/facts.md, "Vault")."""
 
 MOST_HISTORY = 62
 """Entries in a record: the limit, and what one step may add before they are archived."""

@@ -1,4 +1,4 @@
-"""The object storage as Ceph's gateway was measured (facts.md), signed by the real botocore."""
+"""The object storage as Ceph's gateway was measured (docs/facts.md), signed by the real botocore."""
 
 from __future__ import annotations
 

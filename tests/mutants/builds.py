@@ -1,7 +1,7 @@
 """Builds of the rotator that are broken on purpose, each as small changes to a copy of the package.
 
-Each is a mistake that others made (examples.md) or that would be easy to make here. A change names the text that it
-replaces; when that text is no longer there exactly once, the build fails loudly and has to be written anew.
+Each is a mistake that others made (docs/decisions.md) or that would be easy to make here. A change names the text that
+it replaces; when that text is no longer there exactly once, the build fails loudly and has to be rewritten.
 """
 
 from __future__ import annotations

@@ -30,11 +30,11 @@ def adopt(options: Options, name: str, access_key: str) -> int:
     if trouble:
         say(trouble)
     summary = summarize(record, due_at(record, target, now))
-    told = [
+    lines = [
         f"{name}: access key {access_key}, version {found.version} of {target.path}, is now the current key",
         "  It is replaced at the next rotation, and deleted at HostUp after the grace period that follows.",
     ]
-    result(options, summary, lambda: print_lines(told))
+    result(options, summary, lambda: print_lines(lines))
     return 0
 
 

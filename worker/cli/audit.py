@@ -52,5 +52,5 @@ def _print_report(report: AuditReport) -> None:
     )
 
 
-def _number(told: int | None) -> str:
-    return "not known" if told is None else str(told)
+def _number(number: int | None) -> str:
+    return "not known" if number is None else str(number)

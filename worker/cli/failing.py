@@ -25,14 +25,14 @@ def document(error: Exception) -> dict[str, Any]:
     """An error as JSON; of one that nobody foresaw only its kind, because its text may quote an answer."""
     if not isinstance(error, RotatorError):
         return {"what": f"unexpected {type(error).__name__}", "hint": _REPORT, "target": None, "request_id": None}
-    told: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "what": error.what,
         "hint": error.hint,
         "target": error.target,
         "request_id": error.request_id,
         "kind": type(error).__name__,
     }
-    return told | ({"problems": list(error.problems)} if isinstance(error, ConfigurationError) else {})
+    return facts | ({"problems": list(error.problems)} if isinstance(error, ConfigurationError) else {})
 
 
 def _lines(error: RotatorError) -> Iterator[str]:

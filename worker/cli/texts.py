@@ -29,11 +29,11 @@ def span(length: timedelta) -> str:
     return "0 s"
 
 
-def when(told: str | datetime | None, now: datetime) -> str:
+def when(value: str | datetime | None, now: datetime) -> str:
     """A moment in UTC, and how far away it is; empty for None."""
-    if not told:
+    if not value:
         return ""
-    moment = datetime.fromisoformat(told) if isinstance(told, str) else told
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
     far = moment - now
     distance = f"in {span(far)}" if far > timedelta(0) else f"{span(far)} ago"
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC ({distance})"

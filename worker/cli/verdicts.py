@@ -25,5 +25,5 @@ class Verdict:
 
 def failed(check: str, error: RotatorError) -> Verdict:
     """What an error says of the thing that was looked at."""
-    told = f" (requestId {error.request_id})" if error.request_id else ""
-    return Verdict(check, "failed", f"{error.what}{told}", error.hint)
+    suffix = f" (requestId {error.request_id})" if error.request_id else ""
+    return Verdict(check, "failed", f"{error.what}{suffix}", error.hint)

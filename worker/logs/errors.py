@@ -1,4 +1,4 @@
-"""What a log line tells of an exception: its kind, our own words, and where it was raised; never a variable's value.
+"""What a log line says of an exception: its kind, our own words, and where it was raised; never a variable's value.
 
 The text of an error is shown when this project or the interpreter wrote it. Any other may quote an answer, as hvac's
 and pydantic's do, and is left out: kind and place tell where to look.

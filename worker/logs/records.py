@@ -1,7 +1,7 @@
 """What becomes of the lines that libraries log by themselves.
 
-Celery dumps a message's arguments when it does not know the task, and logs what tasks return and raise (facts.md,
-"Celery on Redis"). A message's arguments come from whoever can write to the queue, so such lines are made anew: an
+Celery dumps a message's arguments when it does not know the task, and logs what tasks return and raise (docs/facts.md,
+"Celery on Redis"). A message's arguments come from anybody who can write to the queue, so such lines are made anew: an
 event's name and the task's. The texts are those of celery 5.7 (``worker/consumer/consumer.py``, ``app/trace.py``,
 ``worker/strategy.py``); a line that is not recognised keeps its text, which still goes through redaction.
 """
@@ -23,7 +23,7 @@ QUIET: Mapping[str, int] = {
     **dict.fromkeys(("amqp", "asyncio", "botocore", "kombu", "redis"), logging.WARNING),
     **dict.fromkeys(("hpack", "httpcore", "httpx", "hvac", "requests", "urllib3"), logging.WARNING),  # every URL
 }
-"""The lowest level at which libraries are heard; what they say at lower ones is for their own makers."""
+"""The lowest level at which these libraries are logged; what they say below it is for their own makers."""
 
 _LONGEST_NAME = 200
 _REFUSED = (

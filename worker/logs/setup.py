@@ -31,7 +31,7 @@ Mode = Literal["json", "console"]
 
 _FIRST = ("timestamp", "level", "event", "logger", "target")
 _ALWAYS_AT_LEAST = logging.INFO
-"""Libraries are never heard below this: botocore logs headers when debugging."""
+"""Libraries are never logged below this level: botocore logs headers when debugging."""
 
 MOST_WAITING = 1_000
 """Lines that are left to the thread that writes; beyond that everybody waits for the stream."""
@@ -56,7 +56,7 @@ def mode_for(stream: TextIO) -> Mode:
 def configure(mode: Mode, stream: TextIO, redactor: Redactor, level: int = logging.INFO) -> None:
     """Send everything that is logged in this process to ``stream``; may be called again.
 
-    ``level`` is that of this project's own events; libraries are heard from INFO on at most.
+    ``level`` is that of this project's own events; libraries are logged from INFO on at most.
     """
     lines = _Lines(stream)
     common: list[Processor] = [add_log_level, add_logger_name, TimeStamper(fmt="iso", utc=True), add_error]
@@ -149,8 +149,8 @@ def _already_done(**_: object) -> None:
 class _Lines:
     """The stream, one whole line at a time. A line that cannot be written is lost: it must not stop a rotation.
 
-    Who finds the stream free writes all that waits, also what others left meanwhile. With a lock that each line waits
-    for, the threads of a worker spent more than a third of their time in front of it (`make bench`).
+    The thread that finds the stream free writes all that waits, also what others left meanwhile. With a lock that
+    each line waits for, the threads of a worker spent more than a third of their time waiting (`make bench`).
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -161,7 +161,7 @@ class _Lines:
     def write(self, text: str) -> None:
         """Write a text that ends with a line's end, whatever the stream's encoding, or leave it to who writes now."""
         self._waiting.append(text)
-        # looked at again after each release: a line left just before it was seen by nobody yet
+        # looked at again after each release: a line that was left just before it has not been seen yet
         while self._waiting and self._free.acquire(blocking=len(self._waiting) > MOST_WAITING):
             self._write_out()
 
@@ -171,7 +171,7 @@ class _Lines:
             self._write_out()
 
     def _write_out(self) -> None:
-        """Write all that waits, for who holds the stream, and let go of it."""
+        """Write all that waits, and release the stream, which the caller holds."""
         try:
             while self._waiting:
                 text = "".join([self._waiting.popleft() for _ in range(len(self._waiting))])

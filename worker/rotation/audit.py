@@ -99,9 +99,9 @@ def survey(services: Services, targets: Mapping[str, Target], progress: Progress
 
 
 def ensure_baseline(services: Services, targets: Mapping[str, Target]) -> int | None:
-    """Note at the first look how many keys are foreign; afterwards only tell. Raises VaultError.
+    """Record at the first look how many keys are foreign; later only return that number. Raises VaultError.
 
-    None when HostUp does not tell how many keys there are: then the next look notes it.
+    None when HostUp does not say how many keys there are: then the next look records it.
     """
     document = services.vault.read(services.store.account_path)
     known = _foreign_of(document)
@@ -167,7 +167,7 @@ def _living(record: Record) -> int:
 
 def _of_account(services: Services, seen: Survey, count: int | None, drift: int | None) -> Iterator[AuditFinding]:
     if count is None:
-        yield AuditFinding("count", None, "HostUp does not tell how many keys there are", "See `rotator check`.")
+        yield AuditFinding("count", None, "HostUp does not say how many keys there are", "See `rotator check`.")
     if drift and drift > 0:
         labels = [
             create.label for record in seen.records.values() for create in record.unconfirmed_creates if create.open

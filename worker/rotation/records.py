@@ -1,7 +1,7 @@
 """Records in Vault: read, and changed by check-and-set only.
 
 A change is a function from record to record, applied to the record as it is now and again if another writer was first.
-Each write carries a fresh nonce, so after a write whose answer was lost, reading tells whether it was ours.
+Each write carries a fresh nonce, so after a write whose answer was lost, reading shows whether it was ours.
 """
 
 from __future__ import annotations

@@ -46,13 +46,13 @@ class Storage(StoragePort, Protocol):
         ...
 
 
-def _nobody_listens(secret: Secret) -> None:
+def _no_logs(secret: Secret) -> None:
     """For services without logs: there is nothing to keep secrets out of."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything outside, as ports. ``keep_secret`` tells the logs of a secret that must never appear in them."""
+    """Everything outside, as ports. ``keep_secret`` hands a secret to the logs' redaction."""
 
     hostup: HostUpPort
     vault: VaultPort
@@ -61,4 +61,4 @@ class Services:
     account: AccountPort
     clock: Clock
     policy: Policy
-    keep_secret: Callable[[Secret], None] = _nobody_listens
+    keep_secret: Callable[[Secret], None] = _no_logs

@@ -1,4 +1,4 @@
-"""Finding events again by any id. Vault alone tells; Redis only says where to look first."""
+"""Finding events again by any id. Everything comes from Vault; Redis only says where to look first."""
 
 from __future__ import annotations
 

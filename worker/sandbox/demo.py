@@ -52,7 +52,7 @@ FIELDS = ("trigger", "access_key", "request_id", "vault_version", "code", "drift
 
 
 class Story:
-    """The worker's log, followed as it grows, told on the screen, and kept to be asked about."""
+    """The worker's log, followed as it grows, shown on the screen, and kept for later questions."""
 
     def __init__(self, console: Console, log: Path) -> None:
         self._console = console
@@ -73,7 +73,7 @@ class Story:
             time.sleep(LOOK)
 
     def follow(self) -> None:
-        """Read and tell what is new in the log."""
+        """Read and show what is new in the log."""
         with self._log.open(encoding="utf-8") as lines:
             lines.seek(self._read)
             text = lines.read()

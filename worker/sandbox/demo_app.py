@@ -46,7 +46,7 @@ class App:
         self._thread.start()
 
     def stop(self) -> Tally:
-        """End, and tell what was seen."""
+        """End, and answer what was seen."""
         self._stop.set()
         self._thread.join(timeout=10)
         return self.tally

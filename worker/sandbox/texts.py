@@ -48,7 +48,7 @@ class SandboxTarget:
 
 
 def targets(count: int) -> tuple[SandboxTarget, ...]:
-    """So many targets, the first ones with names that tell something; the presets of names take turns."""
+    """So many targets, the first ones with names that mean something; the presets of names take turns."""
     named = ("media-uploads", "web-backups", "log-archive")
     names = [*named, *(f"target-{number:04}" for number in range(len(named) + 1, count + 1))][:count]
     presets = ("plain", "aws-env", "rclone")

@@ -66,7 +66,7 @@ WHOLE = Delivery()
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer. ``raw`` is sent instead of HTTP; ``sent`` is told whether all bytes were handed to the client."""
+    """An answer. ``raw`` is sent instead of HTTP; ``sent`` is called with whether all bytes went to the client."""
 
     status: int
     body: bytes = field(default=b"", repr=False)

@@ -46,7 +46,7 @@ class Case:
 
     @cached_property
     def deleted(self) -> frozenset[str]:
-        """The keys that are gone, whoever deleted them."""
+        """The keys that are gone, no matter who deleted them."""
         effects = (e for e in self.evidence.entries if e["kind"] == "effect" and e["operation"] == "delete")
         return frozenset(str(e["access_key"]) for e in effects)
 
@@ -75,13 +75,13 @@ class Case:
 
 
 def _publications(kept: Kept) -> Iterator[Publication]:
-    told = {
+    published = {
         entry.get("vault_version"): entry.get("access_key")
         for entry in kept.history
         if entry["event"] in ("secret.published", "key.adopted")
     }
     for version in kept.versions:
-        key = told.get(version.number) if version.data is None else version.data.get(kept.target.key_field)
+        key = published.get(version.number) if version.data is None else version.data.get(kept.target.key_field)
         yield Publication(kept.target, version.number, key, version.created_at)
 
 
@@ -101,12 +101,12 @@ def targets_with_rescued(case: Case) -> list[Json]:
 
 
 def dead_keys(case: Case) -> set[str]:
-    """The keys whose death the history tells of."""
+    """The keys whose death is in the history."""
     return {str(entry["access_key"]) for entry in case.entries("key.dead")}
 
 
 def unknown_rotations(case: Case) -> set[str]:
-    """The rotations of which nobody knows whether they made a key, as was told."""
+    """The rotations with an unconfirmed create on record."""
     rotations = {str(entry["rotation_id"]) for entry in case.entries("create.unconfirmed")}
     for kept in case.evidence.kept:
         rotations |= {str(create["rotation_id"]) for create in (kept.record or {}).get("unconfirmed_creates", [])}

@@ -2,7 +2,7 @@
 
 :func:`check` is the whole of it. Each rule is a function from the evidence to its findings; ARCHITECTURE.md has the
 promises by their numbers. What must be true at any moment is checked over the whole ledger, so one check at the end
-tells about all the time before.
+covers all the time before.
 """
 
 from __future__ import annotations
@@ -200,10 +200,10 @@ def _request_ids_are_found(case: Case) -> Iterator[BrokenPromise]:
     known = {str(each.get("request_id")) for each in (*case.history, *targets_with_rescued(case))}
     unknown = unknown_rotations(case)
     for call in (*case.created.values(), *case.deletes):
-        told = call.delivered and call.request_id is not None and call.status == _OK
+        answered = call.delivered and call.request_id is not None and call.status == _OK
         if any(rotation in (call.label or "") for rotation in unknown):
             continue  # the answer died with its reader, which the unconfirmed create says
-        if told and call.request_id not in known | case.evidence.excused:
+        if answered and call.request_id not in known | case.evidence.excused:
             yield BrokenPromise(
                 8, str(call.request_id), f"did {call.operation} {call.access_key}, and is not in the history"
             )
@@ -240,7 +240,7 @@ def _history_is_whole(case: Case) -> Iterator[BrokenPromise]:
 
 
 def _nothing_broke(case: Case) -> Iterator[BrokenPromise]:
-    """No worker met an error that nobody foresaw, and every line of its log is one."""
+    """No worker met an unforeseen error, and every line of its log is one."""
     for line in case.evidence.texts.get("log", "").splitlines():
         try:
             entry = json.loads(line)
@@ -248,7 +248,7 @@ def _nothing_broke(case: Case) -> Iterator[BrokenPromise]:
             yield BrokenPromise(0, "the log", f"holds a line that is no JSON: {line[:200]}")
             continue
         if "exception" in entry or entry.get("level") == "critical":
-            yield BrokenPromise(0, "the log", f"tells of an unforeseen error: {line[:2000]}")
+            yield BrokenPromise(0, "the log", f"holds an unforeseen error: {line[:2000]}")
     if "Traceback" in case.evidence.texts.get("stderr", ""):
         yield BrokenPromise(0, "stderr", "holds a traceback")
 

@@ -121,7 +121,7 @@ class Mount:
         return Kept(target, record, settings, tuple(self._history(target, record)), tuple(self._versions(target.path)))
 
     def _history(self, target: Watched, record: Json | None) -> Iterator[Json]:
-        """Archived entries and those of the record; an entry that lies in both is told once."""
+        """Archived entries and those of the record; an entry that lies in both comes once."""
         folder = f"{self.state_path}/_archive/{target.name}"
         archives = [self.data(f"{folder}/{name}") or {} for name in sorted(self.names(folder))]
         texts = [text for archive in archives for text in archive["entries"]]
@@ -130,10 +130,10 @@ class Mount:
             yield json.loads(text)
 
     def _versions(self, path: str) -> Iterator[Version]:
-        for number, told in sorted(self.metadata(path).get("versions", {}).items(), key=lambda each: int(each[0])):
-            gone = bool(told["destroyed"] or told["deletion_time"])
+        for number, version in sorted(self.metadata(path).get("versions", {}).items(), key=lambda each: int(each[0])):
+            gone = bool(version["destroyed"] or version["deletion_time"])
             data = None if gone else self.data(path, int(number))
-            yield Version(int(number), datetime.fromisoformat(told["created_time"]), gone, data)
+            yield Version(int(number), datetime.fromisoformat(version["created_time"]), gone, data)
 
 
 def redis_texts(client: redis.Redis) -> Iterator[str]:

@@ -80,9 +80,9 @@ def _drift(stand: Stand) -> Iterator[BrokenPromise]:
     """Promise 3: what an answer that never arrived left behind is seen as drift."""
     before = len(_audits(stand))
     wait(lambda: len(_audits(stand)) > before, "another audit", never)
-    left, told = len(orphans(stand.evidence())), _audits(stand)[-1].get("drift")
-    if told != left:
-        yield BrokenPromise(3, stand.watched.name, f"{left} keys are left over, and the audit tells of {told}")
+    left, reported = len(orphans(stand.evidence())), _audits(stand)[-1].get("drift")
+    if reported != left:
+        yield BrokenPromise(3, stand.watched.name, f"{left} keys are left over, and the audit reports {reported}")
 
 
 def _record(stand: Stand) -> Json | None:

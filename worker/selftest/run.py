@@ -149,7 +149,7 @@ def _shown(results: list[TrialResult]) -> str:
 def run_selftest(
     say: Callable[[str], None], *, seed: int | None = None, folder: Path | None = None, within: float = BEGIN_WITHIN
 ) -> SelfTestReport:
-    """Run it, from the main thread; ``say`` is told how it gets on. With ``folder`` the workers' logs are kept there.
+    """Run it, from the main thread; ``say`` gets its progress. With ``folder`` the workers' logs are kept there.
 
     ``within`` is for how many seconds trials are begun; each lane makes one at least.
 

@@ -58,7 +58,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What an action is told: the request as it was seen, and from AFTER on the answer. ``request`` None: Redis."""
+    """What an action gets: the request as it was seen, and from AFTER on the answer. ``request`` None: Redis."""
 
     seen: Seen
     request: Request | None = None

@@ -30,7 +30,7 @@ from worker.selftest.script import Script
 from worker.service.celery_app import make_app
 
 DATABASES = range(1, 16)
-"""What a Valkey has unless told otherwise; so many trials at once. Not 0: it is not selected, which would be a step."""
+"""What a Valkey has by default; so many trials at once. Not 0: it is not selected, which would be a step."""
 
 TARGET = "media"
 ROLES = "auth/approle/role"

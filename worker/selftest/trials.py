@@ -97,7 +97,7 @@ def _named(seen: Seen) -> Step:
 
 
 def _may_lose(trace: tuple[Seen, ...], row: Row, fate: Fate) -> bool:
-    """Whether an answer of HostUp's was in nobody's hands but the worker's: from its effect to its record.
+    """Whether only the worker had an answer of HostUp's: from its effect until it was on record.
 
     Told from the trial's own trace, until the worker was dead: one that is slow renews its lease, which is one more
     write than at rehearsal, and one that has its answer works on until the blow arrives.
@@ -126,7 +126,7 @@ def freeze(bench: Bench, name: str, row: Row) -> TrialResult:
     """SIGSTOP the worker there; another one takes over and finishes; then it goes on where it was (SIGCONT).
 
     BEFORE: its request is carried out only then, long after its time. AFTER: the answer waits in its socket. Either
-    way nothing may be lost: the worker lives, and what it is told must end up on record.
+    way nothing may be lost: the worker lives, and every answer it gets must end up on record.
     """
 
     def plan(worker: WorkerProcess, stand: Stand) -> TrialPlan:

@@ -196,7 +196,7 @@ def _record_key(session: Session, holder: Holder, created: CreatedKey, since: fl
 def declare_unconfirmed(
     session: Session, holder: Holder, why: RotatorError, access_key: str | None = None, *, since: float | None = None
 ) -> None:
-    """Say that nobody knows whether this rotation's create made a key, with all that is known."""
+    """Record that this rotation's create is unconfirmed, with all that is known."""
     outcome = CreateOutcome(why, session.services.account.key_count(), access_key)
     now, retry_at = session.now, session.now + session.backoff(why)
     session.change_until_written(lambda record: create_unconfirmed(record, holder, outcome, now, retry_at), since=since)

@@ -12,7 +12,7 @@ OWNER = "hostup-sandbox"
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """Durations are in seconds unless the name says otherwise. Where the defaults come from: facts.md, "Ceph".
+    """Durations are in seconds unless the name says otherwise. The defaults are those of docs/facts.md.
 
     Spread and lingering are looked at with every request, not laid down when a key is made: set ``spread`` to an hour,
     then to 0, and the key works from that moment on.

@@ -35,7 +35,7 @@ class Stored:
         return f'"{hashlib.md5(self.body, usedforsecurity=False).hexdigest()}"'
 
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """What GET and HEAD tell of it."""
+        """What GET and HEAD answer about it."""
         return (
             ("Content-Type", self.content_type),
             ("Content-Length", str(len(self.body))),

@@ -1,6 +1,6 @@
 """Faults to order: which calls they hit, whether the effect takes place, what is answered and how it is sent.
 
-The parts are independent, so that every mixture can be had; :data:`CATALOGUE` names the usual ones.
+The parts are independent, so they can be combined at will; :data:`CATALOGUE` names the usual ones.
 """
 
 from __future__ import annotations

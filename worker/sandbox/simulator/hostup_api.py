@@ -161,8 +161,8 @@ class HostUpApi:
         )
 
     def _noting(self, operation: str, call: ApiCall, answer: Response, fault: Fault | None) -> Callable[[bool], None]:
-        told = b"" if answer.raw is not None or answer.delivery.cut else answer.body[: answer.delivery.keep]
-        request_id = call.request_id if call.request_id.encode() in told else None
+        delivered = b"" if answer.raw is not None or answer.delivery.cut else answer.body[: answer.delivery.keep]
+        request_id = call.request_id if call.request_id.encode() in delivered else None
 
         def note(delivered: bool) -> None:  # noqa: FBT001 - what the server calls when it is through
             self.ledger.enter(

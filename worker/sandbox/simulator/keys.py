@@ -107,7 +107,7 @@ class KeyStore:
         return True
 
     def count(self) -> int:
-        """How many keys there are, as ``keyCount`` tells."""
+        """How many keys there are, as ``keyCount`` has it."""
         with self._lock:
             return self._living
 

@@ -1,4 +1,4 @@
-"""The simulated object storage: who may come in, answered as Ceph's gateway was measured to answer (facts.md)."""
+"""The simulated object storage: who may come in, answered as Ceph's gateway was measured to answer (docs/facts.md)."""
 
 from __future__ import annotations
 

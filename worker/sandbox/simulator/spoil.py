@@ -76,10 +76,10 @@ def _answer(honest: Response, fault: Fault, request_id: str, timestamp: str) -> 
 
 
 def _refusal(fault: Fault, request_id: str, timestamp: str) -> Response:
-    told = request_id if fault.with_request_id else None
+    shown = request_id if fault.with_request_id else None
     match fault.answer:
         case FaultAnswer.PROBLEM:
-            return _problem(fault, told, timestamp)
+            return _problem(fault, shown, timestamp)
         case FaultAnswer.HTML:
             return Response(fault.status, _page(fault.status), (("Content-Type", "text/html"),))
         case FaultAnswer.REDIRECT:
@@ -87,7 +87,7 @@ def _refusal(fault: Fault, request_id: str, timestamp: str) -> Response:
         case _ if fault.operation == "s3":
             return s3_error(fault.status, fault.code, request_id, fault.message)
         case _:
-            return api_error(fault.status, fault.code, fault.message, told, timestamp)
+            return api_error(fault.status, fault.code, fault.message, shown, timestamp)
 
 
 def _problem(fault: Fault, request_id: str | None, timestamp: str) -> Response:
@@ -105,7 +105,7 @@ def _problem(fault: Fault, request_id: str | None, timestamp: str) -> Response:
 
 
 def _limits(fault: Fault, timestamp: str) -> tuple[tuple[str, str], ...]:
-    """The headers of page "Errors and limits"; the reset time is only roughly right, as nobody should lean on it."""
+    """The headers of page "Errors and limits"; the reset time is only roughly right, as nothing should rely on it."""
     after = (("Retry-After", fault.retry_after),) if fault.retry_after else ()
     return (
         *after,
