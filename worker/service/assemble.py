@@ -105,7 +105,7 @@ def policy(settings: Settings) -> Policy:
         create_deadline=settings.worker.create_deadline,
         verify_within=settings.worker.verify_within,
         dead_within=settings.worker.dead_within,
-        backoff_first=settings.worker.tick,
+        tick=settings.worker.tick,
     )
 
 

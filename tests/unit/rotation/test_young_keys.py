@@ -33,7 +33,7 @@ POLICY = Policy(
     create_deadline=SECOND,
     verify_within=SPREAD,
     dead_within=timedelta(seconds=60),
-    backoff_first=SECOND,
+    tick=SECOND,
 )
 
 

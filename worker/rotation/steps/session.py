@@ -26,9 +26,14 @@ LOUD = frozenset(
         Event.KEY_OVERDUE,
         Event.KEY_RETIRE_FAILED,
         Event.TARGET_BLOCKED,
+        Event.SECRET_LOST,
+        Event.WATCH_FOUND,
     }
 )
 """What a person should see even when logs are read by level."""
+
+GRAVE = frozenset({Event.KEY_DIED, Event.CONFLICT_FOUND})
+"""Apps cannot work, or cannot go on as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,15 @@ class Pause:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """How the watch saw what apps read. ``living``: whether the key works, None where that could not be found out."""
+
+    at: datetime
+    living: bool | None
+    what: str = ""
+
+
 @dataclass(slots=True)
 class Session:
     """One target's record in hand. Changing it writes it, and logs what was added to its history."""
@@ -49,6 +63,7 @@ class Session:
     loaded: Loaded
     pauses: dict[str, datetime] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
+    sighting: Sighting | None = None
 
     @property
     def record(self) -> Record:
@@ -98,7 +113,8 @@ class Session:
         """Log one event of this target."""
         log = structlog.get_logger("worker.rotation")
         known = {name: value for name, value in fields.items() if value not in (None, "")}
-        (log.warning if event in LOUD else log.info)(event.value, **{**known, "target": self.target.name})
+        level = log.error if event in GRAVE else log.warning if event in LOUD else log.info
+        level(event.value, **{**known, "target": self.target.name})
 
     def _took(self, loaded: Loaded, since: float | None) -> None:
         self.loaded = loaded
