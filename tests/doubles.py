@@ -67,6 +67,9 @@ class MemoryVault:
     def read(self, path: str) -> Document:
         return self.gate.pass_through(f"vault read {path}", lambda: self._read(path), _vault_lost)
 
+    def read_version(self, path: str, version: int) -> Document:
+        return self.gate.pass_through(f"vault read {path}", lambda: self._read_version(path, version), _vault_lost)
+
     def write(self, path: str, data: Mapping[str, object], cas: int) -> Written:
         content = copy.deepcopy(dict(data))
         return self.gate.pass_through(f"vault write {path}", lambda: self._write(path, content, cas), _vault_lost)
@@ -101,6 +104,11 @@ class MemoryVault:
         data = copy.deepcopy(self.latest(path))
         absence = None if data is not None else self._absence(path)
         return Document(data, len(versions), "vault-request", NOW if versions else None, absence)
+
+    def _read_version(self, path: str, version: int) -> Document:
+        versions = self.versions.get(path, [])
+        data = copy.deepcopy(versions[version - 1]) if 0 < version <= len(versions) else None
+        return Document(data, version, "vault-request", None, None if data is not None else Absence.DESTROYED)
 
     def _absence(self, path: str) -> Absence:
         versions = self.versions.get(path, [])

@@ -148,6 +148,10 @@ class VaultPort(Protocol):
         """Read the latest version; a missing document is a Document with version 0, not an error."""
         ...
 
+    def read_version(self, path: str, version: int) -> Document:
+        """Read one version, which may be an old one; a missing one is a Document without data."""
+        ...
+
     def write(self, path: str, data: Mapping[str, object], cas: int) -> Written:
         """Write with check-and-set. VaultCasMismatch: not written; VaultUnavailable: unknown, read to find out."""
         ...

@@ -28,13 +28,14 @@ from worker.rotation.decide import (
     Watch,
     decide,
 )
+from worker.rotation.observe import Observation
 from worker.rotation.record import Record, Request
 from worker.rotation.services import Services
 from worker.rotation.status import due_at, moved
 from worker.rotation.steps.create import begin, recount, take_over
 from worker.rotation.steps.publish import publish, verify
 from worker.rotation.steps.retire import delete, prove_dead
-from worker.rotation.steps.session import Pause, Session, Sighting
+from worker.rotation.steps.session import Pause, Session
 from worker.rotation.steps.watch import watch
 from worker.targets.target import Target
 
@@ -53,7 +54,7 @@ class LookResult:
     next_look: datetime
     why: str
     touched: frozenset[str]
-    sighting: Sighting | None = None
+    observation: Observation | None = None
 
 
 def reconcile(services: Services, target: Target, *, watching: bool = False) -> LookResult:
@@ -66,9 +67,11 @@ def reconcile(services: Services, target: Target, *, watching: bool = False) -> 
     _see_that_path_is_the_same(session)
     for _ in range(MOST_STEPS):
         due = due_at(session.record, target, session.now)
-        step = decide(session.record, due, session.now, session.pauses, watch=watching and session.sighting is None)
+        step = decide(session.record, due, session.now, session.pauses, watch=watching and session.observation is None)
         if isinstance(step, Wait):
-            return LookResult(session.record, due, step.until, step.why, frozenset(session.touched), session.sighting)
+            return LookResult(
+                session.record, due, step.until, step.why, frozenset(session.touched), session.observation
+            )
         try:
             pause = _do(session, step)
         except Superseded as error:

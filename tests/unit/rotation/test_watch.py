@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar, cast
 
 import pytest
 
-from tests.doubles import MemoryStorage
-from tests.worlds import STATE, TARGET, Small
-from worker.rotation.ports import Life, Probe
-from worker.rotation.record import Phase, Record, TroubleKind, Why
+from tests.doubles import Gate, MemoryStorage
+from tests.worlds import TARGET, Small
+from worker.rotation.ports import DeletedKey, Life, Probe
+from worker.rotation.record import Phase, TroubleKind, Why
 from worker.secret import Secret
+
+T = TypeVar("T")
 
 NO_SUCH_KEY = Probe(Life.DEAD, 403, "InvalidAccessKeyId", "tx")
 DENIED = Probe(Life.DEAD, 403, "AccessDenied", "tx")
@@ -74,7 +78,7 @@ def watched() -> Watched:
 
 def test_a_watch_of_a_healthy_target_writes_nothing_and_sees_it_living(watched: Watched) -> None:
     before = {path: list(versions) for path, versions in watched.vault.versions.items()}
-    seen = watched.look(watching=True).sighting
+    seen = watched.look(watching=True).observation
     assert seen is not None
     assert seen.living
     assert watched.vault.versions == before
@@ -82,7 +86,7 @@ def test_a_watch_of_a_healthy_target_writes_nothing_and_sees_it_living(watched: 
 
 def test_without_a_watch_nothing_is_looked_at(watched: Watched) -> None:
     del watched.hostup.living["AK1"]
-    assert watched.look().sighting is None
+    assert watched.look().observation is None
     assert watched.trouble is None
 
 
@@ -140,7 +144,7 @@ def test_a_denied_key_is_asked_about_for_as_long_as_a_busy_dead_key_may_be_denie
 def test_a_storage_that_cannot_be_asked_proves_nothing(watched: Watched) -> None:
     storage = watched.odd()
     storage.wrong["AK1"] = SLOW_DOWN
-    seen = watched.look(watching=True).sighting
+    seen = watched.look(watching=True).observation
     assert seen is not None
     assert seen.living is None
     assert "SlowDown" in seen.what
@@ -230,7 +234,6 @@ def test_three_healings_a_day_then_a_person(watched: Watched) -> None:
 
 
 def test_a_vault_that_was_set_back_names_a_dead_key_which_is_replaced(watched: Watched) -> None:
-    snapshot: dict[str, Record] = {}
     kept = {path: list(versions) for path, versions in watched.vault.versions.items()}
     for _ in range(2):
         watched.passes(days=31)
@@ -239,8 +242,58 @@ def test_a_vault_that_was_set_back_names_a_dead_key_which_is_replaced(watched: W
         watched.look()
     assert "AK1" not in watched.hostup.living
     watched.vault.versions = kept
-    assert snapshot == {}
     watched.watch(3)
     assert watched.current in watched.hostup.living
     assert watched.current not in ("AK1", "AK2", "AK3")
-    assert f"{STATE}/media" in watched.vault.versions
+
+
+def _retired(watched: Watched, storage: OddStorage) -> Watched:
+    """AK1 was replaced by AK2, its grace is over, and a DELETE was answered."""
+    watched.passes(days=31)
+    watched.look()
+    watched.passes(days=2)
+    assert storage is watched.storage
+    return watched
+
+
+class _Lies(Gate):
+    """HostUp answers 200 to a DELETE and does nothing."""
+
+    def pass_through(self, name: str, effect: Callable[[], T], lost: Callable[[], Exception]) -> T:
+        del lost
+        return cast("T", DeletedKey(200, "delete-that-lied", "base64")) if name == "hostup delete" else effect()
+
+
+def test_a_refusal_proves_no_death_where_the_gateway_refuses_every_wrong_secret(watched: Watched) -> None:
+    storage = watched.odd()
+    watched.hostup.gate = _Lies()
+    _retired(watched, storage)
+    for name in ("AK1", "AK2"):
+        storage.wrong[name] = NO_SUCH_KEY
+    for _ in range(3):
+        watched.look()
+        watched.passes(minutes=30)
+    (key,) = watched.record().retiring
+    assert key.access_key == "AK1"
+    assert key.overdue
+    assert watched.vault.versions[TARGET.path][0] is not None, "its version is not destroyed while it may be needed"
+
+
+def test_where_the_gateway_cannot_be_told_apart_the_keys_own_secret_proves_its_death(watched: Watched) -> None:
+    storage = watched.odd()
+    _retired(watched, storage)
+    for name in ("AK1", "AK2"):
+        storage.wrong[name] = NO_SUCH_KEY
+    for _ in range(2):
+        watched.look()
+        watched.passes(minutes=1)
+    assert watched.record().retiring == ()
+    (dead,) = [entry for entry in watched.record().history.entries() if entry.event == "key.dead"]
+    assert dead.facts["proof"] == "refused with its own secret"
+
+
+def test_where_it_tells_keys_apart_the_current_one_is_the_measure(watched: Watched) -> None:
+    _retired(watched, watched.odd())
+    watched.look()
+    (dead,) = [entry for entry in watched.record().history.entries() if entry.event == "key.dead"]
+    assert dead.facts["proof"] == "the same gateway knows access key AK2"

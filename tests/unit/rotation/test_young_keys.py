@@ -38,7 +38,7 @@ POLICY = Policy(
 
 
 def _work(why: Why) -> tuple[Session, MemoryClock]:
-    hostup, vault, clock = MemoryHostUp(), MemoryVault(), MemoryClock()
+    hostup, vault, clock = MemoryHostUp(living={"AK0": "current"}), MemoryVault(), MemoryClock()
     store = RecordStore(vault, "state", clock)
     services = Services(hostup, vault, MemoryStorage(hostup), store, MemoryAccount(hostup), clock, POLICY)
     key = replace(retiring("AK9", timedelta(), deleted=True), why=why)

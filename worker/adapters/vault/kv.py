@@ -66,8 +66,12 @@ class VaultStore:
 
         Nothing in a KV version 1 mount looks like nothing in any other: :meth:`missing_capabilities` checks the mount.
         """
+        return self.read_version(path, 0)
+
+    def read_version(self, path: str, version: int) -> Document:
+        """See :class:`worker.rotation.ports.VaultPort`; 0 is the latest, as in Vault's own API."""
         ask = self._about("read", "data", path, "read")
-        answer = self._calls.ask(ask, lambda client: self._read(client, path))
+        answer = self._calls.ask(ask, lambda client: self._read(client, path, version))
         if answer is None:
             return Document(None, 0, absence=Absence.NEVER)
         data = part(answer, "data", ask)
@@ -162,10 +166,10 @@ class VaultStore:
         """Close every connection."""
         self._calls.close()
 
-    def _read(self, client: HvacClient, path: str) -> Any:
+    def _read(self, client: HvacClient, path: str, version: int) -> Any:
         try:
             return client.secrets.kv.v2.read_secret_version(
-                path=path, mount_point=self._mount, raise_on_deleted_version=True
+                path=path, version=version or None, mount_point=self._mount, raise_on_deleted_version=True
             )
         except CallFailed as failed:
             if not failed.is_missing:

@@ -12,6 +12,7 @@ import structlog
 from worker.errors import RotatorError
 from worker.events import Event
 from worker.rotation.changes.rotation import failed
+from worker.rotation.observe import Observation
 from worker.rotation.record import Record
 from worker.rotation.records import Change, Loaded
 from worker.rotation.services import Services
@@ -45,15 +46,6 @@ class Pause:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """How the watch saw what apps read. ``living``: whether the key works, None where that could not be found out."""
-
-    at: datetime
-    living: bool | None
-    what: str = ""
-
-
 @dataclass(slots=True)
 class Session:
     """One target's record in hand. Changing it writes it, and logs what was added to its history."""
@@ -63,7 +55,7 @@ class Session:
     loaded: Loaded
     pauses: dict[str, datetime] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
-    sighting: Sighting | None = None
+    observation: Observation | None = None
 
     @property
     def record(self) -> Record:
