@@ -16,11 +16,11 @@ from types import FrameType
 from typing import Any
 
 from tests.bench.bare import KINDS, rotate
-from tests.bench.parts import runtime_of, send_nothing
+from tests.bench.parts import runtime_of
 from tests.bench.scripts import job_of
 from tests.bench.seed import seed
 from tests.bench.stage import Shape, Stage, names, set_up
-from worker.service.tasks import Looks
+from worker.service.look import look_while_due
 
 _PACKAGE = re.compile(r"site-packages/(\w+)")
 _OURS = re.compile(r"/(worker)/\w+")
@@ -80,10 +80,10 @@ def instructions(rotations: int) -> Instructions:
 
 def _of_service(stage: Stage) -> dict[str, float]:
     with runtime_of(stage) as runtime:
-        looks = Looks(runtime, send_nothing)
+        look = partial(look_while_due, runtime)
         first, *others = names(stage.shape.targets)
-        looks.reconcile(first)  # logs in, loads scripts and modules
-        counted = Counting().run(partial(_each, looks.reconcile, others))
+        look(first)  # logs in, loads scripts and modules
+        counted = Counting().run(partial(_each, look, others))
     spent: Counter[str] = Counter()
     for file, count in counted.items():
         spent[_library(file)] += count

@@ -12,10 +12,13 @@ from tests.bench.parts import runtime_of, send_nothing
 from tests.bench.processes import usage
 from tests.bench.seed import seed
 from tests.bench.stage import Shape, Stage, Worker, names, path_of, set_up, utc, wait_until
+from worker.adapters.redis.index import IndexEntry
+from worker.adapters.redis.keys import SUMMARY
 from worker.rotation.record import Record
 from worker.rotation.status import summarize
 from worker.sandbox.texts import MOUNT, STATE_PATH
-from worker.service.tasks import INDEX_BATCH, Looks, batched
+from worker.service.assemble import Runtime
+from worker.service.tick import rebuild, tick
 
 TICKS = 50
 
@@ -58,12 +61,11 @@ def many(targets: int) -> Many:
         began = time.monotonic()
         with runtime_of(stage) as runtime:
             loaded = time.monotonic() - began
-            looks = Looks(runtime, send_nothing)
             began = time.monotonic()
-            looks.rebuild()
+            rebuild(runtime)
             rebuilt = time.monotonic() - began
             stage.hold()
-            tick_cpu, tick = _ticks(looks)
+            tick_cpu, tick_wall = _ticks(runtime)
         _fill_index(stage, known)
         began = time.monotonic()
         worker = stage.start(8)
@@ -76,7 +78,7 @@ def many(targets: int) -> Many:
             timed(stage.environment(), *words)
             for words in (("status", "--json"), ("status", first, "--json"), ("trace", known, "--json"))
         )
-    return Many(targets, tick_cpu, tick, loaded, rebuilt, started, memory, commands)
+    return Many(targets, tick_cpu, tick_wall, loaded, rebuilt, started, memory, commands)
 
 
 def refill(targets: int) -> Refill:
@@ -92,17 +94,16 @@ def refill(targets: int) -> Refill:
 
 
 def _until_indexed(stage: Stage, worker: Worker) -> None:
-    queue = stage.queue()
-    key = f"{queue.prefix}summary"
-    wait_until(lambda: int(queue.client.hlen(key)) >= stage.shape.targets, "an index of all targets", [worker])
+    client = stage.shared().client
+    wait_until(lambda: int(client.hlen(SUMMARY)) >= stage.shape.targets, "an index of all targets", [worker])
 
 
-def _ticks(looks: Looks) -> tuple[float, float]:
-    looks.tick()
+def _ticks(runtime: Runtime) -> tuple[float, float]:
+    tick(runtime, send_nothing)
     cpu, wall = [], []
     for _ in range(TICKS):
         began, used = time.monotonic(), time.thread_time()
-        looks.tick()
+        tick(runtime, send_nothing)
         cpu.append(time.thread_time() - used)
         wall.append(time.monotonic() - began)
     return statistics.median(cpu) * 1000, statistics.median(wall) * 1000
@@ -118,9 +119,9 @@ def _one_record(stage: Stage) -> str:
 
 
 def _fill_index(stage: Stage, known: str) -> None:
-    queue = stage.queue()
     now = utc()
-    for some in batched(names(stage.shape.targets), INDEX_BATCH):
-        summaries = {name: summarize(Record(target=name, path=path_of(name)), now) for name in some}
-        queue.keep_summaries(summaries, {})
-    queue.keep_summaries({}, {known: names(1)[0]})
+    first = names(1)[0]
+    stage.shared().index.refresh(
+        IndexEntry(name, summarize(Record(target=name, path=path_of(name)), now), (known,) if name == first else ())
+        for name in names(stage.shape.targets)
+    )

@@ -15,7 +15,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from worker.adapters.redis.queue import PREFIX, Queue, connect
+from worker.adapters.redis.client import connect
+from worker.adapters.redis.keys import DUE
+from worker.adapters.redis.state import SharedState, shared_state
 from worker.sandbox.run import Sandbox, start_sandbox
 from worker.sandbox.texts import MOUNT, STATE_PATH, SandboxOptions, policy
 
@@ -111,10 +113,10 @@ class Stage:
         """Where files of this measurement may lie; gone afterwards."""
         return self.sandbox.folder
 
-    def queue(self) -> Queue:
-        """The service's Redis."""
+    def shared(self) -> SharedState:
+        """What the workers share in Redis."""
         assert self.sandbox.valkey is not None
-        return Queue(connect(self.sandbox.valkey.url))
+        return shared_state(connect(self.sandbox.valkey.url))
 
     def environment(self) -> dict[str, str]:
         """What a worker or a command needs."""
@@ -141,11 +143,11 @@ class Stage:
 
     def hold(self) -> None:
         """Let nothing be due: every target's next look is far away."""
-        self.queue().schedule_missing(names(self.shape.targets), utc() + timedelta(days=100))
+        self.shared().due.schedule_missing(names(self.shape.targets), utc() + timedelta(days=100))
 
     def let_go(self, targets: Sequence[str]) -> None:
         """Let these be due now."""
-        self.queue().client.zadd(f"{PREFIX}due", dict.fromkeys(targets, time.time()))
+        self.shared().client.zadd(DUE, dict.fromkeys(targets, time.time()))
 
     def stop_workers(self) -> None:
         """End every worker that still runs."""

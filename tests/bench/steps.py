@@ -12,12 +12,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tests.bench.parts import runtime_of, send_nothing
+from tests.bench.parts import runtime_of
 from tests.bench.seed import seed
 from tests.bench.stage import Shape, names, set_up
 from worker.rotation.records import RecordStore
 from worker.service.assemble import Runtime
-from worker.service.tasks import Looks
+from worker.service.look import look_while_due
 
 WARM_UP = 3
 REST = "everything else: decide, record, logs"
@@ -109,8 +109,8 @@ def profile(rotations: int) -> Profile:
             every = names(shape.targets)
             half = len(every) // 2
             book = Book()
-            whole = _looked(Looks(measured(runtime, book), send_nothing), every[:half], book)
-            libraries = _by_library(Looks(runtime, send_nothing), every[half:])
+            whole = _looked(measured(runtime, book), every[:half], book)
+            libraries = _by_library(runtime, every[half:])
     ms = whole * 1000 / rotations
     calls = {name: (book.times[name] / rotations, spent * 1000 / rotations) for name, spent in book.spent.items()}
     rest = ms - sum(spent for _, spent in calls.values())
@@ -147,34 +147,39 @@ def measured(runtime: Runtime, book: Book) -> Runtime:
             around=("place",),
         ),
     )
-    queue = Measured(
-        runtime.queue,
-        book,
-        {name: lambda *_: "Redis: hold, index, what is next" for name in ("hold", "index", "claim_next")},
+
+    def around_look(part: object, method: str) -> Any:
+        return Measured(part, book, {method: lambda *_: "Redis: hold, index, what is next"})
+
+    shared = replace(
+        runtime.shared,
+        locks=around_look(runtime.shared.locks, "hold"),
+        index=around_look(runtime.shared.index, "finish_look"),
+        due=around_look(runtime.shared.due, "claim_next"),
     )
-    return replace(runtime, services=everything, queue=queue)  # type: ignore[arg-type]  # the same
+    return replace(runtime, services=everything, shared=shared)
 
 
-def _looked(looks: Looks, targets: list[str], book: Book | None = None) -> float:
+def _looked(runtime: Runtime, targets: list[str], book: Book | None = None) -> float:
     for name in targets[:WARM_UP]:
-        looks.reconcile(name)
+        look_while_due(runtime, name)
     if book:
         book.spent.clear()
         book.times.clear()
     began = time.thread_time()
     for name in targets[WARM_UP:]:
-        looks.reconcile(name)
+        look_while_due(runtime, name)
     return time.thread_time() - began
 
 
-def _by_library(looks: Looks, targets: list[str]) -> dict[str, float]:
+def _by_library(runtime: Runtime, targets: list[str]) -> dict[str, float]:
     """Each library's share, what it calls in C counted as its own; the largest first."""
     for name in targets[:WARM_UP]:
-        looks.reconcile(name)
+        look_while_due(runtime, name)
     profiler = cProfile.Profile(time.thread_time)
     profiler.enable()
     for name in targets[WARM_UP:]:
-        looks.reconcile(name)
+        look_while_due(runtime, name)
     profiler.disable()
     spent: defaultdict[str, float] = defaultdict(float)
     entries = pstats.Stats(profiler).stats  # type: ignore[attr-defined]  # typeshed does not know it

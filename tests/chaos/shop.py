@@ -22,7 +22,8 @@ import structlog
 from tests.chaos.sites import Noted, Notes
 from worker.adapters.http.client import new_client
 from worker.adapters.redis.account import Account
-from worker.adapters.redis.queue import Queue, connect
+from worker.adapters.redis.client import connect
+from worker.adapters.redis.state import shared_state
 from worker.adapters.s3.lazy import LazyStorage
 from worker.adapters.vault.opening import call_deadline, open_vault
 from worker.errors import RotatorError
@@ -34,7 +35,10 @@ from worker.selftest.evidence import Evidence
 from worker.selftest.life import REQUEST, seed_history
 from worker.selftest.stand import Stand
 from worker.service.assemble import Runtime, hostup_of, limits, policy, worker_name
-from worker.service.tasks import Looks, slack
+from worker.service.audit_task import audit_once, slack
+from worker.service.look import look_while_due
+from worker.service.request import rotate
+from worker.service.tick import tick
 from worker.settings.settings import load
 
 PATIENCE = 45.0
@@ -97,7 +101,6 @@ class Shop:
 
     def live(self, between: Callable[[], None]) -> None:
         """Work until the target has been through everything and is at rest; ``between`` is called after each look."""
-        looks = Looks(self.runtime, self._send)
         self.clock.meanwhile = between
         deadline = time.monotonic() + PATIENCE
         seeded = asked = False
@@ -107,21 +110,21 @@ class Shop:
                 failure = (record or {}).get("failure")
                 self.broke.append(BrokenPromise(0, "the target", f"never came to rest: {unrest(record)} {failure}"))
                 return
-            self._run(looks, "rotator.tick", ())
+            self._run("rotator.tick", ())
             while self.messages:
                 task, arguments, request = self.messages.popleft()
-                self._run(looks, task, arguments, request)
+                self._run(task, arguments, request)
             between()
             if not asked and unrest(self.stand.mount.record(self.stand.watched.name)) == "":
                 if not seeded:
                     seed_history(self.stand)
                     seeded = True
-                asked = self._run(looks, "rotator.rotate", (self.stand.watched.name, "the trial"), REQUEST)
+                asked = self._run("rotator.rotate", (self.stand.watched.name, "the trial"), REQUEST)
             self._jump()
-        if not self._run(looks, "rotator.audit", ()):
+        if not self._run("rotator.audit", ()):
             between()
             self.stand.direct.delete("rotator:once:audit")
-            self._run(looks, "rotator.audit", ())
+            self._run("rotator.audit", ())
 
     def judge(self, evidence: Evidence, *, may_lose: bool) -> tuple[BrokenPromise, ...]:
         """What is wrong after all; drift must be what is left over."""
@@ -142,13 +145,13 @@ class Shop:
     def _send(self, task: str, args: list[Any], task_id: str = "") -> None:
         self.messages.append((task, tuple(args), task_id))
 
-    def _run(self, looks: Looks, task: str, arguments: tuple[Any, ...], request: str = "") -> bool:
+    def _run(self, task: str, arguments: tuple[Any, ...], request: str = "") -> bool:
         """One message; False when it failed, as it may: an error that is none of ours is a finding."""
         tasks: dict[str, Callable[..., None]] = {
-            "rotator.tick": looks.tick,
-            "rotator.reconcile": looks.reconcile,
-            "rotator.rotate": lambda name, reason: looks.rotate(request, name, reason),
-            "rotator.audit": looks.audit,
+            "rotator.tick": lambda: tick(self.runtime, self._send),
+            "rotator.reconcile": lambda name: look_while_due(self.runtime, name),
+            "rotator.rotate": lambda name, reason: rotate(self.runtime, request, name, reason),
+            "rotator.audit": lambda: audit_once(self.runtime),
         }
         try:
             tasks[task](*arguments)
@@ -181,8 +184,8 @@ def open_shop(stand: Stand) -> Iterator[Shop]:
     settings = load(None, stand.environment)
     clock, notes = JumpingClock(), Notes()
     with ExitStack() as stack:
-        queue = Queue(connect(settings.redis_url, timeout=REDIS_SECONDS))
-        stack.callback(queue.client.close)
+        shared = shared_state(connect(settings.redis_url, timeout=REDIS_SECONDS))
+        stack.callback(shared.client.close)
         vault = open_vault(settings, clock)
         stack.callback(vault.close)
         client = stack.enter_context(new_client())
@@ -198,9 +201,9 @@ def open_shop(stand: Stand) -> Iterator[Shop]:
             vault=vault,
             storage=note(storage, "storage"),
             store=RecordStore(vault, settings.vault.state_path, clock),
-            account=Account(queue.client, hostup, clock, limits(settings)),
+            account=Account(shared.client, hostup, clock, limits(settings)),
             clock=clock,
             policy=policy(settings),
         )
-        runtime = Runtime(settings, services, queue, vault, clock, worker_name())
+        runtime = Runtime(settings, services, shared, vault, clock, worker_name())
         yield Shop(stand, runtime, clock, notes)

@@ -22,7 +22,7 @@ FOLDERS = (PACKAGE / "rotation", PACKAGE / "service")
 ASSEMBLY = "assemble.py"
 """What puts the parts together: no calls of a rotation, a retirement or the audit."""
 
-PASSING_ON = ("session.", "records.change", "tasks.", "reconcile.")
+PASSING_ON = ("session.", "records.change", "tick.", "look.", "request.", "audit_task.", "reconcile.")
 """Functions and modules that are on the way to every step."""
 
 

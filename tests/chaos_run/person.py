@@ -68,7 +68,7 @@ class Person:
         loaded = store.load(target.name, target.path)
         store.change(loaded, lambda known: settled_create(known, create.rotation_id, verdict, datetime.now(UTC)))
         self.settled += 1
-        runtime.queue.wake(target.name)
+        runtime.shared.due.wake(target.name)
 
 
 def _is_in_use(runtime: Runtime, access_key: str) -> bool:

@@ -20,7 +20,10 @@ from worker.sandbox.servers import ValkeyServer, VaultServer
 from worker.sandbox.simulator.server import Simulator
 from worker.selftest.evidence import Json, Mount
 from worker.service.assemble import Runtime, build
-from worker.service.tasks import QUEUE, Looks
+from worker.service.celery_app import QUEUE
+from worker.service.look import look_while_due
+from worker.service.request import rotate
+from worker.service.tick import tick
 from worker.settings.environment import Need
 from worker.settings.settings import load
 
@@ -74,7 +77,7 @@ class Shift:
 
     def tick(self) -> None:
         """One tick, and then whatever it handed out."""
-        self._guarded(self._looks().tick)
+        self._guarded(lambda: tick(self.runtime, self._send))
         with suppress(redis.RedisError):
             self.longest_backlog = max(self.longest_backlog, self.client.llen(QUEUE))
             while message := self.client.lpop(QUEUE):
@@ -115,7 +118,7 @@ class Shift:
 
     def last_error(self, target: str) -> Json:
         """What ``rotator status`` shows as a target's last error."""
-        summary = self.runtime.queue.summary(target) or {}
+        summary = self.runtime.shared.index.summary(target) or {}
         return cast("Json", summary.get("last_error") or {})
 
     def records(self) -> Mapping[str, Json]:
@@ -130,19 +133,15 @@ class Shift:
         """How many calls of each operation HostUp has seen."""
         return Counter(call.operation for call in self.simulator.admin.calls())
 
-    def _looks(self) -> Looks:
-        return Looks(self.runtime, self._send)
-
     def _send(self, task: str, args: list[str], task_id: str | None = None) -> None:
         self.client.rpush(QUEUE, json.dumps([task, args, task_id]))
 
     def _work(self, message: list[Any]) -> None:
         task, args, task_id = message
-        looks = self._looks()
         if task == "rotator.reconcile":
-            self._guarded(lambda: looks.reconcile(args[0]))
+            self._guarded(lambda: look_while_due(self.runtime, args[0]))
         else:
-            self._guarded(lambda: looks.rotate(task_id or secrets.token_hex(8), args[0], args[1]))
+            self._guarded(lambda: rotate(self.runtime, task_id or secrets.token_hex(8), args[0], args[1]))
 
     def _guarded(self, run: Any) -> None:
         """As the tasks do it: an error ends the task, and the worker goes on."""

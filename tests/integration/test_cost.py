@@ -26,7 +26,7 @@ from worker.selftest.proxy import HttpProxy
 from worker.selftest.redis_proxy import RedisProxy
 from worker.selftest.script import Script
 from worker.service.assemble import Runtime, build
-from worker.service.tasks import Looks
+from worker.service.look import look_while_due
 from worker.settings.environment import Need
 from worker.settings.settings import load
 
@@ -46,7 +46,7 @@ the app's secret is written."""
 
 REDIS_COMMANDS = {
     "SET rotator:lock:{target}": 1,
-    "HGET rotator:wakes": 1,
+    "GET rotator:woken:{target}": 1,
     "EVALSHA rotator:circuit": 1,
     "EXISTS rotator:circuit": 1,
     "HINCRBY rotator:count": 1,
@@ -82,7 +82,7 @@ class Stand:
         self.look(target)
 
     def look(self, target: str) -> None:
-        Looks(self.runtime, _send_nothing).reconcile(target)
+        look_while_due(self.runtime, target)
 
     def record(self, target: str) -> Record:
         return self.runtime.services.store.load(target, "").record
@@ -93,10 +93,6 @@ class Stand:
     def calls(self, service: str) -> Counter[str]:
         seen = [each for each in self.script.trace() if each.service == service]
         return Counter(f"{each.method} {each.path}" for each in seen if each.method not in OF_CONNECTIONS)
-
-
-def _send_nothing(*_: object, **__: object) -> None:
-    """Stands in for Celery: no message is wanted."""
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +106,8 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 def _standing(sandbox: Sandbox, folder: Path, target: str) -> Iterator[Stand]:
     assert sandbox.vault is not None
     assert sandbox.valkey is not None
-    script = Script({target: "{target}", f"rotator:lock:{target}": "rotator:lock:{target}"})
+    shown = {key.format(target=target): key for key in ("rotator:lock:{target}", "rotator:woken:{target}")}
+    script = Script({target: "{target}", **shown})
     upstreams = {"hostup": urlsplit(sandbox.simulator.hostup).port, "s3": urlsplit(sandbox.simulator.s3).port}
     with ExitStack() as stack:
         upstreams["vault"] = stack.enter_context(HttpProxy("vault", sandbox.vault.address, script)).port

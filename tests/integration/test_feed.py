@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from tests.bench.parts import runtime_of, send_nothing
+from tests.bench.parts import runtime_of
 from tests.bench.seed import seed
 from tests.bench.stage import Shape, Stage, names, set_up
 from worker.clock import SystemClock
 from worker.service.assemble import Runtime
-from worker.service.tasks import QUEUE, Looks
+from worker.service.celery_app import QUEUE
+from worker.service.look import look_while_due
+from worker.service.tick import tick
 
 TARGETS, THREADS = 6, 2
 
@@ -40,12 +42,11 @@ class Feed:
     def first(self) -> str:
         return names(1)[0]
 
-    @property
-    def looks(self) -> Looks:
-        return Looks(self.runtime, send_nothing)
+    def look(self) -> None:
+        look_while_due(self.runtime, self.first)
 
     def looked_at(self) -> set[str]:
-        return set(self.runtime.queue.summaries())
+        return set(self.runtime.shared.index.summaries())
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def stage() -> Iterator[Stage]:
 @pytest.fixture
 def feed(stage: Stage) -> Iterator[Feed]:
     with runtime_of(stage) as runtime:
-        runtime.queue.client.flushdb()
+        runtime.shared.client.flushdb()
         stage.hold()
         stage.let_go(names(stage.shape.targets))
         yield Feed(stage, runtime)
@@ -68,39 +69,39 @@ def feed(stage: Stage) -> Iterator[Feed]:
 def test_a_tick_sends_as_many_messages_as_there_are_threads(feed: Feed, workers: int) -> None:
     clock, sent = feed.runtime.clock, list[str]()
     for number in range(workers):
-        feed.runtime.queue.beat(f"worker-{number}", clock.now())
-    Looks(feed.runtime, lambda task, **_: sent.append(task)).tick()
+        feed.runtime.shared.heartbeats.beat(f"worker-{number}", clock.now())
+    tick(feed.runtime, lambda task, **_: sent.append(task))
     assert sent == ["rotator.reconcile"] * THREADS * max(1, workers)
 
 
 def test_a_tick_counts_the_messages_that_wait(feed: Feed) -> None:
-    feed.runtime.queue.client.lpush(QUEUE, "a message")
+    feed.runtime.shared.client.lpush(QUEUE, "a message")
     sent = list[str]()
-    Looks(feed.runtime, lambda task, **_: sent.append(task)).tick()
+    tick(feed.runtime, lambda task, **_: sent.append(task))
     assert sent == ["rotator.reconcile"] * (THREADS - 1)
 
 
 def test_a_thread_goes_on_with_whatever_is_due(feed: Feed) -> None:
-    feed.looks.reconcile(feed.first)
+    feed.look()
     assert feed.looked_at() == set(names(TARGETS))
-    assert feed.runtime.queue.claim(feed.runtime.clock.now(), feed.runtime.settings.worker.lease, TARGETS) == ()
+    assert feed.runtime.shared.due.claim(feed.runtime.clock.now(), feed.runtime.settings.worker.lease, TARGETS) == ()
 
 
 def test_a_message_that_waits_goes_first(feed: Feed) -> None:
-    feed.runtime.queue.client.lpush(QUEUE, "a message")
-    feed.looks.reconcile(feed.first)
+    feed.runtime.shared.client.lpush(QUEUE, "a message")
+    feed.look()
     assert feed.looked_at() == {feed.first}
 
 
 def test_a_worker_that_is_told_to_stop_begins_nothing_more(feed: Feed) -> None:
     feed.runtime.clock.stop()
-    feed.looks.reconcile(feed.first)
+    feed.look()
     assert feed.looked_at() == {feed.first}
 
 
 def test_a_thread_gives_messages_their_turn_after_a_tick(feed: Feed) -> None:
     slow = replace(feed.runtime, clock=SlowClock())
-    Looks(slow, send_nothing).reconcile(feed.first)
+    look_while_due(slow, feed.first)
     assert len(feed.looked_at()) == 2
 
 
@@ -108,8 +109,8 @@ def test_a_look_that_fails_ends_the_turn(feed: Feed) -> None:
     assert feed.stage.sandbox.vault is not None
     feed.stage.sandbox.vault.seal()
     try:
-        feed.looks.reconcile(feed.first)
+        feed.look()
     finally:
         feed.stage.sandbox.vault.unseal()
-    queue, clock = feed.runtime.queue, feed.runtime.clock
-    assert set(queue.claim(clock.now(), feed.runtime.settings.worker.lease, TARGETS)) == set(names(TARGETS)[1:])
+    due, clock = feed.runtime.shared.due, feed.runtime.clock
+    assert set(due.claim(clock.now(), feed.runtime.settings.worker.lease, TARGETS)) == set(names(TARGETS)[1:])

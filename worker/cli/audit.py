@@ -8,7 +8,7 @@ from worker.cli.options import Options
 from worker.cli.output import print_facts, print_lines, progress, result
 from worker.rotation.audit import AuditFinding, AuditReport
 from worker.rotation.audit import audit as look
-from worker.service.tasks import slack
+from worker.service.audit_task import slack
 from worker.settings.environment import Need
 
 

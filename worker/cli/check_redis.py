@@ -1,4 +1,4 @@
-"""Whether Redis is there and takes writes, going by what it tells of itself, and whether a worker is there."""
+"""Whether Redis is there and takes writes, going by its INFO, and whether a worker is there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from worker.adapters.redis.queue import guard
+from worker.adapters.redis.client import guard
 from worker.cli.verdicts import Verdict, failed
 from worker.errors import QueueUnavailable
 from worker.service.assemble import Runtime
@@ -16,20 +16,20 @@ NEARLY_FULL = 0.9
 
 
 def look(runtime: Runtime) -> Iterator[Verdict]:
-    """Redis, and the workers that it knows of."""
+    """Redis, and the workers that have signed in there."""
     try:
         facts = _info(runtime)
     except QueueUnavailable as error:
         yield failed("Redis", error)
-        yield Verdict("worker", "warning", "not known: Redis tells of workers")
+        yield Verdict("worker", "warning", "not known: workers sign in at Redis")
         return
     yield judged(facts) if facts else Verdict("Redis", "ok", "answers; it may not be asked whether it takes writes")
     yield _workers(runtime)
 
 
 def _info(runtime: Runtime) -> Mapping[str, Any]:
-    """What Redis tells of itself; nothing when its access rules forbid to ask."""
-    client = runtime.queue.client
+    """Redis' INFO; nothing when its access rules forbid to ask."""
+    client = runtime.shared.client
     with guard():
         client.ping()
         try:
@@ -39,7 +39,7 @@ def _info(runtime: Runtime) -> Mapping[str, Any]:
 
 
 def judged(facts: Mapping[str, Any]) -> Verdict:
-    """What Redis tells of itself, as a verdict; for a Redis that refuses writes it says why."""
+    """Redis' INFO as a verdict; for a Redis that refuses writes it says why."""
     name = f"{facts.get('server_name') or 'Redis'} {facts.get('valkey_version') or facts.get('redis_version')}"
     trouble = _refuses_writes(facts)
     if trouble:
@@ -68,7 +68,7 @@ def _refuses_writes(facts: Mapping[str, Any]) -> tuple[str, str] | None:
 
 def _workers(runtime: Runtime) -> Verdict:
     try:
-        workers = runtime.queue.workers(runtime.clock.now())
+        workers = runtime.shared.heartbeats.workers(runtime.clock.now())
     except QueueUnavailable as error:
         return Verdict("worker", "warning", error.what, error.hint)
     if not workers:

@@ -1,8 +1,8 @@
-"""Tells the workers that a target has something to do. Only a hint: what is asked for is on record in Vault before."""
+"""Lets the workers know that a target has something to do. Only a hint: the request is on record in Vault before."""
 
 from __future__ import annotations
 
-from worker.adapters.redis.queue import unavailable
+from worker.adapters.redis.client import unavailable
 from worker.errors import QueueUnavailable
 from worker.service.assemble import Runtime
 
@@ -11,18 +11,18 @@ HINT_SECONDS = 5.0
 
 
 class Messenger:
-    """Speaks to the workers by way of Redis."""
+    """Reaches the workers by way of Redis."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
     def has_worker(self) -> bool:
-        """Whether a worker was heard of lately. Raises QueueUnavailable."""
-        return bool(self._runtime.queue.workers(self._runtime.clock.now()))
+        """Whether a worker is there. Raises QueueUnavailable."""
+        return bool(self._runtime.shared.heartbeats.workers(self._runtime.clock.now()))
 
     def wake(self, target: str) -> None:
         """Have the target looked at now; without a worker, as soon as there is one. Raises QueueUnavailable."""
-        self._runtime.queue.wake(target)
+        self._runtime.shared.due.wake(target)
         if self.has_worker():
             self._send(target)
 
@@ -42,7 +42,7 @@ class Messenger:
 
 
 def wake_or_say(runtime: Runtime, target: str) -> str:
-    """Wake a target after its record was changed; what to tell when that cannot be done, else nothing."""
+    """Wake a target after its record was changed; what to say when that cannot be done, else nothing."""
     try:
         Messenger(runtime).wake(target)
     except QueueUnavailable as error:

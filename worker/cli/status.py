@@ -91,19 +91,21 @@ def _surveyed(options: Options, settings: Settings) -> list[Summary]:
 
 def _remembered(settings: Settings) -> Mapping[str, Summary]:
     """The index in Redis; nothing when Redis is away."""
-    from worker.adapters.redis.queue import Queue, connect
+    from worker.adapters.redis.client import connect
+    from worker.adapters.redis.index import Index
 
     try:
-        return Queue(connect(settings.redis_url, timeout=REDIS_SECONDS)).summaries()
+        return Index(connect(settings.redis_url, timeout=REDIS_SECONDS)).summaries()
     except QueueUnavailable:
         return {}
 
 
 def _remembered_one(settings: Settings, name: str) -> Summary | None:
-    from worker.adapters.redis.queue import Queue, connect
+    from worker.adapters.redis.client import connect
+    from worker.adapters.redis.index import Index
 
     try:
-        return Queue(connect(settings.redis_url, timeout=REDIS_SECONDS)).summary(name)
+        return Index(connect(settings.redis_url, timeout=REDIS_SECONDS)).summary(name)
     except QueueUnavailable:
         return None
 

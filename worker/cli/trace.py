@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.adapters.redis.queue import Queue, connect
+from worker.adapters.redis.client import connect
+from worker.adapters.redis.index import Index
 from worker.adapters.vault.opening import open_vault
 from worker.cli.options import Options
 from worker.cli.output import print_lines, result
@@ -66,7 +67,7 @@ def _store(settings: Settings) -> RecordStore:
 
 def _hint(settings: Settings, identifier: str) -> str | None:
     try:
-        return Queue(connect(settings.redis_url, timeout=REDIS_SECONDS)).target_of(identifier)
+        return Index(connect(settings.redis_url, timeout=REDIS_SECONDS)).target_of(identifier)
     except QueueUnavailable:
         return None
 

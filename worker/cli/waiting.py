@@ -62,7 +62,7 @@ class Waiting:
         self._messenger = Messenger(runtime)
         self._seen_worker = False
         self._missed_worker = False
-        self._queue_away = False
+        self._redis_away = False
         self._vault_away = False
 
     def until_served(self, patience: timedelta) -> Outcome:
@@ -124,11 +124,11 @@ class Waiting:
             self._messenger.wake(self._target.name)
             there = self._messenger.has_worker()
         except QueueUnavailable as error:
-            if not self._queue_away:
+            if not self._redis_away:
                 say(f"{error.what}. Still waiting: the request is on record in Vault.")
-            self._queue_away = True
+            self._redis_away = True
             return
-        self._queue_away = False
+        self._redis_away = False
         if not there and not self._seen_worker and not self._missed_worker:
             self._missed_worker = True
             say("No worker is there to rotate the key. Start one with `rotator worker`; waiting for it.")
@@ -138,7 +138,7 @@ class Waiting:
         if waited >= patience.total_seconds():
             why = f"There is no outcome yet after {waited:.0f} s; the target is {self._record.phase}"
             hint = "See `rotator check`."
-        elif waited >= WORKER_SECONDS and not self._seen_worker and not self._queue_away:
+        elif waited >= WORKER_SECONDS and not self._seen_worker and not self._redis_away:
             why = f"No worker has shown up within {waited:.0f} s"
             hint = "Start one with `rotator worker`."
         else:

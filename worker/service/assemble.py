@@ -13,11 +13,13 @@ import httpx
 from worker.adapters.hostup.client import HostUpClient
 from worker.adapters.http.client import new_client
 from worker.adapters.redis.account import Account, AccountLimits
-from worker.adapters.redis.queue import Queue, connect
+from worker.adapters.redis.client import connect
+from worker.adapters.redis.state import SharedState, shared_state
 from worker.adapters.s3.lazy import LazyStorage
 from worker.adapters.vault.kv import VaultStore
 from worker.adapters.vault.opening import call_deadline, open_vault
 from worker.clock import ProcessClock, SystemClock
+from worker.errors import UsageError
 from worker.logs.redaction import Redactor
 from worker.rotation.audit import ensure_baseline
 from worker.rotation.records import RecordStore
@@ -25,6 +27,7 @@ from worker.rotation.services import Policy, Services
 from worker.secret import Secret
 from worker.settings.settings import Settings
 from worker.targets.backoff import Backoff
+from worker.targets.target import Target
 
 LONGEST_CREATE_PAUSE = timedelta(hours=1)
 
@@ -35,12 +38,19 @@ class Runtime:
 
     settings: Settings
     services: Services
-    queue: Queue
+    shared: SharedState
     vault: VaultStore
     clock: ProcessClock
     name: str
     http: httpx.Client | None = None
     _baseline: threading.Event = field(default_factory=threading.Event)
+
+    def target(self, name: str) -> Target:
+        """A configured target. Raises UsageError when there is none of that name."""
+        target = self.settings.targets.get(name)
+        if target is None:
+            raise UsageError(f"there is no target {name[:64]!r}", hint="See the names in `rotator status`.")
+        return target
 
     def baseline(self) -> None:
         """See once that the foreign keys are noted, before the first key of this process is made. Raises VaultError."""
@@ -52,11 +62,11 @@ class Runtime:
         if self.http:
             self.http.close()
         self.vault.close()
-        self.queue.client.close()
+        self.shared.client.close()
 
 
 def build(settings: Settings, redactor: Redactor | None = None, clock: ProcessClock | None = None) -> Runtime:
-    """Make all clients; none of them calls out before its first use. ``redactor`` is told of secrets that come up.
+    """Make all clients; none of them calls out before its first use. ``redactor`` is given secrets that come up.
 
     ``clock`` is another one than the machine's.
 
@@ -64,7 +74,7 @@ def build(settings: Settings, redactor: Redactor | None = None, clock: ProcessCl
     """
     clock = clock or SystemClock()
     vault = open_vault(settings, clock)
-    queue = Queue(connect(settings.redis_url))
+    shared = shared_state(connect(settings.redis_url))
     http = new_client()
     hostup = hostup_of(settings, http)
     services = Services(
@@ -78,12 +88,12 @@ def build(settings: Settings, redactor: Redactor | None = None, clock: ProcessCl
             deadline=call_deadline(settings).total_seconds(),
         ),
         store=RecordStore(vault, settings.vault.state_path, clock),
-        account=Account(queue.client, hostup, clock, limits(settings)),
+        account=Account(shared.client, hostup, clock, limits(settings)),
         clock=clock,
         policy=policy(settings),
         keep_secret=(redactor or Redactor()).add,
     )
-    return Runtime(settings, services, queue, vault, clock, worker_name(), http)
+    return Runtime(settings, services, shared, vault, clock, worker_name(), http)
 
 
 def hostup_of(settings: Settings, http: httpx.Client) -> HostUpClient:

@@ -1,4 +1,4 @@
-"""The Celery app: its settings, and why each is as it is (facts.md, "Celery on Redis", has the measurements)."""
+"""The Celery app: its settings, and why each is as it is (measured: docs/facts.md, "Celery on Redis")."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Any
 from celery import Celery
 
 from worker.secret import Secret
+
+QUEUE = "celery"
+"""Celery's own default, so that ``send_task`` of any other app finds it; so the Redis database must be our own."""
 
 LONGEST_MESSAGE = timedelta(minutes=10)
 """A message that was taken and not acknowledged comes back after this; the tick has long sent another by then."""
@@ -44,7 +47,7 @@ def _settings() -> dict[str, Any]:
         "task_serializer": "json",
         "accept_content": ["json"],
         "enable_utc": True,
-        # whoever can write to the broker must not be able to command the worker
+        # a client that can write to the broker must not be able to command the worker
         "worker_enable_remote_control": False,
         "worker_send_task_events": False,
         "worker_hijack_root_logger": False,

@@ -1,7 +1,7 @@
 """``python -m worker.service.health``: exit 0 while the worker in this container shows signs of life.
 
-It looks at the age of one file and imports nothing else, so it may run every few seconds (examples.md: health checks
-by `celery inspect ping` starve). The worker touches the file named by ``ROTATOR_HEALTH_FILE``.
+It looks at the age of one file and imports nothing else, so it may run every few seconds. (Remote control, which
+`celery inspect ping` needs, is off.) The worker touches the file named by ``ROTATOR_HEALTH_FILE``.
 """
 
 from __future__ import annotations

@@ -21,9 +21,10 @@ from worker.logs import setup
 from worker.logs.redaction import Redactor
 from worker.service.allocator import few_arenas
 from worker.service.assemble import Runtime, build
-from worker.service.celery_app import make_app, schedule
+from worker.service.celery_app import QUEUE, make_app, schedule
 from worker.service.pulse import Pulse
-from worker.service.tasks import QUEUE, Looks, register
+from worker.service.tasks import register
+from worker.service.tick import rebuild
 from worker.settings.redis_url import for_celery
 from worker.settings.settings import Settings
 
@@ -61,7 +62,7 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool) -> int:
             beat=beat,
             targets=len(runtime.settings.targets),
         )
-        _rebuild(runtime, app)
+        _rebuild(runtime)
         pulse.start()
         if beats:
             beats.start()
@@ -99,7 +100,7 @@ def _run(app: Celery, runtime: Runtime, concurrency: int) -> int:
 
 
 class _Worker(Worker):
-    """Celery's worker, without its word to stdout at SIGTERM: every line there is JSON."""
+    """Celery's worker, without its line to stdout at SIGTERM: every line there is JSON."""
 
     def install_platform_tweaks(self, worker: Any) -> None:
         """Install the signal handlers (Celery calls this)."""
@@ -128,20 +129,20 @@ class _Beat:
 
 def _pulse(runtime: Runtime) -> Pulse:
     file = os.environ.get("ROTATOR_HEALTH_FILE")
-    beats = (lambda: runtime.queue.beat(runtime.name, runtime.clock.now()), runtime.vault.keep_alive)
+    beats = (lambda: runtime.shared.heartbeats.beat(runtime.name, runtime.clock.now()), runtime.vault.keep_alive)
     return Pulse(beats, Path(file) if file else None)
 
 
-def _rebuild(runtime: Runtime, app: Celery) -> None:
+def _rebuild(runtime: Runtime) -> None:
     """Have every target looked at soon: the configuration may have changed since the last worker."""
     try:
-        Looks(runtime, app.send_task).rebuild()
+        rebuild(runtime)
     except QueueUnavailable as error:
         _log.warning(Event.QUEUE_UNAVAILABLE, error=error.what, hint=error.hint)
 
 
 def _leave(runtime: Runtime) -> None:
     try:
-        runtime.queue.leave(runtime.name)
+        runtime.shared.heartbeats.leave(runtime.name)
     except QueueUnavailable as error:
         _log.warning(Event.QUEUE_UNAVAILABLE, error=error.what, hint=error.hint)

@@ -15,7 +15,8 @@ from datetime import UTC, datetime, timedelta
 import redis
 import structlog
 
-from worker.adapters.redis.queue import PREFIX, guard
+from worker.adapters.redis.client import guard
+from worker.adapters.redis.keys import CIRCUIT, COUNT, CREATES, DUE, PARKED
 from worker.clock import Clock
 from worker.errors import (
     CircuitOpen,
@@ -94,18 +95,11 @@ def is_of_account(error: HostUpError) -> bool:
 class Account:
     """See :class:`AccountPort`; shared by all workers through Redis."""
 
-    def __init__(
-        self, client: redis.Redis, hostup: HostUpPort, clock: Clock, limits: AccountLimits, prefix: str = PREFIX
-    ) -> None:
+    def __init__(self, client: redis.Redis, hostup: HostUpPort, clock: Clock, limits: AccountLimits) -> None:
         self._client = client
         self._hostup = hostup
         self._clock = clock
         self._limits = limits
-        self._places = f"{prefix}creates"
-        self._circuit = f"{prefix}circuit"
-        self._parked = f"{prefix}parked"
-        self._count = f"{prefix}count"
-        self._due = f"{prefix}due"
         self._enter = client.register_script(_ENTER)
         self._close_circuit = client.register_script(_CLOSE_CIRCUIT)
 
@@ -140,11 +134,9 @@ class Account:
         now = self._clock.now()
         until = (now + self._limits.hold).timestamp()
         wanted: tuple[str | int, ...] = () if token is None else (token, self._limits.creates)
-        state, *more = self._enter(
-            keys=[self._circuit, self._places, self._count], args=[now.timestamp(), until, *wanted]
-        )
+        state, *more = self._enter(keys=[CIRCUIT, CREATES, COUNT], args=[now.timestamp(), until, *wanted])
         if state == "open":
-            self._client.sadd(self._parked, target)
+            self._client.sadd(PARKED, target)
             raise CircuitOpen(datetime.fromtimestamp(float(more[0]), tz=UTC))
         return None if state == "full" else Place(state == "trial", _known(more, now))
 
@@ -156,11 +148,11 @@ class Account:
         """Give places back, and say that so many keys were made."""
         try:
             with guard(), self._client.pipeline(transaction=False) as pipe:
-                pipe.exists(self._circuit)
+                pipe.exists(CIRCUIT)
                 if made:
-                    pipe.hincrby(self._count, "made", made)
+                    pipe.hincrby(COUNT, "made", made)
                 if tokens:
-                    pipe.zrem(self._places, *tokens)
+                    pipe.zrem(CREATES, *tokens)
                 if pipe.execute()[0] and (made or not tokens):
                     self._close()
         except QueueUnavailable as error:
@@ -169,7 +161,7 @@ class Account:
 
     def _close(self) -> None:
         now = self._clock.now().timestamp()
-        if self._close_circuit(keys=[self._circuit, self._parked, self._due], args=[now]):
+        if self._close_circuit(keys=[CIRCUIT, PARKED, DUE], args=[now]):
             _log.info(Event.CIRCUIT_CLOSED)
 
     def failed(self, error: HostUpError) -> None:
@@ -183,15 +175,15 @@ class Account:
             _log.debug(Event.QUEUE_UNAVAILABLE, error=problem.what)  # each target's own backoff still holds
 
     def _count_failure(self, error: HostUpError) -> None:
-        failures = int(self._client.hincrby(self._circuit, "failures", 1))
-        self._client.expire(self._circuit, timedelta(days=1))
-        self._client.hdel(self._circuit, "trial_until")
+        failures = int(self._client.hincrby(CIRCUIT, "failures", 1))
+        self._client.expire(CIRCUIT, timedelta(days=1))
+        self._client.hdel(CIRCUIT, "trial_until")
         if failures < FAILURES_TO_OPEN and not error.retry_after:
             return
         until = self._clock.now() + self._limits.backoff_of(error).delay(
             max(1, failures - FAILURES_TO_OPEN + 1), "circuit", error.retry_after
         )
-        self._client.hset(self._circuit, "open_until", str(until.timestamp()))
+        self._client.hset(CIRCUIT, "open_until", str(until.timestamp()))
         _log.warning(
             Event.CIRCUIT_OPENED,
             failures=failures,
@@ -224,7 +216,7 @@ class Account:
         now = self._clock.now().timestamp()
         try:
             with guard():
-                self._client.hset(self._count, items=["value", str(key_count), "at", str(now), "made", "0"])
+                self._client.hset(COUNT, items=["value", str(key_count), "at", str(now), "made", "0"])
         except QueueUnavailable as error:
             _log.debug(Event.QUEUE_UNAVAILABLE, error=error.what)  # only a cache
 

@@ -116,9 +116,3 @@ class Session:
             self.touched.update(entry.ids)
             extra = {"vault_request_id": loaded.vault_request_id, "record_version": loaded.version, **took}
             self.log(Event(entry.event), **(extra | entry.fields()))
-
-
-def about(why: RotatorError) -> dict[str, object]:
-    """An error as fields of a log line."""
-    fields: dict[str, object] = {"error": why.what, "kind": type(why).__name__, "hint": why.hint}
-    return fields | ({"request_id": why.request_id} if why.request_id else {})

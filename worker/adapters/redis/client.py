@@ -1,0 +1,60 @@
+"""The connection to Redis, and its errors as one of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import TypeVar
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from worker.errors import QueueUnavailable
+from worker.secret import Secret
+
+BATCH = 500
+"""How many targets one call is about at most: a call for all 100,000 would hold up the other workers."""
+
+T = TypeVar("T")
+
+
+def connect(url: Secret, *, timeout: float = 10.0) -> redis.Redis:
+    """A client that notices dead connections (docs/facts.md, "Celery on Redis"); connects at first use.
+
+    ``timeout`` in seconds.
+    """
+    return redis.Redis.from_url(
+        url.reveal(),
+        decode_responses=True,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        socket_keepalive=True,
+        health_check_interval=5,
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.01), 2),
+    )
+
+
+@contextmanager
+def guard() -> Iterator[None]:
+    """Turn every error of Redis into QueueUnavailable; its text may quote a command, so only its kind is kept."""
+    try:
+        yield
+    except (redis.RedisError, OSError) as error:
+        raise unavailable(error) from None
+
+
+def unavailable(error: Exception) -> QueueUnavailable:
+    """What to say of an error of Redis."""
+    return QueueUnavailable(
+        f"Redis cannot be used: {type(error).__name__}",
+        hint="See that Redis runs, takes writes and is reached by REDIS_URL. Nothing is lost; work goes on when it is.",
+    )
+
+
+def batches(items: Iterable[T]) -> Iterator[list[T]]:
+    """The items in groups of at most :data:`BATCH`."""
+    rest = iter(items)
+    while batch := list(islice(rest, BATCH)):
+        yield batch

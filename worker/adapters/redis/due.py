@@ -1,0 +1,105 @@
+"""When each target wants to be looked at next: the due set, from which workers take what is due."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+import redis
+
+from worker.adapters.redis.client import batches, guard
+from worker.adapters.redis.keys import BUILT, DUE, woken
+
+WAKE_UP_KEPT = timedelta(days=1)
+"""How long a wake-up is remembered, so that a look under way when it came is followed by another: longer than any look.
+
+After a look of a worker that was frozen for longer still, it is the audit that has the target looked at again.
+"""
+
+_CLAIM = """
+local names = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])
+for _, name in ipairs(names) do redis.call('ZADD', KEYS[1], ARGV[2], name) end
+return names
+"""
+
+_CLAIM_NEXT = (
+    """
+if redis.call('LLEN', KEYS[2]) > 0 then return {} end
+"""
+    + _CLAIM
+)
+
+
+class DueSet:
+    """The due set. All methods raise QueueUnavailable."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._claim = client.register_script(_CLAIM)
+        self._claim_next = client.register_script(_CLAIM_NEXT)
+
+    @guard()
+    def schedule(self, target: str, when: datetime) -> None:
+        """Note when a target wants to be looked at next."""
+        self._client.zadd(DUE, {target: when.timestamp()})
+
+    @guard()
+    def wake(self, target: str) -> None:
+        """Have a target looked at before all that is due, also when a look under way may not see what is new."""
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.set(woken(target), secrets.token_hex(8), ex=WAKE_UP_KEPT)
+            pipe.zadd(DUE, {target: 0})
+            pipe.execute()
+
+    @guard()
+    def look_sooner(self, moments: Mapping[str, datetime]) -> None:
+        """Have targets looked at by these moments; one that is scheduled earlier stays so. A call for each batch."""
+        for batch in batches(moments.items()):
+            self._client.zadd(DUE, {name: when.timestamp() for name, when in batch}, lt=True)
+
+    @guard()
+    def schedule_missing(self, targets: Iterable[str], when: datetime) -> None:
+        """Note a first look for targets that have none yet; from then on the due set is there (:meth:`is_built`).
+
+        Both at once: a Redis that forgets everything in between would be taken for built, and hold no target.
+        """
+        scores = dict.fromkeys(targets, when.timestamp())
+        with self._client.pipeline(transaction=True) as pipe:
+            if scores:
+                pipe.zadd(DUE, scores, nx=True)
+            pipe.set(BUILT, "1")
+            pipe.execute()
+
+    @guard()
+    def is_built(self) -> bool:
+        """Whether the due set is there; it is not after Redis was wiped."""
+        return bool(self._client.exists(BUILT))
+
+    @guard()
+    def scheduled(self) -> frozenset[str]:
+        """The names of all scheduled targets."""
+        return frozenset(str(name) for name in self._client.zrange(DUE, 0, -1))
+
+    @guard()
+    def forget(self, targets: Iterable[str]) -> None:
+        """Drop targets that are no longer configured."""
+        for batch in batches(targets):
+            self._client.zrem(DUE, *batch)
+
+    @guard()
+    def claim(self, now: datetime, hold: timedelta, limit: int) -> tuple[str, ...]:
+        """Take what is due, at most ``limit``: each comes back by itself after ``hold`` should its message be lost."""
+        found = self._claim(keys=[DUE], args=[now.timestamp(), (now + hold).timestamp(), limit])
+        return tuple(str(name) for name in found)
+
+    @guard()
+    def claim_next(self, now: datetime, hold: timedelta, messages: str) -> str | None:
+        """Take one target that is due, unless messages wait in that Celery queue: they were there first."""
+        found = self._claim_next(keys=[DUE, messages], args=[now.timestamp(), (now + hold).timestamp(), 1])
+        return str(found[0]) if found else None
+
+    @guard()
+    def waiting(self, messages: str) -> int:
+        """How many messages wait in that Celery queue; each takes a thread that could take what is due."""
+        return int(self._client.llen(messages))

@@ -1,0 +1,55 @@
+"""The keys that the workers share in Redis, and why none of them grows for ever.
+
+In the same database lies Celery's queue; everything of ours begins with ``rotator:``. Nothing here is a fact: all of it
+can be made anew from Vault, and no secret ever comes here.
+"""
+
+from __future__ import annotations
+
+DUE = "rotator:due"
+"""Sorted set: each configured target, by when it wants its next look (seconds since 1970; 0 goes before all else)."""
+
+BUILT = "rotator:built"
+"""There once every configured target is in :data:`DUE`; gone when Redis was wiped."""
+
+REQUESTS = "rotator:requests"
+"""Hash: requests that are not on record in Vault yet, by id. Each leaves when it is on record, or is refused."""
+
+WORKERS = "rotator:workers"
+"""Sorted set: workers by their last sign of life; each heartbeat drops those that are gone."""
+
+SUMMARY = "rotator:summary"
+"""Hash: what ``rotator status`` shows of each configured target, as JSON."""
+
+IDS = "rotator:ids"
+"""Hash: from an id to its target, for ``rotator trace``. The newest few of each target: what is in :data:`IDS_OF`."""
+
+IDS_OF = "rotator:ids_of"
+"""Hash: the ids in :data:`IDS` that lead to each configured target, as JSON, newest first."""
+
+CREATES = "rotator:creates"
+"""Sorted set: places for creates that are taken, by when each ends; at most ``parallel_creates``."""
+
+CIRCUIT = "rotator:circuit"
+"""Hash of a few fields; expires."""
+
+PARKED = "rotator:parked"
+"""Set: targets that the open circuit turned away; emptied when it closes."""
+
+COUNT = "rotator:count"
+"""Hash of three fields: the number of keys at HostUp, when it was asked for, how many were made since."""
+
+
+def lock(target: str) -> str:
+    """String: the token of the one who looks at a target; expires."""
+    return f"rotator:lock:{target}"
+
+
+def woken(target: str) -> str:
+    """String: the last wake-up of a target, a token that no other wake-up has; expires."""
+    return f"rotator:woken:{target}"
+
+
+def once(work: str) -> str:
+    """String: there while a piece of work that one worker does for all is taken; expires."""
+    return f"rotator:once:{work}"

@@ -1,0 +1,88 @@
+"""What an audit does in the service: it is logged, settles what it explains, and puts Redis right by what it read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+import structlog
+
+from worker.adapters.redis.index import IDS_OF_A_TARGET, IndexEntry
+from worker.events import Event
+from worker.rotation.audit import AuditReport, audit
+from worker.rotation.changes.creates import explained
+from worker.rotation.reconcile import next_look
+from worker.rotation.record import Record
+from worker.rotation.status import due_at, summarize
+from worker.rotation.steps.session import Session
+from worker.service.assemble import Runtime
+
+SETTLED_AFTER_LEASES = 4
+
+_log = structlog.get_logger(__name__)
+
+
+def audit_once(runtime: Runtime) -> None:
+    """The audit. One worker does it, however many are asked. Raises VaultError, QueueUnavailable."""
+    every = runtime.settings.worker.audit_every
+    if not runtime.shared.locks.only_one("audit", every * 0.9):
+        return
+    report = audit(runtime.services, runtime.settings.targets, slack(runtime))
+    for finding in report.findings:
+        event = Event.DRIFT_FOUND if finding.kind == "drift" else Event.AUDIT_FOUND
+        _log.warning(event, kind=finding.kind, target=finding.target, what=finding.what, hint=finding.hint)
+    if report.drift == 0:
+        _settle_explained(runtime, report)
+    _put_redis_right(runtime, report.survey.records)
+    _log.info(
+        Event.AUDIT_DONE,
+        findings=len(report.findings),
+        targets=report.targets,
+        key_count=report.key_count,
+        on_record=report.on_record,
+        foreign=report.foreign,
+        drift=report.drift,
+    )
+
+
+def slack(runtime: Runtime) -> timedelta:
+    """How late something may be before the audit reports it: a few ticks, and a lease that has to run out."""
+    worker = runtime.settings.worker
+    return worker.tick * 4 + worker.lease * 2
+
+
+def _settle_explained(runtime: Runtime, report: AuditReport) -> None:
+    """Settle unconfirmed creates: no key of the account is left that one of them could have made.
+
+    Only those that are old enough: a call that timed out may be carried out later.
+    """
+    before = report.at - runtime.settings.worker.lease * SETTLED_AFTER_LEASES
+    for name, record in report.survey.records.items():
+        target = runtime.settings.targets.get(name)
+        if target and any(create.open and create.at < before for create in record.unconfirmed_creates):
+            session = Session(runtime.services, target, runtime.services.store.load(name, target.path))
+            session.change(lambda known: explained(known, before, report.at))
+
+
+def _put_redis_right(runtime: Runtime, records: Mapping[str, Record]) -> None:
+    """Write what the index lacks, and have targets looked at in time.
+
+    A wake-up that was lost with Redis, and a schedule that was changed, are made good here.
+    """
+    now, targets = runtime.clock.now(), runtime.settings.targets
+    known = [(records[name], target) for name, target in targets.items() if name in records]
+    runtime.shared.index.refresh(
+        IndexEntry(target.name, summarize(record, due_at(record, target, now)), newest_ids(record))
+        for record, target in known
+    )
+    runtime.shared.due.look_sooner({target.name: next_look(record, target, now) for record, target in known})
+
+
+def newest_ids(record: Record) -> list[str]:
+    """The ids in a record's history, oldest first: no more than the index keeps."""
+    found: dict[str, None] = {}
+    for entry in reversed(record.history.entries()):
+        found |= dict.fromkeys(sorted(entry.ids))
+        if len(found) >= IDS_OF_A_TARGET:
+            break
+    return list(found)[::-1]

@@ -1,0 +1,74 @@
+"""What a look does: brings a target to where it should be, and writes down in Redis what was found."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import structlog
+
+from worker.adapters.redis.index import IndexEntry
+from worker.adapters.redis.locks import Hold
+from worker.errors import Conflict, RecordError, RotatorError
+from worker.events import Event
+from worker.rotation.reconcile import reconcile
+from worker.rotation.status import summarize, unusable
+from worker.service.assemble import Runtime
+from worker.service.celery_app import QUEUE
+from worker.targets.backoff import fraction
+from worker.targets.target import Target
+
+_log = structlog.get_logger(__name__)
+
+
+def look_while_due(runtime: Runtime, name: str) -> None:
+    """Look at one target, then at whatever else is due, for the time of a tick and until a look fails.
+
+    So the pace is not that of the ticks: what one hands out is soon done when much is due. Messages that wait go
+    first; one that Celery has taken already waits for this thread, which is why it does not go on for ever.
+
+    Raises UsageError for a target that is not configured, QueueUnavailable.
+    """
+    clock, worker = runtime.clock, runtime.settings.worker
+    until = clock.monotonic() + worker.tick.total_seconds()
+    target: str | None = name
+    while target and _look_alone(runtime, target) and not clock.stopping and clock.monotonic() < until:
+        target = runtime.shared.due.claim_next(clock.now(), worker.lease, QUEUE)
+
+
+def _look_alone(runtime: Runtime, name: str) -> bool:
+    """Look at one target, unless another worker is at it; False when that failed."""
+    target = runtime.target(name)
+    hold = runtime.shared.locks.hold(target.name, runtime.settings.worker.lease)
+    if not hold.mine:
+        return True
+    indexed = False
+    try:
+        indexed = _look(runtime, target, hold)
+    finally:
+        if not indexed:
+            runtime.shared.locks.release(hold)
+    return indexed
+
+
+def _look(runtime: Runtime, target: Target, hold: Hold) -> bool:
+    now = runtime.clock.now()
+    try:
+        runtime.baseline()
+        found = reconcile(runtime.services, target)
+        entry = IndexEntry(target.name, summarize(found.record, found.due), sorted(found.touched))
+        next_look = found.next_look
+    except (RecordError, Conflict) as error:
+        event = Event.RECORD_UNREADABLE if isinstance(error, RecordError) else Event.CONFLICT_FOUND
+        _log.error(event, **(error.fields() | {"target": target.name}))
+        entry = IndexEntry(target.name, unusable(target.name, error.what, error.hint), ())
+        next_look = now + runtime.settings.worker.audit_every
+    except RotatorError as error:
+        _log.warning(Event.TARGET_FAILED, **(error.fields() | {"target": target.name}))
+        runtime.shared.due.schedule(target.name, now + _soon(runtime, target.name))
+        return False
+    runtime.shared.index.finish_look(entry, next_look, hold)
+    return True
+
+
+def _soon(runtime: Runtime, name: str) -> timedelta:
+    return runtime.settings.worker.tick * (1 + fraction(name))
