@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.records import DAY, HOLDER, MINUTE, NOW, SECOND, create, current, empty, request, retiring, rotation
+from tests.worlds import TARGET
 from worker.rotation.decide import (
     HISTORY_LIMIT,
     NEW,
@@ -29,6 +30,7 @@ from worker.rotation.decide import (
 )
 from worker.rotation.history import History
 from worker.rotation.record import Failure, Phase, Record
+from worker.rotation.status import outlook
 
 FAILURE = Failure(
     at=NOW - SECOND,
@@ -148,3 +150,22 @@ def test_no_target_asks_for_ever_while_nobody_settles_anything() -> None:
 
 def test_settled_mints_hold_nobody_up() -> None:
     assert not waits_for_person(tuple(replace(m, settled="by a person") for m in RISKY))
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (IDLE, "the next rotation"),
+        (replace(IDLE, rotation=rotation()), "the worker that asks HostUp for a key, or the end of its lease"),
+        (replace(IDLE, retiring=(retiring(after=MINUTE),)), "the grace period of access key AK9 to end"),
+        (replace(IDLE, failure=FAILURE, requests=(request(at=NOW - MINUTE),)), "the next try of a rotation"),
+    ],
+)
+def test_what_is_waited_for_is_said_in_words(record: Record, words: str) -> None:
+    wait = outlook(record, TARGET, NOW)
+    assert wait.why == words
+    assert wait.until > NOW
+
+
+def test_a_step_that_is_due_is_not_waited_for() -> None:
+    assert outlook(replace(IDLE, requests=(request(),)), TARGET, NOW).until == NOW
