@@ -53,7 +53,7 @@ LATER, EARLIER = NOW + DAY, NOW - SECOND
         ("never rotated", empty(), NOW, Begin("schedule", "")),
         ("due", IDLE, EARLIER, Begin("schedule", "")),
         ("due this very moment", IDLE, NOW, Begin("schedule", "")),
-        ("not due", IDLE, LATER, Wait(LATER, "the next rotation is due then")),
+        ("not due", IDLE, LATER, Wait(LATER, "the next rotation")),
         ("asked for", replace(IDLE, requests=(request(),)), LATER, Begin("manual", "because")),
         ("creating by another", replace(IDLE, rotation=rotation()), EARLIER, None),
         ("lease over", replace(IDLE, rotation=rotation(lease=-SECOND)), LATER, TakeOver(HOLDER)),
@@ -95,12 +95,12 @@ def test_a_request_after_the_failure_does_not_wait_for_the_backoff() -> None:
 
 def test_a_request_from_before_the_failure_waits_for_the_backoff() -> None:
     record = replace(IDLE, failure=FAILURE, requests=(request(at=NOW - MINUTE),))
-    assert decide(record, LATER, NOW, {}) == Wait(FAILURE.retry_at, "the rotation is tried again")
+    assert decide(record, LATER, NOW, {}) == Wait(FAILURE.retry_at, "the next try of a rotation")
 
 
 def test_what_the_api_asks_for_is_waited_for_whoever_asks() -> None:
     record = replace(IDLE, failure=replace(FAILURE, kind="HostUpRateLimited"), requests=(request(),))
-    assert decide(record, LATER, NOW, {}) == Wait(FAILURE.retry_at, "the rotation is tried again")
+    assert decide(record, LATER, NOW, {}) == Wait(FAILURE.retry_at, "the next try of a rotation")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_key_that_waits_does_not_block_a_rotation() -> None:
 
 def test_it_waits_for_whatever_comes_first() -> None:
     record = replace(IDLE, retiring=(retiring("A", 2 * MINUTE), retiring("B", MINUTE)))
-    assert decide(record, LATER, NOW, {}) == Wait(NOW + MINUTE, "access key B is waiting")
+    assert decide(record, LATER, NOW, {}) == Wait(NOW + MINUTE, "the grace period of access key B to end")
 
 
 @pytest.mark.parametrize(
