@@ -14,6 +14,7 @@ from tests.bench.seed import seed
 from tests.bench.stage import Shape, Stage, Worker, names, path_of, set_up, utc, wait_until
 from worker.adapters.redis.index import IndexEntry
 from worker.adapters.redis.keys import SUMMARY
+from worker.rotation.decide import Wait
 from worker.rotation.record import Record
 from worker.rotation.status import summarize
 from worker.sandbox.texts import MOUNT, STATE_PATH
@@ -121,7 +122,9 @@ def _one_record(stage: Stage) -> str:
 def _fill_index(stage: Stage, known: str) -> None:
     now = utc()
     first = names(1)[0]
+    wait = Wait(now, "the bench")
+    records = (Record(target=name, path=path_of(name)) for name in names(stage.shape.targets))
     stage.shared().index.refresh(
-        IndexEntry(name, summarize(Record(target=name, path=path_of(name)), now), (known,) if name == first else ())
-        for name in names(stage.shape.targets)
+        IndexEntry(record.target, summarize(record, now, wait), (known,) if record.target == first else ())
+        for record in records
     )

@@ -8,7 +8,7 @@ from worker.cli.options import Options, target_named
 from worker.cli.output import print_lines, result, say
 from worker.errors import UsageError
 from worker.rotation.changes.settlement import Found, adopted_key
-from worker.rotation.status import due_at, moved, summarize
+from worker.rotation.status import due_at, moved, outlook, summarize
 from worker.service.assemble import Runtime
 from worker.settings.environment import Need
 from worker.targets.target import Target
@@ -29,7 +29,7 @@ def adopt(options: Options, name: str, access_key: str) -> int:
     trouble = wake_or_say(runtime, name)
     if trouble:
         say(trouble)
-    summary = summarize(record, due_at(record, target, now))
+    summary = summarize(record, due_at(record, target, now), outlook(record, target, now))
     lines = [
         f"{name}: access key {access_key}, version {found.version} of {target.path}, is now the current key",
         "  It is replaced at the next rotation, and deleted at HostUp after the grace period that follows.",

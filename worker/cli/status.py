@@ -13,7 +13,7 @@ from worker.cli.texts import when
 from worker.clock import SystemClock
 from worker.errors import QueueUnavailable, RecordError, VaultUnavailable
 from worker.rotation.records import RecordStore
-from worker.rotation.status import due_at, moved, summarize, unusable
+from worker.rotation.status import due_at, moved, outlook, summarize, unusable
 from worker.settings.environment import Need
 from worker.settings.settings import Settings
 from worker.targets.target import Target
@@ -54,7 +54,8 @@ def _of_one(settings: Settings, target: Target, *, fresh: bool) -> Summary:
     conflict = moved(record, target)
     if conflict:
         return unusable(target.name, conflict.what, conflict.hint)
-    return summarize(record, due_at(record, target, clock.now()))
+    now = clock.now()
+    return summarize(record, due_at(record, target, now), outlook(record, target, now))
 
 
 def _of_all(options: Options, settings: Settings, *, fresh: bool) -> list[Summary]:
@@ -85,7 +86,7 @@ def _surveyed(options: Options, settings: Settings) -> list[Summary]:
         if problem:
             summaries.append(unusable(name, problem.what, problem.hint))
         elif record:
-            summaries.append(summarize(record, due_at(record, target, now)))
+            summaries.append(summarize(record, due_at(record, target, now), outlook(record, target, now)))
     return summaries
 
 
@@ -195,4 +196,6 @@ def _head(summary: Summary, now: datetime) -> list[tuple[str, str]]:
         ("staged key", summary.get("staged_access_key") or ""),
         ("next rotation", when(summary["next_rotation_at"], now)),
         ("requests waiting", str(waiting) if waiting else ""),
+        ("waits for", summary.get("waits_for") or ""),
+        ("until", when(summary.get("waits_until"), now)),
     ]

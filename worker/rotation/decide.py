@@ -204,19 +204,21 @@ def _wait(record: Record, due: datetime, now: datetime, pauses: Pauses) -> Wait:
 
 
 def _moments(record: Record, due: datetime, now: datetime, pauses: Pauses) -> Iterator[tuple[datetime, str]]:
-    """Everything that the target waits for."""
-    if _is_doubtful(record):
-        yield pauses.get(WATCH, now), f"a second look has to confirm: {record.trouble.what if record.trouble else ''}"
+    """Everything that the target waits for, in words that follow "waits for"."""
+    if record.trouble and not record.trouble.confirmed:
+        yield pauses.get(WATCH, now), f"a second look to confirm that {record.trouble.what}"
     for key in record.retiring:
-        yield _wanted_at(key, pauses), f"access key {key.access_key} is {key.state}"
+        refused = f"the object storage to refuse access key {key.access_key}"
+        grace = f"the grace period of access key {key.access_key} to end"
+        yield _wanted_at(key, pauses), refused if key.deleted_at else grace
     rotation = record.rotation
     if rotation and rotation.phase is Phase.CREATING:
-        yield rotation.lease.until, "the lease of the worker that asks HostUp for a key"
+        yield rotation.lease.until, "the worker that asks HostUp for a key, or the end of its lease"
     elif rotation:
-        yield _goes_on_at(record, now, pauses), "the rotation's last step is tried again"
+        yield _goes_on_at(record, now, pauses), "the next try of the rotation under way"
     elif not _is_wanted(record, due, now):
-        yield due, "the next rotation is due then"
+        yield due, "the next rotation"
     elif len(record.retiring) >= RETIRING_LIMIT:
-        yield now + timedelta(hours=1), f"{len(record.retiring)} keys wait to be retired"
+        yield now + timedelta(hours=1), f"{len(record.retiring)} retiring keys to be gone, before another one is made"
     else:
-        yield _begins_at(record, now, pauses), "the rotation is tried again"
+        yield _begins_at(record, now, pauses), "the next try of a rotation"

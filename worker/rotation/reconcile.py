@@ -47,12 +47,11 @@ KEPT_ENTRIES = 20
 
 @dataclass(frozen=True, slots=True)
 class LookResult:
-    """How a look at a target ended: its record, when the next look is due and why, and the ids it touched."""
+    """How a look at a target ended: its record, when it is ``due``, what it waits for, and the ids it touched."""
 
     record: Record
     due: datetime
-    next_look: datetime
-    why: str
+    wait: Wait
     touched: frozenset[str]
     observation: Observation | None = None
 
@@ -69,9 +68,7 @@ def reconcile(services: Services, target: Target, *, watching: bool = False) -> 
         due = due_at(session.record, target, session.now)
         step = decide(session.record, due, session.now, session.pauses, watch=watching and session.observation is None)
         if isinstance(step, Wait):
-            return LookResult(
-                session.record, due, step.until, step.why, frozenset(session.touched), session.observation
-            )
+            return LookResult(session.record, due, step, frozenset(session.touched), session.observation)
         try:
             pause = _do(session, step)
         except Superseded as error:
@@ -89,12 +86,6 @@ def accept(services: Services, target: Target, request: Request) -> Record:
     _see_that_path_is_the_same(session)
     session.change(lambda record: requested(record, request))
     return session.record
-
-
-def next_look(record: Record, target: Target, now: datetime) -> datetime:
-    """When the next look at a target is due, by its record alone."""
-    step = decide(record, due_at(record, target, now), now, {})
-    return step.until if isinstance(step, Wait) else now
 
 
 def _do(session: Session, step: Step) -> Pause | None:

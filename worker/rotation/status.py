@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.errors import Conflict
+from worker.rotation.decide import Wait, decide
 from worker.rotation.record import Failure, Record, UnconfirmedCreate
 from worker.targets.schedule import next_due
 from worker.targets.target import Target
@@ -32,7 +33,13 @@ def moved(record: Record, target: Target) -> Conflict | None:
     )
 
 
-def summarize(record: Record, next_rotation_at: datetime) -> dict[str, Any]:
+def outlook(record: Record, target: Target, now: datetime) -> Wait:
+    """What a target waits for, by its record alone: until now where a step is due."""
+    step = decide(record, due_at(record, target, now), now, {})
+    return step if isinstance(step, Wait) else Wait(now, "the next step is due")
+
+
+def summarize(record: Record, next_rotation_at: datetime, wait: Wait) -> dict[str, Any]:
     """One target as ``rotator status`` shows it; times are ISO 8601 in UTC; holds no secret."""
     current, rotation = record.current, record.rotation
     return {
@@ -43,6 +50,8 @@ def summarize(record: Record, next_rotation_at: datetime) -> dict[str, Any]:
         "request_id": current.request_id if current else None,
         "created_at": _text(current.created_at) if current else None,
         "next_rotation_at": _text(next_rotation_at),
+        "waits_until": _text(wait.until),
+        "waits_for": wait.why,
         "path": record.path,
         "rotation_id": rotation.id if rotation else (current.rotation_id if current else None),
         "staged_access_key": rotation.key.access_key if rotation and rotation.key else None,

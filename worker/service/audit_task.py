@@ -11,9 +11,8 @@ from worker.adapters.redis.index import IDS_OF_A_TARGET, IndexEntry
 from worker.events import Event
 from worker.rotation.audit import AuditReport, audit
 from worker.rotation.changes.creates import explained
-from worker.rotation.reconcile import next_look
 from worker.rotation.record import Record
-from worker.rotation.status import due_at, summarize
+from worker.rotation.status import due_at, outlook, summarize
 from worker.rotation.steps.session import Session
 from worker.service.assemble import Runtime
 
@@ -70,12 +69,13 @@ def _put_redis_right(runtime: Runtime, records: Mapping[str, Record]) -> None:
     A wake-up that was lost with Redis, and a schedule that was changed, are made good here.
     """
     now, targets = runtime.clock.now(), runtime.settings.targets
-    known = [(records[name], target) for name, target in targets.items() if name in records]
+    known = {name: (records[name], target) for name, target in targets.items() if name in records}
+    waits = {name: outlook(record, target, now) for name, (record, target) in known.items()}
     runtime.shared.index.refresh(
-        IndexEntry(target.name, summarize(record, due_at(record, target, now)), newest_ids(record))
-        for record, target in known
+        IndexEntry(name, summarize(record, due_at(record, target, now), waits[name]), newest_ids(record))
+        for name, (record, target) in known.items()
     )
-    runtime.shared.due.look_sooner({target.name: next_look(record, target, now) for record, target in known})
+    runtime.shared.due.look_sooner({name: wait.until for name, wait in waits.items()})
 
 
 def newest_ids(record: Record) -> list[str]:

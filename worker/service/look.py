@@ -55,8 +55,8 @@ def _look(runtime: Runtime, target: Target, hold: Hold) -> bool:
     try:
         runtime.baseline()
         found = reconcile(runtime.services, target)
-        entry = IndexEntry(target.name, summarize(found.record, found.due), sorted(found.touched))
-        next_look = found.next_look
+        entry = IndexEntry(target.name, summarize(found.record, found.due, found.wait), sorted(found.touched))
+        next_look = found.wait.until
     except (RecordError, Conflict) as error:
         event = Event.RECORD_UNREADABLE if isinstance(error, RecordError) else Event.CONFLICT_FOUND
         _log.error(event, **(error.fields() | {"target": target.name}))

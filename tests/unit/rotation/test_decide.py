@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.records import DAY, HOLDER, MINUTE, NOW, SECOND, create, current, empty, request, retiring, rotation
+from tests.worlds import TARGET
 from worker.rotation.decide import (
     HISTORY_LIMIT,
     NEW,
@@ -29,6 +30,7 @@ from worker.rotation.decide import (
 )
 from worker.rotation.history import History
 from worker.rotation.record import Failure, Phase, Record
+from worker.rotation.status import outlook
 
 FAILURE = Failure(
     at=NOW - SECOND,
@@ -51,7 +53,7 @@ LATER, EARLIER = NOW + DAY, NOW - SECOND
         ("never rotated", empty(), NOW, Begin("schedule", "")),
         ("due", IDLE, EARLIER, Begin("schedule", "")),
         ("due this very moment", IDLE, NOW, Begin("schedule", "")),
-        ("not due", IDLE, LATER, Wait(LATER, "the next rotation is due then")),
+        ("not due", IDLE, LATER, Wait(LATER, "the next rotation")),
         ("asked for", replace(IDLE, requests=(request(),)), LATER, Begin("manual", "because")),
         ("creating by another", replace(IDLE, rotation=rotation()), EARLIER, None),
         ("lease over", replace(IDLE, rotation=rotation(lease=-SECOND)), LATER, TakeOver(HOLDER)),
@@ -93,12 +95,12 @@ def test_a_request_after_the_failure_does_not_wait_for_the_backoff() -> None:
 
 def test_a_request_from_before_the_failure_waits_for_the_backoff() -> None:
     record = replace(IDLE, failure=FAILURE, requests=(request(at=NOW - MINUTE),))
-    assert decide(record, LATER, NOW, {}) == Wait(FAILURE.retry_at, "the rotation is tried again")
+    assert decide(record, LATER, NOW, {}) == Wait(FAILURE.retry_at, "the next try of a rotation")
 
 
 def test_what_the_api_asks_for_is_waited_for_whoever_asks() -> None:
     record = replace(IDLE, failure=replace(FAILURE, kind="HostUpRateLimited"), requests=(request(),))
-    assert decide(record, LATER, NOW, {}) == Wait(FAILURE.retry_at, "the rotation is tried again")
+    assert decide(record, LATER, NOW, {}) == Wait(FAILURE.retry_at, "the next try of a rotation")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ def test_a_key_that_waits_does_not_block_a_rotation() -> None:
 
 def test_it_waits_for_whatever_comes_first() -> None:
     record = replace(IDLE, retiring=(retiring("A", 2 * MINUTE), retiring("B", MINUTE)))
-    assert decide(record, LATER, NOW, {}) == Wait(NOW + MINUTE, "access key B is waiting")
+    assert decide(record, LATER, NOW, {}) == Wait(NOW + MINUTE, "the grace period of access key B to end")
 
 
 @pytest.mark.parametrize(
@@ -148,3 +150,22 @@ def test_no_target_asks_for_ever_while_nobody_settles_anything() -> None:
 
 def test_settled_mints_hold_nobody_up() -> None:
     assert not waits_for_person(tuple(replace(m, settled="by a person") for m in RISKY))
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (IDLE, "the next rotation"),
+        (replace(IDLE, rotation=rotation()), "the worker that asks HostUp for a key, or the end of its lease"),
+        (replace(IDLE, retiring=(retiring(after=MINUTE),)), "the grace period of access key AK9 to end"),
+        (replace(IDLE, failure=FAILURE, requests=(request(at=NOW - MINUTE),)), "the next try of a rotation"),
+    ],
+)
+def test_what_is_waited_for_is_said_in_words(record: Record, words: str) -> None:
+    wait = outlook(record, TARGET, NOW)
+    assert wait.why == words
+    assert wait.until > NOW
+
+
+def test_a_step_that_is_due_is_not_waited_for() -> None:
+    assert outlook(replace(IDLE, requests=(request(),)), TARGET, NOW).until == NOW
