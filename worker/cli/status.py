@@ -73,7 +73,7 @@ def _of_all(options: Options, settings: Settings, *, fresh: bool) -> list[Summar
 
 
 def _surveyed(options: Options, settings: Settings) -> list[Summary]:
-    from worker.rotation.audit import survey
+    from worker.rotation.survey import survey
 
     runtime = options.runtime(Need.VAULT)
     seen = survey(runtime.services, settings.targets, progress("reading records"))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
 from worker.rotation.ports import Absence, Document, Life, Probe
 from worker.rotation.record import CurrentKey, Record, Trouble, TroubleKind
 from worker.rotation.services import Services
+from worker.rotation.survey import READERS, Progress
 from worker.secret import Secret
 from worker.targets.target import Target
 
@@ -52,6 +55,39 @@ def observe(services: Services, target: Target, record: Record) -> Observation |
     return Observation(
         now, living=False, what=what, trouble=_trouble(current, kind, now, what, probe.code), document=document
     )
+
+
+def observe_all(
+    services: Services, records: Mapping[str, Record], targets: Mapping[str, Target], progress: Progress | None = None
+) -> dict[str, Observation]:
+    """The same for every configured target that has a current key. Raises VaultError."""
+    names = [name for name, record in records.items() if name in targets and record.current]
+    found: dict[str, Observation] = {}
+    with ThreadPoolExecutor(READERS, thread_name_prefix="observe") as pool:
+        seen = pool.map(lambda name: observe(services, targets[name], records[name]), names)
+        for done, (name, observation) in enumerate(zip(names, seen, strict=True), start=1):
+            if observation:
+                found[name] = observation
+            if progress:
+                progress(done, len(names))
+    return found
+
+
+def advice(name: str, trouble: Trouble) -> str:
+    """What to do about a trouble."""
+    match trouble.kind:
+        case TroubleKind.KEY_REFUSED | TroubleKind.KEY_DENIED:
+            at_once = f"The worker replaces it by itself; at once: `rotator rotate {name} --wait`."
+            return f"Somebody deleted it elsewhere, or HostUp did. {at_once}"
+        case TroubleKind.SECRET_LOST:
+            return (
+                "The worker brings it back where it may (capability update on undelete/), else it publishes a new key."
+            )
+        case TroubleKind.OVERWRITTEN:
+            return (
+                f"It is never overwritten. If the key there may be replaced and retired: `rotator adopt {name} "
+                "--access-key KEY`; else put the version before back."
+            )
 
 
 def _of_secret(
