@@ -16,7 +16,7 @@ SOURCES = (
     "created_at",
     "grace_seconds",
 )
-"""Our own names for what an app's secret holds (design.md, "What apps read")."""
+"""Our own names for what an app's secret holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,4 +61,4 @@ PRESETS: Mapping[str, FieldMap] = {
     ),
     "rclone": field_map({"access_key": "access_key_id", "secret_key": "secret_access_key"}),
 }
-"""The names that apps of a kind expect (facts.md, "Apps")."""
+"""The names that apps of a kind expect."""
