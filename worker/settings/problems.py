@@ -28,7 +28,6 @@ _SENTENCES = {
     "string_too_short": "must not be empty",
     "bool_parsing": "must be true or false",
     "int_type": "must be a whole number, not {kind}",
-    "time_delta_type": 'must be a text in quotes such as "30d", not {kind}',
 }
 """Our words for pydantic's errors, which quote no value; all others are about something that is not a text."""
 
@@ -118,12 +117,17 @@ def show_text(text: str) -> str:
     return json.dumps(short, ensure_ascii=not short.isprintable())
 
 
+def kind_of(value: object) -> str:
+    """What TOML calls a value's type."""
+    return _KINDS.get(type(value), "a date or time")
+
+
 def _sentence(error: ErrorDetails, key: str, model: type[BaseModel]) -> str:
     if error["type"] == "extra_forbidden":
         return unknown(key, model.model_fields)
     sentence = _SENTENCES.get(error["type"], "must be a text in quotes on one line, not {kind}")
     return sentence.format(
-        kind=_KINDS.get(type(error["input"]), "a date or time"),
+        kind=kind_of(error["input"]),
         error=error.get("ctx", {}).get("error"),
         purpose=model.model_fields[key].description,
     )

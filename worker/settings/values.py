@@ -24,7 +24,7 @@ from pydantic import (
 
 from worker.secret import Secret
 from worker.settings.address import address_problem
-from worker.settings.problems import did_you_mean, show_text, unknown
+from worker.settings.problems import did_you_mean, kind_of, show_text, unknown
 from worker.settings.redis_url import redis_passwords, redis_problem
 from worker.targets.durations import parse_duration
 from worker.targets.fields import PRESETS, SOURCES, FieldMap, field_map
@@ -74,18 +74,20 @@ def read_text(file: Path) -> str:
         raise ValueError(f"{shown} is not text") from None
 
 
-def _parsed(parse: Callable[[str], T]) -> Callable[[object], object]:
-    """A validator that parses texts, and leaves alone what is none; what ``parse`` raises is put behind the text."""
+def _parsed(parse: Callable[[str], T], kind: type[T], example: str) -> PlainValidator:
+    """A validator that parses texts; what ``parse`` raises is put behind the text."""
 
-    def read(value: object) -> object:
-        if not isinstance(value, str):
+    def read(value: object) -> T:
+        if isinstance(value, str):
+            try:
+                return parse(value)
+            except ValueError as error:
+                raise ValueError(f"{show_text(value)} {error}") from None
+        if isinstance(value, kind):
             return value
-        try:
-            return parse(value)
-        except ValueError as error:
-            raise ValueError(f"{show_text(value)} {error}") from None
+        raise ValueError(f'must be a text in quotes such as "{example}", not {kind_of(value)}')
 
-    return read
+    return PlainValidator(read)
 
 
 def _one_line(value: str) -> str:
@@ -117,11 +119,15 @@ def _address(url: str) -> str:
     return url.rstrip("/")
 
 
-def _redis_url(url: Secret, info: ValidationInfo) -> Secret:
+def _redis_url(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str):
+        return value
+    in_file = info.context == FILE
+    url = Secret(_one_line(value) if in_file else _one_word(value))
     problem = redis_problem(url)
     if problem:
         raise ValueError(problem)
-    if info.context == FILE and redis_passwords(url):
+    if in_file and redis_passwords(url):
         raise ValueError("must not hold a password; set REDIS_URL in the environment, or REDIS_URL_FILE")
     return url
 
@@ -196,10 +202,10 @@ Text = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
 Word = Annotated[str, AfterValidator(_one_word)]
 SecretWord = Annotated[InstanceOf[Secret], BeforeValidator(_secret)]
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
-Duration = Annotated[timedelta, Field(strict=True), BeforeValidator(_parsed(parse_duration))]
-Cron = Annotated[str, AfterValidator(_parsed(parse_cron))]
-WindowText = Annotated[InstanceOf[Window], BeforeValidator(_parsed(parse_window))]
-RedisUrl = Annotated[SecretWord, AfterValidator(_redis_url)]
+Duration = Annotated[timedelta, _parsed(parse_duration, timedelta, "30d")]
+Cron = Annotated[str, _parsed(parse_cron, str, "0 3 1 * *")]
+WindowText = Annotated[Window, _parsed(parse_window, Window, "02:00-05:00 Europe/Stockholm")]
+RedisUrl = Annotated[InstanceOf[Secret], BeforeValidator(_redis_url)]
 
 Address = Annotated[Text, AfterValidator(_address)]
 """Of a service, without a slash at its end; never quoted, as it may hold a password."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import FrozenInstanceError
 from datetime import timedelta
 from pathlib import Path
@@ -10,9 +11,18 @@ from pydantic import ValidationError
 from tests.unit.settings.configuring import ENV, TARGET, problems, read
 from worker.errors import ConfigurationError
 from worker.secret import Secret
+from worker.settings.environment import variables
 from worker.settings.file import DEFAULT_PATH, find_file
 from worker.settings.problems import PROBLEMS_SHOWN
-from worker.settings.settings import HostUpSettings, StorageSettings, VaultSettings, WorkerSettings, load
+from worker.settings.settings import (
+    HostUpSettings,
+    RedisSettings,
+    StorageSettings,
+    VaultSettings,
+    WorkerSettings,
+    load,
+)
+from worker.settings.targets import TargetEntry
 
 ISSUE = """
 [hostup]
@@ -83,6 +93,11 @@ def test_every_key_of_the_file_is_read(tmp_path: Path) -> None:
     assert [settings.worker.audit_every, settings.worker.dead_within] == [timedelta(minutes=10), timedelta(minutes=30)]
 
 
+def test_a_socket_of_redis_may_have_any_name(tmp_path: Path) -> None:
+    text = '[redis]\nurl = "unix:///run/my redis/é.sock"\n'
+    assert read(tmp_path, text + TARGET, env={"REDIS_URL": None}).redis_url == Secret("unix:///run/my redis/é.sock")
+
+
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     settings = read(tmp_path, ISSUE + TARGET)
     assert settings.vault.address == ENV["VAULT_ADDR"]
@@ -122,6 +137,19 @@ def test_the_example_shows_the_defaults_and_every_key_it_names_exists(tmp_path: 
     assert settings.worker == default.worker
     assert settings.targets["media-uploads"].label == default.targets["media"].label
     assert settings.targets["media-uploads"].fields == default.targets["media"].fields
+
+
+def test_the_example_explains_every_key() -> None:
+    text = (Path(__file__).parents[3] / DEFAULT_PATH).read_text(encoding="utf-8")
+    shown = set(re.findall(r"^(?:# )?(\w+) = ", text, re.MULTILINE))
+    models = (HostUpSettings, StorageSettings, VaultSettings, RedisSettings, WorkerSettings, TargetEntry)
+    keys = {
+        key
+        for model in models
+        for key in model.model_fields
+        if key not in variables(model) or variables(model)[key].example
+    }
+    assert shown == keys
 
 
 def test_the_file_is_the_one_given_else_of_the_environment_else_the_default() -> None:

@@ -88,10 +88,10 @@ def test_the_label_is_rendered_with_the_date_of_utc(tmp_path: Path) -> None:
             'target[1] "media": grace: 29d is longer than the shortest time between two runs of cron (28d)',
         ),
         (EVERY + 'jitter = "16d"', 'target[1] "media": jitter: 16d is too long; allowed is 15d, half the interval'),
-        (EVERY + "window = 5", 'target[1] "media": window: must be a text in quotes on one line, not a number'),
+        (EVERY + "window = 5", 'target[1] "media": window: must be a text in quotes such as "02:00-05:00 Europe/Sto'),
         (EVERY + "jitter = true", 'target[1] "media": jitter: must be a text in quotes such as "30d", not true or'),
         (EVERY.replace('"30d"', "30"), 'target[1] "media": every: must be a text in quotes such as "30d", not a num'),
-        (NAMED + "cron = 3", 'target[1] "media": cron: must be a text in quotes on one line, not a number'),
+        (NAMED + "cron = 3", 'target[1] "media": cron: must be a text in quotes such as "0 3 1 * *", not a number'),
         (EVERY + 'window = "2-5"', 'target[1] "media": window: "2-5" is not a window; allowed is "HH:MM-HH:MM Zone"'),
         (
             EVERY + 'window = "02:00-05:00 Mars"',
