@@ -16,7 +16,7 @@ def target_names(context: typer.Context) -> list[str]:
     try:
         document = read_file(find_file(_config(context), os.environ))
     except ConfigurationError:
-        return []  # the command itself will tell
+        return []  # the command itself says what is wrong
     entries = document.get("target")
     names = [entry.get("name") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
     return [name for name in names if isinstance(name, str)]

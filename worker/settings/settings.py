@@ -46,16 +46,7 @@ from worker.settings.values import (
 from worker.targets.durations import format_duration
 from worker.targets.target import Target
 
-__all__ = [
-    "HostUpSettings",
-    "Need",
-    "RedisSettings",
-    "Settings",
-    "StorageSettings",
-    "VaultSettings",
-    "WorkerSettings",
-    "load",
-]
+__all__ = ["HostUpSettings", "Need", "Settings", "StorageSettings", "VaultSettings", "WorkerSettings", "load"]
 
 LONGEST_CREATE = timedelta(seconds=40)
 """Ceph was seen to take 30 s for a create (docs/facts.md, "Ceph's object gateway")."""

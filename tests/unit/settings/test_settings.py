@@ -158,7 +158,7 @@ def test_the_file_is_the_one_given_else_of_the_environment_else_the_default() ->
     assert find_file(None, {"ROTATOR_CONFIG": ""}) == Path("config/rotator.toml")
 
 
-def test_all_problems_are_told_at_once_with_file_and_key(tmp_path: Path) -> None:
+def test_all_problems_are_named_at_once_with_file_and_key(tmp_path: Path) -> None:
     text = """
 colour = "red"
 [hostup]
