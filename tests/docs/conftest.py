@@ -1,0 +1,60 @@
+"""What a reader of the README has before the first rotation: a Vault with nothing in it, a Redis, and an account.
+
+The account is a simulated one; Vault and Valkey are real.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import README, ROOT
+from tests.docs.session import Session, shell
+from worker.sandbox.binaries import vault_binary
+from worker.sandbox.run import start_sandbox
+from worker.sandbox.servers import start_vault
+from worker.sandbox.texts import Options
+
+CONFIG = Path("config/rotator.toml")
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Session]:
+    """A shell in a folder that looks like a checkout, with the README's configuration in it."""
+    vault = start_vault(tmp_path / "vault")
+    bare = {"PATH": os.environ["PATH"], "VAULT_ADDR": vault.address}
+    try:
+        with start_sandbox(tmp_path / "sandbox", Options(spread=0.0, linger=0.0), bare) as sandbox:
+            home = tmp_path / "home"
+            home.mkdir()
+            (home / ".vault-token").write_text(vault.root_token.reveal())  # what `vault login` leaves there
+            (home / "bin").mkdir()
+            (home / "bin" / "vault").symlink_to(vault_binary())
+            environment = {
+                "HOME": str(home),
+                "PATH": f"{home / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "VAULT_ADDR": vault.address,
+                **{name: sandbox.environment[name] for name in ("HOSTUP_API_KEY_FILE", "REDIS_URL_FILE")},
+            }
+            vault.admin.call("POST", "sys/auth/approle", {"type": "approle"})
+            checkout = _checkout(tmp_path / "checkout", sandbox.simulator.hostup)
+            with shell(checkout, environment) as session:
+                yield session
+    finally:
+        vault.stop()
+
+
+def _checkout(folder: Path, hostup: str) -> Path:
+    folder.mkdir()
+    for entry in ROOT.iterdir():
+        if entry.name not in ("config", ".git"):
+            (folder / entry.name).symlink_to(entry)
+    shutil.copytree(ROOT / "config", folder / "config")
+    (least,) = [code.text for code in README.code if code.language == "toml"]
+    (folder / CONFIG).write_text(f'{least}\n[hostup]\nbase_url = "{hostup}"\n')
+    return folder
