@@ -22,6 +22,12 @@ from worker.sandbox.texts import Options
 
 CONFIG = Path("config/rotator.toml")
 
+ENVSUBST = f"""#!{sys.executable}
+import os, re, sys
+sys.stdout.write(re.sub(r"\\$\\{{(\\w+)\\}}", lambda found: os.environ.get(found[1], ""), sys.stdin.read()))
+"""
+"""GNU's, of the package gettext-base, as far as the pages use it; for machines that have none."""
+
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Session]:
@@ -35,6 +41,9 @@ def reader(tmp_path: Path) -> Iterator[Session]:
             (home / ".vault-token").write_text(vault.root_token.reveal())  # what `vault login` leaves there
             (home / "bin").mkdir()
             (home / "bin" / "vault").symlink_to(vault_binary())
+            if shutil.which("envsubst") is None:
+                (home / "bin" / "envsubst").write_text(ENVSUBST)
+                (home / "bin" / "envsubst").chmod(0o700)
             environment = {
                 "HOME": str(home),
                 "PATH": f"{home / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",

@@ -35,6 +35,9 @@ OF_LIBRARIES = {
 }
 """Variables that are read by httpx, OpenSSL, the C library and the Compose file, and may not stand in our code."""
 
+GOING = {"httptools", "rtoml"}
+"""Dependencies that are on their way out."""
+
 OF_THE_SHELL = {0, 2, 130}
 """Exit codes that no error has: all is well, wrong arguments (typer), interrupted."""
 
@@ -85,6 +88,14 @@ def test_the_names_of_fields_are_those_of_the_presets() -> None:
     assert codes(in_short) == list(renamed)
 
 
+def test_every_dependency_has_its_reason() -> None:
+    named = {name for row in page("decisions.md").table("package") for name in re.split(r",(?: with)? | and ", row[0])}
+    declared = _dependencies()
+    plain = {name for name in declared if "types" not in name and "stubs" not in name}
+    assert plain - named - GOING == set()
+    assert named - declared == {"others"}
+
+
 @pytest.mark.parametrize("each", ALL, ids=lambda each: each.name)
 def test_commands_and_options_that_pages_name_exist(each: Page) -> None:
     assert [command for command in _named(each, "rotator") if not _exists(command)] == []
@@ -104,6 +115,14 @@ def test_blocks_of_toml_can_be_read(each: Page) -> None:
     for code in each.code:
         if code.language == "toml":
             tomllib.loads(code.text)
+
+
+def _dependencies() -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    groups = (each for group in project["dependency-groups"].values() for each in group if isinstance(each, str))
+    extras = (each for extra in project["project"]["optional-dependencies"].values() for each in extra)
+    wanted = (*project["project"]["dependencies"], *extras, *groups)
+    return {re.split(r"[^a-z0-9-]", each)[0] for each in wanted}
 
 
 def _rows(section: str) -> list[list[str]]:
