@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,9 @@ from worker.sandbox.servers import start_vault
 from worker.sandbox.texts import Options
 
 CONFIG = Path("config/rotator.toml")
+
+STAMPS = (".created", ".packages", ".project")
+"""The Makefile's, in the order in which it makes them."""
 
 ENVSUBST = f"""#!{sys.executable}
 import os, re, sys
@@ -60,10 +63,19 @@ def reader(tmp_path: Path) -> Iterator[Session]:
 
 def _checkout(folder: Path, hostup: str) -> Path:
     folder.mkdir()
-    for entry in ROOT.iterdir():
-        if entry.name not in ("config", ".git"):
-            (folder / entry.name).symlink_to(entry)
+    _link_all(ROOT, folder, but=(".git", ".venv", "config"))
     shutil.copytree(ROOT / "config", folder / "config")
     (least,) = [code.text for code in README.code if code.language == "toml"]
     (folder / CONFIG).write_text(f'{least}\n[hostup]\nbase_url = "{hostup}"\n')
+    # an environment of its own, made a moment ago: `make` must not install this folder into that of the tests
+    (folder / ".venv").mkdir()
+    _link_all(Path(sys.prefix), folder / ".venv", but=STAMPS)
+    for stamp in STAMPS:
+        (folder / ".venv" / stamp).touch()
     return folder
+
+
+def _link_all(source: Path, folder: Path, but: Collection[str]) -> None:
+    for entry in source.iterdir():
+        if entry.name not in but:
+            (folder / entry.name).symlink_to(entry)

@@ -6,11 +6,13 @@ in the commands that follow, for the id that came out in its place.
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +20,9 @@ from tests.docs.pages import Code
 
 PATIENCE = 300.0
 """Seconds that all commands of a session may take together."""
+
+GOODBYE = 60.0
+"""Seconds that what runs in the background may take to end."""
 
 ELLIPSIS = "..."
 """A line that says: lines are left out in this block."""
@@ -73,7 +78,8 @@ class Session:
         stdin, stdout = self.process.stdin, self.process.stdout
         assert stdin
         assert stdout
-        stdin.write(f"{command}\nprintf '\\n@@ %s\\n' $?\n")
+        # with -e a block ends at its first command that fails, and with it the shell
+        stdin.write(f"set -e\n{command}\nprintf '\\n@@ %s\\n' $?; set +e\n")
         stdin.flush()
         said: list[str] = []
         for line in stdout:
@@ -109,14 +115,24 @@ def shell(folder: Path, environment: Mapping[str, str]) -> Iterator[Session]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
-    watchdog = threading.Timer(PATIENCE, process.kill)
+    watchdog = threading.Timer(PATIENCE, _end, (process.pid, signal.SIGKILL))
     watchdog.start()
     try:
         yield Session(process)
     finally:
-        process.communicate("kill $(jobs -p)\nwait\nexit 0\n" if process.poll() is None else None)
         watchdog.cancel()
+        _end(process.pid, signal.SIGTERM)
+        try:
+            process.communicate(timeout=GOODBYE)  # until the last of the group has closed its output
+        finally:
+            _end(process.pid, signal.SIGKILL)
+
+
+def _end(group: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, number)
 
 
 def _common(line: str) -> str:
