@@ -18,7 +18,7 @@ from tests.docs.session import Session, shell
 from worker.sandbox.binaries import vault_binary
 from worker.sandbox.run import start_sandbox
 from worker.sandbox.servers import start_vault
-from worker.sandbox.texts import Options
+from worker.sandbox.texts import SandboxOptions
 
 CONFIG = Path("config/rotator.toml")
 
@@ -38,7 +38,7 @@ def reader(tmp_path: Path) -> Iterator[Session]:
     vault = start_vault(tmp_path / "vault")
     bare = {"PATH": os.environ["PATH"], "VAULT_ADDR": vault.address}
     try:
-        with start_sandbox(tmp_path / "sandbox", Options(spread=0.0, linger=0.0), bare) as sandbox:
+        with start_sandbox(tmp_path / "sandbox", SandboxOptions(spread=0.0, linger=0.0), bare) as sandbox:
             home = tmp_path / "home"
             home.mkdir()
             (home / ".vault-token").write_text(vault.root_token.reveal())  # what `vault login` leaves there
