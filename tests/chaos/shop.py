@@ -131,8 +131,8 @@ class Shop:
         found = list(self.broke)
         left = orphans(evidence)
         report = audit(self.runtime.services, self.runtime.settings.targets, slack(self.runtime))
-        targets_with_rescued = sum(path.startswith("_rescued/") for path in evidence.documents)
-        if report.drift != len(left) + targets_with_rescued:
+        rescued = sum(path.startswith("_rescued/") for path in evidence.documents)
+        if report.drift != len(left) + rescued:
             found.append(
                 BrokenPromise(3, "drift", f"{len(left)} keys are left over, and the audit tells of {report.drift}")
             )

@@ -18,7 +18,7 @@ from tests.chaos_run.world import World
 from worker.service.celery_app import make_app
 
 Act = Callable[[], None]
-KEPT_WISHES = 50
+KEPT_REQUESTS = 50
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -109,7 +109,7 @@ class Storm:
 
     def _message_twice(self) -> None:
         request = (str(uuid.UUID(int=self.dice.getrandbits(128))), self.dice.choice(self.world.targets).name)
-        self.requests = [*self.requests[-KEPT_WISHES:], request]
+        self.requests = [*self.requests[-KEPT_REQUESTS:], request]
         self._send(request)
         self._send(request)
         self.struck["message sent twice"] += 1

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import rtoml
 import typer
 
-from worker.settings.file import find_file
+from worker.errors import ConfigurationError
+from worker.settings.file import find_file, read_file
 
 
 def target_names(context: typer.Context) -> list[str]:
     """The names in the configuration file, which is only read, not checked; typer takes those that begin like it."""
     try:
-        document = rtoml.loads(find_file(_config(context), os.environ).read_text("utf-8"))
-    except (OSError, ValueError):
-        return []  # the command itself will tell
+        document = read_file(find_file(_config(context), os.environ))
+    except ConfigurationError:
+        return []  # the command itself says what is wrong
     entries = document.get("target")
     names = [entry.get("name") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
     return [name for name in names if isinstance(name, str)]

@@ -212,7 +212,7 @@ def _about_record(plan: RepairPlan) -> Iterator[str]:
 
 
 def _about_key(plan: RepairPlan, key: FoundKey, *, retire: bool) -> Iterator[str]:
-    where = f"access key {key.loose.access_key}, named in {key.loose.where or 'what was saved targets_with_rescued'}"
+    where = f"access key {key.loose.access_key}, named in {key.loose.where or 'what was rescued'}"
     if retire:
         yield f"  {where}: is retired, and deleted after the grace period"
     elif key.owner:

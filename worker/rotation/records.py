@@ -109,7 +109,7 @@ class RecordStore:
     def change_until_written(self, loaded: Loaded, change: Change, patience: float = math.inf) -> Loaded:
         """Apply a change that must not be lost: go on until it is written, for ``patience`` seconds.
 
-        Where the record itself cannot be used, raises RecordError (see :meth:`save_rescued`); VaultError afterwards.
+        Where the record itself cannot be used, raises RecordError (see :meth:`rescue`); VaultError afterwards.
         """
         pause = PAUSE_FIRST
         give_up = self._clock.monotonic() + patience

@@ -92,10 +92,10 @@ def on_record(case: Case) -> Iterator[str]:
         rotation = record.get("rotation") or {}
         places = [record.get("current"), rotation.get("key"), *record.get("retiring", [])]
         yield from (str(place["access_key"]) for place in places if place)
-    yield from (str(document["access_key"]) for document in targets_with_rescued(case) if document.get("access_key"))
+    yield from (str(document["access_key"]) for document in rescued(case) if document.get("access_key"))
 
 
-def targets_with_rescued(case: Case) -> list[Json]:
+def rescued(case: Case) -> list[Json]:
     """What was saved beside a record that could not be used."""
     return [document for path, document in case.evidence.documents.items() if path.startswith("_rescued/")]
 

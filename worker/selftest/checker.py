@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from urllib.parse import quote
 
-from worker.selftest.case import Case, dead_keys, on_record, targets_with_rescued, unknown_rotations
+from worker.selftest.case import Case, dead_keys, on_record, rescued, unknown_rotations
 from worker.selftest.evidence import Evidence, Json, Kept
 
 __all__ = ["RULES", "BrokenPromise", "Case", "check", "orphans", "unrest"]
@@ -197,7 +197,7 @@ def _grace_was_kept(case: Case) -> Iterator[BrokenPromise]:
 
 def _request_ids_are_found(case: Case) -> Iterator[BrokenPromise]:
     """Promise 8: what changed something, and was answered, stands in the history by its requestId."""
-    known = {str(each.get("request_id")) for each in (*case.history, *targets_with_rescued(case))}
+    known = {str(each.get("request_id")) for each in (*case.history, *rescued(case))}
     unknown = unknown_rotations(case)
     for call in (*case.created.values(), *case.deletes):
         answered = call.delivered and call.request_id is not None and call.status == _OK

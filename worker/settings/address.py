@@ -28,7 +28,7 @@ def address_problem(url: str) -> str | None:
         return "must not hold a user name, a password, a query or a fragment"
     parts = _URL.fullmatch(url)
     host = (parts["ip"] or parts["host"]) if parts else ""
-    if parts is None or not _is_host(host):
+    if parts is None or not is_host(host):
         return "must be https:// and a host's name"
     if parts["port"] and not 0 < int(parts["port"][:6]) <= _HIGHEST_PORT:
         return f"has a port outside 1 to {_HIGHEST_PORT}"
@@ -52,8 +52,8 @@ def _is_this_machine(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def _is_host(host: str) -> bool:
-    # checked here because the resolver answers a bad label with UnicodeError, which is no network error
+def is_host(host: str) -> bool:
+    """Whether this is an IP address or may be a name; a bad label has the resolver raise UnicodeError, no OSError."""
     try:
         ipaddress.ip_address(host)
     except ValueError:

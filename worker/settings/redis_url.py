@@ -13,7 +13,7 @@ _SCHEMES = ("redis", "rediss", "unix")
 def redis_problem(url: Secret) -> str | None:
     """What is wrong with an address of Redis, in words that follow its name; None when nothing is.
 
-    ``rediss://`` without ``ssl_cert_reqs=required`` would accept any certificate (facts.md, "Celery on Redis").
+    ``rediss://`` without ``ssl_cert_reqs=required`` would accept any certificate (docs/facts.md, "Celery on Redis").
     """
     try:
         parts = urlsplit(url.reveal())

@@ -10,82 +10,123 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, Field, StrictInt, ValidationError, ValidationInfo
 
 from worker.secret import Secret
-from worker.settings import values
-from worker.settings.environment import WHERE, Environment, Need, check_logins, read_environment
-from worker.settings.file import Problems, Table, find_file, read_file, show_key, table_of, unknown
+from worker.settings.environment import (
+    WHERE,
+    Need,
+    Variable,
+    check_logins,
+    is_set,
+    proxy_passwords,
+    read_environment,
+    variables,
+)
+from worker.settings.file import find_file, read_file
+from worker.settings.problems import Problems, show_key, unknown
 from worker.settings.redis_url import redis_passwords
 from worker.settings.targets import read_targets
+from worker.settings.values import (
+    FILE,
+    STRICT,
+    Address,
+    Duration,
+    ReadableFile,
+    RedisUrl,
+    Region,
+    SecretWord,
+    Text,
+    VaultPath,
+    Word,
+    whole,
+)
 from worker.targets.durations import format_duration
 from worker.targets.target import Target
 
-__all__ = [
-    "HostUpSettings",
-    "Need",
-    "Settings",
-    "StorageSettings",
-    "Target",
-    "VaultSettings",
-    "WorkerSettings",
-    "load",
-]
-
-BASE_URL = "https://cloud.hostup.se"
-"""hostup-api.md, "The HostUp API"."""
+__all__ = ["HostUpSettings", "Need", "Settings", "StorageSettings", "VaultSettings", "WorkerSettings", "load"]
 
 LONGEST_CREATE = timedelta(seconds=40)
-"""Ceph was seen to take 30 s for a create (facts.md, "Ceph's object gateway")."""
+"""Ceph was seen to take 30 s for a create (docs/facts.md, "Ceph's object gateway")."""
 
 SHORTEST_LEASE = timedelta(seconds=3)
 
-_TABLES = ("hostup", "storage", "vault", "redis", "worker", "target")
+
+class HostUpSettings(BaseModel):
+    """``[hostup]``. ``parallel_creates``: how many creates may be under way at once for the account, over all workers.
+
+    The default address is that of docs/facts.md, "HostUp's API".
+    """
+
+    model_config = STRICT
+
+    base_url: Address = "https://cloud.hostup.se"
+    api_key: Annotated[SecretWord | None, Variable("HOSTUP_API_KEY")] = None
+    parallel_creates: Annotated[StrictInt, whole(1, 64)] = 2
 
 
-@dataclass(frozen=True, slots=True)
-class HostUpSettings:
-    """``parallel_creates``: how many creates may be under way at once for the account, over all workers."""
+class StorageSettings(BaseModel):
+    """``[storage]``. None: taken from ``GET /api/object-storage``."""
 
-    base_url: str
-    api_key: Secret | None
-    parallel_creates: int
+    model_config = STRICT
 
-
-@dataclass(frozen=True, slots=True)
-class StorageSettings:
-    """None: taken from ``GET /api/object-storage``."""
-
-    endpoint: str | None
-    region: str | None
+    endpoint: Address | None = None
+    region: Region | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class VaultSettings:
-    """Where Vault is, and one way to log in: a token, a file with a token, or AppRole."""
+class VaultSettings(BaseModel):
+    """``[vault]``: where Vault is, and one way to log in: a token, a file with a token, or AppRole."""
 
-    address: str
-    mount: str
-    state_path: str
-    namespace: str | None
-    ca_file: Path | None
-    token: Secret | None
-    token_file: Path | None
-    role_id: str | None
-    secret_id: Secret | None
-    secret_id_wrapped: bool
-    approle_mount: str
+    model_config = STRICT
+
+    address: Annotated[Address, Variable("VAULT_ADDR", "https://vault:8200")] = ""
+    mount: VaultPath = "secret"
+    state_path: VaultPath = "hostup-rotator/state"
+    namespace: Annotated[Text | None, Variable("VAULT_NAMESPACE")] = None
+    ca_file: Annotated[ReadableFile | None, Variable("VAULT_CACERT")] = None
+    token: Annotated[SecretWord | None, Variable("VAULT_TOKEN")] = None
+    token_file: Annotated[Path | None, Variable("VAULT_TOKEN_FILE")] = None
+    role_id: Annotated[Word | None, Variable("VAULT_ROLE_ID")] = None
+    secret_id: Annotated[SecretWord | None, Variable("VAULT_SECRET_ID")] = None
+    secret_id_wrapped: Annotated[bool, Variable("VAULT_SECRET_ID_WRAPPED")] = False
+    approle_mount: VaultPath = "approle"
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerSettings:
-    """``verify_within``: how long a new key may take to spread; ``dead_within``: how long a deleted one may live on."""
+class RedisSettings(BaseModel):
+    """``[redis]``."""
 
-    concurrency: int
-    tick: timedelta
-    audit_every: timedelta
-    verify_within: timedelta
-    dead_within: timedelta
-    lease: timedelta
+    model_config = STRICT
+
+    url: Annotated[RedisUrl, Variable("REDIS_URL", "redis://127.0.0.1:6379/0")] = Secret("")
+
+
+def _long_lease(lease: timedelta) -> timedelta:
+    if lease < SHORTEST_LEASE:
+        raise ValueError(f"is too short; at least {format_duration(SHORTEST_LEASE)} are needed to take over safely")
+    return lease
+
+
+def _tick_within_lease(tick: timedelta, info: ValidationInfo) -> timedelta:
+    lease = info.data.get("lease", tick)
+    if tick > lease:
+        raise ValueError(f"is longer than lease ({format_duration(lease)}); at most that is allowed")
+    return tick
+
+
+class WorkerSettings(BaseModel):
+    """``[worker]``. ``verify_within``: how long a new key may take to spread; ``dead_within``: a deleted one to die."""
+
+    model_config = STRICT
+
+    concurrency: Annotated[StrictInt, whole(1, 256)] = 8
+    # above tick, which is held against it
+    lease: Annotated[Duration, AfterValidator(_long_lease)] = timedelta(minutes=2)
+    tick: Annotated[Duration, AfterValidator(_tick_within_lease), Field(validate_default=True)] = timedelta(seconds=5)
+    audit_every: Duration = timedelta(hours=1)
+    verify_within: Duration = timedelta(minutes=2)
+    dead_within: Duration = timedelta(minutes=20)
 
     @property
     def create_deadline(self) -> timedelta:
@@ -104,11 +145,16 @@ class Settings:
     redis_url: Secret
     worker: WorkerSettings
     targets: Mapping[str, Target]
+    proxy_passwords: tuple[Secret, ...]
 
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret in here; for redaction."""
         given = (self.hostup.api_key, self.vault.token, self.vault.secret_id, self.redis_url)
-        return (*(secret for secret in given if secret), *redis_passwords(self.redis_url))
+        return (*(secret for secret in given if secret), *redis_passwords(self.redis_url), *self.proxy_passwords)
+
+
+M = TypeVar("M", bound=BaseModel)
+_TABLES = ("hostup", "storage", "vault", "redis", "worker", "target")
 
 
 def load(
@@ -127,100 +173,58 @@ def load(
     """
     problems = Problems()
     file = find_file(path, env)
-    raw = read_file(file, problems)
-    given = read_environment(env, problems)
-    check_logins(given.given, needs, problems)
-    if raw is None:
-        problems.raise_any()
-    settings = _settings(file, raw or {}, given, problems, only)
-    problems.raise_any()
-    return settings
-
-
-def _settings(
-    file: Path, raw: Mapping[str, object], given: Environment, problems: Problems, only: Collection[str] | None
-) -> Settings:
-    """What the file and the environment say; worth something only if no problem was noted."""
-    for name in raw:
+    document = problems.attempt(lambda: read_file(file), None)
+    check_logins(env, needs, problems)
+    hostup = read_environment(HostUpSettings, env, problems)
+    vault = read_environment(VaultSettings, env, problems)
+    redis = read_environment(RedisSettings, env, problems)
+    passwords: tuple[Secret, ...] = problems.attempt(lambda: proxy_passwords(env), ())
+    if document is None:
+        raise problems.as_error()
+    for name in document:
         if name not in _TABLES:
             problems.note(f"{file}: {show_key(name)}", unknown(name, _TABLES))
-
-    def table(name: str) -> Table:
-        return table_of(raw, name, str(file), problems)
-
-    hostup = _hostup(table("hostup"), given)
-    storage = _storage(table("storage"))
-    vault = _vault(table("vault"), given, problems)
-    redis_url = _redis_url(table("redis"), given, problems)
-    worker = _worker(table("worker"))
-    targets = read_targets(str(file), raw.get("target", []), vault.state_path, problems, only)
-    return Settings(file, hostup, storage, vault, redis_url, worker, targets)
-
-
-def _hostup(table: Table, given: Environment) -> HostUpSettings:
-    settings = HostUpSettings(
-        base_url=table.get("base_url", values.address, BASE_URL),
-        api_key=given.hostup_api_key,
-        parallel_creates=table.get("parallel_creates", values.whole(1, 64), 2),
-    )
-    table.refuse_others()
-    return settings
+    hostup = _over(_table("hostup", HostUpSettings, document, file, problems), hostup)
+    storage = _table("storage", StorageSettings, document, file, problems)
+    vault = _over(_table("vault", VaultSettings, document, file, problems), vault)
+    redis = _over(_table("redis", RedisSettings, document, file, problems), redis)
+    worker = _table("worker", WorkerSettings, document, file, problems)
+    _check_missing(document, env, problems)
+    targets = read_targets(str(file), document.get("target", []), vault.state_path, problems, only)
+    problems.raise_any()
+    if vault.token_file:  # it is read again whenever it changes; here it was only seen that it can be
+        vault = vault.model_copy(update={"token": None})
+    return Settings(file, hostup, storage, vault, redis.url, worker, targets, passwords)
 
 
-def _storage(table: Table) -> StorageSettings:
-    settings = StorageSettings(
-        endpoint=table.get("endpoint", values.address, None),
-        region=table.get("region", values.region, None),
-    )
-    table.refuse_others()
-    return settings
+def _table(name: str, model: type[M], document: Mapping[str, object], file: Path, problems: Problems) -> M:
+    """What the file sets of a model; the defaults where, with problems noted, something is wrong."""
+    table = document.get(name, {})
+    if not isinstance(table, dict):
+        problems.note(f"{file}: {name}", f"must be a table, written [{name}]")
+        return model()
+    elsewhere = {key for key, variable in variables(model).items() if not variable.example}
+    allowed = [key for key in model.model_fields if key not in elsewhere]
+    where = f"{file}: [{name}] "
+    for key in table:
+        if key not in allowed:
+            problems.note(where + show_key(key), unknown(key, allowed))
+    try:
+        return model.model_validate({key: table[key] for key in allowed if key in table}, context=FILE)
+    except ValidationError as error:
+        problems.note_invalid(error, lambda key: where + key, model)
+        return model()
 
 
-def _vault(table: Table, given: Environment, problems: Problems) -> VaultSettings:
-    address = table.get("address", values.address, "")
-    if "VAULT_ADDR" not in given.given and not table.has("address"):
-        problems.note(
-            f"{WHERE}: VAULT_ADDR", "is missing; set it, or address under [vault], such as https://vault:8200"
-        )
-    settings = VaultSettings(
-        address=given.vault_address or address,
-        mount=table.get("mount", values.path, "secret"),
-        state_path=table.get("state_path", values.path, "hostup-rotator/state"),
-        namespace=given.vault_namespace,
-        ca_file=given.vault_ca_file,
-        token=given.vault_token,
-        token_file=given.vault_token_file,
-        role_id=given.vault_role_id.reveal() if given.vault_role_id else None,
-        secret_id=given.vault_secret_id,
-        secret_id_wrapped=given.vault_secret_id_wrapped,
-        approle_mount=table.get("approle_mount", values.path, "approle"),
-    )
-    table.refuse_others()
-    return settings
+def _over(in_file: M, in_environment: M) -> M:
+    return in_file.model_copy(update={key: getattr(in_environment, key) for key in in_environment.model_fields_set})
 
 
-def _redis_url(table: Table, given: Environment, problems: Problems) -> Secret:
-    url = table.get("url", values.redis_url, Secret(""))
-    if "REDIS_URL" not in given.given and not table.has("url"):
-        problems.note(
-            f"{WHERE}: REDIS_URL", "is missing; set it, or url under [redis], such as redis://127.0.0.1:6379/0"
-        )
-    table.refuse_others()
-    return given.redis_url or url
-
-
-def _worker(table: Table) -> WorkerSettings:
-    settings = WorkerSettings(
-        concurrency=table.get("concurrency", values.whole(1, 256), 8),
-        tick=table.get("tick", values.duration, timedelta(seconds=5)),
-        audit_every=table.get("audit_every", values.duration, timedelta(hours=1)),
-        verify_within=table.get("verify_within", values.duration, timedelta(minutes=2)),
-        dead_within=table.get("dead_within", values.duration, timedelta(minutes=20)),
-        lease=table.get("lease", values.duration, timedelta(minutes=2)),
-    )
-    table.refuse_others()
-    if settings.lease < SHORTEST_LEASE:
-        table.note("lease", f"is too short; at least {format_duration(SHORTEST_LEASE)} are needed to take over safely")
-    if settings.tick > settings.lease:
-        table.note("tick", f"is longer than lease ({format_duration(settings.lease)}); at most that is allowed")
-    return settings
+def _check_missing(document: Mapping[str, object], env: Mapping[str, str], problems: Problems) -> None:
+    """See that what has no default is set, right or wrong, in the file or the environment."""
+    for name, model in (("vault", VaultSettings), ("redis", RedisSettings)):
+        table = document.get(name)
+        for key, variable in variables(model).items():
+            if variable.example and not is_set(variable.name, env) and not (isinstance(table, dict) and key in table):
+                what = f"is missing; set it, or {key} under [{name}], such as {variable.example}"
+                problems.note(f"{WHERE}: {variable.name}", what)

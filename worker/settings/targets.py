@@ -1,29 +1,126 @@
-"""The targets of the configuration: what each one is, and what may not be true of all of them together."""
+"""The targets of the configuration: what each one is, and what they must not share."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import Annotated, Any
 
-from worker.settings import values
-from worker.settings.file import Problems, Table, did_you_mean, show_text
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo
+
+from worker.settings.problems import Problems, show_text
+from worker.settings.values import STRICT, Cron, Duration, Fields, Label, Name, VaultPath, WindowText
 from worker.targets.durations import format_duration
-from worker.targets.fields import PRESETS, SOURCES, FieldMap, field_map
+from worker.targets.fields import PRESETS
 from worker.targets.schedule import Schedule, Window
-from worker.targets.target import Target
+from worker.targets.target import Target, render_label
 
-DEFAULT_LABEL = "{target} {rotation_id}"
 DEFAULT_GRACE = timedelta(hours=24)
 
+LONGEST_LABEL = 200
+"""Characters, as it comes out. HostUp documents no limit."""
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What targets must not share: the first that used a name or a path, by its number."""
+_EXAMPLE_ID = "00000000-0000-0000-0000-000000000000"
 
-    names: dict[str, int]
-    paths: dict[str, int]
+
+@dataclass(slots=True)
+class _Others:
+    """What a target is held against: the records' path, and by name and path the number of the first that has it."""
+
+    state_path: str
+    number: int = 0
+    names: dict[str, int] = field(default_factory=dict)
+    paths: dict[str, int] = field(default_factory=dict)
+
+
+def _own_name(name: str, info: ValidationInfo[_Others]) -> str:
+    return _own(name, info.context.names, info.context.number)
+
+
+def _own_path(path: str, info: ValidationInfo[_Others]) -> str:
+    state_path = info.context.state_path
+    if path == state_path or path.startswith(f"{state_path}/"):
+        raise ValueError(f"{path} lies in state_path ({state_path}), where the worker keeps its records")
+    return _own(path, info.context.paths, info.context.number)
+
+
+def _own(value: str, seen: dict[str, int], number: int) -> str:
+    first = seen.setdefault(value, number)
+    if first != number:
+        raise ValueError(f"{value} is that of target[{first}] already; each target needs its own")
+    return value
+
+
+def _short_label(label: str, info: ValidationInfo[_Others]) -> str:
+    rendered = render_label(label, _EXAMPLE_ID, "2026-01-31", info.data.get("name", ""))
+    if not rendered.strip():
+        raise ValueError("comes out empty")
+    if len(rendered) > LONGEST_LABEL:
+        raise ValueError(f"comes out {len(rendered)} characters long; at most {LONGEST_LABEL} are allowed")
+    return label
+
+
+def _either_every_or_cron(every: object, info: ValidationInfo[_Others]) -> object:
+    has_cron = info.data.get("cron", "wrong, and so not in data") is not None
+    if (every is not None) == has_cron:
+        beside = "stands beside cron" if has_cron else "is missing, and cron too"
+        raise ValueError(f"{beside}; give exactly one of them")
+    return every
+
+
+def _short_jitter(jitter: timedelta | None, info: ValidationInfo[_Others]) -> timedelta | None:
+    most = _shortest_gap(info.data) / 2
+    if jitter and jitter > most:
+        raise ValueError(
+            f"{format_duration(jitter)} is too long; allowed is {format_duration(most)}, half the interval"
+        )
+    return jitter
+
+
+def _short_grace(grace: timedelta | None, info: ValidationInfo[_Others]) -> timedelta:
+    gap = _shortest_gap(info.data)
+    length = grace or DEFAULT_GRACE
+    if length > gap:
+        given = format_duration(length) if grace else f"is missing, and its default of {format_duration(length)}"
+        interval = "every" if info.data["every"] else "the shortest time between two runs of cron"
+        raise ValueError(f"{given} is longer than {interval} ({format_duration(gap)}); at most that is allowed")
+    return length
+
+
+def _shortest_gap(checked: Mapping[str, Any]) -> timedelta:
+    """Between two rotations; without end where ``every`` or ``cron`` is wrong, which is a problem of its own."""
+    if "every" not in checked or "cron" not in checked:
+        return timedelta.max
+    return _schedule(checked["every"], checked["cron"], None, None).shortest_gap()
+
+
+@lru_cache(maxsize=1024)
+def _schedule(every: timedelta | None, cron: str | None, window: Window | None, jitter: timedelta | None) -> Schedule:
+    """One object for all targets on the same schedule."""
+    return Schedule(every, cron, window, jitter)
+
+
+class TargetEntry(BaseModel):
+    """One ``[[target]]``. The order counts: what is checked of a key may depend on those above it."""
+
+    model_config = STRICT
+
+    name: Annotated[Name, AfterValidator(_own_name), Field(description="what the target is called")]
+    path: Annotated[VaultPath, AfterValidator(_own_path), Field(description="where in the mount the app's secret lies")]
+    label: Annotated[Label, AfterValidator(_short_label)] = "{target} {rotation_id}"
+    cron: Cron | None = None
+    every: Annotated[Duration | None, BeforeValidator(_either_every_or_cron), Field(validate_default=True)] = None
+    window: WindowText | None = None
+    jitter: Annotated[Duration | None, AfterValidator(_short_jitter)] = None
+    grace: Annotated[Duration | None, AfterValidator(_short_grace), Field(validate_default=True)] = None
+    fields: Fields = PRESETS["plain"]
+
+    def target(self) -> Target:
+        """What the rotation works with."""
+        schedule = _schedule(self.every, self.cron, self.window, self.jitter)
+        return Target(self.name, self.label, self.path, schedule, self.grace or DEFAULT_GRACE, self.fields)
 
 
 def read_targets(
@@ -35,103 +132,18 @@ def read_targets(
         return {}
     if not raw:
         problems.note(f"{file}: target", "is missing; write [[target]] with name, path, grace, and every or cron")
-    seen = _Seen({}, {})
+    others = _Others(state_path)
     targets = {}
     for number, entry in enumerate(raw, 1):
         if only is not None and entry.get("name") not in only:
             continue
-        table = Table(entry, _where(file, number, entry), problems)
-        target = _read_target(table, number, seen, state_path)
-        if target:
+        others.number = number
+        try:
+            target = TargetEntry.model_validate(entry, context=others).target()
+        except ValidationError as error:
+            name = entry.get("name")
+            where = f"{file}: target[{number}]" + (f" {show_text(name)}" if isinstance(name, str) else "")
+            problems.note_invalid(error, partial("{}: {}".format, where), TargetEntry)
+        else:
             targets[target.name] = target
     return targets
-
-
-def _where(file: str, number: int, entry: Mapping[str, object]) -> str:
-    name = entry.get("name")
-    called = f" {show_text(name)}" if isinstance(name, str) else ""
-    return f"{file}: target[{number}]{called}: "
-
-
-def _read_target(table: Table, number: int, seen: _Seen, state_path: str) -> Target | None:
-    name = table.need("name", values.name, "what the target is called")
-    path = table.need("path", values.path, "where in the mount the app's secret lies")
-    label = table.get("label", values.label, DEFAULT_LABEL)
-    schedule = _schedule(table)
-    grace = table.get("grace", values.duration, DEFAULT_GRACE)
-    fields = _fields(table)
-    table.refuse_others()
-    _check_sharing(table, "name", name, seen.names, number)
-    _check_sharing(table, "path", path, seen.paths, number)
-    if path and (path == state_path or path.startswith(f"{state_path}/")):
-        table.note("path", f"{path} lies in state_path ({state_path}), where the worker keeps its records")
-    if schedule:
-        _check_grace(table, grace, schedule)
-    if not (name and path and schedule):
-        return None
-    problem = values.label_problem(label, name)
-    if problem:
-        table.note("label", problem)
-    return Target(name, label, path, schedule, grace, fields)
-
-
-def _check_sharing(table: Table, key: str, value: str | None, seen: dict[str, int], number: int) -> None:
-    first = seen.setdefault(value, number) if value else number
-    if first != number:
-        table.note(key, f"{value} is that of target[{first}] already; each target needs its own")
-
-
-def _schedule(table: Table) -> Schedule | None:
-    every = table.get("every", values.duration, None)
-    cron = table.get("cron", values.cron, None)
-    window = table.get("window", values.window, None)
-    jitter = table.get("jitter", values.duration, None)
-    if table.has("every") == table.has("cron"):
-        beside = "stands beside cron" if table.has("every") else "is missing, and cron too"
-        table.note("every", f"{beside}; give exactly one of them")
-        return None
-    if every is None and cron is None:
-        return None
-    schedule = _shared(every, cron, window, jitter)
-    most = schedule.shortest_gap() / 2
-    if jitter and jitter > most:
-        table.note(
-            "jitter", f"{format_duration(jitter)} is too long; allowed is {format_duration(most)}, half the interval"
-        )
-    return schedule
-
-
-@lru_cache(maxsize=1024)
-def _shared(every: timedelta | None, cron: str | None, window: Window | None, jitter: timedelta | None) -> Schedule:
-    """One object for all targets on the same schedule."""
-    return Schedule(every, cron, window, jitter)
-
-
-def _check_grace(table: Table, grace: timedelta, schedule: Schedule) -> None:
-    gap = schedule.shortest_gap()
-    if grace <= gap:
-        return
-    given = format_duration(grace) if table.has("grace") else f"is missing, and its default of {format_duration(grace)}"
-    interval = "every" if schedule.every else "the shortest time between two runs of cron"
-    table.note("grace", f"{given} is longer than {interval} ({format_duration(gap)}); at most that is allowed")
-
-
-def _fields(table: Table) -> FieldMap:
-    inner = table.inner("fields")
-    if inner is None:
-        return table.get("fields", _preset, PRESETS["plain"])
-    names = {source: inner.get(source, values.field_name, source) for source in SOURCES}
-    inner.refuse_others()
-    twice = {name for name in names.values() if list(names.values()).count(name) > 1}
-    for name in sorted(twice):
-        sources = [source for source in SOURCES if names[source] == name]
-        table.note("fields", f"{show_text(name)} would hold both {' and '.join(sources)}; give each its own name")
-    return field_map(names)
-
-
-def _preset(value: object) -> FieldMap:
-    known = PRESETS.get(value) if isinstance(value, str) else None
-    if known is None:
-        meant = did_you_mean(value, PRESETS) if isinstance(value, str) else ""
-        raise ValueError(f"is not known; {meant}allowed are {', '.join(PRESETS)}, or a table of names")
-    return known

@@ -1,64 +1,81 @@
-"""What single values of the configuration may be.
+"""What single values of the configuration may be: the types that the models are made of.
 
-Each reader takes what TOML handed over and returns the value, or raises ValueError in words that follow the key.
+What is wrong is raised as ValueError in words that follow the key or the variable.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
-from string import Formatter
-from typing import TypeVar
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PlainValidator,
+    TypeAdapter,
+    ValidationInfo,
+)
 
 from worker.secret import Secret
 from worker.settings.address import address_problem
-from worker.settings.file import did_you_mean, show_text
+from worker.settings.problems import did_you_mean, kind_of, show_text, unknown
 from worker.settings.redis_url import redis_passwords, redis_problem
 from worker.targets.durations import parse_duration
-from worker.targets.schedule import parse_cron, parse_window
-from worker.targets.target import render_label
+from worker.targets.fields import PRESETS, SOURCES, FieldMap, field_map
+from worker.targets.schedule import Window, parse_cron, parse_window
+
+STRICT = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+"""What holds for every model: it never changes, and a key that it does not know is a mistake."""
+
+FILE = "file"
+"""The context of validation when values come from the configuration file."""
 
 LABEL_FIELDS = ("rotation_id", "date", "target")
-LONGEST_LABEL = 200
-"""Characters, as it comes out. HostUp documents no limit."""
 
+LONGEST_SECRET = 8192
 LONGEST_PATH = 512
 LONGEST_FIELD = 128
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-_PATH = re.compile(r"[A-Za-z0-9._~@:,=+-]+(?:/[A-Za-z0-9._~@:,=+-]+)*")
 _REGION = re.compile(r"[A-Za-z0-9-]{1,64}")
+_PATH = re.compile(r"[A-Za-z0-9._~@:,=+-]+(?:/[A-Za-z0-9._~@:,=+-]+)*")
+_RIGHT_BRACES = re.compile(rf"{{{{|}}}}|{{(?:{'|'.join(LABEL_FIELDS)})}}")
+_PLACEHOLDER = re.compile("{([^{}]*)}")
 T = TypeVar("T")
 
-_EXAMPLE_ID = "00000000-0000-0000-0000-000000000000"
+
+def whole(least: int, most: int) -> AfterValidator:
+    """The bounds of a whole number."""
+
+    def check(value: int) -> int:
+        if least <= value <= most:
+            return value
+        raise ValueError(f"is out of range; allowed are {least} to {most}")
+
+    return AfterValidator(check)
 
 
-def text(value: object) -> str:
-    """Any text that is not empty and has no control characters."""
-    if isinstance(value, str) and value and value.isprintable():
-        return value
-    if value == "":
-        raise ValueError("must not be empty")
-    kind = "one with control characters" if isinstance(value, str) else _kind(value)
-    raise ValueError(f"must be a text in quotes on one line, not {kind}")
+def read_text(file: Path) -> str:
+    """What a file holds. Raises ValueError, in words that follow the name of the variable that names the file."""
+    _one_line(str(file))
+    # a relative path might be the secret itself, set as ..._FILE by mistake
+    shown = file if file.is_absolute() else "the file (with a relative path)"
+    try:
+        return file.read_text("utf-8")
+    except OSError as error:
+        raise ValueError(f"{shown} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{shown} is not text") from None
 
 
-def whole(least: int, most: int) -> Callable[[object], int]:
-    """A reader of whole numbers within bounds."""
-
-    def read(value: object) -> int:
-        if isinstance(value, int) and not isinstance(value, bool):
-            if least <= value <= most:
-                return value
-            raise ValueError(f"is out of range; allowed are {least} to {most}")
-        raise ValueError(f"must be a whole number, not {_kind(value)}")
-
-    return read
-
-
-def quoted(parse: Callable[[str], T], example: str) -> Callable[[object], T]:
-    """A reader of texts that ``parse`` understands; what it raises is put behind the text it was given."""
+def _parsed(parse: Callable[[str], T], kind: type[T], example: str) -> PlainValidator:
+    """A validator that parses texts; what ``parse`` raises is put behind the text."""
 
     def read(value: object) -> T:
         if isinstance(value, str):
@@ -66,103 +83,144 @@ def quoted(parse: Callable[[str], T], example: str) -> Callable[[object], T]:
                 return parse(value)
             except ValueError as error:
                 raise ValueError(f"{show_text(value)} {error}") from None
-        raise ValueError(f'must be a text in quotes such as "{example}", not {_kind(value)}')
+        if isinstance(value, kind):
+            return value
+        raise ValueError(f'must be a text in quotes such as "{example}", not {kind_of(value)}')
 
-    return read
-
-
-duration = quoted(parse_duration, "30d")
-cron = quoted(parse_cron, "0 3 1 * *")
-window = quoted(parse_window, "02:00-05:00 Europe/Stockholm")
+    return PlainValidator(read)
 
 
-def address(value: object) -> str:
-    """The address of a service, without a slash at its end; never quoted, as it may hold a password."""
-    url = text(value)
+def _one_line(value: str) -> str:
+    if value.isprintable():
+        return value
+    raise ValueError("must not hold line breaks or other control characters")
+
+
+def _one_word(value: str) -> str:
+    # what else there is cannot be sent in a header, and the error about that would quote it
+    if value.isascii() and value.isprintable() and " " not in value and 0 < len(value) <= LONGEST_SECRET:
+        return value
+    raise ValueError(f"must be one word of at most {LONGEST_SECRET} characters, all of them visible ASCII")
+
+
+def _secret(value: object) -> object:
+    return Secret(_one_word(value)) if isinstance(value, str) else value
+
+
+def _readable(file: Path) -> Path:
+    read_text(file)
+    return file
+
+
+def _address(url: str) -> str:
     problem = address_problem(url)
     if problem:
         raise ValueError(problem)
     return url.rstrip("/")
 
 
-def redis_url(value: object) -> Secret:
-    """The address of Redis; one with a password does not belong into the file."""
-    url = Secret(text(value))
+def _redis_url(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str):
+        return value
+    in_file = info.context == FILE
+    url = Secret(_one_line(value) if in_file else _one_word(value))
     problem = redis_problem(url)
     if problem:
         raise ValueError(problem)
-    if redis_passwords(url):
+    if in_file and redis_passwords(url):
         raise ValueError("must not hold a password; set REDIS_URL in the environment, or REDIS_URL_FILE")
     return url
 
 
-def region(value: object) -> str:
-    """A region's name, as it stands in signatures."""
-    if not _REGION.fullmatch(text(value)):
-        raise ValueError("is not a region; allowed are letters, digits and hyphens, such as eu-north-1")
-    return str(value)
+def _region(value: str) -> str:
+    if _REGION.fullmatch(value):
+        return value
+    raise ValueError("is not a region; allowed are letters, digits and hyphens, such as eu-north-1")
 
 
-def name(value: object) -> str:
-    """A target's name; it is part of a path in Vault and of labels."""
-    given = text(value)
-    if not _NAME.fullmatch(given):
-        allowed = "1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or a digit"
-        raise ValueError(f"{show_text(given)} is not a name; allowed are {allowed}")
-    return given
+def _name(value: str) -> str:
+    if _NAME.fullmatch(value):
+        return value
+    allowed = "1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or a digit"
+    raise ValueError(f"{show_text(value)} is not a name; allowed are {allowed}")
 
 
-def path(value: object) -> str:
-    """A mount or a path in Vault, without slashes at its ends."""
-    given = text(value)
-    inner = given.removeprefix("/").removesuffix("/")
+def _path(value: str) -> str:
+    inner = value.removeprefix("/").removesuffix("/")
     if not _PATH.fullmatch(inner) or {".", ".."} & set(inner.split("/")) or len(inner) > LONGEST_PATH:
         allowed = f"parts of letters, digits and ._~@:,=+- joined by single slashes, {LONGEST_PATH} characters in all"
-        raise ValueError(f'{show_text(given)} is not a path; allowed are {allowed}, and no part "." or ".."')
+        raise ValueError(f'{show_text(value)} is not a path; allowed are {allowed}, and no part "." or ".."')
     return inner
 
 
-def label(value: object) -> str:
-    """A label's template: any text with the placeholders ``{rotation_id}``, ``{date}`` and ``{target}``."""
-    template = text(value)
-    wrong = _wrong_placeholder(template)
-    if wrong is None:
+def _label(template: str) -> str:
+    left = _RIGHT_BRACES.sub("", template)
+    if not {"{", "}"} & set(left):
         return template
+    name = _PLACEHOLDER.search(left)
+    wrong = (
+        f"the placeholder {show_text(name[1])}; {did_you_mean(name[1], LABEL_FIELDS)}" if name else "a single brace; "
+    )
     allowed = ", ".join(f"{{{field}}}" for field in LABEL_FIELDS)
-    raise ValueError(f"{show_text(template)} {wrong}allowed are {allowed}, and {{{{ and }}}} for braces")
+    raise ValueError(f"{show_text(template)} has {wrong}allowed are {allowed}, and {{{{ and }}}} for braces")
 
 
-def label_problem(template: str, target: str) -> str | None:
-    """What is wrong with how a label comes out for a target; None when nothing is."""
-    rendered = render_label(template, _EXAMPLE_ID, "2026-01-31", target)
-    if not rendered.strip():
-        return "comes out empty"
-    if len(rendered) > LONGEST_LABEL:
-        return f"comes out {len(rendered)} characters long; at most {LONGEST_LABEL} are allowed"
-    return None
+def _source(name: str) -> str:
+    if name not in SOURCES:
+        raise ValueError(unknown(name, SOURCES))
+    return name
 
 
-@lru_cache(maxsize=1024)
-def _wrong_placeholder(template: str) -> str | None:
-    try:
-        parts = list(Formatter().parse(template))
-    except ValueError:
-        return "has a single brace; "
-    for _, field, spec, conversion in parts:
-        if field is not None and (field not in LABEL_FIELDS or spec or conversion):
-            written = field + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "")
-            return f"has the placeholder {show_text(written)}; {did_you_mean(field, LABEL_FIELDS)}"
-    return None
-
-
-def field_name(value: object) -> str:
-    """A name in an app's secret."""
-    given = text(value)
-    if len(given) > LONGEST_FIELD:
+def _field_name(name: str) -> str:
+    if len(name) > LONGEST_FIELD:
         raise ValueError(f"is longer than {LONGEST_FIELD} characters")
-    return given
+    return name
 
 
-def _kind(value: object) -> str:
-    names = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list", dict: "a table"}
-    return names.get(type(value), "a date or time")
+def _fields(value: object) -> FieldMap:
+    """From the name of a preset, or from a table of names. Raises ValidationError for what is wrong in the table."""
+    if isinstance(value, dict):
+        return _own_fields(_FIELD_NAMES.validate_python(value))
+    known = PRESETS.get(value) if isinstance(value, str) else None
+    if known is None:
+        meant = did_you_mean(value, PRESETS) if isinstance(value, str) else ""
+        raise ValueError(f"is not known; {meant}allowed are {', '.join(PRESETS)}, or a table of names")
+    return known
+
+
+def _own_fields(names: dict[str, str]) -> FieldMap:
+    sources: dict[str, list[str]] = {}
+    for source in SOURCES:
+        sources.setdefault(names.get(source, source), []).append(source)
+    twice = [f"{show_text(name)} would hold both {' and '.join(of)}" for name, of in sources.items() if len(of) > 1]
+    if twice:
+        raise ValueError(f"{', '.join(twice)}; give each its own name")
+    return field_map(names)
+
+
+Text = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
+Word = Annotated[str, AfterValidator(_one_word)]
+SecretWord = Annotated[InstanceOf[Secret], BeforeValidator(_secret)]
+ReadableFile = Annotated[Path, AfterValidator(_readable)]
+Duration = Annotated[timedelta, _parsed(parse_duration, timedelta, "30d")]
+Cron = Annotated[str, _parsed(parse_cron, str, "0 3 1 * *")]
+WindowText = Annotated[Window, _parsed(parse_window, Window, "02:00-05:00 Europe/Stockholm")]
+RedisUrl = Annotated[InstanceOf[Secret], BeforeValidator(_redis_url)]
+
+Address = Annotated[Text, AfterValidator(_address)]
+"""Of a service, without a slash at its end; never quoted, as it may hold a password."""
+
+Region = Annotated[Text, AfterValidator(_region)]
+
+Name = Annotated[Text, AfterValidator(_name)]
+"""Of a target; it is part of a path in Vault and of labels."""
+
+VaultPath = Annotated[Text, AfterValidator(_path)]
+"""A mount or a path in Vault, without slashes at its ends."""
+
+Label = Annotated[Text, AfterValidator(_label)]
+"""Any text with the placeholders ``{rotation_id}``, ``{date}`` and ``{target}``."""
+
+Fields = Annotated[FieldMap, PlainValidator(_fields)]
+
+_FIELD_NAMES = TypeAdapter(dict[Annotated[str, AfterValidator(_source)], Annotated[Text, AfterValidator(_field_name)]])

@@ -199,8 +199,8 @@ def test_a_staged_secret_may_stand_in_its_record_and_in_no_other_place() -> None
 
 def test_a_key_rescued_is_on_record() -> None:
     evidence = with_calls(*call(4, "create", "RESCUED", 60, "media r2 b"))
-    targets_with_rescued = {"access_key": "RESCUED", "request_id": "request-4"}
-    assert check(replace(evidence, documents={"_rescued/media/r2": targets_with_rescued})) == ()
+    rescued = {"access_key": "RESCUED", "request_id": "request-4"}
+    assert check(replace(evidence, documents={"_rescued/media/r2": rescued})) == ()
 
 
 def test_an_answer_that_died_with_its_worker_is_excused_by_name() -> None:

@@ -1,15 +1,28 @@
 from __future__ import annotations
 
+import re
+from dataclasses import FrozenInstanceError
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from tests.unit.settings.configuring import ENV, TARGET, problems, read
 from worker.errors import ConfigurationError
 from worker.secret import Secret
-from worker.settings.file import DEFAULT_PATH, PROBLEMS_SHOWN, find_file
-from worker.settings.settings import HostUpSettings, StorageSettings, VaultSettings, WorkerSettings, load
+from worker.settings.environment import variables
+from worker.settings.file import DEFAULT_PATH, find_file
+from worker.settings.problems import PROBLEMS_SHOWN
+from worker.settings.settings import (
+    HostUpSettings,
+    RedisSettings,
+    StorageSettings,
+    VaultSettings,
+    WorkerSettings,
+    load,
+)
+from worker.settings.targets import TargetEntry
 
 ISSUE = """
 [hostup]
@@ -37,8 +50,10 @@ lease = "90s"
 
 def test_what_is_left_out_has_defaults(tmp_path: Path) -> None:
     settings = read(tmp_path)
-    assert settings.hostup == HostUpSettings("https://cloud.hostup.se", Secret("hostup-api-key"), 2)
-    assert settings.storage == StorageSettings(None, None)
+    assert settings.hostup == HostUpSettings(
+        base_url="https://cloud.hostup.se", api_key=Secret("hostup-api-key"), parallel_creates=2
+    )
+    assert settings.storage == StorageSettings(endpoint=None, region=None)
     assert settings.vault == VaultSettings(
         address="https://vault.example:8200",
         mount="secret",
@@ -67,7 +82,7 @@ def test_every_key_of_the_file_is_read(tmp_path: Path) -> None:
     settings = read(tmp_path, ISSUE + TARGET, env={"VAULT_ADDR": None, "REDIS_URL": None})
     assert settings.hostup.base_url == "https://cloud.hostup.se"
     assert settings.hostup.parallel_creates == 3
-    assert settings.storage == StorageSettings("http://127.0.0.1:9000", "eu-north-1")
+    assert settings.storage == StorageSettings(endpoint="http://127.0.0.1:9000", region="eu-north-1")
     assert (settings.vault.mount, settings.vault.state_path) == ("kv/team", "rotator/state")
     assert (settings.vault.address, settings.vault.approle_mount) == ("https://other.example", "apps")
     assert settings.redis_url == Secret("redis://other:6379")
@@ -76,6 +91,11 @@ def test_every_key_of_the_file_is_read(tmp_path: Path) -> None:
     assert [settings.worker.tick, settings.worker.lease] == [timedelta(seconds=1), timedelta(seconds=90)]
     assert settings.worker.verify_within == timedelta(minutes=3)
     assert [settings.worker.audit_every, settings.worker.dead_within] == [timedelta(minutes=10), timedelta(minutes=30)]
+
+
+def test_a_socket_of_redis_may_have_any_name(tmp_path: Path) -> None:
+    text = '[redis]\nurl = "unix:///run/my redis/é.sock"\n'
+    assert read(tmp_path, text + TARGET, env={"REDIS_URL": None}).redis_url == Secret("unix:///run/my redis/é.sock")
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
@@ -119,13 +139,26 @@ def test_the_example_shows_the_defaults_and_every_key_it_names_exists(tmp_path: 
     assert settings.targets["media-uploads"].fields == default.targets["media"].fields
 
 
+def test_the_example_explains_every_key() -> None:
+    text = (Path(__file__).parents[3] / DEFAULT_PATH).read_text(encoding="utf-8")
+    shown = set(re.findall(r"^(?:# )?(\w+) = ", text, re.MULTILINE))
+    models = (HostUpSettings, StorageSettings, VaultSettings, RedisSettings, WorkerSettings, TargetEntry)
+    keys = {
+        key
+        for model in models
+        for key in model.model_fields
+        if key not in variables(model) or variables(model)[key].example
+    }
+    assert shown == keys
+
+
 def test_the_file_is_the_one_given_else_of_the_environment_else_the_default() -> None:
     assert find_file(Path("a.toml"), {"ROTATOR_CONFIG": "b.toml"}) == Path("a.toml")
     assert find_file(None, {"ROTATOR_CONFIG": "b.toml"}) == Path("b.toml")
     assert find_file(None, {"ROTATOR_CONFIG": ""}) == Path("config/rotator.toml")
 
 
-def test_all_problems_are_told_at_once_with_file_and_key(tmp_path: Path) -> None:
+def test_all_problems_are_named_at_once_with_file_and_key(tmp_path: Path) -> None:
     text = """
 colour = "red"
 [hostup]
@@ -152,11 +185,11 @@ every = "30x"
         "colour",
         "[hostup] parallel_creates",
         "[vault] mount",
-        "[worker] verify_within",
         "[worker] concurency",
         "[worker] tick",
+        "[worker] verify_within",
         'target[2] "media": every',
-    ] or found
+    ]
     assert {problem.partition(":")[0] for problem in found} == {"FILE", "environment"}
 
 
@@ -178,6 +211,8 @@ every = "30x"
         ('[storage]\nregion = "eu north"', "[storage] region: is not a region; allowed are"),
         ('[vault]\nmount = "../x"', '[vault] mount: "../x" is not a path; allowed are'),
         ('[vault]\naddress = "vault:8200"', "[vault] address: must"),
+        ("[vault]\nmount = 2026-01-31", "[vault] mount: must be a text in quotes on one line, not a date or time"),
+        ("[redis]\nurl = 5", "[redis] url: must be a text in quotes on one line, not a number"),
         ('[redis]\nurl = "amqp://h"', "[redis] url: must begin with redis://"),
     ],
 )
@@ -204,6 +239,21 @@ def test_a_secret_in_the_file_is_refused_and_not_shown(tmp_path: Path, table: st
     assert "CANARY" not in found
 
 
+@pytest.mark.parametrize(
+    ("table", "variable"),
+    [
+        ('namespace = "CANARY-1"', "VAULT_NAMESPACE"),
+        ('ca_file = "CANARY-1"', "VAULT_CACERT"),
+        ("secret_id_wrapped = true", "VAULT_SECRET_ID_WRAPPED"),
+        ('token_file = "CANARY-1"', "VAULT_TOKEN_FILE"),
+    ],
+)
+def test_what_only_the_environment_sets_is_refused_in_the_file(tmp_path: Path, table: str, variable: str) -> None:
+    (found,) = problems(tmp_path, f"[vault]\n{table}\n{TARGET}")
+    key = table.partition(" ")[0]
+    assert found == f"FILE: [vault] {key}: is not set in the file; set {variable} in the environment"
+
+
 def test_an_address_with_a_password_is_refused_and_not_shown(tmp_path: Path) -> None:
     text = '[hostup]\nbase_url = "https://me:CANARY-1@h"\n[vault]\naddress = "https://me:CANARY-2@h"\n'
     found = problems(tmp_path, text + TARGET, env={"VAULT_ADDR": "https://me:CANARY-3@h"})
@@ -214,11 +264,11 @@ def test_an_address_with_a_password_is_refused_and_not_shown(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"a = [\nb", "FILE: is not valid TOML: unclosed array, expected `]` at line 2 column 2"),
-        (b"a = 1\na = 2\n", "FILE: is not valid TOML: duplicate key at line 2 column 1"),
+        (b"a = [\nb", "FILE: is not valid TOML: Invalid value (at line 2, column 1)"),
+        (b"a = 1\na = 2\n", "FILE: is not valid TOML: Cannot overwrite a value (at line 2, column 6)"),
         (b"a = \xff", "FILE: is not UTF-8: see byte 4"),
         (b"a = " + b"9" * 5000, "FILE: is not valid TOML: "),
-        (b"a = " + b"[" * 5000, "FILE: is not valid TOML: cannot recurse further"),
+        (b"a = " + b"[" * 5000, "FILE: is not valid TOML: brackets within brackets"),
     ],
 )
 def test_a_file_that_is_no_toml(tmp_path: Path, content: bytes, problem: str) -> None:
@@ -230,12 +280,36 @@ def test_a_file_that_is_no_toml(tmp_path: Path, content: bytes, problem: str) ->
     assert found.replace(str(file), "FILE").startswith(problem)
 
 
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    assert list(read(tmp_path, "\ufeff" + TARGET).targets) == ["media"]
+
+
+def test_nothing_of_the_settings_can_be_changed(tmp_path: Path) -> None:
+    settings = read(tmp_path)
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.worker.concurrency = 9
+    with pytest.raises(FrozenInstanceError):
+        settings.redis_url = Secret("redis://other")  # type: ignore[misc]  # that is the point
+
+
+def test_a_default_is_held_against_what_is_set(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, f'[worker]\nlease = "4s"\n{TARGET}')
+    assert found == "FILE: [worker] tick: is longer than lease (4s); at most that is allowed"
+
+
+def test_what_is_wrong_in_the_file_is_said_although_the_environment_wins(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, f'[vault]\naddress = "vault:8200"\n{TARGET}')
+    assert found.startswith("FILE: [vault] address: must")
+
+
 def test_a_file_that_is_not_there_does_not_hide_what_the_environment_lacks(tmp_path: Path) -> None:
     file = tmp_path / "none.toml"
     with pytest.raises(ConfigurationError) as caught:
         load(file, {})
     assert [problem.partition(": ")[0] for problem in caught.value.problems] == [str(file), *["environment"] * 2]
     assert "set ROTATOR_CONFIG" in caught.value.problems[0]
+    with pytest.raises(ConfigurationError, match="VAULT_ADDR: must begin with https://"):
+        load(file, {**ENV, "VAULT_ADDR": "http://vault.example"})
 
 
 def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:

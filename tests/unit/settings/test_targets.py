@@ -5,10 +5,15 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from tests.unit.settings.configuring import problems, read
+from worker.settings.values import Label
 from worker.targets.fields import PRESETS, SOURCES, field_map
 from worker.targets.schedule import Schedule, parse_window
+from worker.targets.target import render_label
 
 NAMED = '[[target]]\nname = "media"\npath = "apps/media"\n'
 EVERY = f'{NAMED}every = "30d"\n'
@@ -62,7 +67,7 @@ def test_the_label_is_rendered_with_the_date_of_utc(tmp_path: Path) -> None:
         (EVERY.replace("apps/media", "apps/../media"), 'target[1] "media": path: "apps/../media" is not a path'),
         (EVERY.replace("apps/media", "a?version=1"), 'target[1] "media": path: "a?version=1" is not a path'),
         (EVERY.replace("apps/media", "a" * 513), 'target[1] "media": path: "aaa'),
-        (EVERY.replace("apps/media", "apps\\tmedia"), 'target[1] "media": path: must be a text in quotes on one line'),
+        (EVERY.replace("apps/media", "apps\\tmedia"), 'target[1] "media": path: must not hold line breaks or other'),
         (EVERY.replace("apps/media", "/"), 'target[1] "media": path: "/" is not a path'),
         (
             EVERY.replace("apps/media", "hostup-rotator/state/x"),
@@ -83,6 +88,10 @@ def test_the_label_is_rendered_with_the_date_of_utc(tmp_path: Path) -> None:
             'target[1] "media": grace: 29d is longer than the shortest time between two runs of cron (28d)',
         ),
         (EVERY + 'jitter = "16d"', 'target[1] "media": jitter: 16d is too long; allowed is 15d, half the interval'),
+        (EVERY + "window = 5", 'target[1] "media": window: must be a text in quotes such as "02:00-05:00 Europe/Sto'),
+        (EVERY + "jitter = true", 'target[1] "media": jitter: must be a text in quotes such as "30d", not true or'),
+        (EVERY.replace('"30d"', "30"), 'target[1] "media": every: must be a text in quotes such as "30d", not a num'),
+        (NAMED + "cron = 3", 'target[1] "media": cron: must be a text in quotes such as "0 3 1 * *", not a number'),
         (EVERY + 'window = "2-5"', 'target[1] "media": window: "2-5" is not a window; allowed is "HH:MM-HH:MM Zone"'),
         (
             EVERY + 'window = "02:00-05:00 Mars"',
@@ -112,6 +121,7 @@ def test_the_label_is_rendered_with_the_date_of_utc(tmp_path: Path) -> None:
             EVERY + 'fields = {acess_key = "x"}',
             "fields.acess_key: is an unknown name; did you mean access_key? allowed",
         ),
+        (EVERY + "fields = {access_key = 5}", "fields.access_key: must be a text in quotes on one line, not a number"),
         (EVERY + 'fields = {access_key = ""}', "fields.access_key: must not be empty"),
         (EVERY + f'fields = {{access_key = "{"x" * 129}"}}', "fields.access_key: is longer than 128 characters"),
         (
@@ -133,6 +143,18 @@ def test_each_problem_names_the_target_and_says_what_is_allowed(tmp_path: Path, 
     assert problem in found
 
 
+@given(st.lists(st.sampled_from(["{", "}", "{target}", "{date}", "{rotation_id}", "x"]), min_size=1).map("".join))
+def test_a_label_is_accepted_when_it_can_be_rendered_and_refused_when_not(template: str) -> None:
+    label = TypeAdapter[str](Label)
+    try:
+        render_label(template, "1", "2", "3")
+    except (LookupError, ValueError):
+        with pytest.raises(ValidationError):
+            label.validate_python(template)
+    else:
+        assert label.validate_python(template) == template
+
+
 def test_a_grace_as_long_as_the_interval_is_right(tmp_path: Path) -> None:
     assert read(tmp_path, EVERY + 'grace = "30d"').targets["media"].grace == timedelta(days=30)
     assert read(tmp_path, CRON + 'grace = "28d"').targets["media"].grace == timedelta(days=28)
@@ -151,7 +173,7 @@ def test_targets_share_neither_name_nor_path(tmp_path: Path) -> None:
 
 def test_targets_are_compared_even_where_they_have_other_problems(tmp_path: Path) -> None:
     found = problems(tmp_path, EVERY + EVERY.replace("30d", "never"))
-    assert [problem.split(": ")[2] for problem in found] == ["every", "name", "path"]
+    assert [problem.split(": ")[2] for problem in found] == ["name", "path", "every"]
 
 
 def test_a_path_beside_the_records_is_right(tmp_path: Path) -> None:
