@@ -26,6 +26,7 @@ class AuditFinding:
 
 
 def of_account(services: Services, seen: Survey, count: int | None, drift: int | None) -> Iterator[AuditFinding]:
+    """What is wrong with the account as a whole. Raises VaultError."""
     if count is None:
         yield AuditFinding("count", None, "HostUp does not say how many keys there are", "See `rotator check`.")
     if drift and drift > 0:
@@ -40,8 +41,8 @@ def of_account(services: Services, seen: Survey, count: int | None, drift: int |
         yield AuditFinding("drift", None, f"HostUp counts {drift} keys that nothing explains", hint)
     if drift and drift < 0:
         hint = (
-            "Somebody deleted keys elsewhere. See first that every current key lives (`rotator check`); if only keys of "
-            "other people are gone, note how many remain with `rotator settle --foreign N`."
+            "Somebody deleted keys elsewhere. See first that every current key lives (`rotator check`); if only keys "
+            "of other people are gone, note how many remain with `rotator settle --foreign N`."
         )
         yield AuditFinding("drift", None, f"HostUp counts {-drift} keys fewer than are on record or foreign", hint)
     for target in services.store.targets_with_rescued():
@@ -50,6 +51,7 @@ def of_account(services: Services, seen: Survey, count: int | None, drift: int |
 
 
 def of_targets(seen: Survey, targets: Mapping[str, Target], now: datetime, slack: timedelta) -> Iterator[AuditFinding]:
+    """What is wrong with single targets, by their records."""
     for name, error in seen.unreadable.items():
         yield AuditFinding("record", name, error.what, error.hint)
     for name, record in seen.records.items():
