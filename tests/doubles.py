@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from tests.records import NOW
 from worker.errors import Answer, HostUpError, HostUpLastKey, HostUpUncertain, VaultCasMismatch, VaultUnavailable
-from worker.rotation.ports import CreatedKey, DeletedKey, Document, Life, Place, Probe, StorageStatus, Written
+from worker.rotation.ports import Absence, CreatedKey, DeletedKey, Document, Life, Place, Probe, StorageStatus, Written
 from worker.secret import Secret
 
 T = TypeVar("T")
@@ -62,9 +62,13 @@ class MemoryVault:
     gate: Gate = field(default_factory=Gate)
     versions: dict[str, list[Mapping[str, Any] | None]] = field(default_factory=dict)
     single: set[str] = field(default_factory=set)
+    deleted: dict[tuple[str, int], Mapping[str, Any] | None] = field(default_factory=dict)
 
     def read(self, path: str) -> Document:
         return self.gate.pass_through(f"vault read {path}", lambda: self._read(path), _vault_lost)
+
+    def read_version(self, path: str, version: int) -> Document:
+        return self.gate.pass_through(f"vault read {path}", lambda: self._read_version(path, version), _vault_lost)
 
     def write(self, path: str, data: Mapping[str, object], cas: int) -> Written:
         content = copy.deepcopy(dict(data))
@@ -75,6 +79,14 @@ class MemoryVault:
 
     def destroy(self, path: str, version: int) -> None:
         self.gate.pass_through(f"vault destroy {path}", lambda: self._destroy(path, version), _vault_lost)
+
+    def undelete(self, path: str, version: int) -> None:
+        self.gate.pass_through(f"vault undelete {path}", lambda: self._undelete(path, version), _vault_lost)
+
+    def soft_delete(self, path: str) -> None:
+        """What ``vault kv delete`` does."""
+        versions = self.versions[path]
+        self.deleted[path, len(versions)], versions[-1] = versions[-1], None
 
     def list(self, path: str) -> tuple[str, ...]:
         return self.gate.pass_through(f"vault list {path}", lambda: self._list(path), _vault_lost)
@@ -89,7 +101,24 @@ class MemoryVault:
 
     def _read(self, path: str) -> Document:
         versions = self.versions.get(path, [])
-        return Document(copy.deepcopy(self.latest(path)), len(versions), "vault-request", NOW if versions else None)
+        data = copy.deepcopy(self.latest(path))
+        absence = None if data is not None else self._absence(path)
+        return Document(data, len(versions), "vault-request", NOW if versions else None, absence)
+
+    def _read_version(self, path: str, version: int) -> Document:
+        versions = self.versions.get(path, [])
+        data = copy.deepcopy(versions[version - 1]) if 0 < version <= len(versions) else None
+        return Document(data, version, "vault-request", None, None if data is not None else Absence.DESTROYED)
+
+    def _absence(self, path: str) -> Absence:
+        versions = self.versions.get(path, [])
+        if not versions:
+            return Absence.NEVER
+        return Absence.DELETED if (path, len(versions)) in self.deleted else Absence.DESTROYED
+
+    def _undelete(self, path: str, version: int) -> None:
+        if (path, version) in self.deleted:
+            self.versions[path][version - 1] = self.deleted.pop((path, version))
 
     def _write(self, path: str, data: Mapping[str, Any], cas: int) -> Written:
         versions = self.versions.setdefault(path, [])

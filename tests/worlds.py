@@ -30,7 +30,7 @@ POLICY = Policy(
     create_deadline=timedelta(seconds=10),
     verify_within=timedelta(seconds=20),
     dead_within=timedelta(minutes=20),
-    backoff_first=timedelta(seconds=5),
+    tick=timedelta(seconds=5),
 )
 
 
@@ -56,8 +56,8 @@ class Small:
         )
         self.targets = {TARGET.name: TARGET}
 
-    def look(self, target: Target = TARGET) -> LookResult:
-        return reconcile(self.services, target)
+    def look(self, target: Target = TARGET, *, watching: bool = False) -> LookResult:
+        return reconcile(self.services, target, watching=watching)
 
     def passes(self, **time: float) -> None:
         self.clock.time += timedelta(**time)

@@ -16,6 +16,7 @@ class Event(StrEnum):
     LEASE_LOST = "lease.lost"
     CREATE_UNCONFIRMED = "create.unconfirmed"
     CREATE_SETTLED = "create.settled"
+    KEY_DIED = "key.died"
     KEY_CREATED = "key.created"
     KEY_STRAY = "key.stray"
     KEY_VERIFIED = "key.verified"
@@ -25,8 +26,12 @@ class Event(StrEnum):
     KEY_RETIRE_FAILED = "key.retire_failed"
     KEY_DEAD = "key.dead"
     KEY_OVERDUE = "key.overdue"
+    SECRET_LOST = "secret.lost"  # noqa: S105 - an event's name
+    SECRET_RESTORED = "secret.restored"  # noqa: S105 - an event's name
     SECRET_PUBLISHED = "secret.published"  # noqa: S105 - an event's name
     CONFLICT_FOUND = "conflict.found"
+    WATCH_FOUND = "watch.found"
+    TARGET_RECOVERED = "target.recovered"
     TARGET_BLOCKED = "target.blocked"
     TARGET_FAILED = "target.failed"
     RECORD_UNREADABLE = "record.unreadable"

@@ -42,3 +42,7 @@ path "${MOUNT}/data/${APP_PATH}" {
 path "${MOUNT}/destroy/${APP_PATH}" {
   capabilities = ["update"]
 }
+# A version that somebody deleted is brought back. Without this the worker publishes a new key instead.
+path "${MOUNT}/undelete/${APP_PATH}" {
+  capabilities = ["update"]
+}

@@ -66,6 +66,7 @@ class Service:
     grace: str = "2s"
     lease: str = "4s"
     verify_within: str = "20s"
+    watch_every: str = "1h"
     workers: list[Worker] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -202,6 +203,7 @@ tick = "1s"
 lease = "{self.lease}"
 verify_within = "{self.verify_within}"
 dead_within = "20s"
+watch_every = "{self.watch_every}"
 [[target]]
 name = "{self.target}"
 path = "{self.path}"

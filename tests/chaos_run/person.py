@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 from tests.chaos_run.world import World, person_environment
 from worker.errors import RotatorError
-from worker.rotation.audit import audit, survey
+from worker.rotation.audit import audit
 from worker.rotation.changes.settlement import Settlement, settled_create
 from worker.rotation.record import UnconfirmedCreate
+from worker.rotation.survey import survey
 from worker.service.assemble import Runtime, build
 from worker.settings.settings import load
 from worker.targets.target import Target

@@ -57,7 +57,7 @@ POLICY = Policy(
     create_deadline=timedelta(seconds=10),
     verify_within=timedelta(seconds=20),
     dead_within=timedelta(seconds=60),
-    backoff_first=timedelta(seconds=2),
+    tick=timedelta(seconds=2),
 )
 
 

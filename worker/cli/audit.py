@@ -6,8 +6,9 @@ from typing import Any
 
 from worker.cli.options import Options
 from worker.cli.output import print_facts, print_lines, progress, result
-from worker.rotation.audit import AuditFinding, AuditReport
+from worker.rotation.audit import AuditReport
 from worker.rotation.audit import audit as look
+from worker.rotation.findings import AuditFinding
 from worker.service.audit_task import slack
 from worker.settings.environment import Need
 

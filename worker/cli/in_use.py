@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from worker.cli.output import progress
 from worker.errors import UsageError
-from worker.rotation.audit import survey
 from worker.rotation.services import Services
+from worker.rotation.survey import survey
 from worker.targets.target import Target
 
 

@@ -11,11 +11,12 @@ from worker.cli.options import Options, target_named
 from worker.cli.output import print_lines, progress, result, say
 from worker.cli.status import create_lines
 from worker.errors import UsageError
-from worker.rotation.audit import note_foreign, survey
+from worker.rotation.audit import note_foreign
 from worker.rotation.changes.settlement import Settlement, settled_create
 from worker.rotation.record import UnconfirmedCreate
 from worker.rotation.records import Loaded
 from worker.rotation.status import create_facts
+from worker.rotation.survey import survey
 from worker.service.assemble import Runtime
 from worker.settings.environment import Need
 from worker.targets.target import Target

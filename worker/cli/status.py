@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from worker.adapters.vault.opening import open_vault
 from worker.cli.options import Options, target_named
@@ -18,7 +18,13 @@ from worker.settings.environment import Need
 from worker.settings.settings import Settings
 from worker.targets.target import Target
 
+if TYPE_CHECKING:
+    from worker.adapters.redis.state import SharedState
+
 Summary = dict[str, Any]
+
+NEVER_WATCHED: Summary = {"last_seen_living_at": None, "last_watched_at": None, "watch_found": ""}
+T = TypeVar("T")
 
 REDIS_SECONDS = 2.0
 """How long Redis may take: what it knows can be had from Vault, too."""
@@ -27,13 +33,17 @@ REDIS_SECONDS = 2.0
 def status(options: Options, name: str | None, *, fresh: bool) -> int:
     """Show one target as Vault has it now, or all of them."""
     if name is None:
-        summaries = _of_all(options, options.settings(Need.VAULT), fresh=fresh)
+        settings = options.settings(Need.VAULT)
+        summaries = _of_all(options, settings, fresh=fresh)
+        seen = _remembered(settings, lambda shared: shared.watches.sightings()) or {}
+        summaries = [summary | seen.get(summary["target"], NEVER_WATCHED) for summary in summaries]
         result(options, summaries, lambda: _print_overview(summaries))
         return 0
     settings = options.settings(Need.VAULT, only=(name,))
     if name not in settings.targets:
         settings = options.settings(Need.VAULT)  # what else there is, to tell of a likely slip
     summary = _of_one(settings, target_named(settings, name), fresh=fresh)
+    summary |= _remembered(settings, lambda shared: shared.watches.sighting(name)) or NEVER_WATCHED
     result(options, [summary], lambda: _print_detail(summary))
     return 0
 
@@ -46,7 +56,7 @@ def _of_one(settings: Settings, target: Target, *, fresh: bool) -> Summary:
     except RecordError as error:
         return unusable(target.name, error.what, error.hint)
     except VaultUnavailable as error:
-        known = None if fresh else _remembered_one(settings, target.name)
+        known = None if fresh else _remembered(settings, lambda shared: shared.index.summary(target.name))
         if known is None:
             raise
         say(f"{error.what}. What follows is what Redis remembers of the last look; it may be old.")
@@ -59,7 +69,7 @@ def _of_one(settings: Settings, target: Target, *, fresh: bool) -> Summary:
 
 
 def _of_all(options: Options, settings: Settings, *, fresh: bool) -> list[Summary]:
-    known: Mapping[str, Summary] = {} if fresh else _remembered(settings)
+    known = {} if fresh else _remembered(settings, lambda shared: shared.index.summaries()) or {}
     names = sorted(settings.targets)
     if names and all(name in known for name in names):
         return [known[name] for name in names]
@@ -73,7 +83,7 @@ def _of_all(options: Options, settings: Settings, *, fresh: bool) -> list[Summar
 
 
 def _surveyed(options: Options, settings: Settings) -> list[Summary]:
-    from worker.rotation.audit import survey
+    from worker.rotation.survey import survey
 
     runtime = options.runtime(Need.VAULT)
     seen = survey(runtime.services, settings.targets, progress("reading records"))
@@ -90,23 +100,13 @@ def _surveyed(options: Options, settings: Settings) -> list[Summary]:
     return summaries
 
 
-def _remembered(settings: Settings) -> Mapping[str, Summary]:
-    """The index in Redis; nothing when Redis is away."""
+def _remembered(settings: Settings, read: Callable[[SharedState], T]) -> T | None:
+    """What Redis remembers; None when Redis is away."""
     from worker.adapters.redis.client import connect
-    from worker.adapters.redis.index import Index
+    from worker.adapters.redis.state import shared_state
 
     try:
-        return Index(connect(settings.redis_url, timeout=REDIS_SECONDS)).summaries()
-    except QueueUnavailable:
-        return {}
-
-
-def _remembered_one(settings: Settings, name: str) -> Summary | None:
-    from worker.adapters.redis.client import connect
-    from worker.adapters.redis.index import Index
-
-    try:
-        return Index(connect(settings.redis_url, timeout=REDIS_SECONDS)).summary(name)
+        return read(shared_state(connect(settings.redis_url, timeout=REDIS_SECONDS)))
     except QueueUnavailable:
         return None
 
@@ -133,6 +133,7 @@ def _trouble(summary: Summary) -> str:
     creates = len(summary["unconfirmed_creates"])
     told = [f"{creates} unconfirmed create{'s' if creates > 1 else ''}"] if creates else []
     told += [f"{key['access_key']} still works" for key in summary["retiring"] if key["state"] == "overdue"]
+    told += [summary["trouble"]["what"]] if summary["trouble"] else []
     told += [summary["last_error"]["what"]] if summary["last_error"] else []
     return "; ".join(told)
 
@@ -142,10 +143,20 @@ def _print_detail(summary: Summary) -> None:
     print_facts(_head(summary, now))
     print_lines(_retiring(key, now) for key in summary["retiring"])
     print_lines(line for create in summary["unconfirmed_creates"] for line in create_lines(summary["target"], create))
+    trouble = summary["trouble"]
+    if trouble:
+        print_lines([f"TROUBLE: {trouble['what']}", *_of_trouble(trouble, now)])
     error = summary["last_error"]
     if error:
         print_lines([f"last error: {error['what']}"])
         print_facts(_error(error, now))
+
+
+def _of_trouble(trouble: Mapping[str, Any], now: datetime) -> Iterator[str]:
+    yield f"  since {when(trouble['since'], now)}" + (
+        "" if trouble["confirmed"] else "; a second look has to confirm it"
+    )
+    yield "  See `rotator check` for what to do."
 
 
 def create_lines(target: str, create: Mapping[str, Any]) -> Iterator[str]:
@@ -194,6 +205,8 @@ def _head(summary: Summary, now: datetime) -> list[tuple[str, str]]:
         ("rotation id", summary.get("rotation_id") or ""),
         ("in Vault", "" if unreadable else f"{summary.get('path') or ''}, {version}"),
         ("staged key", summary.get("staged_access_key") or ""),
+        ("last seen living", when(summary.get("last_seen_living_at"), now)),
+        ("the watch could not", summary.get("watch_found") or ""),
         ("next rotation", when(summary["next_rotation_at"], now)),
         ("requests waiting", str(waiting) if waiting else ""),
         ("waits for", summary.get("waits_for") or ""),

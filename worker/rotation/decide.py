@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.rotation.changes.rotation import Holder
+from worker.rotation.changes.rotation import HEALING, Holder
+from worker.rotation.changes.watch import may_heal
 from worker.rotation.record import Phase, Record, RetiringKey, UnconfirmedCreate
 
 HISTORY_LIMIT = 60
@@ -74,6 +75,11 @@ class Recount:
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """See whether apps can work with what they read."""
+
+
+@dataclass(frozen=True, slots=True)
 class Begin:
     """Begin a rotation: write the intent, and ask HostUp for the key while the lease is ours."""
 
@@ -89,23 +95,30 @@ class Wait:
     why: str
 
 
-Step = TakeOver | Verify | Publish | Delete | ProveDead | Archive | Recount | Begin | Wait
+Step = TakeOver | Verify | Publish | Delete | ProveDead | Archive | Watch | Recount | Begin | Wait
 
 
 ROTATION = "the rotation"
 NEW = "a new rotation"
+WATCH = "the watch"
 
 Pauses = Mapping[str, datetime]
-"""Until when a kind of step waits without that being on record: :data:`ROTATION`, :data:`NEW`, or an access key."""
+"""Until when a kind of step waits without that being on record: :data:`ROTATION`, :data:`NEW`, :data:`WATCH`,
+or an access key."""
 
 
-def decide(record: Record, due: datetime, now: datetime, pauses: Pauses) -> Step:
-    """The next step of a target. ``due`` is when the schedule wants the next rotation."""
+def decide(record: Record, due: datetime, now: datetime, pauses: Pauses, *, watch: bool = False) -> Step:
+    """The next step of a target.
+
+    ``due`` is when the schedule wants the next rotation; ``watch``: it is time to see what apps read.
+    """
     step = _of_rotation(record, now, pauses) or _of_retiring(record, now, pauses)
     if step:
         return step
     if len(record.history) > HISTORY_LIMIT:
         return Archive()
+    if record.current and (watch or _is_doubtful(record)) and pauses.get(WATCH, now) <= now:
+        return Watch()
     return _new(record, due, now, pauses) or _wait(record, due, now, pauses)
 
 
@@ -145,6 +158,11 @@ def _wanted_at(key: RetiringKey, pauses: Pauses) -> datetime:
     return max(key.retire_after, key.next_look_at, pauses.get(key.access_key, key.retire_after))
 
 
+def _is_doubtful(record: Record) -> bool:
+    """Whether the watch found something that a second look has to confirm."""
+    return record.trouble is not None and not record.trouble.confirmed
+
+
 def _new(record: Record, due: datetime, now: datetime, pauses: Pauses) -> Step | None:
     if record.rotation or not _is_wanted(record, due, now) or now < _begins_at(record, now, pauses):
         return None
@@ -152,6 +170,8 @@ def _new(record: Record, due: datetime, now: datetime, pauses: Pauses) -> Step |
         return Recount()
     if len(record.retiring) >= RETIRING_LIMIT:
         return None
+    if record.trouble and may_heal(record, now):
+        return Begin(HEALING, record.trouble.what)
     if record.requests:
         return Begin("manual", record.requests[0].reason)
     return Begin("schedule", "")
@@ -162,11 +182,11 @@ def _begins_at(record: Record, now: datetime, pauses: Pauses) -> datetime:
 
 
 def _is_wanted(record: Record, due: datetime, now: datetime) -> bool:
-    return bool(record.requests) or due <= now
+    return bool(record.requests) or due <= now or may_heal(record, now)
 
 
 def _retry_at(record: Record, now: datetime) -> datetime:
-    """When the backoff of the last failure is over; a later request by a person does not wait for it.
+    """When the backoff of the last failure is over; what came later does not wait for it: a request, a dead key.
 
     What the API itself asked for with Retry-After is always waited for.
     """
@@ -174,6 +194,7 @@ def _retry_at(record: Record, now: datetime) -> datetime:
     if failure is None:
         return now
     asked_since = any(request.at > failure.at for request in record.requests)
+    asked_since |= record.trouble is not None and may_heal(record, now) and record.trouble.since > failure.at
     return now if asked_since and failure.kind != "HostUpRateLimited" else failure.retry_at
 
 
@@ -184,6 +205,8 @@ def _wait(record: Record, due: datetime, now: datetime, pauses: Pauses) -> Wait:
 
 def _moments(record: Record, due: datetime, now: datetime, pauses: Pauses) -> Iterator[tuple[datetime, str]]:
     """Everything that the target waits for, in words that follow "waits for"."""
+    if record.trouble and not record.trouble.confirmed:
+        yield pauses.get(WATCH, now), f"a second look to confirm that {record.trouble.what}"
     for key in record.retiring:
         refused = f"the object storage to refuse access key {key.access_key}"
         grace = f"the grace period of access key {key.access_key} to end"

@@ -110,6 +110,14 @@ class StoragePort(Protocol):
         ...
 
 
+class Absence(StrEnum):
+    """Why there is nothing to read at a path of Vault. Only what was never there is a fresh start."""
+
+    NEVER = "not there"  # never written, or deleted with its metadata
+    DELETED = "deleted"  # the latest version can be brought back by undelete
+    DESTROYED = "destroyed"
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One KV v2 document: its data and the version that a check-and-set write must name.
@@ -122,6 +130,7 @@ class Document:
     version: int
     vault_request_id: str | None = None
     created_at: datetime | None = None
+    absence: Absence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +148,10 @@ class VaultPort(Protocol):
         """Read the latest version; a missing document is a Document with version 0, not an error."""
         ...
 
+    def read_version(self, path: str, version: int) -> Document:
+        """Read one version, which may be an old one; a missing one is a Document without data."""
+        ...
+
     def write(self, path: str, data: Mapping[str, object], cas: int) -> Written:
         """Write with check-and-set. VaultCasMismatch: not written; VaultUnavailable: unknown, read to find out."""
         ...
@@ -149,6 +162,10 @@ class VaultPort(Protocol):
 
     def destroy(self, path: str, version: int) -> None:
         """Destroy one old version for good; one that is gone already is no error."""
+        ...
+
+    def undelete(self, path: str, version: int) -> None:
+        """Bring a deleted version back. Raises VaultDenied where the policy does not allow it, VaultRefused."""
         ...
 
     def list(self, path: str) -> tuple[str, ...]:

@@ -25,8 +25,10 @@ from worker.rotation.decide import (
     TakeOver,
     Verify,
     Wait,
+    Watch,
     decide,
 )
+from worker.rotation.observe import Observation
 from worker.rotation.record import Record, Request
 from worker.rotation.services import Services
 from worker.rotation.status import due_at, moved
@@ -34,6 +36,7 @@ from worker.rotation.steps.create import begin, recount, take_over
 from worker.rotation.steps.publish import publish, verify
 from worker.rotation.steps.retire import delete, prove_dead
 from worker.rotation.steps.session import Pause, Session
+from worker.rotation.steps.watch import watch
 from worker.targets.target import Target
 
 MOST_STEPS = 200
@@ -50,10 +53,11 @@ class LookResult:
     due: datetime
     wait: Wait
     touched: frozenset[str]
+    observation: Observation | None = None
 
 
-def reconcile(services: Services, target: Target) -> LookResult:
-    """Bring one target to where it should be, as far as possible now.
+def reconcile(services: Services, target: Target, *, watching: bool = False) -> LookResult:
+    """Bring one target to where it should be, as far as possible now; ``watching``: and see what apps read.
 
     Raises RecordError (the record cannot be used), Conflict (the target was moved to another path), VaultError (Vault
     cannot be used; nothing is recorded then) and TryAgainLater.
@@ -62,9 +66,9 @@ def reconcile(services: Services, target: Target) -> LookResult:
     _see_that_path_is_the_same(session)
     for _ in range(MOST_STEPS):
         due = due_at(session.record, target, session.now)
-        step = decide(session.record, due, session.now, session.pauses)
+        step = decide(session.record, due, session.now, session.pauses, watch=watching and session.observation is None)
         if isinstance(step, Wait):
-            return LookResult(session.record, due, step, frozenset(session.touched))
+            return LookResult(session.record, due, step, frozenset(session.touched), session.observation)
         try:
             pause = _do(session, step)
         except Superseded as error:
@@ -98,6 +102,8 @@ def _do(session: Session, step: Step) -> Pause | None:
             publish(session, step.rotation_id)
         case TakeOver():
             take_over(session, step.holder)
+        case Watch():
+            return watch(session)
         case Recount():
             recount(session)
         case Archive():

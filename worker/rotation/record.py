@@ -85,6 +85,7 @@ class Why(StrEnum):
     STRAY = "stray"  # it came after its rotation had been given up
     UNUSABLE = "unusable"  # the API named it but showed no secret
     SETTLED = "settled"  # a person found it and named it
+    DIED = "died"  # it stopped working while it was current; nothing has to be deleted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +210,36 @@ class UnconfirmedCreate:
         return before is not None and after is not None and after <= before
 
 
+class TroubleKind(StrEnum):
+    """What can be wrong with what apps read."""
+
+    KEY_REFUSED = "key refused"  # the object storage does not know the current key
+    KEY_DENIED = "key denied"  # AccessDenied for a key that worked: so says a busy key after its deletion
+    SECRET_LOST = "secret lost"  # noqa: S105 - no secret; the app's secret was deleted or destroyed
+    OVERWRITTEN = "overwritten"  # somebody else wrote over the app's secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """What the watch found wrong with what apps read, since when, and of which current key.
+
+    ``confirmed``: a second look found the same, so a rotation may replace the key. ``code`` is the storage's S3 code.
+    """
+
+    __pydantic_config__ = _STRICT
+    kind: TroubleKind
+    access_key: _Text
+    since: _Moment
+    what: _Text
+    code: _Text | None = None
+    confirmed: _Flag = False
+
+    def killed(self, access_key: str) -> bool:
+        """Whether this key is known not to work any more."""
+        deadly = self.kind in (TroubleKind.KEY_REFUSED, TroubleKind.KEY_DENIED)
+        return self.confirmed and deadly and self.access_key == access_key
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """The last thing that went wrong, and when it is tried again. ``count`` is how often in a row."""
@@ -230,7 +261,8 @@ class Record:
 
     ``nonce`` differs in every write, so that a writer can recognise its own. ``served`` pairs the newest request ids
     with the rotation that served them. ``history`` holds the newest entries; older ones lie in archive documents.
-    ``adopted`` counts the keys that were taken over by name.
+    ``adopted`` counts the keys that were taken over by name. ``healings`` are when rotations began that replace a key
+    because it died, of the last day.
     """
 
     __pydantic_config__ = _STRICT
@@ -245,6 +277,8 @@ class Record:
     retiring: tuple[RetiringKey, ...] = ()
     unconfirmed_creates: tuple[UnconfirmedCreate, ...] = ()
     failure: Failure | None = None
+    trouble: Trouble | None = None
+    healings: tuple[_Moment, ...] = ()
     history: _StoredHistory = field(default=History(), repr=False)
     next_entry: _Number = 1
     adopted: _Number = 0

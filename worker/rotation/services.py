@@ -24,12 +24,12 @@ class Policy:
     create_deadline: timedelta
     verify_within: timedelta
     dead_within: timedelta
-    backoff_first: timedelta
+    tick: timedelta
 
     def backoff(self, target: Target) -> Backoff:
         """How a target backs off: from a tick up to an hour, but never longer than it is between two rotations."""
         longest = min(timedelta(hours=1), target.schedule.shortest_gap())
-        return Backoff(self.backoff_first, max(longest, self.backoff_first))
+        return Backoff(self.tick, max(longest, self.tick))
 
 
 class Storage(StoragePort, Protocol):

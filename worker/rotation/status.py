@@ -11,7 +11,7 @@ from typing import Any
 
 from worker.errors import Conflict
 from worker.rotation.decide import Wait, decide
-from worker.rotation.record import Failure, Record, UnconfirmedCreate
+from worker.rotation.record import Failure, Record, Trouble, UnconfirmedCreate
 from worker.targets.schedule import next_due
 from worker.targets.target import Target
 
@@ -67,6 +67,7 @@ def summarize(record: Record, next_rotation_at: datetime, wait: Wait) -> dict[st
             for key in record.retiring
         ],
         "unconfirmed_creates": [create_facts(create) for create in record.unconfirmed_creates if create.open],
+        "trouble": _trouble(record.trouble) if record.trouble else None,
         "last_error": _error(record.failure) if record.failure else None,
     }
 
@@ -83,6 +84,7 @@ def unusable(target: str, what: str, hint: str) -> dict[str, Any]:
         "next_rotation_at": None,
         "retiring": [],
         "unconfirmed_creates": [],
+        "trouble": None,
         "last_error": {"what": what, "hint": hint},
     }
 
@@ -97,6 +99,15 @@ def create_facts(create: UnconfirmedCreate) -> dict[str, Any]:
         "request_id": create.request_id,
         "key_count_before": create.key_count_before,
         "key_count_after": create.key_count_after,
+    }
+
+
+def _trouble(trouble: Trouble) -> dict[str, Any]:
+    return {
+        "kind": trouble.kind.value,
+        "since": _text(trouble.since),
+        "what": trouble.what,
+        "confirmed": trouble.confirmed,
     }
 
 

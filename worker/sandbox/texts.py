@@ -109,4 +109,5 @@ def policy(paths: Iterable[str]) -> dict[str, list[str]]:
     for path in paths:
         rights[f"{MOUNT}/data/{path}"] = ["create", "update", "read"]
         rights[f"{MOUNT}/destroy/{path}"] = ["update"]
+        rights[f"{MOUNT}/undelete/{path}"] = ["update"]
     return rights

@@ -52,6 +52,10 @@ class Runtime:
             raise UsageError(f"there is no target {name[:64]!r}", hint="See the names in `rotator status`.")
         return target
 
+    def watch_every(self, target: Target) -> timedelta:
+        """How often what apps read of a target is looked at."""
+        return target.watch_every or self.settings.worker.watch_every
+
     def baseline(self) -> None:
         """See once that the foreign keys are noted, before the first key of this process is made. Raises VaultError."""
         if not self._baseline.is_set() and ensure_baseline(self.services, self.settings.targets) is not None:
@@ -115,7 +119,7 @@ def policy(settings: Settings) -> Policy:
         create_deadline=settings.worker.create_deadline,
         verify_within=settings.worker.verify_within,
         dead_within=settings.worker.dead_within,
-        backoff_first=settings.worker.tick,
+        tick=settings.worker.tick,
     )
 
 

@@ -10,11 +10,13 @@ from worker.adapters.redis.index import IndexEntry
 from worker.adapters.redis.locks import Hold
 from worker.errors import Conflict, RecordError, RotatorError
 from worker.events import Event
+from worker.rotation.observe import Observation
 from worker.rotation.reconcile import reconcile
 from worker.rotation.status import summarize, unusable
 from worker.service.assemble import Runtime
 from worker.service.celery_app import QUEUE
 from worker.targets.backoff import fraction
+from worker.targets.schedule import next_watch
 from worker.targets.target import Target
 
 _log = structlog.get_logger(__name__)
@@ -35,7 +37,19 @@ def look_while_due(runtime: Runtime, name: str) -> None:
         target = runtime.shared.due.claim_next(clock.now(), worker.lease, QUEUE)
 
 
-def _look_alone(runtime: Runtime, name: str) -> bool:
+def watch_while_nothing_is_due(runtime: Runtime, name: str) -> None:
+    """See what apps read of one target, then of others, for the time of a tick and until something is due.
+
+    Raises UsageError for a target that is not configured, QueueUnavailable.
+    """
+    clock, worker = runtime.clock, runtime.settings.worker
+    until = clock.monotonic() + worker.tick.total_seconds()
+    names: tuple[str, ...] = (name,)
+    while names and _look_alone(runtime, names[0], watching=True) and not clock.stopping and clock.monotonic() < until:
+        names = runtime.shared.watches.claim(clock.now(), worker.lease, 1, QUEUE)
+
+
+def _look_alone(runtime: Runtime, name: str, *, watching: bool = False) -> bool:
     """Look at one target, unless another worker is at it; False when that failed."""
     target = runtime.target(name)
     hold = runtime.shared.locks.hold(target.name, runtime.settings.worker.lease)
@@ -43,18 +57,18 @@ def _look_alone(runtime: Runtime, name: str) -> bool:
         return True
     indexed = False
     try:
-        indexed = _look(runtime, target, hold)
+        indexed = _look(runtime, target, hold, watching=watching)
     finally:
         if not indexed:
             runtime.shared.locks.release(hold)
     return indexed
 
 
-def _look(runtime: Runtime, target: Target, hold: Hold) -> bool:
+def _look(runtime: Runtime, target: Target, hold: Hold, *, watching: bool) -> bool:
     now = runtime.clock.now()
     try:
         runtime.baseline()
-        found = reconcile(runtime.services, target)
+        found = reconcile(runtime.services, target, watching=watching)
         entry = IndexEntry(target.name, summarize(found.record, found.due, found.wait), sorted(found.touched))
         next_look = found.wait.until
     except (RecordError, Conflict) as error:
@@ -66,8 +80,24 @@ def _look(runtime: Runtime, target: Target, hold: Hold) -> bool:
         _log.warning(Event.TARGET_FAILED, **(error.fields() | {"target": target.name}))
         runtime.shared.due.schedule(target.name, now + _soon(runtime, target.name))
         return False
+    else:
+        if watching:
+            _keep_sighting(runtime, target, found.observation)
     runtime.shared.index.finish_look(entry, next_look, hold)
     return True
+
+
+def _keep_sighting(runtime: Runtime, target: Target, seen: Observation | None) -> None:
+    """How what apps read was seen goes into Redis only: a watch of a healthy target writes nothing to Vault."""
+    now = runtime.clock.now()
+    before = runtime.shared.watches.sighting(target.name) or {}
+    at = seen.at.isoformat(timespec="seconds") if seen else None
+    sighting = {
+        "last_seen_living_at": at if seen and seen.living else before.get("last_seen_living_at"),
+        "last_watched_at": at,
+        "watch_found": seen.what if seen else "",
+    }
+    runtime.shared.watches.seen(target.name, sighting, next_watch(runtime.watch_every(target), target.name, now))
 
 
 def _soon(runtime: Runtime, name: str) -> timedelta:

@@ -31,6 +31,10 @@ def register(app: Celery, runtime: Runtime) -> None:
     def reconcile(task: Task[..., None], target: str) -> None:
         _guarded(str(task.name), lambda: look.look_while_due(runtime, str(target)))
 
+    @app.task(name="rotator.watch", bind=True)
+    def watch(task: Task[..., None], target: str) -> None:
+        _guarded(str(task.name), lambda: look.watch_while_nothing_is_due(runtime, str(target)))
+
     @app.task(name="rotator.rotate", bind=True)
     def rotate(task: Task[..., None], target: str, reason: str = "") -> None:
         message = str(task.request.id)

@@ -12,9 +12,13 @@ from worker.errors import VaultSealed
 from worker.events import Event
 from worker.service.assemble import Runtime
 from worker.service.celery_app import QUEUE
+from worker.targets.schedule import next_watch
 
 Send = Callable[..., object]
 """Sends a message, as ``Celery.send_task`` does."""
+
+WATCHING_SHARE = 4
+"""One in so many threads may watch, so that the others are free for what becomes due."""
 
 _log = structlog.get_logger(__name__)
 
@@ -30,8 +34,18 @@ def tick(runtime: Runtime, send: Send) -> None:
     now = runtime.clock.now()
     room = _threads(runtime, now) - shared.due.waiting(QUEUE)
     if room > 0:
-        for name in shared.due.claim(now, runtime.settings.worker.lease, room):
+        names = shared.due.claim(now, runtime.settings.worker.lease, room)
+        for name in names:
             _hand_out(send, "rotator.reconcile", [name])
+        if not names:
+            _hand_out_watches(runtime, send, now)
+
+
+def _hand_out_watches(runtime: Runtime, send: Send, now: datetime) -> None:
+    """With nothing due, have a share of the threads look at what apps read; they go on by themselves."""
+    share = max(1, runtime.settings.worker.concurrency // WATCHING_SHARE)
+    for name in runtime.shared.watches.claim(now, runtime.settings.worker.lease, share, QUEUE):
+        _hand_out(send, "rotator.watch", [name])
 
 
 def rebuild(runtime: Runtime) -> None:
@@ -43,10 +57,17 @@ def rebuild(runtime: Runtime) -> None:
     names, shared = set(runtime.settings.targets), runtime.shared
     gone = shared.due.scheduled() - names
     shared.index.forget(gone)
+    shared.watches.forget(shared.watches.scheduled() - names)
     shared.due.forget(gone)  # last: a worker that dies in between leaves them to the next one
     _refuse_requests_without_target(runtime)
-    shared.due.schedule_missing(names, runtime.clock.now())
+    now = runtime.clock.now()
+    shared.watches.schedule_missing({name: _next_watch(runtime, name, now) for name in names})
+    shared.due.schedule_missing(names, now)
     _log.info(Event.INDEX_REBUILT, targets=len(names))
+
+
+def _next_watch(runtime: Runtime, name: str, now: datetime) -> datetime:
+    return next_watch(runtime.watch_every(runtime.target(name)), name, now)
 
 
 def _refuse_requests_without_target(runtime: Runtime) -> None:

@@ -125,6 +125,7 @@ class WorkerSettings(BaseModel):
     lease: Annotated[Duration, AfterValidator(_long_lease)] = timedelta(minutes=2)
     tick: Annotated[Duration, AfterValidator(_tick_within_lease), Field(validate_default=True)] = timedelta(seconds=5)
     audit_every: Duration = timedelta(hours=1)
+    watch_every: Duration = timedelta(minutes=10)
     verify_within: Duration = timedelta(minutes=2)
     dead_within: Duration = timedelta(minutes=20)
 

@@ -115,12 +115,14 @@ class TargetEntry(BaseModel):
     window: WindowText | None = None
     jitter: Annotated[Duration | None, AfterValidator(_short_jitter)] = None
     grace: Annotated[Duration | None, AfterValidator(_short_grace), Field(validate_default=True)] = None
+    watch_every: Duration | None = None
     fields: Fields = PRESETS["plain"]
 
     def target(self) -> Target:
         """What the rotation works with."""
         schedule = _schedule(self.every, self.cron, self.window, self.jitter)
-        return Target(self.name, self.label, self.path, schedule, self.grace or DEFAULT_GRACE, self.fields)
+        grace = self.grace or DEFAULT_GRACE
+        return Target(self.name, self.label, self.path, schedule, grace, self.fields, self.watch_every)
 
 
 def read_targets(

@@ -14,7 +14,8 @@ class Target:
     """One secret of one app whose key is rotated.
 
     ``label`` is the template of the label sent to HostUp, ``path`` lies in the mount, ``grace`` is how long the key
-    before goes on working after the new one is published.
+    before goes on working after the new one is published. ``watch_every`` is how often what the app reads is looked
+    at, None: as often as that of other targets.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Target:
     schedule: Schedule
     grace: timedelta
     fields: FieldMap
+    watch_every: timedelta | None = None
 
     def render_label(self, rotation_id: str, now: datetime) -> str:
         """The label as it is sent to HostUp; the date is that of UTC."""

@@ -11,11 +11,11 @@ import pytest
 from tests.contract.vault.conftest import CANARY, Connect, SteppedClock, everything_told
 from tests.servers import wait_until
 from worker.errors import UsageError, VaultCasMismatch, VaultMountMissing, VaultNotVersioned, VaultUnavailable
-from worker.rotation.ports import Document, VaultPort
+from worker.rotation.ports import Absence, Document, VaultPort
 
 
 def test_what_was_never_written_has_version_0(store: VaultPort, path: str) -> None:
-    assert store.read(path) == Document(None, 0)
+    assert store.read(path) == Document(None, 0, absence=Absence.NEVER)
 
 
 def test_a_write_is_read_back_with_its_version_time_and_vaults_request_id(store: VaultPort, path: str) -> None:
@@ -45,7 +45,7 @@ def test_a_prepared_record_keeps_one_version_and_refuses_writes_without_check_an
     store: VaultPort, root: Any, path: str
 ) -> None:
     store.prepare_record(path)
-    assert store.read(path) == Document(None, 0)
+    assert store.read(path) == Document(None, 0, absence=Absence.NEVER)
     for version in range(3):
         store.write(path, {"n": version}, version)
     kept = root.secrets.kv.v2.read_secret_metadata(path)["data"]
@@ -97,7 +97,7 @@ def test_a_destroyed_latest_version_is_no_data_but_still_the_version_to_name(sto
 
 def test_destroying_what_was_never_there_is_no_error(store: VaultPort, path: str) -> None:
     store.destroy(path, 7)
-    assert store.read(path) == Document(None, 0)
+    assert store.read(path) == Document(None, 0, absence=Absence.NEVER)
 
 
 def test_list_names_what_is_directly_below(store: VaultPort, path: str) -> None:

@@ -33,12 +33,12 @@ POLICY = Policy(
     create_deadline=SECOND,
     verify_within=SPREAD,
     dead_within=timedelta(seconds=60),
-    backoff_first=SECOND,
+    tick=SECOND,
 )
 
 
 def _work(why: Why) -> tuple[Session, MemoryClock]:
-    hostup, vault, clock = MemoryHostUp(), MemoryVault(), MemoryClock()
+    hostup, vault, clock = MemoryHostUp(living={"AK0": "current"}), MemoryVault(), MemoryClock()
     store = RecordStore(vault, "state", clock)
     services = Services(hostup, vault, MemoryStorage(hostup), store, MemoryAccount(hostup), clock, POLICY)
     key = replace(retiring("AK9", timedelta(), deleted=True), why=why)

@@ -12,6 +12,12 @@ DUE = "rotator:due"
 BUILT = "rotator:built"
 """There once every configured target is in :data:`DUE`; gone when Redis was wiped."""
 
+WATCHES = "rotator:watches"
+"""Sorted set: each configured target, by when what apps read of it is looked at next (seconds since 1970)."""
+
+SEEN = "rotator:seen"
+"""Hash: how what apps read of each configured target was seen last, as JSON."""
+
 REQUESTS = "rotator:requests"
 """Hash: requests that are not on record in Vault yet, by id. Each leaves when it is on record, or is refused."""
 

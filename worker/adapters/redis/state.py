@@ -10,6 +10,7 @@ from worker.adapters.redis.due import DueSet
 from worker.adapters.redis.index import Index
 from worker.adapters.redis.locks import TargetLocks
 from worker.adapters.redis.requests import PendingRequests
+from worker.adapters.redis.watches import Watches
 from worker.adapters.redis.workers import Heartbeats
 
 
@@ -23,10 +24,17 @@ class SharedState:
     requests: PendingRequests
     heartbeats: Heartbeats
     index: Index
+    watches: Watches
 
 
 def shared_state(client: redis.Redis) -> SharedState:
     """Everything on that client, which connects at first use."""
     return SharedState(
-        client, DueSet(client), TargetLocks(client), PendingRequests(client), Heartbeats(client), Index(client)
+        client,
+        DueSet(client),
+        TargetLocks(client),
+        PendingRequests(client),
+        Heartbeats(client),
+        Index(client),
+        Watches(client),
     )

@@ -24,7 +24,7 @@ from worker.adapters.vault.rights import VaultRights
 from worker.adapters.vault.token import TokenKeeper
 from worker.clock import Clock
 from worker.errors import ConfigurationError, UsageError
-from worker.rotation.ports import Document, Written
+from worker.rotation.ports import Absence, Document, Written
 from worker.settings.address import require_address
 
 __all__ = ["Health", "TokenFacts", "VaultAccess", "VaultStore", "connect"]
@@ -66,10 +66,14 @@ class VaultStore:
 
         Nothing in a KV version 1 mount looks like nothing in any other: :meth:`missing_capabilities` checks the mount.
         """
+        return self.read_version(path, 0)
+
+    def read_version(self, path: str, version: int) -> Document:
+        """See :class:`worker.rotation.ports.VaultPort`; 0 is the latest, as in Vault's own API."""
         ask = self._about("read", "data", path, "read")
-        answer = self._calls.ask(ask, lambda client: self._read(client, path))
+        answer = self._calls.ask(ask, lambda client: self._read(client, path, version))
         if answer is None:
-            return Document(None, 0)
+            return Document(None, 0, absence=Absence.NEVER)
         data = part(answer, "data", ask)
         if "metadata" not in data:
             raise not_versioned(ask)
@@ -77,7 +81,8 @@ class VaultStore:
         content = data.get("data")
         if content is not None and not isinstance(content, dict):
             raise unreadable(ask, "the answer's data is no object")
-        return Document(content, whole(metadata, "version", ask), _request_id(answer), _created_at(metadata))
+        absence = None if content is not None else _absence(metadata)
+        return Document(content, whole(metadata, "version", ask), _request_id(answer), _created_at(metadata), absence)
 
     def write(self, path: str, data: Mapping[str, object], cas: int) -> Written:
         """See :class:`.VaultPort`. Raises VaultCasMismatch; VaultNotVersioned: nothing usable was kept."""
@@ -109,6 +114,16 @@ class VaultStore:
                 lambda client: client.secrets.kv.v2.destroy_secret_versions(
                     path=path, versions=[version], mount_point=self._mount
                 )
+            ),
+        )
+
+    def undelete(self, path: str, version: int) -> None:
+        """See :class:`worker.rotation.ports.VaultPort`."""
+        ask = self._about("undelete", "undelete", path, "update")
+        self._calls.ask(
+            ask,
+            lambda client: client.secrets.kv.v2.undelete_secret_versions(
+                path=path, versions=[version], mount_point=self._mount
             ),
         )
 
@@ -151,10 +166,10 @@ class VaultStore:
         """Close every connection."""
         self._calls.close()
 
-    def _read(self, client: HvacClient, path: str) -> Any:
+    def _read(self, client: HvacClient, path: str, version: int) -> Any:
         try:
             return client.secrets.kv.v2.read_secret_version(
-                path=path, mount_point=self._mount, raise_on_deleted_version=True
+                path=path, version=version or None, mount_point=self._mount, raise_on_deleted_version=True
             )
         except CallFailed as failed:
             if not failed.is_missing:
@@ -206,6 +221,11 @@ def _source(access: VaultAccess, open_for: OpenClient) -> TokenSource:
 def _request_id(answer: Mapping[str, Any]) -> str | None:
     told = answer.get("request_id")
     return told if isinstance(told, str) and told else None
+
+
+def _absence(metadata: Mapping[str, Any]) -> Absence:
+    """Why a version that exists shows no data: Vault keeps its metadata (docs/facts.md, "Vault")."""
+    return Absence.DESTROYED if metadata.get("destroyed") is True else Absence.DELETED
 
 
 def _created_at(metadata: Mapping[str, Any]) -> datetime | None:

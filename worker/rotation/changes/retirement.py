@@ -124,6 +124,7 @@ def dead(record: Record, access_key: str, proof: Probe, now: datetime) -> Record
         access_key=access_key,
         vault_version=key.vault_version,
         code=proof.code,
+        proof=proof.detail,
         storage_request_id=proof.request_id,
     )
     return replace(noted, retiring=tuple(k for k in noted.retiring if k.access_key != access_key))

@@ -27,6 +27,10 @@ from worker.rotation.record import (
     Why,
 )
 
+HEALING = "healing"
+"""The trigger of a rotation that replaces a key because apps cannot work with what they read."""
+
+DAY = timedelta(days=1)
 WAITING_REQUESTS = 32
 SERVED_REQUESTS = 32
 SETTLED_CREATES = 8
@@ -89,11 +93,7 @@ def begun(record: Record, rotation: Rotation, ground: Record) -> Record:
         return record
     if record.rotation:
         raise Superseded("a rotation is under way already", target=record.target)
-    if (record.current, record.failure, record.unconfirmed_creates) != (
-        ground.current,
-        ground.failure,
-        ground.unconfirmed_creates,
-    ):
+    if _ground(record) != _ground(ground):
         raise Superseded("another rotation came and went meanwhile", target=record.target)
     noted = note(
         record,
@@ -105,7 +105,14 @@ def begun(record: Record, rotation: Rotation, ground: Record) -> Record:
         label=rotation.label,
         key_count=rotation.key_count_before,
     )
-    return replace(noted, rotation=rotation)
+    healings = record.healings
+    if rotation.trigger == HEALING:
+        healings = (*(moment for moment in healings if rotation.started_at - moment < DAY), rotation.started_at)
+    return replace(noted, rotation=rotation, healings=healings)
+
+
+def _ground(record: Record) -> tuple[object, ...]:
+    return record.current, record.failure, record.unconfirmed_creates, record.trouble
 
 
 def renewed(record: Record, holder: Holder, until: datetime) -> Record:
@@ -216,18 +223,32 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
         rotation=None,
         requests=(),
         served=(*record.served, *served)[-SERVED_REQUESTS:],
-        retiring=(*record.retiring, *_replaced(record, now + grace)),
+        retiring=_as_numbered((*record.retiring, *_replaced(record, now, now + grace)), version),
         unconfirmed_creates=pruned(record.unconfirmed_creates),
         failure=None,
+        trouble=None,
     )
 
 
-def _replaced(record: Record, retire_after: datetime) -> tuple[RetiringKey, ...]:
+def _replaced(record: Record, now: datetime, retire_after: datetime) -> tuple[RetiringKey, ...]:
     old = record.current
     if old is None:
         return ()
     key = to_retire(old.access_key, Why.REPLACED, old.rotation_id, old.request_id, retire_after)
+    if record.trouble and record.trouble.killed(old.access_key):
+        # nothing has to be deleted: it only has to be proven dead once more
+        key = replace(key, why=Why.DIED, retire_after=now, next_look_at=now, deleted_at=now)
     return (replace(key, vault_version=old.vault_version),)
+
+
+def _as_numbered(keys: tuple[RetiringKey, ...], version: int) -> tuple[RetiringKey, ...]:
+    """Retiring keys after a publish as ``version``.
+
+    Vault counts from 1 again after somebody deleted a secret with its metadata: then an old number names a new version,
+    which must not be destroyed for the old key.
+    """
+    restarted = any(key.vault_version and key.vault_version >= version for key in keys)
+    return tuple(replace(key, vault_version=None) for key in keys) if restarted else keys
 
 
 def pruned(creates: tuple[UnconfirmedCreate, ...]) -> tuple[UnconfirmedCreate, ...]:

@@ -55,7 +55,7 @@ def _begin_in_place(session: Session, step: Begin, place: Place) -> Pause | None
         raise  # then the record cannot be written either
     except HostUpError as error:
         if place.trial:
-            return Pause(NEW, session.now + session.services.policy.backoff_first / 2, error.what)
+            return Pause(NEW, session.now + session.services.policy.tick / 2, error.what)
         session.fail(error, "begin")
         return None
     except RotatorError as error:

@@ -5,6 +5,8 @@ Every delete is of one key by name that is on record as retiring, right after a 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from worker.errors import (
     CircuitOpen,
     Conflict,
@@ -20,6 +22,7 @@ from worker.rotation.changes.retirement import dead, delete_again, delete_failed
 from worker.rotation.ports import DeletedKey, Life, Probe
 from worker.rotation.record import RetiringKey, Why
 from worker.rotation.steps.session import Pause, Session
+from worker.secret import Secret
 from worker.targets.backoff import next_death_probe
 
 BASE64 = "base64"
@@ -118,7 +121,7 @@ def prove_dead(session: Session, access_key: str) -> Pause | None:
     if key.why in NEVER_SEEN and session.now < spread_by:
         return Pause(access_key, spread_by, f"access key {access_key} is so new that a refusal would prove nothing")
     since = session.services.clock.monotonic()
-    probe = session.services.storage.lives(access_key)
+    probe = _proof(session, key)
     if probe.life is not Life.DEAD:
         return _not_dead_yet(session, key, probe)
     try:
@@ -131,6 +134,39 @@ def prove_dead(session: Session, access_key: str) -> Pause | None:
     now = session.now
     session.change(lambda record: dead(record, access_key, probe, now), since=since)
     return None
+
+
+def _proof(session: Session, key: RetiringKey) -> Probe:
+    """Whether the key is dead, with what that rests on in ``detail``.
+
+    Some gateways refuse a wrong secret of a living key just as a dead one (docs/facts.md, "Ceph's object gateway"). So
+    a refusal counts only where the same gateway tells a living key apart in the same moment: the target's current one.
+    Else the key's own secret is used once, from its old version in Vault.
+    """
+    storage, current = session.services.storage, session.record.current
+    probe = storage.lives(key.access_key)
+    if probe.life is not Life.DEAD:
+        return probe
+    if current and current.access_key != key.access_key and storage.lives(current.access_key).life is Life.ALIVE:
+        return replace(probe, detail=f"the same gateway knows access key {current.access_key}")
+    secret = _old_secret(session, key)
+    if secret is None:
+        return replace(probe, life=Life.UNKNOWN, detail="the gateway may refuse a wrong secret of any key")
+    probe = storage.works(key.access_key, secret)
+    return replace(probe, detail="refused with its own secret") if probe.life is Life.DEAD else probe
+
+
+def _old_secret(session: Session, key: RetiringKey) -> Secret | None:
+    """The key's secret, while Vault still has the version that held it."""
+    if not key.vault_version:
+        return None
+    data = session.services.vault.read_version(session.target.path, key.vault_version).data or {}
+    fields = session.target.fields
+    value = fields.read(data, "secret_key")
+    if fields.read(data, "access_key") != key.access_key or not value:
+        return None
+    session.services.keep_secret(Secret(value))
+    return Secret(value)
 
 
 def _destroy_version(session: Session, key: RetiringKey) -> None:

@@ -12,6 +12,7 @@ import structlog
 from worker.errors import RotatorError
 from worker.events import Event
 from worker.rotation.changes.rotation import failed
+from worker.rotation.observe import Observation
 from worker.rotation.record import Record
 from worker.rotation.records import Change, Loaded
 from worker.rotation.services import Services
@@ -26,9 +27,14 @@ LOUD = frozenset(
         Event.KEY_OVERDUE,
         Event.KEY_RETIRE_FAILED,
         Event.TARGET_BLOCKED,
+        Event.SECRET_LOST,
+        Event.WATCH_FOUND,
     }
 )
 """What a person should see even when logs are read by level."""
+
+GRAVE = frozenset({Event.KEY_DIED, Event.CONFLICT_FOUND})
+"""Apps cannot work, or cannot go on as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,7 @@ class Session:
     loaded: Loaded
     pauses: dict[str, datetime] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
+    observation: Observation | None = None
 
     @property
     def record(self) -> Record:
@@ -98,7 +105,8 @@ class Session:
         """Log one event of this target."""
         log = structlog.get_logger("worker.rotation")
         known = {name: value for name, value in fields.items() if value not in (None, "")}
-        (log.warning if event in LOUD else log.info)(event.value, **{**known, "target": self.target.name})
+        level = log.error if event in GRAVE else log.warning if event in LOUD else log.info
+        level(event.value, **{**known, "target": self.target.name})
 
     def _took(self, loaded: Loaded, since: float | None) -> None:
         self.loaded = loaded

@@ -1,0 +1,88 @@
+"""What apps read is watched by a real worker: what strangers do to it is found within one interval, and mended."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.acceptance.service import Service
+from tests.sandbox import wait_until
+
+
+@pytest.fixture
+def watched(service: Service) -> Service:
+    """A worker that watches every second, and a first key."""
+    service.watch_every = "1s"
+    service.start()
+    wait_until(lambda: service.published() is not None, "the first key")
+    return service
+
+
+def _published(service: Service) -> dict[str, Any]:
+    secret = service.published()
+    assert secret is not None
+    return secret
+
+
+def _status(service: Service) -> dict[str, Any]:
+    done = service.rotator("status", service.target, "--json")
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)
+    return dict(found)
+
+
+def test_a_key_that_a_stranger_deletes_is_replaced_by_itself(watched: Service) -> None:
+    first = _published(watched)
+    watched.sandbox.simulator.admin.remove_key(first["access_key"])
+    wait_until(lambda: _published(watched)["access_key"] != first["access_key"], "a new key")
+    assert watched.works(_published(watched))
+    worker = watched.workers[0]
+    assert worker.wait_for("key.died")["level"] == "error"
+    assert worker.wait_for("rotation.started", 2)["trigger"] == "healing"
+    wait_until(lambda: not watched.record()["retiring"], "the proof that the old key is dead")
+    assert watched.rotator("audit").returncode == 0
+
+
+def test_a_secret_that_was_deleted_comes_back_with_the_same_key(watched: Service) -> None:
+    first = _published(watched)
+    watched.vault.secrets.kv.v2.delete_latest_version_of_secret(path=watched.path)
+    wait_until(lambda: watched.published() is not None, "the secret")
+    assert _published(watched)["access_key"] == first["access_key"]
+    assert watched.made() == [first["access_key"]]
+
+
+@pytest.mark.parametrize("how", ["destroyed", "deleted with its metadata"])
+def test_a_secret_that_is_gone_for_good_is_published_anew(watched: Service, how: str) -> None:
+    first = _published(watched)
+    kv = watched.vault.secrets.kv.v2
+    if how == "destroyed":
+        kv.destroy_secret_versions(path=watched.path, versions=[1])
+    else:
+        kv.delete_metadata_and_all_versions(path=watched.path)
+    wait_until(lambda: watched.published() is not None, "a new secret")
+    second = _published(watched)
+    assert second["access_key"] != first["access_key"]
+    assert watched.works(second)
+    watched.workers[0].wait_for("secret.lost")
+
+
+def test_what_somebody_wrote_over_it_is_reported_and_left_alone(watched: Service) -> None:
+    watched.vault.secrets.kv.v2.create_or_update_secret(path=watched.path, secret={"access_key": "THEIRS"})
+    watched.workers[0].wait_for("conflict.found")
+    assert _published(watched)["access_key"] == "THEIRS"
+    assert _status(watched)["trouble"]["kind"] == "overwritten"
+    for command in ("check", "audit"):
+        done = watched.rotator(command)
+        assert done.returncode == 1
+        assert "rotator adopt" in done.stdout
+
+
+def test_a_healthy_target_is_seen_living_and_nothing_is_written(watched: Service) -> None:
+    wait_until(lambda: _status(watched)["last_seen_living_at"] is not None, "a look")
+    before = watched.vault.secrets.kv.v2.read_secret_metadata(path=f"{watched.state}/{watched.target}")
+    seen = _status(watched)["last_seen_living_at"]
+    wait_until(lambda: _status(watched)["last_seen_living_at"] > seen, "another look")
+    after = watched.vault.secrets.kv.v2.read_secret_metadata(path=f"{watched.state}/{watched.target}")
+    assert after["data"]["current_version"] == before["data"]["current_version"]

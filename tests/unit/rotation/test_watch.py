@@ -1,0 +1,299 @@
+"""What apps read is watched: trouble is found, confirmed, and replaced; a healthy target costs no write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar, cast
+
+import pytest
+
+from tests.doubles import Gate, MemoryStorage
+from tests.worlds import TARGET, Small
+from worker.rotation.ports import DeletedKey, Life, Probe
+from worker.rotation.record import Phase, TroubleKind, Why
+from worker.secret import Secret
+
+T = TypeVar("T")
+
+NO_SUCH_KEY = Probe(Life.DEAD, 403, "InvalidAccessKeyId", "tx")
+DENIED = Probe(Life.DEAD, 403, "AccessDenied", "tx")
+SLOW_DOWN = Probe(Life.UNKNOWN, 503, "SlowDown", "tx", "the storage answered 503 SlowDown, which proves nothing")
+
+
+@dataclass
+class OddStorage(MemoryStorage):
+    """Answers this to a probe with a wrong secret or with the right one; else as it is."""
+
+    wrong: dict[str, Probe] = field(default_factory=dict)
+    right: dict[str, Probe] = field(default_factory=dict)
+
+    def lives(self, access_key: str) -> Probe:
+        return self.wrong.get(access_key) or super().lives(access_key)
+
+    def works(self, access_key: str, secret_key: Secret) -> Probe:
+        return self.right.get(access_key) or super().works(access_key, secret_key)
+
+
+@dataclass
+class Watched(Small):
+    """One target that has been rotated once: AK1 is current."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.hostup.living["BY-HAND"] = "before"
+        self.look()
+        assert self.current == "AK1"
+
+    @property
+    def current(self) -> str:
+        current = self.record().current
+        assert current is not None
+        return current.access_key
+
+    @property
+    def trouble(self) -> tuple[TroubleKind, bool] | None:
+        trouble = self.record().trouble
+        return (trouble.kind, trouble.confirmed) if trouble else None
+
+    def watch(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.look(watching=True)
+            self.passes(seconds=6)
+
+    def odd(self) -> OddStorage:
+        storage = OddStorage(self.hostup)
+        self.storage = storage
+        object.__setattr__(self.services, "storage", storage)
+        return storage
+
+    def events(self) -> list[str]:
+        return [entry.event for entry in self.record().history.entries()]
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return Watched()
+
+
+def test_a_watch_of_a_healthy_target_writes_nothing_and_sees_it_living(watched: Watched) -> None:
+    before = {path: list(versions) for path, versions in watched.vault.versions.items()}
+    seen = watched.look(watching=True).observation
+    assert seen is not None
+    assert seen.living
+    assert watched.vault.versions == before
+
+
+def test_without_a_watch_nothing_is_looked_at(watched: Watched) -> None:
+    del watched.hostup.living["AK1"]
+    assert watched.look().observation is None
+    assert watched.trouble is None
+
+
+def test_a_deleted_key_is_found_confirmed_and_replaced_by_itself(watched: Watched) -> None:
+    del watched.hostup.living["AK1"]
+    watched.look(watching=True)
+    assert watched.trouble == (TroubleKind.KEY_REFUSED, False)
+    watched.look()
+    assert watched.current == "AK1", "one refusal is no proof"
+    watched.passes(seconds=6)
+    watched.look()
+    assert watched.current == "AK2"
+    assert watched.trouble is None
+    record = watched.record()
+    assert [(key.access_key, key.why, key.deleted_at is not None) for key in record.retiring] in (
+        [("AK1", Why.DIED, True)],
+        [],  # proven dead in the same look
+    )
+    assert "key.died" in watched.events()
+    assert "AK1" not in watched.hostup.deleted, "nothing is deleted for a key that is dead"
+    started = [entry for entry in record.history.entries() if entry.event == "rotation.started"]
+    assert started[-1].facts["trigger"] == "healing"
+
+
+def test_a_key_that_is_back_at_the_second_look_is_left_alone(watched: Watched) -> None:
+    del watched.hostup.living["AK1"]
+    watched.look(watching=True)
+    watched.hostup.living["AK1"] = "again"
+    watched.watch(2)
+    assert watched.trouble is None
+    assert watched.current == "AK1"
+    assert "key.died" not in watched.events()
+
+
+def test_neither_window_nor_backoff_of_the_schedule_hold_a_healing_back(watched: Watched) -> None:
+    watched.passes(days=29, hours=23)
+    watched.passes(hours=2)
+    storage = watched.odd()
+    del watched.hostup.living["AK1"]
+    watched.watch(3)
+    assert storage is watched.storage
+    assert watched.current != "AK1"
+
+
+def test_a_denied_key_is_asked_about_for_as_long_as_a_busy_dead_key_may_be_denied(watched: Watched) -> None:
+    storage = watched.odd()
+    storage.wrong["AK1"] = storage.right["AK1"] = DENIED
+    watched.watch(30)
+    assert watched.trouble == (TroubleKind.KEY_DENIED, False)
+    watched.passes(minutes=20)
+    watched.look()
+    assert watched.current == "AK2"
+
+
+def test_a_storage_that_cannot_be_asked_proves_nothing(watched: Watched) -> None:
+    storage = watched.odd()
+    storage.wrong["AK1"] = SLOW_DOWN
+    seen = watched.look(watching=True).observation
+    assert seen is not None
+    assert seen.living is None
+    assert "SlowDown" in seen.what
+    assert watched.trouble is None
+    assert watched.current == "AK1"
+
+
+def test_a_gateway_that_refuses_every_wrong_secret_does_not_kill_a_key_that_works(watched: Watched) -> None:
+    storage = watched.odd()
+    storage.wrong["AK1"] = NO_SUCH_KEY
+    watched.watch(5)
+    assert watched.trouble is None
+    assert watched.current == "AK1"
+
+
+def test_a_secret_that_was_deleted_is_brought_back(watched: Watched) -> None:
+    watched.vault.soft_delete(TARGET.path)
+    watched.watch()
+    assert (watched.vault.latest(TARGET.path) or {})["access_key"] == "AK1"
+    assert "secret.restored" in watched.events()
+    assert watched.current == "AK1"
+    assert watched.hostup.made == ["AK1"]
+
+
+@pytest.mark.parametrize("how", ["destroyed", "with its metadata"])
+def test_a_secret_that_is_gone_for_good_is_replaced(watched: Watched, how: str) -> None:
+    if how == "destroyed":
+        watched.vault.destroy(TARGET.path, 1)
+    else:
+        del watched.vault.versions[TARGET.path]
+    watched.watch(3)
+    assert watched.current == "AK2"
+    assert (watched.vault.latest(TARGET.path) or {})["access_key"] == "AK2"
+    assert "secret.lost" in watched.events()
+    assert "AK1" in watched.hostup.living, "apps may have it in memory: it works until its grace is over"
+    watched.passes(days=2)
+    watched.look()
+    watched.look()
+    assert "AK1" not in watched.hostup.living
+    assert (watched.vault.latest(TARGET.path) or {})["access_key"] == "AK2", "an old number destroys no new version"
+
+
+def test_an_old_number_never_destroys_a_new_version(watched: Watched) -> None:
+    for _ in range(3):
+        watched.passes(days=30)
+        watched.look()
+    del watched.vault.versions[TARGET.path]
+    watched.watch(3)
+    for _ in range(2):
+        watched.passes(days=31)
+        watched.look()
+    current = watched.record().current
+    assert current is not None
+    assert (watched.vault.latest(TARGET.path) or {})["access_key"] == current.access_key
+    assert current.access_key in watched.hostup.living
+
+
+def test_what_somebody_wrote_over_it_is_found_and_never_overwritten(watched: Watched) -> None:
+    watched.vault.write(TARGET.path, {"access_key": "THEIRS", "secret_key": "x"}, 1)
+    watched.watch(4)
+    assert watched.trouble == (TroubleKind.OVERWRITTEN, True)
+    assert (watched.vault.latest(TARGET.path) or {})["access_key"] == "THEIRS"
+    assert "conflict.found" in watched.events()
+    assert watched.hostup.made == ["AK1"]
+
+
+def test_what_is_put_back_is_well_again(watched: Watched) -> None:
+    ours = dict(watched.vault.latest(TARGET.path) or {})
+    watched.vault.write(TARGET.path, {"access_key": "THEIRS"}, 1)
+    watched.watch(3)
+    watched.vault.write(TARGET.path, ours, 2)
+    watched.watch()
+    assert watched.trouble is None
+    assert watched.events()[-1] == "target.recovered"
+
+
+def test_three_healings_a_day_then_a_person(watched: Watched) -> None:
+    for _ in range(6):
+        watched.hostup.living.pop(watched.current, None)
+        watched.watch(3)
+    assert len(watched.hostup.made) == 4, "one, and three that replaced a dead one"
+    assert watched.record().phase is Phase.IDLE
+    assert watched.trouble == (TroubleKind.KEY_REFUSED, True)
+    watched.passes(days=1)
+    watched.look()
+    assert len(watched.hostup.made) == 5
+
+
+def test_a_vault_that_was_set_back_names_a_dead_key_which_is_replaced(watched: Watched) -> None:
+    kept = {path: list(versions) for path, versions in watched.vault.versions.items()}
+    for _ in range(2):
+        watched.passes(days=31)
+        watched.look()
+        watched.passes(days=2)
+        watched.look()
+    assert "AK1" not in watched.hostup.living
+    watched.vault.versions = kept
+    watched.watch(3)
+    assert watched.current in watched.hostup.living
+    assert watched.current not in ("AK1", "AK2", "AK3")
+
+
+def _retired(watched: Watched, storage: OddStorage) -> Watched:
+    """AK1 was replaced by AK2, its grace is over, and a DELETE was answered."""
+    watched.passes(days=31)
+    watched.look()
+    watched.passes(days=2)
+    assert storage is watched.storage
+    return watched
+
+
+class _Lies(Gate):
+    """HostUp answers 200 to a DELETE and does nothing."""
+
+    def pass_through(self, name: str, effect: Callable[[], T], lost: Callable[[], Exception]) -> T:
+        del lost
+        return cast("T", DeletedKey(200, "delete-that-lied", "base64")) if name == "hostup delete" else effect()
+
+
+def test_a_refusal_proves_no_death_where_the_gateway_refuses_every_wrong_secret(watched: Watched) -> None:
+    storage = watched.odd()
+    watched.hostup.gate = _Lies()
+    _retired(watched, storage)
+    for name in ("AK1", "AK2"):
+        storage.wrong[name] = NO_SUCH_KEY
+    for _ in range(3):
+        watched.look()
+        watched.passes(minutes=30)
+    (key,) = watched.record().retiring
+    assert key.access_key == "AK1"
+    assert key.overdue
+    assert watched.vault.versions[TARGET.path][0] is not None, "its version is not destroyed while it may be needed"
+
+
+def test_where_the_gateway_cannot_be_told_apart_the_keys_own_secret_proves_its_death(watched: Watched) -> None:
+    storage = watched.odd()
+    _retired(watched, storage)
+    for name in ("AK1", "AK2"):
+        storage.wrong[name] = NO_SUCH_KEY
+    for _ in range(2):
+        watched.look()
+        watched.passes(minutes=1)
+    assert watched.record().retiring == ()
+    (dead,) = [entry for entry in watched.record().history.entries() if entry.event == "key.dead"]
+    assert dead.facts["proof"] == "refused with its own secret"
+
+
+def test_where_it_tells_keys_apart_the_current_one_is_the_measure(watched: Watched) -> None:
+    _retired(watched, watched.odd())
+    watched.look()
+    (dead,) = [entry for entry in watched.record().history.entries() if entry.event == "key.dead"]
+    assert dead.facts["proof"] == "the same gateway knows access key AK2"

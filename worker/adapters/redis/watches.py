@@ -1,0 +1,75 @@
+"""When what apps read of each target is looked at next, and how it was seen last. Made anew when it is lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+import redis
+
+from worker.adapters.redis.client import batches, guard
+from worker.adapters.redis.keys import DUE, SEEN, WATCHES
+
+_CLAIM = """
+if redis.call('LLEN', KEYS[3]) > 0 then return {} end
+if #redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'LIMIT', 0, 1) > 0 then return {} end
+local names = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])
+for _, name in ipairs(names) do redis.call('ZADD', KEYS[1], ARGV[2], name) end
+return names
+"""
+"""Watches never go before what is due: while there is something, or a message waits, nothing is taken."""
+
+
+class Watches:
+    """The watches. All methods raise QueueUnavailable."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._claim = client.register_script(_CLAIM)
+
+    @guard()
+    def schedule_missing(self, moments: Mapping[str, datetime]) -> None:
+        """Note a first watch for targets that have none yet."""
+        for batch in batches(moments.items()):
+            self._client.zadd(WATCHES, {name: when.timestamp() for name, when in batch}, nx=True)
+
+    @guard()
+    def claim(self, now: datetime, hold: timedelta, limit: int, messages: str) -> tuple[str, ...]:
+        """Take what is to be watched, at most ``limit``, if nothing else is to be done and no message waits there.
+
+        Each comes back by itself after ``hold`` should its message be lost.
+        """
+        found = self._claim(keys=[WATCHES, DUE, messages], args=[now.timestamp(), (now + hold).timestamp(), limit])
+        return tuple(str(name) for name in found)
+
+    @guard()
+    def seen(self, target: str, sighting: Mapping[str, object], next_watch: datetime) -> None:
+        """Keep how a target was seen, and when it is looked at next."""
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.hset(SEEN, target, json.dumps(dict(sighting)))
+            pipe.zadd(WATCHES, {target: next_watch.timestamp()})
+            pipe.execute()
+
+    @guard()
+    def sighting(self, target: str) -> dict[str, object] | None:
+        """How a target was seen last."""
+        found = self._client.hget(SEEN, target)
+        return None if found is None else dict(json.loads(str(found)))
+
+    @guard()
+    def sightings(self) -> dict[str, dict[str, object]]:
+        """How every target was seen last."""
+        return {str(name): dict(json.loads(str(text))) for name, text in self._client.hgetall(SEEN).items()}
+
+    @guard()
+    def scheduled(self) -> frozenset[str]:
+        """The names of all targets that are watched."""
+        return frozenset(str(name) for name in self._client.zrange(WATCHES, 0, -1))
+
+    @guard()
+    def forget(self, targets: Iterable[str]) -> None:
+        """Drop targets that are no longer configured."""
+        for batch in batches(targets):
+            self._client.zrem(WATCHES, *batch)
+            self._client.hdel(SEEN, *batch)

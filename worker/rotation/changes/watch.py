@@ -1,0 +1,98 @@
+"""What the watch found wrong with what apps read, and how a record changes by it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from worker.errors import Superseded
+from worker.events import Event
+from worker.rotation.changes.rotation import DAY, note
+from worker.rotation.record import Record, Trouble, TroubleKind
+
+HEALINGS_PER_DAY = 3
+"""How many keys of a target are replaced in a day because they died; then a person has to find out what kills them."""
+
+_EVENTS = {
+    TroubleKind.KEY_REFUSED: Event.KEY_DIED,
+    TroubleKind.KEY_DENIED: Event.KEY_DIED,
+    TroubleKind.SECRET_LOST: Event.SECRET_LOST,
+    TroubleKind.OVERWRITTEN: Event.CONFLICT_FOUND,
+}
+
+
+def healings_of(record: Record, now: datetime) -> tuple[datetime, ...]:
+    """When rotations of the last day began because of trouble."""
+    return tuple(moment for moment in record.healings if now - moment < DAY)
+
+
+def wants_healing(record: Record) -> bool:
+    """Whether apps cannot work with what they read, and a new key helps: not where somebody else wrote over it."""
+    trouble = record.trouble
+    return trouble is not None and trouble.confirmed and trouble.kind is not TroubleKind.OVERWRITTEN
+
+
+def may_heal(record: Record, now: datetime) -> bool:
+    """Whether a rotation may begin by itself to replace what apps cannot work with."""
+    return wants_healing(record) and len(healings_of(record, now)) < HEALINGS_PER_DAY
+
+
+def troubled(record: Record, trouble: Trouble) -> Record:
+    """Record a trouble as it was found first; the same one again changes nothing.
+
+    Raises Superseded when another key is current by now.
+    """
+    _see_that_it_is_current(record, trouble)
+    known = record.trouble
+    if known and (known.kind, known.access_key) == (trouble.kind, trouble.access_key):
+        return record
+    changed = replace(record, trouble=trouble)
+    if not trouble.confirmed:
+        return changed
+    return _noted(changed, trouble, trouble.since)
+
+
+def confirmed(record: Record, trouble: Trouble, now: datetime) -> Record:
+    """A second look found the same: record it for good, loudly. Raises Superseded when another key is current."""
+    _see_that_it_is_current(record, trouble)
+    if record.trouble is None or record.trouble.kind is not trouble.kind:
+        raise Superseded(f"the trouble ({trouble.kind}) is over", target=record.target)
+    if record.trouble.confirmed:
+        return record
+    return _noted(replace(record, trouble=replace(record.trouble, confirmed=True)), trouble, now)
+
+
+def recovered(record: Record, now: datetime) -> Record:
+    """The watch finds nothing wrong any more."""
+    trouble = record.trouble
+    if trouble is None:
+        return record
+    noted = record
+    if trouble.confirmed:
+        noted = note(record, Event.TARGET_RECOVERED, now, access_key=trouble.access_key, trouble=trouble.kind.value)
+    return replace(noted, trouble=None)
+
+
+def restored(record: Record, version: int, now: datetime) -> Record:
+    """A version of the app's secret that somebody had deleted was brought back."""
+    access_key = record.current.access_key if record.current else None
+    noted = note(record, Event.SECRET_RESTORED, now, access_key=access_key, vault_version=version)
+    return replace(noted, trouble=None)
+
+
+def _see_that_it_is_current(record: Record, trouble: Trouble) -> None:
+    if record.current is None or record.current.access_key != trouble.access_key:
+        raise Superseded(f"access key {trouble.access_key} is no longer current", target=record.target)
+
+
+def _noted(record: Record, trouble: Trouble, now: datetime) -> Record:
+    return note(
+        record,
+        _EVENTS[trouble.kind],
+        now,
+        access_key=trouble.access_key,
+        trouble=trouble.kind.value,
+        since=trouble.since.isoformat(),
+        error=trouble.what,
+        code=trouble.code,
+    )

@@ -1,0 +1,126 @@
+"""What apps really read: one judgement, for the watch, for ``rotator check`` and for the audit. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+from worker.rotation.ports import Absence, Document, Life, Probe
+from worker.rotation.record import CurrentKey, Record, Trouble, TroubleKind
+from worker.rotation.services import Services
+from worker.rotation.survey import READERS, Progress
+from worker.secret import Secret
+from worker.targets.target import Target
+
+DENIED = "AccessDenied"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What was seen at one moment.
+
+    ``living``: whether the current key works, None where that could not be found out; then ``what`` says why.
+    ``trouble`` is what is wrong, if anything; ``document`` is the app's secret as Vault has it.
+    """
+
+    at: datetime
+    living: bool | None
+    what: str = ""
+    trouble: Trouble | None = None
+    document: Document | None = None
+
+
+def observe(services: Services, target: Target, record: Record) -> Observation | None:
+    """Look at the app's secret, and ask the object storage about the current key; None where there is none yet.
+
+    Raises VaultError.
+    """
+    current = record.current
+    if current is None:
+        return None
+    document = services.vault.read(target.path)
+    now = services.clock.now()
+    kind, what = _of_secret(target, record, current, document)
+    if kind:
+        living = None if kind is TroubleKind.OVERWRITTEN else False
+        return Observation(now, living, what, _trouble(current, kind, now, what), document)
+    probe = _probe(services, target, current, document)
+    if probe.life is not Life.DEAD:
+        living = True if probe.life is Life.ALIVE else None
+        return Observation(now, living, "" if living else probe.detail, document=document)
+    kind = TroubleKind.KEY_DENIED if probe.code == DENIED else TroubleKind.KEY_REFUSED
+    what = f"the object storage refuses access key {current.access_key}: {probe.code or probe.detail}"
+    return Observation(
+        now, living=False, what=what, trouble=_trouble(current, kind, now, what, probe.code), document=document
+    )
+
+
+def observe_all(
+    services: Services, records: Mapping[str, Record], targets: Mapping[str, Target], progress: Progress | None = None
+) -> dict[str, Observation]:
+    """The same for every configured target that has a current key. Raises VaultError."""
+    names = [name for name, record in records.items() if name in targets and record.current]
+    found: dict[str, Observation] = {}
+    with ThreadPoolExecutor(READERS, thread_name_prefix="observe") as pool:
+        seen = pool.map(lambda name: observe(services, targets[name], records[name]), names)
+        for done, (name, observation) in enumerate(zip(names, seen, strict=True), start=1):
+            if observation:
+                found[name] = observation
+            if progress:
+                progress(done, len(names))
+    return found
+
+
+def advice(name: str, trouble: Trouble) -> str:
+    """What to do about a trouble."""
+    match trouble.kind:
+        case TroubleKind.KEY_REFUSED | TroubleKind.KEY_DENIED:
+            at_once = f"The worker replaces it by itself; at once: `rotator rotate {name} --wait`."
+            return f"Somebody deleted it elsewhere, or HostUp did. {at_once}"
+        case TroubleKind.SECRET_LOST:
+            return (
+                "The worker brings it back where it may (capability update on undelete/), else it publishes a new key."
+            )
+        case TroubleKind.OVERWRITTEN:
+            return (
+                f"It is never overwritten. If the key there may be replaced and retired: `rotator adopt {name} "
+                "--access-key KEY`; else put the version before back."
+            )
+
+
+def _of_secret(
+    target: Target, record: Record, current: CurrentKey, document: Document
+) -> tuple[TroubleKind | None, str]:
+    """What is wrong with the app's secret, and in words; None when it is ours."""
+    if document.data is None:
+        return TroubleKind.SECRET_LOST, f"the app's secret at {target.path} is {document.absence or Absence.NEVER}"
+    if target.fields.read(document.data, "access_key") == current.access_key:
+        return None, ""
+    rotation = record.rotation
+    if rotation and target.fields.read(document.data, "rotation_id") == rotation.id:
+        return None, ""  # published already, and about to be recorded
+    what = (
+        f"Vault holds version {document.version} at {target.path} with another access key than {current.access_key}, "
+        "which this project did not write"
+    )
+    return TroubleKind.OVERWRITTEN, what
+
+
+def _probe(services: Services, target: Target, current: CurrentKey, document: Document) -> Probe:
+    """Asked with a wrong secret first, and where that is refused, with the right one.
+
+    Some gateways refuse a wrong secret of a living key as if the key were dead (docs/facts.md, "Ceph's object
+    gateway"); the right secret shows the difference.
+    """
+    probe = services.storage.lives(current.access_key)
+    secret = target.fields.read(document.data or {}, "secret_key")
+    if probe.life is not Life.DEAD or not secret:
+        return probe
+    services.keep_secret(Secret(secret))
+    return services.storage.works(current.access_key, Secret(secret))
+
+
+def _trouble(current: CurrentKey, kind: TroubleKind, now: datetime, what: str, code: str | None = None) -> Trouble:
+    return Trouble(kind=kind, access_key=current.access_key, since=now, what=what, code=code)

@@ -1,0 +1,90 @@
+"""The step that looks at what apps really read: the app's secret, and whether the current key still works.
+
+Between two rotations a key may be deleted by a stranger, the app's secret may be deleted or overwritten, and Vault may
+be set back. The watch finds that, confirms it by a second look, and has a rotation replace what apps cannot work with.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from worker.errors import VaultDenied, VaultRefused
+from worker.events import Event
+from worker.rotation.changes.watch import confirmed, healings_of, may_heal, recovered, restored, troubled
+from worker.rotation.decide import WATCH
+from worker.rotation.observe import Observation, observe
+from worker.rotation.ports import Absence, Document
+from worker.rotation.record import Trouble, TroubleKind
+from worker.rotation.steps.session import Pause, Session
+from worker.targets.backoff import next_death_probe
+
+
+def watch(session: Session) -> Pause | None:
+    """Look once at what apps read, and record only what is new."""
+    seen = observe(session.services, session.target, session.record)
+    session.observation = seen
+    if seen is None:
+        return None
+    if seen.trouble is None:
+        _nothing_wrong(session, seen)
+        return None
+    if seen.trouble.kind is TroubleKind.SECRET_LOST and seen.document and _brought_back(session, seen.document):
+        return None
+    return _found(session, seen.trouble)
+
+
+def _nothing_wrong(session: Session, seen: Observation) -> None:
+    """The key lives, or the storage cannot say: then nothing is known to be wrong, and nothing to be well again."""
+    if seen.living:
+        session.change(lambda record: recovered(record, seen.at))
+    else:
+        session.log(Event.WATCH_FOUND, error=seen.what)
+
+
+def _found(session: Session, trouble: Trouble) -> Pause | None:
+    """Record a trouble at the first look, and confirm it at a later one."""
+    known = session.record.trouble
+    now = session.now
+    if known is None or (known.kind, known.access_key) != (trouble.kind, trouble.access_key):
+        session.change(lambda record: troubled(record, trouble))
+        return Pause(WATCH, now + _second_look(session, timedelta(0), trouble), trouble.what)
+    if known.confirmed:
+        return None
+    if now < known.since + _doubtful_for(session, trouble.kind):
+        return Pause(WATCH, now + _second_look(session, now - known.since, trouble), trouble.what)
+    session.change(lambda record: confirmed(record, trouble, now))
+    if not may_heal(session.record, now) and trouble.kind is not TroubleKind.OVERWRITTEN:
+        session.log(
+            Event.TARGET_BLOCKED,
+            error=f"{len(healings_of(session.record, now))} keys of this target died within a day",
+            hint="Find out what deletes them; `rotator rotate` makes another one at once.",
+        )
+    return None
+
+
+def _doubtful_for(session: Session, kind: TroubleKind) -> timedelta:
+    """How long the same has to be found: a busy key may be denied for that long after its deletion."""
+    policy = session.services.policy
+    return policy.dead_within if kind is TroubleKind.KEY_DENIED else policy.tick
+
+
+def _second_look(session: Session, since: timedelta, trouble: Trouble) -> timedelta:
+    tick = session.services.policy.tick
+    return max(tick, next_death_probe(since)) if trouble.kind is TroubleKind.KEY_DENIED else tick
+
+
+def _brought_back(session: Session, document: Document) -> bool:
+    """Undelete a version that somebody deleted: that brings the same key back at once. False where it may not."""
+    current = session.record.current
+    if document.absence is not Absence.DELETED or current is None or document.version != current.vault_version:
+        return False
+    try:
+        session.services.vault.undelete(session.target.path, document.version)
+    except (VaultDenied, VaultRefused):
+        return False  # the policy does not allow it, or the version is gone for good
+    again = session.services.vault.read(session.target.path)
+    if again.data is None or session.target.fields.read(again.data, "access_key") != current.access_key:
+        return False
+    now, version = session.now, document.version
+    session.change(lambda record: restored(record, version, now))
+    return True

@@ -1,0 +1,68 @@
+"""All records at about one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from worker.errors import RecordError
+from worker.rotation.record import Phase, Record
+from worker.rotation.services import Services
+from worker.targets.target import Target
+
+READERS = 8
+"""Threads that read records; what Vault gives to one hvac client levels off there (docs/facts.md, "Vault")."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """All records at about one moment; ``unreadable`` names those that could not be used, with the reason."""
+
+    records: Mapping[str, Record]
+    unreadable: Mapping[str, RecordError]
+
+    @property
+    def living(self) -> int:
+        """How many of HostUp's keys the records answer for."""
+        return sum(_living(record) for record in self.records.values())
+
+    @property
+    def adopted(self) -> int:
+        """How many foreign keys were taken over by name."""
+        return sum(record.adopted for record in self.records.values())
+
+    @property
+    def creating(self) -> bool:
+        """Whether a create is under way, so that a count cannot be compared."""
+        return any(record.phase is Phase.CREATING for record in self.records.values())
+
+
+def survey(services: Services, targets: Mapping[str, Target], progress: Progress | None = None) -> Survey:
+    """Read every record there is: of the configured targets, and of those that no longer are. Raises VaultError."""
+    names = sorted(set(targets) | set(services.store.targets()))
+    records: dict[str, Record] = {}
+    unreadable: dict[str, RecordError] = {}
+
+    def read(name: str) -> tuple[str, Record | RecordError]:
+        try:
+            return name, services.store.load(name, targets[name].path if name in targets else "").record
+        except RecordError as error:
+            return name, error
+
+    with ThreadPoolExecutor(READERS, thread_name_prefix="survey") as pool:
+        for done, (name, found) in enumerate(pool.map(read, names), start=1):
+            if isinstance(found, RecordError):
+                unreadable[name] = found
+            else:
+                records[name] = found
+            if progress:
+                progress(done, len(names))
+    return Survey(records, unreadable)
+
+
+def _living(record: Record) -> int:
+    deleted = sum(1 for key in record.retiring if key.deleted_at)
+    return sum(1 for _ in record.keys_on_record()) - deleted
