@@ -20,8 +20,8 @@ import httpx
 from worker.adapters.hostup.answers import Reading, new_key, one_line, read, usable_name
 from worker.adapters.http.client import Reply, call, nothing_was_sent
 from worker.errors import (
-    Answer,
     ConfigurationError,
+    HostUpCall,
     HostUpError,
     HostUpLastKey,
     HostUpRateLimited,
@@ -147,7 +147,7 @@ class HostUpClient:
 
     def _failure(self, operation: _Operation, reading: Reading) -> HostUpError:
         now = datetime.now(UTC)
-        answer = Answer(operation.name, reading.status, reading.code, reading.retry_after(now))
+        answer = HostUpCall(operation.name, reading.status, reading.code, reading.retry_after(now))
         refused = f"HostUp refused to {operation.words}: {reading.summary()}"
         if reading.status == httpx.codes.TOO_MANY_REQUESTS:
             return HostUpRateLimited(refused, answer, hint=_wait(answer), request_id=reading.request_id)
@@ -160,13 +160,13 @@ class HostUpClient:
 
 
 def _unsettled(operation: _Operation, reading: Reading, why: str, access_key: str | None = None) -> HostUpUncertain:
-    answer = Answer(operation.name, reading.status, reading.code, reading.retry_after(datetime.now(UTC)))
+    answer = HostUpCall(operation.name, reading.status, reading.code, reading.retry_after(datetime.now(UTC)))
     what = f"HostUp gave no clear answer when asked to {operation.words}: its answer {why}"
     return HostUpUncertain(what, answer, hint=operation.unsettled, request_id=reading.request_id, access_key=access_key)
 
 
 def _no_answer(operation: _Operation, error: httpx.TransportError) -> HostUpError:
-    answer = Answer(operation.name)
+    answer = HostUpCall(operation.name)
     kind = type(error).__name__
     if nothing_was_sent(error):
         what = f"HostUp could not be reached to {operation.words} ({kind}); nothing was sent"
@@ -211,7 +211,7 @@ def _hint(operation: _Operation, reading: Reading) -> str:
     return operation.refused
 
 
-def _wait(answer: Answer) -> str:
+def _wait(answer: HostUpCall) -> str:
     if answer.retry_after is None:
         return "Nothing was changed. Try again later."
     return f"Nothing was changed. Try again in {answer.retry_after:.0f} s."
@@ -224,7 +224,9 @@ def _segment(operation: _Operation, access_key: str, form: str) -> str:
     # "." and ".." would name another page, and an empty name all keys
     if usable_name(access_key) is None or access_key in (".", ".."):
         hint = "Nothing was sent. Correct the name by hand."
-        raise HostUpRefused(f"Will not {operation.words}: no key has such a name", Answer(operation.name), hint=hint)
+        raise HostUpRefused(
+            f"Will not {operation.words}: no key has such a name", HostUpCall(operation.name), hint=hint
+        )
     text = base64.b64encode(access_key.encode()).decode() if form == "base64" else access_key
     return quote(text, safe="")
 
