@@ -16,11 +16,13 @@ from tests.wire import raw
 DEADLINE = 0.5
 
 CALLER = f"""
-import signal, sys, httpx
-from worker.adapters.http.client import call, new_client
+import signal, sys
+from worker.adapters.http.client import new_client
+from worker.adapters.http.deadline import within
+from worker.adapters.http.messages import Request
 signal.signal(signal.SIGTERM, lambda *_: None)
-with new_client() as client:
-    print(call(client, httpx.Request("POST", sys.argv[1]), deadline={DEADLINE}, fresh=True).status)
+with new_client() as client, within({DEADLINE}):
+    print(client.send(Request("POST", sys.argv[1]), fresh=True).status)
 """
 
 

@@ -1,109 +1,218 @@
-"""httpx on :mod:`worker.adapters.http.connections`, where a call has a deadline as a whole.
+"""HTTP calls for any number of threads, on httpcore, which is what httpx itself sends with.
 
-What holds for every call: TLS verified, no redirects, no cookies, no proxies or credentials taken from the
-environment, and at most :data:`worker.adapters.http.connections.MAX_BODY` bytes of answer read.
+What holds for every call: TLS verified, no redirects, no cookies, and at most :data:`MAX_BODY` bytes of body read.
+
+httpx's own client is left out, as it does what is not wanted here: it builds the redirected request even with redirects
+off, keeps cookies, decodes bodies without a limit, and ties each response to itself, so that the secret in it stays in
+memory until garbage is searched for.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from types import TracebackType
+from typing import NamedTuple, Self
 
-import httpx
+import certifi
+import httpcore
 
-from worker.adapters.http.connections import USER_AGENT, Connections, NoAnswer, Request, Server
-from worker.adapters.http.streams import within
+from worker import __version__
+from worker.adapters.http.backend import DeadlineBackend
+from worker.adapters.http.decoding import Undecodable, decoded
+from worker.adapters.http.exchange import Exchange, exchange
+from worker.adapters.http.messages import NoResponse, Request, Response
+from worker.settings.proxies import Proxies, Proxy
 
-_UNREAD = (b"location", b"set-cookie")
-"""Headers of an answer that httpx would act on before we see it: it builds the redirected request even with redirects
-off, and fails with errors outside its own tree on an address such as ``mailto:x``; and it sends cookies back."""
+USER_AGENT = f"hostup-rotator/{__version__}"
 
-_FRESH = "hostup_rotator_fresh"
-"""How :func:`call` tells the transport that a request wants a connection of its own: a name in its extensions."""
+MAX_BODY = 4 * 1024 * 1024
+"""Bytes. The largest honest answer is a Vault document (1 MiB at most, docs/facts.md)."""
 
+IDLE_SECONDS = 2.0
+"""How long an idle connection is kept. Short: a call fails on a kept one that the server closes just then."""
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer read to its end: status, headers (any case), body."""
-
-    status: int
-    headers: httpx.Headers
-    body: bytes
+_VERSIONS = (b"HTTP/1.1", b"HTTP/1.0")
 
 
-def new_client(*, ca_file: str | None = None) -> httpx.Client:
+class _Unusable(Exception):
+    """A whole response came, but not one that can be used. The text quotes nothing of it."""
+
+
+class _Way(NamedTuple):
+    """How a server is reached."""
+
+    secure: bool
+    proxy: Proxy | None
+
+
+def new_client(
+    *, ca_file: str | None = None, proxies: Proxies | None = None, backend: DeadlineBackend | None = None
+) -> HttpClient:
     """Make the one shared client of a service. ``ca_file`` is trusted instead of the public authorities.
 
-    Raises OSError or ssl.SSLError when ``ca_file`` cannot be loaded.
+    Raises OSError or ssl.SSLError when ``ca_file`` cannot be loaded; ConfigurationError when the environment, which
+    tells of proxies unless they are given, names one that is none.
     """
-    return httpx.Client(
-        transport=_Transport(Connections(ca_file=ca_file)),
-        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-        follow_redirects=False,
-        trust_env=False,
-        timeout=httpx.Timeout(None),  # the deadline of call() rules, see above
-    )
+    trust = ssl.create_default_context(cafile=ca_file) if ca_file else None
+    return HttpClient(trust, Proxies.of(os.environ) if proxies is None else proxies, backend or DeadlineBackend())
 
 
-def call(client: httpx.Client, request: httpx.Request, *, deadline: float, fresh: bool = False) -> Reply:
-    """Send one request and read the whole answer within ``deadline`` seconds.
+class HttpClient:
+    """Sends requests; see the module. ``trust`` tells whom to trust instead of the public authorities."""
 
-    ``fresh`` asks for a connection of its own: on a kept one that the server closes just then, the fate of the call
-    would be unknown. For calls that must not be repeated.
+    def __init__(self, trust: ssl.SSLContext | None, proxies: Proxies, backend: DeadlineBackend) -> None:
+        self.proxies = proxies
+        self._backend = backend
+        # at first use: loading all authorities takes 20 ms, and a service on this machine may do without
+        self._trust = cache(lambda: trust or _public_authorities())
+        self._pools: dict[_Way, httpcore.ConnectionPool] = {}
+        self._lock = threading.Lock()
 
-    Raises httpx.ConnectError, httpx.ConnectTimeout or httpx.UnsupportedProtocol when nothing was sent, and any other
-    httpx.TransportError when the request may have arrived.
-    """
-    request.extensions[_FRESH] = fresh
-    try:
-        with within(deadline):
-            response = client.send(request)
-    except httpx.DecodingError:
-        # a content-encoding that does not fit its body; the text may hold what was read
-        message = "the answer's encoding cannot be read"
-        raise httpx.ReadError(message) from None
-    return Reply(response.status_code, response.headers, response.content)
+    def send(self, request: Request, *, fresh: bool = False, keep_raw: bool = False) -> Response:
+        """Send a request :func:`worker.adapters.http.deadline.within` some time and read the whole response.
 
+        ``fresh`` asks for a connection of its own, which is not kept: on a kept one that the server closes just then,
+        the fate of the call would be unknown. For calls that must not be repeated. ``keep_raw`` keeps all that comes,
+        also when it is no response.
 
-def nothing_was_sent(error: httpx.TransportError) -> bool:
-    """Whether this failure proves that the server never saw the request."""
-    return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol)
-
-
-class _Transport(httpx.BaseTransport):
-    """httpx's door to our connections."""
-
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request; raises httpx.TransportError."""
-        asked = Request(
-            _server(request.url),
-            request.method,
-            request.url.raw_path.decode("ascii"),
-            request.headers.raw,
-            request.read(),
-        )
+        Raises NoResponse.
+        """
+        if not request.is_allowed:
+            raise NoResponse("the request holds characters that HTTP does not allow", sent=False)
+        with exchange(keep_raw=keep_raw) as begun:
+            outcome = self._outcome(request, begun, fresh=fresh)
+        if isinstance(outcome, Response):
+            return outcome
         try:
-            answer = self._connections.ask(asked, fresh=bool(request.extensions.get(_FRESH)))
-        except NoAnswer as error:
-            raise _as_httpx(error) from None
-        headers = [(name, value) for name, value in answer.headers if name.lower() not in _UNREAD]
-        return httpx.Response(answer.status, headers=headers, stream=httpx.ByteStream(answer.body))
+            raise outcome  # not where it was caught: the lower error, which may quote what came, would be its context
+        finally:
+            del outcome  # its traceback leads here, so it would stay in memory until garbage is searched for
 
     def close(self) -> None:
         """Close every connection."""
-        self._connections.close()
+        with self._lock:
+            pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            pool.close()
+
+    def __enter__(self) -> Self:
+        """For ``with``."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close every connection."""
+        self.close()
+
+    def _outcome(self, request: Request, begun: Exchange, *, fresh: bool) -> Response | NoResponse:
+        way = _Way(request.url.startswith("https:"), self.proxies.to(request.url))
+        try:
+            with self._pool(way, fresh=fresh) as pool:
+                return _exchanged(pool, request, begun)
+        except httpcore.TimeoutException:
+            reason = "there was no whole response in time" if begun.sent else "no connection could be made in time"
+            return NoResponse(reason, sent=begun.sent, timed_out=True, raw=begun.raw)
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError) as error:
+            return NoResponse(_reason(error, begun, way.proxy), sent=begun.sent, raw=begun.raw)
+        except (_Unusable, Undecodable) as error:
+            return NoResponse(str(error), sent=True, raw=begun.raw)
+        finally:
+            if way.proxy and not begun.sent:
+                self._forget(way)
+
+    @contextmanager
+    def _pool(self, way: _Way, *, fresh: bool) -> Iterator[httpcore.ConnectionPool]:
+        if fresh:
+            with self._new_pool(way) as pool:
+                yield pool
+            return
+        with self._lock:
+            pool = self._pools.get(way) or self._pools.setdefault(way, self._new_pool(way))
+        yield pool
+
+    def _forget(self, way: _Way) -> None:
+        """Make connections by this way in a new pool from now on.
+
+        httpcore never lets go of a connection through a proxy on which TLS could not be agreed, so that a wrong
+        certificate would fill the memory. Calls under way keep the old pool until they are done.
+        """
+        with self._lock:
+            self._pools.pop(way, None)
+
+    def _new_pool(self, way: _Way) -> httpcore.ConnectionPool:
+        return httpcore.ConnectionPool(
+            ssl_context=self._trust() if way.secure else None,
+            proxy=_as_httpcore(way.proxy) if way.proxy else None,
+            max_connections=None,  # a thread must never wait for another one's connection
+            keepalive_expiry=IDLE_SECONDS,
+            network_backend=self._backend,
+        )
 
 
-def _server(url: httpx.URL) -> Server:
-    if url.scheme not in ("http", "https"):
-        message = "the address is neither http nor https"
-        raise httpx.UnsupportedProtocol(message)
-    return Server.at(url.scheme, url.raw_host.decode("ascii"), url.port)
+def _as_httpcore(proxy: Proxy) -> httpcore.Proxy:
+    url = httpcore.URL(scheme="https" if proxy.secure else "http", host=proxy.host, port=proxy.port, target="/")
+    login = (proxy.login[0].encode(), proxy.login[1].reveal().encode()) if proxy.login else None
+    return httpcore.Proxy(url, auth=login, ssl_context=_public_authorities() if proxy.secure else None)
 
 
-def _as_httpx(error: NoAnswer) -> httpx.TransportError:
-    if error.sent:
-        return httpx.ReadTimeout(str(error)) if error.timed_out else httpx.ReadError(str(error))
-    return httpx.ConnectTimeout(str(error)) if error.timed_out else httpx.ConnectError(str(error))
+def _exchanged(pool: httpcore.ConnectionPool, request: Request, begun: Exchange) -> Response:
+    """Raises httpcore's errors, _Unusable and Undecodable."""
+    headers = {
+        "Host": request.host,
+        "User-Agent": USER_AGENT,
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",
+        **request.headers,
+    }
+    sent = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
+    with pool.stream(
+        request.method, request.url, headers=sent, content=request.body, extensions={"trace": begun.trace}
+    ) as answer:
+        if answer.extensions["http_version"] not in _VERSIONS:
+            raise _Unusable("the response is in no version of HTTP that is known here")
+        body = _body(answer)
+    found = _headers(answer)
+    return Response(answer.status, found, decoded(body, found.get("content-encoding", ""), MAX_BODY), begun.raw)
+
+
+def _body(answer: httpcore.Response) -> bytes:
+    body = bytearray()
+    for part in answer.iter_stream():
+        body += part
+        if len(body) > MAX_BODY:
+            raise _Unusable(f"the response is longer than {MAX_BODY} bytes")
+    return bytes(body)
+
+
+def _headers(answer: httpcore.Response) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in answer.headers:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _reason(error: Exception, begun: Exchange, proxy: Proxy | None) -> str:
+    """What happened, in words that quote nothing: httpcore's own may hold a header that it refuses."""
+    if isinstance(error, httpcore.ProxyError):
+        return f"the proxy {proxy} refused the connection: it answered {str(error)[:3]}"
+    if begun.sent:
+        whole = isinstance(error, httpcore.ProtocolError)
+        return "what came is no whole HTTP response" if whole else "the connection was lost"
+    cause = error.args[0] if error.args else error
+    kind = type(cause if isinstance(cause, Exception) else error).__name__
+    return f"no connection could be made{f' by way of the proxy {proxy}' if proxy else ''}: {kind}"
+
+
+def _public_authorities() -> ssl.SSLContext:
+    """The authorities that browsers trust, or those that SSL_CERT_FILE or SSL_CERT_DIR name, as httpx has it."""
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    if file or folder:
+        return ssl.create_default_context(cafile=file or None, capath=None if file else folder)
+    return ssl.create_default_context(cafile=certifi.where())
