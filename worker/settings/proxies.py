@@ -101,20 +101,28 @@ def _variable(given: Mapping[str, str], scheme: str) -> str | None:
 
 
 def _proxy(variable: str, value: str) -> Proxy:
-    try:
-        url = _split(value)
-        port = url.port or _PORTS[url.scheme]
-    except (ValueError, KeyError):
-        url = None
-    if url is None or not url.hostname:
+    url = _split(value)
+    port = _port(url) if url else None
+    if url is None or port is None or not url.hostname:
         hint = "Set it to http://host:port or https://host:port, or name the service in NO_PROXY."
         raise ConfigurationError((f"environment: {variable} is not the address of an HTTP proxy",), hint=hint)
     login = (unquote(url.username or ""), Secret(unquote(url.password or "")))
     return Proxy(url.scheme == "https", url.hostname, port, login if url.username or url.password else None)
 
 
-def _split(value: str) -> SplitResult:
-    return urlsplit(value if "://" in value else f"http://{value}")
+def _split(value: str) -> SplitResult | None:
+    try:
+        return urlsplit(value if "://" in value else f"http://{value}")
+    except ValueError:  # brackets that nothing closes
+        return None
+
+
+def _port(url: SplitResult) -> int | None:
+    own = _PORTS.get(url.scheme)
+    try:
+        return own and (url.port or own)
+    except ValueError:
+        return None
 
 
 def _direct(entry: str) -> _Direct:
@@ -146,9 +154,8 @@ def _is_this_machine(host: str) -> bool:
 
 
 def _login_values(value: str) -> Iterator[str]:
-    try:
-        url = _split(value)
-    except ValueError:
+    url = _split(value)
+    if url is None:
         yield value  # nobody knows which part of it is the password
         return
     user, password = url.username or "", url.password or ""

@@ -26,6 +26,7 @@ from worker.clock import Clock
 from worker.errors import ConfigurationError, UsageError
 from worker.rotation.ports import Document, Written
 from worker.settings.address import require_address
+from worker.settings.proxies import Proxy
 
 __all__ = ["Health", "TokenFacts", "VaultAccess", "VaultStore", "connect"]
 
@@ -45,7 +46,7 @@ def connect(access: VaultAccess, mount: str, clock: Clock, *, deadline: float) -
 
     keeper = TokenKeeper(_source(access, open_for), clock)
     calls = VaultCalls(keeper, open_client(http, address, None, ""), deadline=deadline)
-    return VaultStore(calls, mount, clock)
+    return VaultStore(calls, mount, clock, http.proxies.to(address))
 
 
 class VaultStore:
@@ -53,10 +54,11 @@ class VaultStore:
 
     Every method has the deadline of :func:`connect` in all, with logging in and renewing where that is needed. All
     raise VaultUnavailable and what is below it, VaultDenied, VaultLoginFailed, VaultMountMissing, VaultRefused, and
-    UsageError for a path that is none.
+    UsageError for a path that is none. ``proxy`` is the one that leads to Vault.
     """
 
-    def __init__(self, calls: VaultCalls, mount: str, clock: Clock) -> None:
+    def __init__(self, calls: VaultCalls, mount: str, clock: Clock, proxy: Proxy | None = None) -> None:
+        self.proxy = proxy
         self._calls = calls
         self._mount = mount
         self._rights = VaultRights(calls, mount, clock)
