@@ -6,6 +6,7 @@ import gc
 import gzip
 import socket
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,7 +15,7 @@ import httpcore
 import pytest
 
 from tests.wire import LOOPBACK_PEM, Step, Wire, answer, cut, drip, raw, silence
-from worker.adapters.http.client import MAX_BODY, HttpClient, new_client
+from worker.adapters.http.client import IDLE_SECONDS, MAX_BODY, HttpClient, new_client
 from worker.adapters.http.deadline import within
 from worker.adapters.http.exchange import MAX_RECEIVED, Exchange, Received
 from worker.adapters.http.messages import NoResponse, Request, Response
@@ -232,6 +233,16 @@ def test_a_fresh_connection_is_neither_a_kept_one_nor_kept(client: HttpClient) -
     assert len(set(lines)) == 3
 
 
+def test_a_connection_that_was_idle_for_long_is_not_used_again(client: HttpClient) -> None:
+    with Wire(answer(200)) as wire:
+        ask(client, wire)
+        over = time.monotonic() + IDLE_SECONDS
+        while time.monotonic() <= over:
+            time.sleep(over - time.monotonic() + 0.01)
+        ask(client, wire)
+        assert len({heard.line for heard in wire.heard}) == 2
+
+
 @pytest.mark.parametrize(
     "surplus", [raw(200, BODY + b"not asked for"), raw(200, b"no"), raw(200, b"no")[:20], b"\n"], ids=len
 )
@@ -336,8 +347,8 @@ def test_nothing_of_an_answer_waits_for_a_search_for_garbage(client: HttpClient,
 @pytest.mark.parametrize("step", [answer(200, b"hush-hush"), cut(raw(200, b"hush-hush"))], ids=["kept", "closed"])
 def test_what_came_is_kept_when_asked_and_never_shown(client: HttpClient, step: Step, tls: bool) -> None:  # noqa: FBT001
     with Wire(step, tls=tls) as wire:
-        assert ask(client, wire).raw is None
-        found = ask(client, wire, keep_raw=True)
+        assert ask(client, wire, fresh=True).raw is None
+        found = ask(client, wire, fresh=True, keep_raw=True)
     assert found.raw is not None
     assert found.raw.reveal() == raw(200, b"hush-hush")
     assert "hush" not in f"{found!r} {found} {found.raw!r} {found.raw}"

@@ -23,8 +23,8 @@ Resolve = Callable[[str, int], Sequence[str]]
 _AT_ONCE = 64 * 1024
 """Bytes that are handed to the socket in one go, which may take no longer than what is left when it begins."""
 
-_LAST_LOOK = 0.1
-"""Seconds for reading what is there already, past the deadline: of TLS it may be a part only."""
+_A_LOOK = 0.001
+"""Seconds: the shortest time-out there is, for reading what is there already."""
 
 
 def resolved(host: str, port: int) -> Sequence[str]:
@@ -132,10 +132,4 @@ class DeadlineStream(httpcore.NetworkStream):
                 return self._inner.read(max_bytes, left)
             except httpcore.ReadTimeout:
                 pass
-        if not self._has_something():
-            raise httpcore.ReadTimeout
-        return self._inner.read(max_bytes, _LAST_LOOK)
-
-    def _has_something(self) -> bool:
-        decrypted = self._inner.get_extra_info("ssl_object")  # TLS may have read ahead
-        return bool(self._inner.get_extra_info("is_readable") or (decrypted and decrypted.pending()))
+        return self._inner.read(max_bytes, _A_LOOK)
