@@ -84,8 +84,9 @@ class HttpClient:
         """
         if not request.is_allowed:
             raise NoResponse("the request holds characters that HTTP does not allow", sent=False)
-        with exchange(keep_raw=keep_raw) as begun:
-            outcome = self._outcome(request, begun, fresh=fresh)
+        way = _Way(request.url.startswith("https:"), self.proxies.to(request.url))
+        with exchange(by_proxy=way.proxy is not None, keep_raw=keep_raw) as begun:
+            outcome = self._outcome(request, way, begun, fresh=fresh)
         if isinstance(outcome, Response):
             return outcome
         try:
@@ -110,8 +111,7 @@ class HttpClient:
         """Close every connection."""
         self.close()
 
-    def _outcome(self, request: Request, begun: Exchange, *, fresh: bool) -> Response | NoResponse:
-        way = _Way(request.url.startswith("https:"), self.proxies.to(request.url))
+    def _outcome(self, request: Request, way: _Way, begun: Exchange, *, fresh: bool) -> Response | NoResponse:
         try:
             with self._pool(way, fresh=fresh) as pool:
                 return _exchanged(pool, request, begun)
@@ -148,14 +148,14 @@ class HttpClient:
     def _new_pool(self, way: _Way) -> httpcore.ConnectionPool:
         return httpcore.ConnectionPool(
             ssl_context=self._trust() if way.secure else None,
-            proxy=_as_httpcore(way.proxy) if way.proxy else None,
+            proxy=_proxy(way.proxy) if way.proxy else None,
             max_connections=None,  # a thread must never wait for another one's connection
             keepalive_expiry=IDLE_SECONDS,
             network_backend=self._backend,
         )
 
 
-def _as_httpcore(proxy: Proxy) -> httpcore.Proxy:
+def _proxy(proxy: Proxy) -> httpcore.Proxy:
     url = httpcore.URL(scheme="https" if proxy.secure else "http", host=proxy.host, port=proxy.port, target="/")
     login = (proxy.login[0].encode(), proxy.login[1].reveal().encode()) if proxy.login else None
     return httpcore.Proxy(url, auth=login, ssl_context=_public_authorities() if proxy.secure else None)
@@ -163,6 +163,18 @@ def _as_httpcore(proxy: Proxy) -> httpcore.Proxy:
 
 def _exchanged(pool: httpcore.ConnectionPool, request: Request, begun: Exchange) -> Response:
     """Raises httpcore's errors, _Unusable and Undecodable."""
+    answer = pool.handle_request(_as_httpcore(request, begun))
+    try:
+        if answer.extensions["http_version"] not in _VERSIONS:
+            raise _Unusable("the response is in no version of HTTP that is known here")
+        body = _body(answer)
+    finally:
+        answer.close()
+    headers = _headers(answer)
+    return Response(answer.status, headers, decoded(body, headers.get("content-encoding", ""), MAX_BODY), begun.raw)
+
+
+def _as_httpcore(request: Request, begun: Exchange) -> httpcore.Request:
     headers = {
         "Host": request.host,
         "User-Agent": USER_AGENT,
@@ -170,15 +182,11 @@ def _exchanged(pool: httpcore.ConnectionPool, request: Request, begun: Exchange)
         "Accept-Encoding": "identity",
         **request.headers,
     }
+    if request.body is not None:
+        headers["Content-Length"] = str(len(request.body))
     sent = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
-    with pool.stream(
-        request.method, request.url, headers=sent, content=request.body, extensions={"trace": begun.trace}
-    ) as answer:
-        if answer.extensions["http_version"] not in _VERSIONS:
-            raise _Unusable("the response is in no version of HTTP that is known here")
-        body = _body(answer)
-    found = _headers(answer)
-    return Response(answer.status, found, decoded(body, found.get("content-encoding", ""), MAX_BODY), begun.raw)
+    extensions = {"trace": begun.trace} if begun.by_proxy else {}
+    return httpcore.Request(request.method, request.url, headers=sent, content=request.body, extensions=extensions)
 
 
 def _body(answer: httpcore.Response) -> bytes:

@@ -44,6 +44,7 @@ class Exchange:
     """One request and its response. ``sent`` says whether the server may have seen anything of the request."""
 
     kept: bytearray | None = field(default=None, repr=False)
+    by_proxy: bool = False
     sent: bool = False
     _received: int = 0
     _tunnelling: bool = False
@@ -54,7 +55,10 @@ class Exchange:
         return None if self.kept is None else Received(self.kept)
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """See httpcore's ``trace`` extension, which tells a request from the CONNECT to a proxy that goes before it."""
+        """See httpcore's ``trace`` extension, which tells a request from the CONNECT to a proxy that goes before it.
+
+        Where there is no proxy, it is not asked for: it is called a dozen times for a request.
+        """
         if event == "http11.send_request_headers.started":
             self._tunnelling = info["request"].method == b"CONNECT"
 
@@ -75,9 +79,9 @@ _current: ContextVar[Exchange] = ContextVar("exchange")
 
 
 @contextmanager
-def exchange(*, keep_raw: bool) -> Iterator[Exchange]:
+def exchange(*, by_proxy: bool, keep_raw: bool) -> Iterator[Exchange]:
     """Begin a call; ``keep_raw`` keeps what comes."""
-    begun = Exchange(bytearray() if keep_raw else None)
+    begun = Exchange(bytearray() if keep_raw else None, by_proxy)
     token = _current.set(begun)
     try:
         yield begun
