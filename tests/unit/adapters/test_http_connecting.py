@@ -75,6 +75,19 @@ def test_a_certificate_for_another_name(client: HttpClient) -> None:
         assert wire.heard == []
 
 
+def test_authorities_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file.pem")
+    with new_client() as client, Wire(answer(200), tls=True) as wire:
+        assert "FileNotFoundError" in not_sent(client, wire.url).reason
+        assert wire.heard == []
+
+
+def test_the_authorities_are_those_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(LOOPBACK_PEM))
+    with new_client() as client, Wire(answer(200), tls=True) as wire, within(LONG):
+        assert client.send(Request("GET", wire.url)).status == 200
+
+
 def test_a_name_that_is_none(client: HttpClient) -> None:
     assert not not_sent(client, "http://a..example/").timed_out
 

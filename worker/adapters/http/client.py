@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import os
 import ssl
-import threading
+import time
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -44,10 +45,16 @@ class _Unusable(Exception):
 
 
 class _Way(NamedTuple):
-    """How a server is reached."""
+    """Which server, and how it is reached."""
 
     secure: bool
+    host: str
     proxy: Proxy | None
+
+
+class _Kept(NamedTuple):
+    pool: httpcore.ConnectionPool
+    since: float
 
 
 def new_client(
@@ -70,8 +77,7 @@ class HttpClient:
         self._backend = backend
         # at first use: loading all authorities takes 20 ms, and a service on this machine may do without
         self._trust = cache(lambda: trust or _public_authorities())
-        self._pools: dict[_Way, httpcore.ConnectionPool] = {}
-        self._lock = threading.Lock()
+        self._kept: dict[_Way, deque[_Kept]] = {}
 
     def send(self, request: Request, *, fresh: bool = False, keep_raw: bool = False) -> Response:
         """Send a request :func:`worker.adapters.http.deadline.within` some time and read the whole response.
@@ -84,7 +90,7 @@ class HttpClient:
         """
         if not request.is_allowed:
             raise NoResponse("the request holds characters that HTTP does not allow", sent=False)
-        way = _Way(request.url.startswith("https:"), self.proxies.to(request.url))
+        way = _Way(request.url.startswith("https:"), request.host, self.proxies.to(request.url))
         with exchange(by_proxy=way.proxy is not None, keep_raw=keep_raw) as begun:
             outcome = self._outcome(request, way, begun, fresh=fresh)
         if isinstance(outcome, Response):
@@ -95,11 +101,11 @@ class HttpClient:
             del outcome  # its traceback leads here, so it would stay in memory until garbage is searched for
 
     def close(self) -> None:
-        """Close every connection."""
-        with self._lock:
-            pools, self._pools = self._pools, {}
-        for pool in pools.values():
-            pool.close()
+        """Close every connection that no call uses."""
+        for kept in tuple(self._kept.values()):
+            with suppress(IndexError):
+                while True:
+                    kept.pop().pool.close()
 
     def __enter__(self) -> Self:
         """For ``with``."""
@@ -115,41 +121,49 @@ class HttpClient:
         try:
             with self._pool(way, fresh=fresh) as pool:
                 return _exchanged(pool, request, begun)
-        except httpcore.TimeoutException:
-            reason = "there was no whole response in time" if begun.sent else "no connection could be made in time"
-            return NoResponse(reason, sent=begun.sent, timed_out=True, raw=begun.raw)
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError) as error:
+        except httpcore.TimeoutException as error:
+            return NoResponse(_reason(error, begun, way.proxy), sent=begun.sent, timed_out=True, raw=begun.raw)
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, OSError) as error:
+            # OSError: the authorities to trust cannot be loaded
             return NoResponse(_reason(error, begun, way.proxy), sent=begun.sent, raw=begun.raw)
         except (_Unusable, Undecodable) as error:
             return NoResponse(str(error), sent=True, raw=begun.raw)
-        finally:
-            if way.proxy and not begun.sent:
-                self._forget(way)
 
     @contextmanager
     def _pool(self, way: _Way, *, fresh: bool) -> Iterator[httpcore.ConnectionPool]:
-        if fresh:
-            with self._new_pool(way) as pool:
-                yield pool
-            return
-        with self._lock:
-            pool = self._pools.get(way) or self._pools.setdefault(way, self._new_pool(way))
-        yield pool
+        """A pool for one call; it is kept, with its connection, when that goes well.
 
-    def _forget(self, way: _Way) -> None:
-        """Make connections by this way in a new pool from now on.
-
-        httpcore never lets go of a connection through a proxy on which TLS could not be agreed, so that a wrong
-        certificate would fill the memory. Calls under way keep the old pool until they are done.
+        Many calls in one pool would wait for its lock, behind which it looks at all connections: with 32 threads a call
+        takes three times the CPU.
         """
-        with self._lock:
-            self._pools.pop(way, None)
+        pool = (None if fresh else self._take(way)) or self._new_pool(way)
+        keep = False
+        try:
+            yield pool
+            keep = not fresh
+        finally:
+            if keep:
+                self._keep(way, pool)
+            else:
+                pool.close()
+
+    def _take(self, way: _Way) -> httpcore.ConnectionPool | None:
+        """The one that was used last: its connection is the freshest."""
+        with suppress(IndexError):  # there is none, or another thread was quicker
+            return self._kept.setdefault(way, deque()).pop().pool
+        return None
+
+    def _keep(self, way: _Way, pool: httpcore.ConnectionPool) -> None:
+        kept, now = self._kept.setdefault(way, deque()), time.monotonic()
+        kept.append(_Kept(pool, now))
+        with suppress(IndexError):  # other threads take from it, too
+            while kept[0].since < now - IDLE_SECONDS:
+                kept.popleft().pool.close()
 
     def _new_pool(self, way: _Way) -> httpcore.ConnectionPool:
         return httpcore.ConnectionPool(
             ssl_context=self._trust() if way.secure else None,
             proxy=_proxy(way.proxy) if way.proxy else None,
-            max_connections=None,  # a thread must never wait for another one's connection
             keepalive_expiry=IDLE_SECONDS,
             network_backend=self._backend,
         )
@@ -210,12 +224,15 @@ def _reason(error: Exception, begun: Exchange, proxy: Proxy | None) -> str:
     """What happened, in words that quote nothing: httpcore's own may hold a header that it refuses."""
     if isinstance(error, httpcore.ProxyError):
         return f"the proxy {proxy} refused the connection: it answered {str(error)[:3]}"
+    timed_out = isinstance(error, httpcore.TimeoutException)
+    if begun.sent and timed_out:
+        return "there was no whole response in time"
     if begun.sent:
-        whole = isinstance(error, httpcore.ProtocolError)
-        return "what came is no whole HTTP response" if whole else "the connection was lost"
-    cause = error.args[0] if error.args else error
-    kind = type(cause if isinstance(cause, Exception) else error).__name__
-    return f"no connection could be made{f' by way of the proxy {proxy}' if proxy else ''}: {kind}"
+        broken = isinstance(error, httpcore.ProtocolError)
+        return "what came is no whole HTTP response" if broken else "the connection was lost"
+    lacking = f"no connection could be made{f' by way of the proxy {proxy}' if proxy else ''}"
+    cause = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
+    return f"{lacking} in time" if timed_out else f"{lacking}: {type(cause).__name__}"
 
 
 def _public_authorities() -> ssl.SSLContext:
