@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from tests.records import NOW
-from worker.errors import Answer, HostUpError, HostUpLastKey, HostUpUncertain, VaultCasMismatch, VaultUnavailable
+from worker.errors import HostUpCall, HostUpError, HostUpLastKey, HostUpUncertain, VaultCasMismatch, VaultUnavailable
 from worker.rotation.ports import Absence, CreatedKey, DeletedKey, Document, Life, Place, Probe, StorageStatus, Written
 from worker.secret import Secret
 
@@ -169,7 +169,7 @@ class MemoryHostUp:
         if access_key not in self.living:
             return DeletedKey(404, "request-404", form)
         if len(self.living) == 1:
-            raise HostUpLastKey("Cannot delete the last access key", Answer("delete_key", 400))
+            raise HostUpLastKey("Cannot delete the last access key", HostUpCall("delete_key", 400))
         del self.living[access_key]
         self.deleted.append(access_key)
         return DeletedKey(200, f"delete-of-{access_key}", form)
@@ -240,11 +240,11 @@ def _vault_lost() -> Exception:
 
 
 def _create_lost() -> Exception:
-    return HostUpUncertain("no answer", Answer("create_key"))
+    return HostUpUncertain("no answer", HostUpCall("create_key"))
 
 
 def _delete_lost() -> Exception:
-    return HostUpUncertain("no answer", Answer("delete_key"))
+    return HostUpUncertain("no answer", HostUpCall("delete_key"))
 
 
 def _never() -> Exception:

@@ -23,6 +23,9 @@ from typing import Self
 LOOPBACK_PEM = Path(__file__).with_name("loopback.pem")
 """A self-signed certificate for 127.0.0.1, with its key."""
 
+EXAMPLE_PEM = Path(__file__).with_name("example.pem")
+"""The same for the hosts hostup.example, vault.example and storage.example, which only a proxy of ours knows."""
+
 Step = Callable[[socket.socket, threading.Event], bool]
 """Answers one request on its connection; True when the connection can take another one. The event: the wire ends."""
 
@@ -100,22 +103,25 @@ def raw(status: int, body: bytes = b"", headers: Mapping[str, str] | None = None
 
 
 class Wire:
-    """The server, on a free port of 127.0.0.1; with ``tls`` it shows the certificate of :data:`LOOPBACK_PEM`."""
+    """The server, on a free port of 127.0.0.1; with ``tls`` it shows the certificate of ``pem``."""
 
-    def __init__(self, *steps: Step, tls: bool = False) -> None:
+    def __init__(self, *steps: Step, tls: bool = False, pem: Path = LOOPBACK_PEM) -> None:
         self.heard: list[Heard] = []
         self._steps = list(steps)
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._lines: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
-        self._tls = _server_context() if tls else None
+        self._tls = _server_context(pem) if tls else None
         self._listener = socket.create_server(("127.0.0.1", 0))
 
     @property
+    def port(self) -> int:
+        return int(self._listener.getsockname()[1])
+
+    @property
     def url(self) -> str:
-        port = self._listener.getsockname()[1]
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     def script(self, *steps: Step) -> None:
         """Answer the requests from now on with these."""
@@ -197,7 +203,7 @@ def _request(readline: Callable[[], bytes], read: Callable[[int], bytes], line: 
     return Heard(first[0], first[1], headers, read(int(headers.get("content-length", "0"))), line)
 
 
-def _server_context() -> ssl.SSLContext:
+def _server_context(pem: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(LOOPBACK_PEM)
+    context.load_cert_chain(pem)
     return context

@@ -119,7 +119,7 @@ class QueueUnavailable(TryAgainLater):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HostUpCall:
     """Where a HostUp error comes from: which operation, which HTTP status, the API's own ``code``.
 
     ``retry_after`` is in seconds, from the header ``Retry-After`` (page "Errors and limits").
@@ -134,7 +134,7 @@ class Answer:
 class HostUpError(RotatorError):
     """The HostUp API said no, or said nothing that can be used; ``answer`` tells which call and which status."""
 
-    def __init__(self, what: str, answer: Answer, *, hint: str = "", request_id: str | None = None) -> None:
+    def __init__(self, what: str, answer: HostUpCall, *, hint: str = "", request_id: str | None = None) -> None:
         super().__init__(what, hint=hint, request_id=request_id)
         self.answer = answer
 
@@ -168,7 +168,13 @@ class HostUpUncertain(HostUpError):
     """
 
     def __init__(
-        self, what: str, answer: Answer, *, hint: str = "", request_id: str | None = None, access_key: str | None = None
+        self,
+        what: str,
+        answer: HostUpCall,
+        *,
+        hint: str = "",
+        request_id: str | None = None,
+        access_key: str | None = None,
     ) -> None:
         super().__init__(what, answer, hint=hint, request_id=request_id)
         self.access_key = access_key

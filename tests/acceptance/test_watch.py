@@ -79,10 +79,15 @@ def test_what_somebody_wrote_over_it_is_reported_and_left_alone(watched: Service
         assert "rotator adopt" in done.stdout
 
 
+def _seen_living(service: Service) -> str:
+    (found,) = json.loads(service.rotator("status", "--json").stdout)
+    return found["last_seen_living_at"] or ""
+
+
 def test_a_healthy_target_is_seen_living_and_nothing_is_written(watched: Service) -> None:
-    wait_until(lambda: _status(watched)["last_seen_living_at"] is not None, "a look")
+    wait_until(lambda: _seen_living(watched) != "", "a look")
     before = watched.vault.secrets.kv.v2.read_secret_metadata(path=f"{watched.state}/{watched.target}")
-    seen = _status(watched)["last_seen_living_at"]
-    wait_until(lambda: _status(watched)["last_seen_living_at"] > seen, "another look")
+    seen = _seen_living(watched)
+    wait_until(lambda: _seen_living(watched) > seen, "another look")
     after = watched.vault.secrets.kv.v2.read_secret_metadata(path=f"{watched.state}/{watched.target}")
     assert after["data"]["current_version"] == before["data"]["current_version"]

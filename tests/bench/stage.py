@@ -121,7 +121,8 @@ class Stage:
     def environment(self) -> dict[str, str]:
         """What a worker or a command needs."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ}
-        return kept | dict(self.sandbox.environment)
+        # as Dockerfile, docker-compose.yml and config/systemd have it
+        return kept | dict(self.sandbox.environment) | {"MALLOC_ARENA_MAX": "2"}
 
     def start(self, concurrency: int, *arguments: str) -> Worker:
         """A worker process, ready to work."""

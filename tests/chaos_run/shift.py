@@ -21,7 +21,7 @@ from worker.sandbox.simulator.server import Simulator
 from worker.selftest.evidence import Json, Mount
 from worker.service.assemble import Runtime, build
 from worker.service.celery_app import QUEUE
-from worker.service.look import look_while_due
+from worker.service.look import look_while_due, watch_while_nothing_is_due
 from worker.service.request import rotate
 from worker.service.tick import tick
 from worker.settings.environment import Need
@@ -140,6 +140,8 @@ class Shift:
         task, args, task_id = message
         if task == "rotator.reconcile":
             self._guarded(lambda: look_while_due(self.runtime, args[0]))
+        elif task == "rotator.watch":
+            self._guarded(lambda: watch_while_nothing_is_due(self.runtime, args[0]))
         else:
             self._guarded(lambda: rotate(self.runtime, task_id or secrets.token_hex(8), args[0], args[1]))
 

@@ -13,8 +13,8 @@ from tests.records import MINUTE, NOW, SECOND
 from worker.adapters.redis.account import Account, AccountLimits
 from worker.adapters.redis.state import SharedState
 from worker.errors import (
-    Answer,
     CircuitOpen,
+    HostUpCall,
     HostUpRateLimited,
     HostUpRefused,
     HostUpUncertain,
@@ -24,7 +24,7 @@ from worker.errors import (
 from worker.targets.backoff import Backoff
 
 LIMITS = AccountLimits(2, MINUTE, Backoff(SECOND, timedelta(hours=1)), Backoff(SECOND, SECOND))
-NO_ANSWER = HostUpUncertain("no answer", Answer("create_key"))
+NO_ANSWER = HostUpUncertain("no answer", HostUpCall("create_key"))
 
 
 @pytest.fixture
@@ -90,12 +90,12 @@ def test_a_failed_trial_opens_the_circuit_for_longer(account: Account, client: r
 
 def test_what_concerns_one_target_only_does_not_count(account: Account) -> None:
     for _ in range(10):
-        account.failed(HostUpRefused("the label is refused", Answer("create_key", 400)))
+        account.failed(HostUpRefused("the label is refused", HostUpCall("create_key", 400)))
     assert account.enter("a") is False
 
 
 def test_retry_after_is_obeyed_by_everybody(account: Account) -> None:
-    account.failed(HostUpRateLimited("too many", Answer("create_key", 429, retry_after=90.0)))
+    account.failed(HostUpRateLimited("too many", HostUpCall("create_key", 429, retry_after=90.0)))
     with pytest.raises(CircuitOpen) as refused:
         account.enter("a")
     assert refused.value.until >= NOW + timedelta(seconds=90)

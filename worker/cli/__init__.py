@@ -12,7 +12,6 @@ import os
 import sys
 
 from worker.cli.commands import app
-from worker.cli.deferred import defer_requests
 
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
 """Python's own 700 has it search for garbage hundreds of times while modules are loaded, and find none."""
@@ -22,9 +21,6 @@ def main() -> None:
     """Run the command that the arguments name, and exit: 0 ok, 1 failed, 2 usage, 75 try later, 78 configuration."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # whatever the terminal's encoding
-    # httpx would load rich, pygments and click for a command line of its own, which takes longer than all of httpx
-    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None is how an import is ruled out
-    defer_requests()
     # there is none, and to find that out it would read the metadata of all installed packages
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)

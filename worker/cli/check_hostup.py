@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from worker.cli.verdicts import Verdict, failed
+from worker.cli.verdicts import Verdict, by_way_of, failed
 from worker.errors import HostUpError, RotatorError
-from worker.rotation.ports import Life
+from worker.rotation.ports import Life, Probe
 from worker.service.assemble import Runtime
+from worker.settings.proxies import Proxy
 
 UNKNOWN_KEY = "ROTATORCHECKNOSUCHKEY"
 """A key that does not exist: asking about it shows that the storage tells the living from the dead."""
@@ -15,8 +16,12 @@ UNKNOWN_KEY = "ROTATORCHECKNOSUCHKEY"
 
 def look(runtime: Runtime) -> Iterator[Verdict]:
     """The API, then the storage, whose address may be the API's to tell."""
-    yield _api(runtime)
+    yield by_way_of(_proxy_to(runtime, runtime.settings.hostup.base_url), _api(runtime))
     yield _storage(runtime)
+
+
+def _proxy_to(runtime: Runtime, url: str) -> Proxy | None:
+    return runtime.http.proxies.to(url) if runtime.http else None
 
 
 def _api(runtime: Runtime) -> Verdict:
@@ -42,7 +47,10 @@ def _storage(runtime: Runtime) -> Verdict:
         where = f"{storage.endpoint} (region {storage.region})"
     except RotatorError as error:
         return failed("object storage", error)
-    probe = storage.lives(UNKNOWN_KEY)
+    return by_way_of(_proxy_to(runtime, storage.endpoint), _of_probe(storage.lives(UNKNOWN_KEY), where))
+
+
+def _of_probe(probe: Probe, where: str) -> Verdict:
     if probe.life is Life.DEAD:
         return Verdict("object storage", "ok", f"{where} refuses an unknown key, as it should ({probe.code})")
     hint = "Without it a new key cannot be verified, and an old one not proven dead. Check [storage], and this clock."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from worker.adapters.vault.kv import Health, TokenFacts
-from worker.cli.verdicts import Verdict, failed
+from worker.cli.verdicts import Verdict, by_way_of, failed
 from worker.errors import VaultError
 from worker.service.assemble import Runtime
 from worker.settings.settings import Settings
@@ -27,7 +27,7 @@ def look(runtime: Runtime) -> Iterator[Verdict]:
         verdict = _of_health(runtime.settings, health)
     except VaultError as error:
         verdict = failed("Vault", error)
-    yield verdict
+    yield by_way_of(vault.proxy, verdict)
     if verdict.state == "failed":
         yield from _not_looked_at("login", "mount and paths")
         return

@@ -87,23 +87,23 @@ def _wait(options: Options, waiting: Waiting, patience: timedelta) -> int:
 
 
 def _say_failure(failure: Failure) -> None:
-    told = f" (requestId {failure.request_id})" if failure.request_id else ""
-    say(f"The rotation failed: {failure.what}{told}")
+    facts = f" (requestId {failure.request_id})" if failure.request_id else ""
+    say(f"The rotation failed: {failure.what}{facts}")
     say(f"  {failure.hint}")
     say(f"  {ON_RECORD} It is tried again at {when(failure.retry_at, datetime.now(UTC))}.")
 
 
 def _print_outcome(outcome: Outcome) -> None:
-    told: dict[str, Any] = outcome.document
+    facts: dict[str, Any] = outcome.document
     print_facts(
         [
-            ("target", told["target"]),
-            ("outcome", told["outcome"]),
-            ("access key", told["access_key"] or ""),
-            ("previous access key", told["previous_access_key"] or ""),
-            ("Vault version", str(told["vault_version"] or "")),
-            ("requestId", told["request_id"] or ""),
-            ("rotation id", told["rotation_id"] or ""),
-            ("took", f"{told['duration_ms']} ms" if told["duration_ms"] is not None else ""),
+            ("target", facts["target"]),
+            ("outcome", facts["outcome"]),
+            ("access key", facts["access_key"] or ""),
+            ("previous access key", facts["previous_access_key"] or ""),
+            ("Vault version", str(facts["vault_version"] or "")),
+            ("requestId", facts["request_id"] or ""),
+            ("rotation id", facts["rotation_id"] or ""),
+            ("took", f"{facts['duration_ms']} ms" if facts["duration_ms"] is not None else ""),
         ]
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from worker.adapters.vault.opening import open_vault
 from worker.cli.options import Options, target_named
 from worker.cli.output import print_facts, print_lines, print_table, progress, result, say
-from worker.cli.texts import when
+from worker.cli.texts import ago, when
 from worker.clock import SystemClock
 from worker.errors import QueueUnavailable, RecordError, VaultUnavailable
 from worker.rotation.records import RecordStore
@@ -43,7 +43,6 @@ def status(options: Options, name: str | None, *, fresh: bool) -> int:
     if name not in settings.targets:
         settings = options.settings(Need.VAULT)  # what else there is, to tell of a likely slip
     summary = _of_one(settings, target_named(settings, name), fresh=fresh)
-    summary |= _remembered(settings, lambda shared: shared.watches.sighting(name)) or NEVER_WATCHED
     result(options, [summary], lambda: _print_detail(summary))
     return 0
 
@@ -113,7 +112,7 @@ def _remembered(settings: Settings, read: Callable[[SharedState], T]) -> T | Non
 
 def _print_overview(summaries: list[Summary]) -> None:
     now = datetime.now(UTC)
-    columns = ("TARGET", "PHASE", "ACCESS KEY", "VERSION", "NEXT ROTATION", "RETIRING", "TROUBLE")
+    columns = ("TARGET", "PHASE", "ACCESS KEY", "VERSION", "SEEN LIVING", "NEXT ROTATION", "RETIRING", "TROUBLE")
     print_table(columns, [_row(summary, now) for summary in summaries])
 
 
@@ -123,6 +122,7 @@ def _row(summary: Summary, now: datetime) -> tuple[str, ...]:
         summary["phase"],
         summary["access_key"] or "-",
         str(summary["vault_version"] or "-"),
+        ago(summary["last_seen_living_at"], now) or "-",
         when(summary["next_rotation_at"], now) or "-",
         str(len(summary["retiring"]) or "-"),
         _trouble(summary) or "-",
@@ -131,11 +131,12 @@ def _row(summary: Summary, now: datetime) -> tuple[str, ...]:
 
 def _trouble(summary: Summary) -> str:
     creates = len(summary["unconfirmed_creates"])
-    told = [f"{creates} unconfirmed create{'s' if creates > 1 else ''}"] if creates else []
-    told += [f"{key['access_key']} still works" for key in summary["retiring"] if key["state"] == "overdue"]
-    told += [summary["trouble"]["what"]] if summary["trouble"] else []
-    told += [summary["last_error"]["what"]] if summary["last_error"] else []
-    return "; ".join(told)
+    troubles = [f"{creates} unconfirmed create{'s' if creates > 1 else ''}"] if creates else []
+    troubles += [f"{key['access_key']} still works" for key in summary["retiring"] if key["state"] == "overdue"]
+    troubles += [summary["trouble"]["what"]] if summary["trouble"] else []
+    troubles += [summary["watch_found"]] if summary["watch_found"] else []
+    troubles += [summary["last_error"]["what"]] if summary["last_error"] else []
+    return "; ".join(troubles)
 
 
 def _print_detail(summary: Summary) -> None:
@@ -167,8 +168,8 @@ def create_lines(target: str, create: Mapping[str, Any]) -> Iterator[str]:
     yield f"  Look for that label in HostUp's panel, then see `rotator settle {target}`."
 
 
-def _count(told: int | None) -> str:
-    return "unknown" if told is None else str(told)
+def _count(number: int | None) -> str:
+    return "unknown" if number is None else str(number)
 
 
 def _retiring(key: Mapping[str, Any], now: datetime) -> str:
@@ -205,8 +206,6 @@ def _head(summary: Summary, now: datetime) -> list[tuple[str, str]]:
         ("rotation id", summary.get("rotation_id") or ""),
         ("in Vault", "" if unreadable else f"{summary.get('path') or ''}, {version}"),
         ("staged key", summary.get("staged_access_key") or ""),
-        ("last seen living", when(summary.get("last_seen_living_at"), now)),
-        ("the watch could not", summary.get("watch_found") or ""),
         ("next rotation", when(summary["next_rotation_at"], now)),
         ("requests waiting", str(waiting) if waiting else ""),
         ("waits for", summary.get("waits_for") or ""),

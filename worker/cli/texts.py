@@ -39,6 +39,11 @@ def when(value: str | datetime | None, now: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC ({distance})"
 
 
+def ago(value: str | None, now: datetime) -> str:
+    """How long ago a moment was; empty for None."""
+    return f"{span(now - datetime.fromisoformat(value))} ago" if value else ""
+
+
 def entry_text(entry: Entry) -> str:
     """A history entry on one line: when, what, and everything that is known of it."""
     at = f"{entry.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z" if entry.at else ""

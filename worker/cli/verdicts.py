@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from worker.errors import RotatorError
+from worker.settings.proxies import Proxy
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +28,8 @@ def failed(check: str, error: RotatorError) -> Verdict:
     """What an error says of the thing that was looked at."""
     suffix = f" (requestId {error.request_id})" if error.request_id else ""
     return Verdict(check, "failed", f"{error.what}{suffix}", error.hint)
+
+
+def by_way_of(proxy: Proxy | None, verdict: Verdict) -> Verdict:
+    """The same, with the proxy that led to it named, if there is one."""
+    return replace(verdict, detail=f"{verdict.detail}; by way of the proxy {proxy}") if proxy else verdict

@@ -8,10 +8,8 @@ import threading
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-import httpx
-
 from worker.adapters.hostup.client import HostUpClient
-from worker.adapters.http.client import new_client
+from worker.adapters.http.client import HttpClient, new_client
 from worker.adapters.redis.account import Account, AccountLimits
 from worker.adapters.redis.client import connect
 from worker.adapters.redis.state import SharedState, shared_state
@@ -42,7 +40,7 @@ class Runtime:
     vault: VaultStore
     clock: ProcessClock
     name: str
-    http: httpx.Client | None = None
+    http: HttpClient | None = None
     _baseline: threading.Event = field(default_factory=threading.Event)
 
     def target(self, name: str) -> Target:
@@ -100,7 +98,7 @@ def build(settings: Settings, redactor: Redactor | None = None, clock: ProcessCl
     return Runtime(settings, services, shared, vault, clock, worker_name(), http)
 
 
-def hostup_of(settings: Settings, http: httpx.Client) -> HostUpClient:
+def hostup_of(settings: Settings, http: HttpClient) -> HostUpClient:
     """The HostUp API that the settings name."""
     return HostUpClient(
         http,

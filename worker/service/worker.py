@@ -19,7 +19,6 @@ from worker.errors import QueueUnavailable
 from worker.events import Event
 from worker.logs import setup
 from worker.logs.redaction import Redactor
-from worker.service.allocator import few_arenas
 from worker.service.assemble import Runtime, build
 from worker.service.celery_app import QUEUE, make_app, schedule
 from worker.service.pulse import Pulse
@@ -45,7 +44,6 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool) -> int:
 
     A second signal, or a kill, loses nothing: every step is on record before the next begins.
     """
-    few_arenas()
     app = make_app(for_celery(runtime.settings.redis_url))
     register(app, runtime)
     worker = runtime.settings.worker

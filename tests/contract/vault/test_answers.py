@@ -115,7 +115,7 @@ def test_a_success_that_cannot_be_read_may_have_been_one(connected: Connect) -> 
     "late", [silence(), drip(raw(200, b'{"data": {"version": 5}}'), 0.05)], ids=["silent", "drips"]
 )
 def test_the_deadline_holds_for_the_call_as_a_whole(late: Step, connected: Connect) -> None:
-    with pytest.raises(VaultUnavailable, match="no whole answer in time; it may have been done"):
+    with pytest.raises(VaultUnavailable, match="no whole response in time; it may have been done"):
         written(late, connected, deadline=0.7)
 
 

@@ -14,7 +14,7 @@ from tests.contract.vault.answers import document, login
 from tests.contract.vault.conftest import ANYTHING, Connect, Role, SteppedClock
 from tests.servers import wait_until
 from tests.wire import Wire
-from worker.adapters.http.streams import within
+from worker.adapters.http.deadline import within
 from worker.adapters.vault.kv import VaultStore
 from worker.adapters.vault.login import Login
 from worker.adapters.vault.token import TokenKeeper

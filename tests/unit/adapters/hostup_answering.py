@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-import httpx
 import pytest
 
 from tests.wire import Step, Wire
 from worker.adapters.hostup.client import HostUpClient
+from worker.adapters.http.client import HttpClient
 from worker.errors import HostUpError
 from worker.secret import Secret
 
@@ -23,7 +23,7 @@ SHORT = 1.0
 """Seconds: the deadline where its passing is what counts."""
 
 
-def hostup(client: httpx.Client, url: str, deadline: float = LONG) -> HostUpClient:
+def hostup(client: HttpClient, url: str, deadline: float = LONG) -> HostUpClient:
     return HostUpClient(client, url, Secret(API_KEY), create_deadline=deadline, deadline=deadline)
 
 
@@ -45,7 +45,7 @@ def problem(title: str, detail: str | None = None) -> bytes:
     return json.dumps(fields).encode()
 
 
-def failure_of_create(client: httpx.Client, step: Step, deadline: float = LONG) -> HostUpError:
+def failure_of_create(client: HttpClient, step: Step, deadline: float = LONG) -> HostUpError:
     """The error of a create that met this answer, and the proof that it was sent exactly once."""
     with Wire(step) as wire:
         with pytest.raises(HostUpError) as caught:

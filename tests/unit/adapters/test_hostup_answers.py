@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from tests.unit.adapters.hostup_answering import (
@@ -21,8 +20,8 @@ from tests.unit.adapters.hostup_answering import (
 )
 from tests.wire import Wire, answer
 from worker.adapters.hostup.answers import LONGEST_REQUEST_ID
-from worker.adapters.http.client import new_client
-from worker.adapters.http.connections import USER_AGENT
+from worker.adapters.http.client import HttpClient, new_client
+from worker.adapters.http.engine import USER_AGENT
 from worker.errors import (
     HostUpRefused,
     HostUpUncertain,
@@ -32,13 +31,13 @@ from worker.secret import Secret
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[httpx.Client]:
+def client() -> Iterator[HttpClient]:
     with new_client() as made:
         yield made
 
 
 class TestCreate:
-    def test_sends_what_the_contract_asks_for(self, client: httpx.Client) -> None:
+    def test_sends_what_the_contract_asks_for(self, client: HttpClient) -> None:
         with Wire(answer(200, created())) as wire:
             hostup(client, wire.url + "/").create_key("media-uploads ✓")
         (heard,) = wire.heard
@@ -49,7 +48,7 @@ class TestCreate:
         assert heard.headers["user-agent"] == USER_AGENT
 
     @pytest.mark.parametrize("status", [200, 201])
-    def test_hands_over_the_key(self, client: httpx.Client, status: int) -> None:
+    def test_hands_over_the_key(self, client: HttpClient, status: int) -> None:
         with Wire(answer(status, created())) as wire:
             key = hostup(client, wire.url).create_key("a label")
         assert key == CreatedKey("AKIAEXAMPLE", Secret(SECRET), REQUEST_ID)
@@ -58,13 +57,13 @@ class TestCreate:
     @pytest.mark.parametrize(
         "request_id", [None, 17, "", "  ", ["x"], "a\nb", "x" * (LONGEST_REQUEST_ID + 1), SECRET, f"id-{API_KEY}"]
     )
-    def test_tolerates_a_missing_or_strange_request_id(self, client: httpx.Client, request_id: object) -> None:
+    def test_tolerates_a_missing_or_strange_request_id(self, client: HttpClient, request_id: object) -> None:
         document = {"data": {"key": {"accessKey": "AKIAEXAMPLE", "secretKey": SECRET}}, "requestId": request_id}
         with Wire(answer(200, json.dumps(document).encode())) as wire:
             key = hostup(client, wire.url).create_key("a label")
         assert key == CreatedKey("AKIAEXAMPLE", Secret(SECRET), None)
 
-    def test_never_drops_a_key_that_came_with_success_false(self, client: httpx.Client) -> None:
+    def test_never_drops_a_key_that_came_with_success_false(self, client: HttpClient) -> None:
         data = {"key": {"accessKey": "AKIAEXAMPLE", "secretKey": SECRET}}
         with Wire(answer(200, body(data, success=False))) as wire:
             assert hostup(client, wire.url).create_key("a label").access_key == "AKIAEXAMPLE"
@@ -91,7 +90,7 @@ REFUSED: list[tuple[int, bytes, str | None, str | None, str]] = [
 
 @pytest.mark.parametrize(("status", "text", "request_id", "code", "words"), REFUSED)
 def test_a_clear_no_is_refused(
-    client: httpx.Client, status: int, text: bytes, request_id: str | None, code: str | None, words: str
+    client: HttpClient, status: int, text: bytes, request_id: str | None, code: str | None, words: str
 ) -> None:
     error = failure_of_create(client, answer(status, text))
     assert type(error) is HostUpRefused
@@ -135,9 +134,7 @@ UNCERTAIN: list[tuple[int, bytes, str | None]] = [
 
 
 @pytest.mark.parametrize(("status", "text", "request_id"), UNCERTAIN)
-def test_what_proves_nothing_is_uncertain(
-    client: httpx.Client, status: int, text: bytes, request_id: str | None
-) -> None:
+def test_what_proves_nothing_is_uncertain(client: HttpClient, status: int, text: bytes, request_id: str | None) -> None:
     error = failure_of_create(client, answer(status, text))
     assert isinstance(error, HostUpUncertain)
     assert error.answer.status == status
@@ -148,14 +145,14 @@ def test_what_proves_nothing_is_uncertain(
 
 
 @pytest.mark.parametrize("secret", [None, "", 5, "a b", "x" * 257, "tab\t", {"value": "x"}])
-def test_an_access_key_without_a_usable_secret_is_named(client: httpx.Client, secret: object) -> None:
+def test_an_access_key_without_a_usable_secret_is_named(client: HttpClient, secret: object) -> None:
     error = failure_of_create(client, answer(200, created(secretKey=secret)))
     assert isinstance(error, HostUpUncertain)
     assert error.access_key == "AKIAEXAMPLE"
     assert error.request_id == REQUEST_ID
 
 
-def test_an_error_that_names_a_key_does_not_make_it_ours(client: httpx.Client) -> None:
+def test_an_error_that_names_a_key_does_not_make_it_ours(client: HttpClient) -> None:
     # it might be anybody's; only a 2xx hands over a key, and what is handed over gets deleted
     error = failure_of_create(client, answer(500, created(secretKey=None)))
     assert isinstance(error, HostUpUncertain)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from tests.unit.adapters.hostup_answering import SHORT, body, created, failure_of_create, hostup
 from tests.wire import LOOPBACK_PEM, Step, Wire, answer, cut, drip, raw, reset, silence
-from worker.adapters.http.client import new_client
+from worker.adapters.http.client import HttpClient, new_client
 from worker.errors import HostUpRefused, HostUpUncertain, HostUpUnreachable
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[httpx.Client]:
+def client() -> Iterator[HttpClient]:
     with new_client() as made:
         yield made
 
@@ -28,36 +27,36 @@ class TestBrokenConnections:
         [cut(b""), cut(b"HTTP/1.1 200 OK\r\nCont"), cut(WHOLE[:-10]), cut(b"no http at all\r\n\r\n"), reset()],
         ids=["closed", "head cut", "body cut", "not http", "reset"],
     )
-    def test_cut_after_sending_is_uncertain(self, client: httpx.Client, step: Step) -> None:
+    def test_cut_after_sending_is_uncertain(self, client: HttpClient, step: Step) -> None:
         error = failure_of_create(client, step)
         assert isinstance(error, HostUpUncertain)
         assert error.answer.status is None
         assert "panel" in error.hint
 
     @pytest.mark.parametrize("step", [silence(), drip(WHOLE, SHORT / 30)], ids=["silence", "dripping"])
-    def test_the_deadline_is_for_the_call_as_a_whole(self, client: httpx.Client, step: Step) -> None:
+    def test_the_deadline_is_for_the_call_as_a_whole(self, client: HttpClient, step: Step) -> None:
         # the dripping answer would be complete, and read, in several times the deadline; no single read is slow
         error = failure_of_create(client, step, SHORT)
         assert isinstance(error, HostUpUncertain)
         assert "within 1 s" in error.what
 
-    def test_an_endless_answer_is_not_read_to_its_end(self, client: httpx.Client) -> None:
+    def test_an_endless_answer_is_not_read_to_its_end(self, client: HttpClient) -> None:
         error = failure_of_create(client, answer(200, b" " * 5_000_000))
         assert isinstance(error, HostUpUncertain)
         assert error.answer.status is None
 
-    def test_a_lying_content_encoding_is_uncertain(self, client: httpx.Client) -> None:
+    def test_a_lying_content_encoding_is_uncertain(self, client: HttpClient) -> None:
         step = answer(200, created(), {"Content-Encoding": "gzip"})
         assert isinstance(failure_of_create(client, step), HostUpUncertain)
 
-    def test_a_refused_connection_is_unreachable(self, client: httpx.Client) -> None:
+    def test_a_refused_connection_is_unreachable(self, client: HttpClient) -> None:
         with socket.socket() as closed:
             closed.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{closed.getsockname()[1]}"
             with pytest.raises(HostUpUnreachable, match="nothing was sent"):
                 hostup(client, url).create_key("a label")
 
-    def test_a_self_signed_certificate_is_unreachable(self, client: httpx.Client) -> None:
+    def test_a_self_signed_certificate_is_unreachable(self, client: HttpClient) -> None:
         with Wire(answer(200, created()), tls=True) as wire:
             with pytest.raises(HostUpUnreachable, match="certificate"):
                 hostup(client, wire.url).create_key("a label")
@@ -70,18 +69,18 @@ class TestBrokenConnections:
 
 class TestRedirects:
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-    def test_are_not_followed_and_the_key_stays_here(self, client: httpx.Client, status: int) -> None:
+    def test_are_not_followed_and_the_key_stays_here(self, client: HttpClient, status: int) -> None:
         with Wire(answer(200, created())) as other:
             error = failure_of_create(client, answer(status, b"", {"Location": f"{other.url}/api"}))
             assert other.heard == []
         assert type(error) is HostUpRefused
 
     @pytest.mark.parametrize("location", ["mailto:x", "http://[::1", "http://xn--/", "x" * 60_000, ""])
-    def test_to_nonsense_are_a_clear_no_too(self, client: httpx.Client, location: str) -> None:
+    def test_to_nonsense_are_a_clear_no_too(self, client: HttpClient, location: str) -> None:
         assert type(failure_of_create(client, answer(302, b"", {"Location": location}))) is HostUpRefused
 
 
-def test_cookies_are_not_sent_back(client: httpx.Client) -> None:
+def test_cookies_are_not_sent_back(client: HttpClient) -> None:
     with Wire(answer(200, created(), {"Set-Cookie": "session=1; Path=/"})) as wire:
         api = hostup(client, wire.url)
         api.create_key("a label")
@@ -89,7 +88,7 @@ def test_cookies_are_not_sent_back(client: httpx.Client) -> None:
         assert ["cookie" in heard.headers for heard in wire.heard] == [False, False]
 
 
-def test_a_create_gets_a_connection_of_its_own(client: httpx.Client) -> None:
+def test_a_create_gets_a_connection_of_its_own(client: HttpClient) -> None:
     # a kept connection that the server closes at that moment would make the fate of the create unknown
     with Wire(answer(200, body({"provisioned": True})), answer(200, created())) as wire:
         api = hostup(client, wire.url)

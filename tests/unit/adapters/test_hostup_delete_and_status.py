@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping
 
-import httpx
 import pytest
 
 from tests.unit.adapters.hostup_answering import REQUEST_ID, body, hostup, problem, v1
 from tests.wire import Wire, answer
-from worker.adapters.http.client import new_client
+from worker.adapters.http.client import HttpClient, new_client
 from worker.errors import (
     HostUpError,
     HostUpLastKey,
@@ -23,7 +22,7 @@ from worker.rotation.ports import DeletedKey, StorageStatus
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[httpx.Client]:
+def client() -> Iterator[HttpClient]:
     with new_client() as made:
         yield made
 
@@ -34,7 +33,7 @@ class TestDelete:
 
     DELETED = body({"deleted": True})
 
-    def test_the_key_is_one_base64_segment(self, client: httpx.Client) -> None:
+    def test_the_key_is_one_base64_segment(self, client: HttpClient) -> None:
         with Wire(answer(200, self.DELETED)) as wire:
             deleted = hostup(client, wire.url).delete_key(self.ACCESS_KEY)
         segment = base64.b64encode(self.ACCESS_KEY.encode()).decode()
@@ -45,7 +44,7 @@ class TestDelete:
         ]
         assert deleted == DeletedKey(200, REQUEST_ID, "base64")
 
-    def test_the_key_is_one_plain_segment(self, client: httpx.Client) -> None:
+    def test_the_key_is_one_plain_segment(self, client: HttpClient) -> None:
         with Wire(answer(200, self.DELETED)) as wire:
             deleted = hostup(client, wire.url).delete_key("../a+b/c%2F=?#", form="plain")
         assert [heard.target for heard in wire.heard] == ["/api/object-storage/keys/..%2Fa%2Bb%2Fc%252F%3D%3F%23"]
@@ -54,14 +53,14 @@ class TestDelete:
     @pytest.mark.parametrize("access_key", ["", ".", "..", "a b", "a\n", "\ud800", "x" * 257])
     @pytest.mark.parametrize("form", ["plain", "base64"])
     def test_a_name_that_would_reach_another_page_is_not_sent(
-        self, client: httpx.Client, access_key: str, form: str
+        self, client: HttpClient, access_key: str, form: str
     ) -> None:
         with Wire(answer(200, self.DELETED)) as wire:
             with pytest.raises(HostUpRefused, match="no key has such a name"):
                 hostup(client, wire.url).delete_key(access_key, form=form)
             assert wire.heard == []
 
-    def test_an_unknown_form_is_not_sent(self, client: httpx.Client) -> None:
+    def test_an_unknown_form_is_not_sent(self, client: HttpClient) -> None:
         with Wire(answer(200, self.DELETED)) as wire:
             with pytest.raises(UsageError, match="hex"):
                 hostup(client, wire.url).delete_key("AKIA", form="hex")
@@ -78,7 +77,7 @@ class TestDelete:
         ],
     )
     def test_done_or_gone_is_a_result(
-        self, client: httpx.Client, status: int, text: bytes, request_id: str | None
+        self, client: HttpClient, status: int, text: bytes, request_id: str | None
     ) -> None:
         with Wire(answer(status, text)) as wire:
             assert hostup(client, wire.url).delete_key("AKIA") == DeletedKey(status, request_id, "base64")
@@ -100,7 +99,7 @@ class TestDelete:
             (200, body({"deleted": True}, success=False), HostUpUncertain),
         ],
     )
-    def test_errors(self, client: httpx.Client, status: int, text: bytes, kind: type[HostUpError]) -> None:
+    def test_errors(self, client: HttpClient, status: int, text: bytes, kind: type[HostUpError]) -> None:
         with Wire(answer(status, text)) as wire, pytest.raises(HostUpError) as caught:
             hostup(client, wire.url).delete_key("AKIAEXAMPLE")
         assert type(caught.value) is kind
@@ -117,28 +116,28 @@ class TestStatus:
         "keyCount": 3,
     }
 
-    def read(self, client: httpx.Client, text: bytes) -> StorageStatus:
+    def read(self, client: HttpClient, text: bytes) -> StorageStatus:
         with Wire(answer(200, text)) as wire:
             status = hostup(client, wire.url).status()
         assert [(heard.method, heard.target) for heard in wire.heard] == [("GET", "/api/object-storage")]
         return status
 
-    def test_full(self, client: httpx.Client) -> None:
+    def test_full(self, client: HttpClient) -> None:
         expected = StorageStatus(
             provisioned=True, endpoint="https://s3.hostup.se", region="eu-north-1", key_count=3, request_id=REQUEST_ID
         )
         assert self.read(client, body(self.FULL)) == expected
 
-    def test_only_the_field_that_is_always_there(self, client: httpx.Client) -> None:
+    def test_only_the_field_that_is_always_there(self, client: HttpClient) -> None:
         expected = StorageStatus(provisioned=False, endpoint=None, region=None, key_count=None, request_id=REQUEST_ID)
         assert self.read(client, body({"provisioned": False})) == expected
 
     @pytest.mark.parametrize("count", [True, -1, 2.0, "3", None, [3]])
-    def test_a_strange_count_is_no_count(self, client: httpx.Client, count: object) -> None:
+    def test_a_strange_count_is_no_count(self, client: HttpClient, count: object) -> None:
         assert self.read(client, body({**self.FULL, "keyCount": count})).key_count is None
 
     @pytest.mark.parametrize("value", [5, "", None, "has blanks", ["x"]])
-    def test_strange_addresses_are_none(self, client: httpx.Client, value: object) -> None:
+    def test_strange_addresses_are_none(self, client: HttpClient, value: object) -> None:
         status = self.read(client, body({**self.FULL, "endpoint": value, "awsRegion": value}))
         assert (status.endpoint, status.region) == (None, None)
 
@@ -147,6 +146,6 @@ class TestStatus:
         [b"<html>", b"{}", body({}), body({"provisioned": 1}), body(FULL, success=False)],
         ids=["html", "empty", "no data", "not a bool", "success false"],
     )
-    def test_unusable(self, client: httpx.Client, text: bytes) -> None:
+    def test_unusable(self, client: HttpClient, text: bytes) -> None:
         with pytest.raises(HostUpUncertain, match="read the status"):
             self.read(client, text)

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,7 +14,8 @@ from tests.unit.adapters.hostup_answering import API_KEY, SECRET, hostup
 from tests.wire import Wire, answer, cut, raw
 from worker.adapters.hostup.answers import read
 from worker.adapters.hostup.client import HostUpClient
-from worker.adapters.http.client import Reply, new_client
+from worker.adapters.http.client import HttpClient, new_client
+from worker.adapters.http.messages import Response
 from worker.errors import HostUpError, RotatorError
 from worker.secret import Secret
 
@@ -67,7 +67,7 @@ def said_by(error: BaseException | None) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[httpx.Client]:
+def client() -> Iterator[HttpClient]:
     with new_client() as made:
         yield made
 
@@ -89,7 +89,7 @@ def show(api: HostUpClient, call: Callable[[HostUpClient], object]) -> str:
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
 @given(call=st.sampled_from(CALLS), status=statuses, body=bodies, head=headers)
 def test_whole_answers(
-    client: httpx.Client,
+    client: HttpClient,
     wire: Wire,
     call: Callable[[HostUpClient], object],
     status: int,
@@ -108,7 +108,7 @@ def test_whole_answers(
     call=st.sampled_from(CALLS),
     data=st.binary(max_size=60) | st.integers(0, 100).map(lambda at: raw(200, b"{}" * 50)[:at]),
 )
-def test_broken_answers(client: httpx.Client, wire: Wire, call: Callable[[HostUpClient], object], data: bytes) -> None:
+def test_broken_answers(client: HttpClient, wire: Wire, call: Callable[[HostUpClient], object], data: bytes) -> None:
     wire.script(cut(data))
     with pytest.raises(RotatorError) as caught:
         call(hostup(client, wire.url))
@@ -122,6 +122,6 @@ def test_broken_answers(client: httpx.Client, wire: Wire, call: Callable[[HostUp
     | st.from_regex(r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d+ [0-9:+-]+ .*")
 )
 def test_waiting_times(text: str) -> None:
-    headers = httpx.Headers({b"Retry-After": text.encode(), b"X-RateLimit-Reset": text.encode()})
-    told = read(Reply(429, headers, b""), Secret(API_KEY)).retry_after(datetime(2026, 2, 10, tzinfo=UTC))
-    assert told is None or 0 <= told <= 86400
+    response = Response(429, {"retry-after": text, "x-ratelimit-reset": text}, b"")
+    seconds = read(response, Secret(API_KEY)).retry_after(datetime(2026, 2, 10, tzinfo=UTC))
+    assert seconds is None or 0 <= seconds <= 86400

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 
-import httpx
 import pytest
 
 from tests.unit.adapters.hostup_answering import API_KEY, REQUEST_ID, SECRET, body, failure_of_create, v1
 from tests.wire import answer
 from worker.adapters.hostup.answers import LONGEST_QUOTE, quotable, read
-from worker.adapters.http.client import Reply, new_client
+from worker.adapters.http.client import HttpClient, new_client
+from worker.adapters.http.messages import Response
 from worker.errors import HostUpRateLimited
 from worker.secret import Secret
 
@@ -21,7 +21,7 @@ EAST = timezone(timedelta(hours=2))
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[httpx.Client]:
+def client() -> Iterator[HttpClient]:
     with new_client() as made:
         yield made
 
@@ -48,20 +48,25 @@ class TestRateLimit:
         ],
     )
     def test_how_long_to_wait(self, headers: dict[str, str], seconds: float | None) -> None:
-        assert read(Reply(429, httpx.Headers(headers), b""), Secret(API_KEY)).retry_after(NOW) == seconds
+        assert (
+            read(
+                Response(429, {name.lower(): value for name, value in headers.items()}, b""), Secret(API_KEY)
+            ).retry_after(NOW)
+            == seconds
+        )
 
     def test_the_reset_time_counts_for_429_only(self) -> None:
-        reply = Reply(503, httpx.Headers({"X-RateLimit-Reset": "2026-02-10T12:01:00Z"}), b"")
-        assert read(reply, Secret(API_KEY)).retry_after(NOW) is None
+        response = Response(503, {"x-ratelimit-reset": "2026-02-10T12:01:00Z"}, b"")
+        assert read(response, Secret(API_KEY)).retry_after(NOW) is None
 
-    def test_is_an_error_of_its_own(self, client: httpx.Client) -> None:
+    def test_is_an_error_of_its_own(self, client: HttpClient) -> None:
         error = failure_of_create(client, answer(429, v1("RATE_LIMITED", "Too many"), {"Retry-After": "12"}))
         assert type(error) is HostUpRateLimited
         assert error.retry_after == 12
         assert error.request_id == REQUEST_ID
         assert "12 s" in error.hint
 
-    def test_a_503_may_tell_too(self, client: httpx.Client) -> None:
+    def test_a_503_may_tell_too(self, client: HttpClient) -> None:
         assert failure_of_create(client, answer(503, b"", {"Retry-After": "9"})).retry_after == 9
 
 
@@ -88,16 +93,16 @@ class TestQuoting:
     def test_a_cut_leaves_no_part_of_a_secret(self) -> None:
         assert API_KEY[:5] not in quotable("x " * 98 + API_KEY, (API_KEY,))
 
-    def test_a_secret_that_the_answer_shows_elsewhere_is_not_quoted(self, client: httpx.Client) -> None:
+    def test_a_secret_that_the_answer_shows_elsewhere_is_not_quoted(self, client: HttpClient) -> None:
         text = v1("INTERNAL_ERROR", "could not keep sh-ort", data={"key": {"secretKey": ["sh-ort"]}})
         assert "could not keep ***" in failure_of_create(client, answer(500, text)).what
 
-    def test_no_part_of_a_secret_is_left_by_a_shorter_one(self, client: httpx.Client) -> None:
+    def test_no_part_of_a_secret_is_left_by_a_shorter_one(self, client: HttpClient) -> None:
         text = v1("INTERNAL_ERROR", "could not keep sh-ort", secret="sh", data={"secretKey": "sh-ort"})
         assert '"could not keep ***"' in failure_of_create(client, answer(500, text)).what
 
     @pytest.mark.parametrize("status", [200, 302])
-    def test_what_is_no_error_is_never_quoted(self, client: httpx.Client, status: int) -> None:
+    def test_what_is_no_error_is_never_quoted(self, client: HttpClient, status: int) -> None:
         text = body({}, message="words of a success", code="WORD", title="words", success=False)
         error = failure_of_create(client, answer(status, text))
         assert error.answer.code is None

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from tests.unit.adapters.hostup_answering import hostup
 from worker.adapters.hostup.client import HostUpClient
-from worker.adapters.http.client import new_client
+from worker.adapters.http.client import HttpClient, new_client
 from worker.errors import ConfigurationError
 from worker.secret import Secret
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[httpx.Client]:
+def client() -> Iterator[HttpClient]:
     with new_client() as made:
         yield made
 
@@ -31,7 +30,7 @@ class TestSettings:
             "http://localhost",
         ],
     )
-    def test_good_address(self, client: httpx.Client, url: str) -> None:
+    def test_good_address(self, client: HttpClient, url: str) -> None:
         hostup(client, url)
 
     @pytest.mark.parametrize(
@@ -58,13 +57,13 @@ class TestSettings:
             "https://h\n",
         ],
     )
-    def test_bad_address(self, client: httpx.Client, url: str) -> None:
+    def test_bad_address(self, client: HttpClient, url: str) -> None:
         with pytest.raises(ConfigurationError, match=r"hostup\.base_url") as caught:
             hostup(client, url)
         assert "hunter2" not in str(caught.value)
 
     @pytest.mark.parametrize("value", ["", "a b", "a\nX-Other: 1", "nyckel-åäö", "\ud800"])
-    def test_an_api_key_that_is_no_header(self, client: httpx.Client, value: str) -> None:
+    def test_an_api_key_that_is_no_header(self, client: HttpClient, value: str) -> None:
         with pytest.raises(ConfigurationError, match="HOSTUP_API_KEY") as caught:
             HostUpClient(client, "https://h", Secret(value), create_deadline=1, deadline=1)
         assert not value or value not in str(caught.value)

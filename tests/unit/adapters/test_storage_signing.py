@@ -7,11 +7,10 @@ import hmac
 import re
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from tests.wire import Heard, Wire, answer
-from worker.adapters.http.client import new_client
+from worker.adapters.http.client import HttpClient, new_client
 from worker.adapters.s3.probe import StorageProbe
 from worker.secret import Secret
 
@@ -24,7 +23,7 @@ LONG = 30.0
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[httpx.Client]:
+def client() -> Iterator[HttpClient]:
     with new_client() as made:
         yield made
 
@@ -52,7 +51,7 @@ def signature_fits(heard: Heard, secret: str) -> bool:
 
 
 @pytest.mark.parametrize("path", ["", "/", "/gateway/"])
-def test_the_signature_is_right(client: httpx.Client, path: str) -> None:
+def test_the_signature_is_right(client: HttpClient, path: str) -> None:
     with Wire(answer(200)) as wire:
         StorageProbe(client, wire.url + path, REGION, deadline=LONG).works(ACCESS_KEY, SECRET)
     (heard,) = wire.heard
@@ -62,7 +61,7 @@ def test_the_signature_is_right(client: httpx.Client, path: str) -> None:
     assert signature_fits(heard, SECRET.reveal())
 
 
-def test_the_second_look_is_signed_with_another_secret(client: httpx.Client) -> None:
+def test_the_second_look_is_signed_with_another_secret(client: HttpClient) -> None:
     with Wire(answer(403, b"<Error><Code>AccessDenied</Code></Error>")) as wire:
         StorageProbe(client, wire.url, REGION, deadline=LONG).works(ACCESS_KEY, SECRET)
     assert [signature_fits(heard, SECRET.reveal()) for heard in wire.heard] == [True, False]

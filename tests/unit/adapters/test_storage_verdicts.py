@@ -5,13 +5,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 
-import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.wire import LOOPBACK_PEM, Heard, Step, Wire, answer, cut, drip, raw, reset, silence
-from worker.adapters.http.client import new_client
+from worker.adapters.http.client import HttpClient, new_client
 from worker.adapters.s3.probe import StorageProbe
 from worker.errors import StorageError
 from worker.rotation.ports import Life, Probe
@@ -41,7 +40,7 @@ def lives(probe: StorageProbe) -> Probe:
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[httpx.Client]:
+def client() -> Iterator[HttpClient]:
     with new_client() as made:
         yield made
 
@@ -60,7 +59,7 @@ OWNED = "<Owner><ID>user$one</ID><DisplayName>One</DisplayName></Owner>"
 ANONYMOUS = "<Owner><ID>anonymous</ID><DisplayName/></Owner>"
 
 
-def probed(client: httpx.Client, ask: Ask, *steps: Step, deadline: float = LONG) -> tuple[Probe, list[Heard]]:
+def probed(client: HttpClient, ask: Ask, *steps: Step, deadline: float = LONG) -> tuple[Probe, list[Heard]]:
     with Wire(*steps) as wire:
         probe = ask(StorageProbe(client, wire.url, REGION, deadline=deadline))
     return probe, wire.heard
@@ -82,7 +81,7 @@ def probed(client: httpx.Client, ask: Ask, *steps: Step, deadline: float = LONG)
         ([refusal("AccessDenied"), cut(b"")], Life.UNKNOWN, None, "no answer"),
     ],
 )
-def test_does_it_work(client: httpx.Client, steps: list[Step], life: Life, code: str | None, words: str) -> None:
+def test_does_it_work(client: HttpClient, steps: list[Step], life: Life, code: str | None, words: str) -> None:
     probe, heard = probed(client, works, *steps)
     assert (probe.life, probe.code) == (life, code)
     assert words in probe.detail
@@ -98,7 +97,7 @@ def test_does_it_work(client: httpx.Client, steps: list[Step], life: Life, code:
         (listing(OWNED), Life.UNKNOWN, None),
     ],
 )
-def test_does_it_live(client: httpx.Client, step: Step, life: Life, code: str | None) -> None:
+def test_does_it_live(client: HttpClient, step: Step, life: Life, code: str | None) -> None:
     probe, heard = probed(client, lives, step)
     assert (probe.life, probe.code, probe.request_id) == (life, code, AMZ_ID["x-amz-request-id"])
     assert len(heard) == 1
@@ -140,7 +139,7 @@ def test_does_it_live(client: httpx.Client, step: Step, life: Life, code: str | 
         (refusal("TemporaryRedirect", 307), "redirect"),
     ],
 )
-def test_everything_else_says_nothing(client: httpx.Client, ask: Ask, step: Step, words: str) -> None:
+def test_everything_else_says_nothing(client: HttpClient, ask: Ask, step: Step, words: str) -> None:
     probe, heard = probed(client, ask, step)
     assert probe.life is Life.UNKNOWN
     assert words in probe.detail
@@ -153,7 +152,7 @@ class TestNoAnswer:
     @pytest.mark.parametrize(
         "step", [cut(b""), cut(b"HTTP/1.1 403 Forb"), cut(raw(200, b"<a/>")[:-2]), cut(b"not http\r\n\r\n"), reset()]
     )
-    def test_cut(self, client: httpx.Client, ask: Ask, step: Step) -> None:
+    def test_cut(self, client: HttpClient, ask: Ask, step: Step) -> None:
         probe, _ = probed(client, ask, step)
         assert (probe.life, probe.status, probe.code, probe.request_id) == (Life.UNKNOWN, None, None, None)
         assert "no answer" in probe.detail
@@ -163,29 +162,29 @@ class TestNoAnswer:
         [silence(), drip(raw(403, b"<Error><Code>SignatureDoesNotMatch</Code></Error>" + b" " * 100), SHORT / 30)],
         ids=["silence", "dripping"],
     )
-    def test_the_deadline_is_for_the_call_as_a_whole(self, client: httpx.Client, ask: Ask, step: Step) -> None:
+    def test_the_deadline_is_for_the_call_as_a_whole(self, client: HttpClient, ask: Ask, step: Step) -> None:
         probe, _ = probed(client, ask, step, deadline=SHORT)
         assert (probe.life, probe.status) == (Life.UNKNOWN, None)
-        assert "ReadTimeout" in probe.detail
+        assert "no whole response in time" in probe.detail
 
-    def test_refused_connection(self, client: httpx.Client, ask: Ask) -> None:
+    def test_refused_connection(self, client: HttpClient, ask: Ask) -> None:
         with socket.socket() as closed:
             closed.bind(("127.0.0.1", 0))
             probe = ask(StorageProbe(client, f"http://127.0.0.1:{closed.getsockname()[1]}", REGION, deadline=LONG))
         assert probe.life is Life.UNKNOWN
-        assert "ConnectError" in probe.detail
+        assert "ConnectionRefusedError" in probe.detail
 
-    def test_self_signed_certificate(self, client: httpx.Client, ask: Ask) -> None:
+    def test_self_signed_certificate(self, client: HttpClient, ask: Ask) -> None:
         with Wire(listing(OWNED), tls=True) as wire:
             probe = ask(StorageProbe(client, wire.url, REGION, deadline=LONG))
         assert (probe.life, wire.heard) == (Life.UNKNOWN, [])
 
-    def test_a_redirect_is_not_followed(self, client: httpx.Client, ask: Ask) -> None:
+    def test_a_redirect_is_not_followed(self, client: HttpClient, ask: Ask) -> None:
         with Wire(listing(OWNED)) as other:
             probe, _ = probed(client, ask, answer(307, b"", {"Location": other.url}))
         assert (probe.life, other.heard) == (Life.UNKNOWN, [])
 
-    def test_a_name_that_cannot_be_a_key(self, client: httpx.Client, ask: Ask) -> None:  # noqa: ARG002 - both asked
+    def test_a_name_that_cannot_be_a_key(self, client: HttpClient, ask: Ask) -> None:  # noqa: ARG002 - both asked
         with Wire(listing(OWNED)) as wire:
             probe = StorageProbe(client, wire.url, REGION, deadline=LONG)
             said = [probe.lives(name) for name in ("", "a\r\nb", "å", "\ud800", "x" * 257)]
@@ -200,20 +199,20 @@ def test_trusted_certificate() -> None:
 
 
 @pytest.mark.parametrize("strange", ["", "x" * 129, "bl\x85nk"])
-def test_a_strange_request_id_is_none(client: httpx.Client, strange: str) -> None:
+def test_a_strange_request_id_is_none(client: HttpClient, strange: str) -> None:
     probe, _ = probed(client, lives, answer(403, b"", {"x-amz-request-id": strange}))
     assert probe.request_id is None
 
 
 @pytest.mark.parametrize("endpoint", ["", "s3.hostup.se", "http://s3.hostup.se", "https://u:hunter2@h", "https://h:0"])
-def test_a_bad_endpoint(client: httpx.Client, endpoint: str) -> None:
+def test_a_bad_endpoint(client: HttpClient, endpoint: str) -> None:
     with pytest.raises(StorageError, match="endpoint") as caught:
         StorageProbe(client, endpoint, REGION, deadline=LONG)
     assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("region", ["", "two words", "å", "x/y", "x\n"])
-def test_a_bad_region(client: httpx.Client, region: str) -> None:
+def test_a_bad_region(client: HttpClient, region: str) -> None:
     with pytest.raises(StorageError, match="region"):
         StorageProbe(client, "https://s3.hostup.se", region, deadline=LONG)
 
@@ -238,7 +237,7 @@ def fuzzed() -> Iterator[Wire]:
     status=st.sampled_from([200, 301, 400, 403, 404, 500, 599]),
     amz_id=st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=200),
 )
-def test_no_answer_makes_it_raise(client: httpx.Client, fuzzed: Wire, body: bytes, status: int, amz_id: str) -> None:
+def test_no_answer_makes_it_raise(client: HttpClient, fuzzed: Wire, body: bytes, status: int, amz_id: str) -> None:
     fuzzed.script(answer(status, body, {"x-amz-request-id": amz_id}))
     probe = works(StorageProbe(client, fuzzed.url, REGION, deadline=LONG))
     assert probe.status == status

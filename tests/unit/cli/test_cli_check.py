@@ -11,7 +11,7 @@ from tests.unit.settings.configuring import TARGET, read
 from worker.cli.check_redis import judged
 from worker.cli.check_vault import needed
 from worker.cli.verdicts import Verdict, failed
-from worker.errors import Answer, HostUpRefused
+from worker.errors import HostUpCall, HostUpRefused
 
 WELL = {"server_name": "valkey", "valkey_version": "9.1.2", "redis_version": "7.2.4", "role": "master"}
 FULL = {"maxmemory": 100, "used_memory": 95}
@@ -55,7 +55,7 @@ def test_every_right_that_a_rotation_needs_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_a_failure_names_the_request_id() -> None:
-    error = HostUpRefused("HostUp refused", Answer("status", 403), hint="Check the key.", request_id="request-1")
+    error = HostUpRefused("HostUp refused", HostUpCall("status", 403), hint="Check the key.", request_id="request-1")
     assert failed("HostUp", error) == Verdict(
         "HostUp", "failed", "HostUp refused (requestId request-1)", "Check the key."
     )

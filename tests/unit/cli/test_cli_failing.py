@@ -9,10 +9,10 @@ import pytest
 from tests.records import NOW
 from worker.cli.failing import tell
 from worker.errors import (
-    Answer,
     CircuitOpen,
     ConfigurationError,
     Conflict,
+    HostUpCall,
     HostUpRefused,
     QueueUnavailable,
     RecordTooNew,
@@ -38,7 +38,7 @@ CANARY = "canary-secret-9f3"
         (VaultSealed("Vault is sealed"), 75),
         (VaultStandby("not the active node"), 75),
         (VaultDenied("no right"), 1),
-        (HostUpRefused("no", Answer("create", 403)), 1),
+        (HostUpRefused("no", HostUpCall("create", 403)), 1),
         (RecordTooNew("newer"), 1),
         (Conflict("somebody else's"), 1),
         (ValueError("whatever"), 1),

@@ -18,7 +18,7 @@ from worker.cli.commands import app
 COMMANDS = {
     "worker", "rotate", "status", "history", "trace", "check", "audit", "settle", "adopt", "repair", "sandbox"
 }  # fmt: skip
-HEAVY = {"pydantic", "rich", "httpx", "hvac", "redis", "celery", "structlog", "botocore"}
+HEAVY = {"pydantic", "rich", "httpcore", "hvac", "redis", "celery", "structlog", "botocore"}
 
 
 pytestmark = pytest.mark.usefixtures("log_stream")

@@ -22,7 +22,15 @@ from tests.records import (
     rotation,
     staged,
 )
-from worker.errors import Answer, HostUpUncertain, RecordUnreadable, RotatorError, Superseded, TryAgainLater, UsageError
+from worker.errors import (
+    HostUpCall,
+    HostUpUncertain,
+    RecordUnreadable,
+    RotatorError,
+    Superseded,
+    TryAgainLater,
+    UsageError,
+)
 from worker.rotation.changes import creates, retirement, settlement
 from worker.rotation.changes import rotation as transitions
 from worker.rotation.changes.creates import CreateOutcome
@@ -32,7 +40,7 @@ from worker.rotation.record import Phase, Record, Why, decode, encode
 
 IDLE = replace(empty(), current=current())
 OTHER = Holder("rotation-1", "another token")
-UNCERTAIN = HostUpUncertain("no answer", Answer("create_key"), request_id="request-5")
+UNCERTAIN = HostUpUncertain("no answer", HostUpCall("create_key"), request_id="request-5")
 
 
 def events(record: Record) -> list[str]:
@@ -282,7 +290,7 @@ def test_two_deletes_that_are_answered_with_the_same_request_id_are_two() -> Non
 def test_a_delete_that_may_have_worked_is_found_by_each_request_id() -> None:
     record = replace(IDLE, retiring=(retiring("A"),))
     for name in ("request-1", "request-2", None):
-        why = HostUpUncertain("answered 500", Answer("delete_key", 500), request_id=name)
+        why = HostUpUncertain("answered 500", HostUpCall("delete_key", 500), request_id=name)
         record = retirement.delete_failed(record, "A", why, NOW, NOW)
     assert [entry.request_id for entry in record.history.entries()] == ["request-1", "request-2"]
     assert record.retiring[0].attempts == 3

@@ -14,10 +14,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 
-import httpx
-
-from worker.adapters.http.client import Reply
+from worker.adapters.http.messages import Response
 from worker.secret import Secret
 
 LONGEST_NAME = 256
@@ -38,22 +37,41 @@ _TOKEN = re.compile(r"[A-Za-z0-9+/_=]{32,}")
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """One answer, parsed as far as it can be. ``document`` is its JSON object, or None when it is not one.
+class HostUpResponse:
+    """A response, parsed as far as it can be. ``document`` is its JSON object, or None when it is not one.
 
     ``secrets`` are the strings that must not be quoted from it: the API key, and every secret that it shows itself.
     """
 
-    status: int
-    headers: httpx.Headers = field(repr=False)
+    response: Response
     document: Mapping[str, object] | None = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self.response.status
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is a 2xx."""
+        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+
+    @property
+    def is_redirect(self) -> bool:
+        """Whether the status is a 3xx."""
+        return HTTPStatus.MULTIPLE_CHOICES <= self.status < HTTPStatus.BAD_REQUEST
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the status is a 4xx or higher."""
+        return self.status >= HTTPStatus.BAD_REQUEST
 
     @property
     def succeeded(self) -> bool:
         """Whether this is a 2xx whose JSON object does not say ``success: false``."""
         agreed = self.document is not None and self.document.get("success") is not False
-        return agreed and httpx.codes.is_success(self.status)
+        return agreed and self.is_success
 
     @property
     def data(self) -> Mapping[str, object]:
@@ -71,12 +89,12 @@ class Reading:
     def code(self) -> str | None:
         """An error's ``code``, when it is one word."""
         value = self._text("code")
-        return value if self.status >= httpx.codes.BAD_REQUEST and self._is_code(value) else None
+        return value if self.is_error and self._is_code(value) else None
 
     @property
     def message(self) -> str:
         """What an error says of itself: v1's ``message`` or RFC 7807's ``detail`` or ``title``; empty if nothing."""
-        if self.status < httpx.codes.BAD_REQUEST:
+        if not self.is_error:
             return ""
         texts = (quotable(self._text(name), self.secrets) for name in ("message", "detail", "title"))
         return next((text for text in texts if text), "")
@@ -84,7 +102,7 @@ class Reading:
     @property
     def speaks_of_last_key(self) -> bool:
         """Whether a delete was refused because it is the last key; the code is generic, so the message has to tell."""
-        return self.status == httpx.codes.BAD_REQUEST and any(
+        return self.status == HTTPStatus.BAD_REQUEST and any(
             "last access key" in self._text(name).casefold() for name in ("message", "detail", "title")
         )
 
@@ -97,10 +115,11 @@ class Reading:
 
     def retry_after(self, now: datetime) -> float | None:
         """Seconds to wait: ``Retry-After`` (seconds or an HTTP date), for 429 else ``X-RateLimit-Reset``."""
-        told = _seconds(self.headers.get("retry-after", ""), now)
-        if told is None and self.status == httpx.codes.TOO_MANY_REQUESTS:
-            told = _until(_iso_time(self.headers.get("x-ratelimit-reset", "")), now)
-        return told
+        headers = self.response.headers
+        seconds = _seconds(headers.get("retry-after", ""), now)
+        if seconds is None and self.status == HTTPStatus.TOO_MANY_REQUESTS:
+            seconds = _until(_iso_time(headers.get("x-ratelimit-reset", "")), now)
+        return seconds
 
     def _text(self, name: str) -> str:
         value = (self.document or {}).get(name)
@@ -113,11 +132,11 @@ class Reading:
         return any(secret in value for secret in self.secrets)
 
 
-def read(reply: Reply, api_key: Secret) -> Reading:
-    """Parse one answer; never fails."""
-    document = _parse(reply.body)
+def read(response: Response, api_key: Secret) -> HostUpResponse:
+    """Parse one response; never fails."""
+    document = _parse(response.body)
     secrets = {api_key.reveal(), *_secrets_in(document)}
-    return Reading(reply.status, reply.headers, document, tuple(sorted(secrets, key=len, reverse=True)))
+    return HostUpResponse(response, document, tuple(sorted(secrets, key=len, reverse=True)))
 
 
 def quotable(text: str, secrets: tuple[str, ...]) -> str:
@@ -143,11 +162,11 @@ def usable_name(value: object) -> str | None:
     return value if value.isprintable() and not any(char.isspace() for char in value) else None
 
 
-def new_key(reading: Reading) -> tuple[str | None, str | None]:
+def new_key(response: HostUpResponse) -> tuple[str | None, str | None]:
     """The access key and the secret that the answer to a create shows at ``data.key``; None for what is unusable."""
-    key = _mapping(reading.data, "key")
+    key = _mapping(response.data, "key")
     access_key, secret_key = usable_name(key.get("accessKey")), usable_name(key.get("secretKey"))
-    if access_key in reading.secrets:
+    if access_key in response.secrets:
         return None, None  # one value in both places: nobody can tell which it is, and the access key is logged
     return access_key, secret_key
 

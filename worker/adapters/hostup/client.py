@@ -13,15 +13,16 @@ import base64
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from urllib.parse import quote
 
-import httpx
-
-from worker.adapters.hostup.answers import Reading, new_key, one_line, read, usable_name
-from worker.adapters.http.client import Reply, call, nothing_was_sent
+from worker.adapters.hostup.answers import HostUpResponse, new_key, one_line, read, usable_name
+from worker.adapters.http.client import HttpClient
+from worker.adapters.http.deadline import within
+from worker.adapters.http.messages import NoResponse, Request, Response
 from worker.errors import (
-    Answer,
     ConfigurationError,
+    HostUpCall,
     HostUpError,
     HostUpLastKey,
     HostUpRateLimited,
@@ -53,14 +54,14 @@ class _Operation:
 
 
 class HostUpClient:
-    """The HostUp API over one shared httpx client (``adapters.http``); safe for use by many threads.
+    """The HostUp API over one shared :class:`.HttpClient`; safe for use by many threads.
 
     ``create_deadline`` and ``deadline`` are seconds for a whole call: the first for a create, the second for the rest.
     Raises ConfigurationError when the address is neither https nor this machine, or when the key cannot be a header.
     """
 
     def __init__(
-        self, client: httpx.Client, base_url: str, api_key: Secret, *, create_deadline: float, deadline: float
+        self, client: HttpClient, base_url: str, api_key: Secret, *, create_deadline: float, deadline: float
     ) -> None:
         self._client = client
         self._root = require_address(base_url, "hostup.base_url") + _ROOT
@@ -82,13 +83,13 @@ class HostUpClient:
             repeatable=False,
         )
         body = json.dumps({"label": label}).encode()
-        reading = self._ask(operation, self._request("POST", "/keys", body))
-        access_key, secret_key = new_key(reading)
-        if httpx.codes.is_success(reading.status) and access_key and secret_key:
-            return CreatedKey(access_key, Secret(secret_key), reading.request_id)  # also with "success": false
-        if httpx.codes.is_success(reading.status) and access_key:
-            raise _unsettled(operation, reading, "shows an access key without a usable secret", access_key)
-        raise self._failure(operation, reading)
+        response = self._ask(operation, self._request("POST", "/keys", body))
+        access_key, secret_key = new_key(response)
+        if response.is_success and access_key and secret_key:
+            return CreatedKey(access_key, Secret(secret_key), response.request_id)  # also with "success": false
+        if response.is_success and access_key:
+            raise _unsettled(operation, response, "shows an access key without a usable secret", access_key)
+        raise self._failure(operation, response)
 
     def delete_key(self, access_key: str, form: str = "base64") -> DeletedKey:
         """Delete one key by name (page "Delete a key"); ``form`` is how it stands in the path: ``base64`` or ``plain``.
@@ -102,11 +103,11 @@ class HostUpClient:
             self._deadline,
             "The key may be deleted already; a delete can be repeated.",
         )
-        reading = self._ask(operation, self._request("DELETE", f"/keys/{_segment(operation, access_key, form)}"))
-        agreed = reading.succeeded and reading.data.get("deleted") is not False
-        if agreed or reading.status in (httpx.codes.NOT_FOUND, httpx.codes.NO_CONTENT):
-            return DeletedKey(reading.status, reading.request_id, form)
-        raise self._failure(operation, reading)
+        response = self._ask(operation, self._request("DELETE", f"/keys/{_segment(operation, access_key, form)}"))
+        agreed = response.succeeded and response.data.get("deleted") is not False
+        if agreed or response.status in (HTTPStatus.NOT_FOUND, HTTPStatus.NO_CONTENT):
+            return DeletedKey(response.status, response.request_id, form)
+        raise self._failure(operation, response)
 
     def status(self) -> StorageStatus:
         """The service's status (page "Service status"), with the number of keys where the API tells it.
@@ -114,107 +115,112 @@ class HostUpClient:
         Raises HostUpRefused, HostUpUnreachable, HostUpUncertain.
         """
         operation = _Operation("status", "read the status of the object storage", self._deadline)
-        reading = self._ask(operation, self._request("GET", ""))
-        provisioned = reading.data.get("provisioned")
-        if not reading.succeeded or not isinstance(provisioned, bool):
-            raise self._failure(operation, reading)
+        response = self._ask(operation, self._request("GET", ""))
+        provisioned = response.data.get("provisioned")
+        if not response.succeeded or not isinstance(provisioned, bool):
+            raise self._failure(operation, response)
         return StorageStatus(
             provisioned=provisioned,
-            endpoint=usable_name(reading.data.get("endpoint")),
-            region=usable_name(reading.data.get("awsRegion")),
-            key_count=_count(reading.data.get("keyCount")),
-            request_id=reading.request_id,
+            endpoint=usable_name(response.data.get("endpoint")),
+            region=usable_name(response.data.get("awsRegion")),
+            key_count=_count(response.data.get("keyCount")),
+            request_id=response.request_id,
         )
 
-    def _request(self, method: str, path: str, body: bytes | None = None) -> httpx.Request:
+    def _request(self, method: str, path: str, body: bytes | None = None) -> Request:
         headers = {"X-API-Key": self._api_key.reveal(), "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        return self._client.build_request(method, self._root + path, content=body, headers=headers)
+        return Request(method, self._root + path, headers, body)
 
-    def _ask(self, operation: _Operation, request: httpx.Request) -> Reading:
+    def _ask(self, operation: _Operation, request: Request) -> HostUpResponse:
         outcome = self._send(operation, request)
-        if isinstance(outcome, Reply):
+        if isinstance(outcome, Response):
             return read(outcome, self._api_key)
         # raised here and not where it was caught, so that no lower error becomes this one's __context__
-        raise _no_answer(operation, outcome)
+        raise _no_response(operation, outcome)
 
-    def _send(self, operation: _Operation, request: httpx.Request) -> Reply | httpx.TransportError:
+    def _send(self, operation: _Operation, request: Request) -> Response | NoResponse:
         try:
-            return call(self._client, request, deadline=operation.deadline, fresh=not operation.repeatable)
-        except httpx.TransportError as error:
-            return error
+            with within(operation.deadline):
+                return self._client.send(request, fresh=not operation.repeatable)
+        except NoResponse as failure:
+            return failure
 
-    def _failure(self, operation: _Operation, reading: Reading) -> HostUpError:
-        now = datetime.now(UTC)
-        answer = Answer(operation.name, reading.status, reading.code, reading.retry_after(now))
-        refused = f"HostUp refused to {operation.words}: {reading.summary()}"
-        if reading.status == httpx.codes.TOO_MANY_REQUESTS:
-            return HostUpRateLimited(refused, answer, hint=_wait(answer), request_id=reading.request_id)
-        if reading.speaks_of_last_key:
+    def _failure(self, operation: _Operation, response: HostUpResponse) -> HostUpError:
+        call, request_id = _call(operation, response), response.request_id
+        refused = f"HostUp refused to {operation.words}: {response.summary()}"
+        if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+            return HostUpRateLimited(refused, call, hint=_wait(call), request_id=request_id)
+        if response.speaks_of_last_key:
             hint = "Create a new key first: HostUp keeps the last one."
-            return HostUpLastKey(refused, answer, hint=hint, request_id=reading.request_id)
-        if _is_clear_no(reading.status):
-            return HostUpRefused(refused, answer, hint=_hint(operation, reading), request_id=reading.request_id)
-        return _unsettled(operation, reading, _complaint(reading))
+            return HostUpLastKey(refused, call, hint=hint, request_id=request_id)
+        if _is_clear_no(response):
+            return HostUpRefused(refused, call, hint=_hint(operation, response), request_id=request_id)
+        return _unsettled(operation, response, _complaint(response))
 
 
-def _unsettled(operation: _Operation, reading: Reading, why: str, access_key: str | None = None) -> HostUpUncertain:
-    answer = Answer(operation.name, reading.status, reading.code, reading.retry_after(datetime.now(UTC)))
+def _unsettled(
+    operation: _Operation, response: HostUpResponse, why: str, access_key: str | None = None
+) -> HostUpUncertain:
     what = f"HostUp gave no clear answer when asked to {operation.words}: its answer {why}"
-    return HostUpUncertain(what, answer, hint=operation.unsettled, request_id=reading.request_id, access_key=access_key)
+    call, request_id = _call(operation, response), response.request_id
+    return HostUpUncertain(what, call, hint=operation.unsettled, request_id=request_id, access_key=access_key)
 
 
-def _no_answer(operation: _Operation, error: httpx.TransportError) -> HostUpError:
-    answer = Answer(operation.name)
-    kind = type(error).__name__
-    if nothing_was_sent(error):
-        what = f"HostUp could not be reached to {operation.words} ({kind}); nothing was sent"
+def _call(operation: _Operation, response: HostUpResponse) -> HostUpCall:
+    return HostUpCall(operation.name, response.status, response.code, response.retry_after(datetime.now(UTC)))
+
+
+def _no_response(operation: _Operation, failure: NoResponse) -> HostUpError:
+    call = HostUpCall(operation.name)
+    if not failure.sent:
+        what = f"HostUp could not be reached to {operation.words} ({failure.reason}); nothing was sent"
         hint = "Check the network, hostup.base_url and the certificate of that server."
-        return HostUpUnreachable(what, answer, hint=hint)
-    why = f"within {operation.deadline:g} s" if isinstance(error, httpx.TimeoutException) else "to its end"
-    what = f"HostUp did not answer {why} when asked to {operation.words} ({kind})"
-    return HostUpUncertain(what, answer, hint=operation.unsettled)
+        return HostUpUnreachable(what, call, hint=hint)
+    why = f"within {operation.deadline:g} s" if failure.timed_out else "to its end"
+    what = f"HostUp did not answer {why} when asked to {operation.words} ({failure.reason})"
+    return HostUpUncertain(what, call, hint=operation.unsettled)
 
 
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def _is_clear_no(status: int) -> bool:
+def _is_clear_no(response: HostUpResponse) -> bool:
     # 408 is the server's own time-out: it does not tell how far the server got
-    redirected = httpx.codes.is_redirect(status)
-    return redirected or (httpx.codes.is_client_error(status) and status != httpx.codes.REQUEST_TIMEOUT)
+    refused = response.is_error and response.status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return response.is_redirect or (refused and response.status != HTTPStatus.REQUEST_TIMEOUT)
 
 
-def _complaint(reading: Reading) -> str:
-    if not httpx.codes.is_success(reading.status):
-        return f"was {reading.summary()}"
-    if reading.document is None:
-        return f"was {reading.status}, but not a JSON object"
-    if reading.document.get("success") is False:
-        return f"was {reading.status}, but says that it failed"
-    return f"was {reading.status}, but lacks what belongs in it"
+def _complaint(response: HostUpResponse) -> str:
+    if not response.is_success:
+        return f"was {response.summary()}"
+    if response.document is None:
+        return f"was {response.status}, but not a JSON object"
+    if response.document.get("success") is False:
+        return f"was {response.status}, but says that it failed"
+    return f"was {response.status}, but lacks what belongs in it"
 
 
-def _hint(operation: _Operation, reading: Reading) -> str:
-    if reading.status == httpx.codes.UNAUTHORIZED:
+def _hint(operation: _Operation, response: HostUpResponse) -> str:
+    if response.status == HTTPStatus.UNAUTHORIZED:
         return "Check HOSTUP_API_KEY: HostUp does not know it."
-    if reading.status == httpx.codes.FORBIDDEN and "identity verification" in reading.message.casefold():
+    if response.status == HTTPStatus.FORBIDDEN and "identity verification" in response.message.casefold():
         return "Verify the identity of the account in HostUp's panel; the key in HOSTUP_API_KEY belongs to it."
-    if reading.status == httpx.codes.FORBIDDEN:
+    if response.status == HTTPStatus.FORBIDDEN:
         return "Check HOSTUP_API_KEY: the key needs the right to manage object storage."
-    if httpx.codes.is_redirect(reading.status):
+    if response.is_redirect:
         return "Check hostup.base_url: redirects are never followed, as they would carry the API key elsewhere."
-    if reading.status in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
+    if response.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
         return "Check hostup.base_url: there is no such page."
     return operation.refused
 
 
-def _wait(answer: Answer) -> str:
-    if answer.retry_after is None:
+def _wait(call: HostUpCall) -> str:
+    if call.retry_after is None:
         return "Nothing was changed. Try again later."
-    return f"Nothing was changed. Try again in {answer.retry_after:.0f} s."
+    return f"Nothing was changed. Try again in {call.retry_after:.0f} s."
 
 
 def _segment(operation: _Operation, access_key: str, form: str) -> str:
@@ -224,7 +230,9 @@ def _segment(operation: _Operation, access_key: str, form: str) -> str:
     # "." and ".." would name another page, and an empty name all keys
     if usable_name(access_key) is None or access_key in (".", ".."):
         hint = "Nothing was sent. Correct the name by hand."
-        raise HostUpRefused(f"Will not {operation.words}: no key has such a name", Answer(operation.name), hint=hint)
+        raise HostUpRefused(
+            f"Will not {operation.words}: no key has such a name", HostUpCall(operation.name), hint=hint
+        )
     text = base64.b64encode(access_key.encode()).decode() if form == "base64" else access_key
     return quote(text, safe="")
 

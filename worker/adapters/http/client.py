@@ -1,109 +1,112 @@
-"""httpx on :mod:`worker.adapters.http.connections`, where a call has a deadline as a whole.
+"""httpx on :mod:`.engine`: the client of the HostUp API and of the object storage.
 
-What holds for every call: TLS verified, no redirects, no cookies, no proxies or credentials taken from the
-environment, and at most :data:`worker.adapters.http.connections.MAX_BODY` bytes of answer read.
+httpx is kept from what is not wanted here: it follows no redirect, takes nothing from the environment (the engine knows
+the proxies), and gets a body that is decoded already, with a limit on its length.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 import httpx
 
-from worker.adapters.http.connections import USER_AGENT, Connections, NoAnswer, Request, Server
-from worker.adapters.http.streams import within
+from worker.adapters.http.backend import DeadlineBackend
+from worker.adapters.http.engine import Engine, new_engine
+from worker.adapters.http.messages import NoResponse, Request, Response
+from worker.settings.proxies import Proxies
 
-_UNREAD = (b"location", b"set-cookie")
-"""Headers of an answer that httpx would act on before we see it: it builds the redirected request even with redirects
-off, and fails with errors outside its own tree on an address such as ``mailto:x``; and it sends cookies back."""
+_UNREAD = frozenset({"location", "set-cookie", "content-encoding"})
+"""Headers that httpx would act on: it builds the redirected request even with redirects off, and fails with errors
+outside its own tree on an address such as ``mailto:x``; it sends cookies back; it decodes without a limit."""
 
-_FRESH = "hostup_rotator_fresh"
-"""How :func:`call` tells the transport that a request wants a connection of its own: a name in its extensions."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer read to its end: status, headers (any case), body."""
-
-    status: int
-    headers: httpx.Headers
-    body: bytes
+_FRESH, _KEEP_RAW, _RAW = "rotator_fresh", "rotator_keep_raw", "rotator_raw"
+"""What a request and its response carry beside themselves: names in httpx's ``extensions``."""
 
 
-def new_client(*, ca_file: str | None = None) -> httpx.Client:
-    """Make the one shared client of a service. ``ca_file`` is trusted instead of the public authorities.
-
-    Raises OSError or ssl.SSLError when ``ca_file`` cannot be loaded.
-    """
-    return httpx.Client(
-        transport=_Transport(Connections(ca_file=ca_file)),
-        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-        follow_redirects=False,
-        trust_env=False,
-        timeout=httpx.Timeout(None),  # the deadline of call() rules, see above
-    )
+def new_client(
+    *, ca_file: str | None = None, proxies: Proxies | None = None, backend: DeadlineBackend | None = None
+) -> HttpClient:
+    """Make the one shared client of a service; see :func:`worker.adapters.http.engine.new_engine`."""
+    return HttpClient(new_engine(ca_file=ca_file, proxies=proxies, backend=backend))
 
 
-def call(client: httpx.Client, request: httpx.Request, *, deadline: float, fresh: bool = False) -> Reply:
-    """Send one request and read the whole answer within ``deadline`` seconds.
+class HttpClient:
+    """Sends requests by httpx; safe for use by many threads."""
 
-    ``fresh`` asks for a connection of its own: on a kept one that the server closes just then, the fate of the call
-    would be unknown. For calls that must not be repeated.
+    def __init__(self, engine: Engine) -> None:
+        self.proxies = engine.proxies
+        self._client = httpx.Client(
+            transport=_Transport(engine), follow_redirects=False, trust_env=False, timeout=httpx.Timeout(None)
+        )
+        self._client.headers.clear()  # the engine has its own
 
-    Raises httpx.ConnectError, httpx.ConnectTimeout or httpx.UnsupportedProtocol when nothing was sent, and any other
-    httpx.TransportError when the request may have arrived.
-    """
-    request.extensions[_FRESH] = fresh
-    try:
-        with within(deadline):
-            response = client.send(request)
-    except httpx.DecodingError:
-        # a content-encoding that does not fit its body; the text may hold what was read
-        message = "the answer's encoding cannot be read"
-        raise httpx.ReadError(message) from None
-    return Reply(response.status_code, response.headers, response.content)
+    def send(self, request: Request, *, fresh: bool = False, keep_raw: bool = False) -> Response:
+        """Send a request and read the whole response; see :meth:`worker.adapters.http.engine.Engine.send`.
 
+        Raises NoResponse.
+        """
+        if not request.is_allowed:
+            raise NoResponse("the request holds characters that HTTP does not allow", sent=False)
+        asked = self._client.build_request(
+            request.method,
+            request.url,
+            headers=request.headers,
+            content=request.body,
+            extensions={_FRESH: fresh, _KEEP_RAW: keep_raw},
+        )
+        answer = self._client.send(asked)
+        # an httpx response and its stream know each other: a secret would stay in memory until garbage is searched for
+        answer.stream = httpx.ByteStream(b"")
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in answer.headers.raw}
+        return Response(answer.status_code, headers, answer.content, answer.extensions[_RAW])
 
-def nothing_was_sent(error: httpx.TransportError) -> bool:
-    """Whether this failure proves that the server never saw the request."""
-    return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol)
+    def close(self) -> None:
+        """Close every connection that no call uses."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        """For ``with``."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close every connection."""
+        self.close()
 
 
 class _Transport(httpx.BaseTransport):
-    """httpx's door to our connections."""
+    """httpx's door to the engine."""
 
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request; raises httpx.TransportError."""
-        asked = Request(
-            _server(request.url),
-            request.method,
-            request.url.raw_path.decode("ascii"),
-            request.headers.raw,
-            request.read(),
+        """Send one request. Raises NoResponse."""
+        headers = {
+            name.decode("ascii"): value.decode("latin-1")
+            for name, value in request.headers.raw
+            if name.lower() not in (b"host", b"content-length")
+        }
+        body = request.read() if request.headers.get("content-length") else None
+        response = self._engine.send(
+            Request(request.method, str(request.url), headers, body),
+            fresh=bool(request.extensions[_FRESH]),
+            keep_raw=bool(request.extensions[_KEEP_RAW]),
         )
-        try:
-            answer = self._connections.ask(asked, fresh=bool(request.extensions.get(_FRESH)))
-        except NoAnswer as error:
-            raise _as_httpx(error) from None
-        headers = [(name, value) for name, value in answer.headers if name.lower() not in _UNREAD]
-        return httpx.Response(answer.status, headers=headers, stream=httpx.ByteStream(answer.body))
+        known = [
+            (name.encode("latin-1"), value.encode("latin-1"))
+            for name, value in response.headers.items()
+            if name not in _UNREAD
+        ]
+        return httpx.Response(
+            response.status,
+            headers=known,
+            stream=httpx.ByteStream(response.body),
+            extensions={_RAW: response.raw},
+        )
 
     def close(self) -> None:
         """Close every connection."""
-        self._connections.close()
-
-
-def _server(url: httpx.URL) -> Server:
-    if url.scheme not in ("http", "https"):
-        message = "the address is neither http nor https"
-        raise httpx.UnsupportedProtocol(message)
-    return Server.at(url.scheme, url.raw_host.decode("ascii"), url.port)
-
-
-def _as_httpx(error: NoAnswer) -> httpx.TransportError:
-    if error.sent:
-        return httpx.ReadTimeout(str(error)) if error.timed_out else httpx.ReadError(str(error))
-    return httpx.ConnectTimeout(str(error)) if error.timed_out else httpx.ConnectError(str(error))
+        self._engine.close()

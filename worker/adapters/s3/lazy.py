@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 
-import httpx
-
+from worker.adapters.http.client import HttpClient
 from worker.adapters.s3.probe import StorageProbe
 from worker.errors import RotatorError, StorageError
 from worker.rotation.ports import HostUpPort, Life, Probe
@@ -16,7 +15,7 @@ class LazyStorage:
     """The :class:`worker.rotation.services.Storage` that asks HostUp once, at first use, for what is not configured."""
 
     def __init__(
-        self, client: httpx.Client, hostup: HostUpPort, endpoint: str | None, region: str | None, *, deadline: float
+        self, client: HttpClient, hostup: HostUpPort, endpoint: str | None, region: str | None, *, deadline: float
     ) -> None:
         self._client = client
         self._hostup = hostup

@@ -1,7 +1,7 @@
 """Does a key work, does it live? One signed ``GET /`` (ListBuckets), and what Ceph's gateway means by its answers.
 
-The verdicts are those of facts.md, "Ceph's object gateway". Two things are proof: a 200 that names the key's owner, and
-which of three refusals comes. Everything else says nothing about the key.
+The verdicts are those of docs/facts.md, "Ceph's object gateway". Two things are proof: a 200 that names the key's
+owner, and which of three refusals comes. Everything else says nothing about the key.
 
 Imported only where a key is probed: botocore's signer takes a while to load.
 """
@@ -11,16 +11,18 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
+from http import HTTPStatus
 from xml.etree.ElementTree import Element, ParseError
 
-import httpx
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
-from worker.adapters.http.client import Reply, call
+from worker.adapters.http.client import HttpClient
+from worker.adapters.http.deadline import within
+from worker.adapters.http.messages import NoResponse, Request, Response
 from worker.errors import StorageError
 from worker.rotation.ports import Life, Probe
 from worker.secret import Secret
@@ -35,6 +37,7 @@ ACCESS_DENIED = "AccessDenied"
 NO_SUCH_KEY = "InvalidAccessKeyId"
 WRONG_SECRET = "SignatureDoesNotMatch"  # noqa: S105 - an S3 error code
 
+_SUCCESS, _REDIRECT = 2, 3
 _CODE = re.compile(r"[A-Za-z0-9.]{1,64}")
 _REGION = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SAYS_NOTHING = {
@@ -46,8 +49,8 @@ _SAYS_NOTHING = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
-    """One answer: HTTP status, S3 error code, the storage's request id, and the owner that a 200 names."""
+class _StorageResponse:
+    """What one response says: HTTP status, S3 error code, the storage's request id, and the owner that a 200 names."""
 
     status: int | None = None
     code: str | None = None
@@ -56,7 +59,7 @@ class _Heard:
     trouble: str = ""
 
     def refused_with(self, *codes: str) -> bool:
-        return self.status == httpx.codes.FORBIDDEN and self.code in codes
+        return self.status == HTTPStatus.FORBIDDEN and self.code in codes
 
     def as_probe(self, life: Life, detail: str = "") -> Probe:
         return Probe(life, self.status, self.code, self.request_id, detail)
@@ -67,22 +70,22 @@ class _Heard:
     def _why(self) -> str:
         if self.code in _SAYS_NOTHING:
             return f"{self.code}: {_SAYS_NOTHING[self.code]}"
-        if httpx.codes.is_redirect(self.status or 0):
+        if (self.status or 0) // 100 == _REDIRECT:
             return f"the storage answered {self.status}, a redirect, which is not followed: check storage.endpoint"
-        if httpx.codes.is_success(self.status or 0):
+        if (self.status or 0) // 100 == _SUCCESS:
             return f"the storage answered {self.status} without the owner of this key, which proves nothing"
         return f"the storage answered {self.status} {self.code or 'without an S3 error code'}, which proves nothing"
 
 
 class StorageProbe:
-    """Asks the object storage about keys, over one shared httpx client; safe for use by many threads.
+    """Asks the object storage about keys, over one shared :class:`.HttpClient`; safe for use by many threads.
 
     ``deadline`` is in seconds and for one signed call; :meth:`works` makes two where the first leaves it open. The
     clock in the signature is this machine's. Raises StorageError when ``endpoint`` is neither https nor this machine,
     or when ``region`` is not one word.
     """
 
-    def __init__(self, client: httpx.Client, endpoint: str, region: str, *, deadline: float) -> None:
+    def __init__(self, client: HttpClient, endpoint: str, region: str, *, deadline: float) -> None:
         problem = address_problem(endpoint)
         if problem:
             hint = "Set [storage] endpoint, or ask HostUp why its status page names such an address."
@@ -96,29 +99,29 @@ class StorageProbe:
 
     def works(self, access_key: str, secret_key: Secret) -> Probe:
         """Whether this key with this secret opens the storage; never raises for an answer or its absence."""
-        heard = self._ask(access_key, secret_key)
-        if heard.owner:
-            return heard.as_probe(Life.ALIVE)
-        if heard.refused_with(NO_SUCH_KEY):
-            return heard.as_probe(Life.DEAD, "the storage does not know this key")
-        if heard.refused_with(WRONG_SECRET):
-            return heard.as_probe(Life.DEAD, "the key exists, but this secret does not open it")
-        if heard.refused_with(ACCESS_DENIED):
-            return self._told_apart(access_key, heard)
-        return heard.as_unknown()
+        response = self._ask(access_key, secret_key)
+        if response.owner:
+            return response.as_probe(Life.ALIVE)
+        if response.refused_with(NO_SUCH_KEY):
+            return response.as_probe(Life.DEAD, "the storage does not know this key")
+        if response.refused_with(WRONG_SECRET):
+            return response.as_probe(Life.DEAD, "the key exists, but this secret does not open it")
+        if response.refused_with(ACCESS_DENIED):
+            return self._told_apart(access_key, response)
+        return response.as_unknown()
 
     def lives(self, access_key: str) -> Probe:
         """Whether this key exists, asked with a wrong secret; never raises for an answer or its absence."""
-        heard = self._ask(access_key, _wrong_secret())
-        if heard.refused_with(WRONG_SECRET):
-            return heard.as_probe(Life.ALIVE)
-        if heard.refused_with(NO_SUCH_KEY, ACCESS_DENIED):
-            return heard.as_probe(Life.DEAD)
-        if heard.owner:
-            return heard.as_probe(Life.UNKNOWN, "the storage took a wrong secret, so it proves nothing")
-        return heard.as_unknown()
+        response = self._ask(access_key, _wrong_secret())
+        if response.refused_with(WRONG_SECRET):
+            return response.as_probe(Life.ALIVE)
+        if response.refused_with(NO_SUCH_KEY, ACCESS_DENIED):
+            return response.as_probe(Life.DEAD)
+        if response.owner:
+            return response.as_probe(Life.UNKNOWN, "the storage took a wrong secret, so it proves nothing")
+        return response.as_unknown()
 
-    def _told_apart(self, access_key: str, denied: _Heard) -> Probe:
+    def _told_apart(self, access_key: str, denied: _StorageResponse) -> Probe:
         # a living key that may not list its buckets, and one removed under load, both answer AccessDenied
         life = self.lives(access_key)
         if life.life is Life.ALIVE:
@@ -127,37 +130,37 @@ class StorageProbe:
             return denied.as_probe(Life.DEAD, f"AccessDenied, and {life.code} with a wrong secret: the key is gone")
         return life
 
-    def _ask(self, access_key: str, secret_key: Secret) -> _Heard:
+    def _ask(self, access_key: str, secret_key: Secret) -> _StorageResponse:
         if not _is_signable(access_key, secret_key):
-            return _Heard(trouble="no key has such a name or such a secret; nothing was sent")
-        request = self._client.build_request("GET", self._url)
-        _sign(request, access_key, secret_key, self._region)
+            return _StorageResponse(trouble="no key has such a name or such a secret; nothing was sent")
+        request = Request("GET", self._url, _signature(self._url, access_key, secret_key, self._region))
         try:
-            reply = call(self._client, request, deadline=self._deadline)
-        except httpx.TransportError as error:
-            return _Heard(trouble=f"no answer from the storage ({type(error).__name__})")
-        return _hear(reply)
+            with within(self._deadline):
+                response = self._client.send(request)
+        except NoResponse as failure:
+            return _StorageResponse(trouble=f"no answer from the storage: {failure.reason}")
+        return _read(response)
 
 
-def _sign(request: httpx.Request, access_key: str, secret_key: Secret, region: str) -> None:
-    """Put a Signature V4 into the headers; ``x-amz-content-sha256`` comes with it, which Ceph insists on."""
-    signed = AWSRequest(method=request.method, url=str(request.url))
+def _signature(url: str, access_key: str, secret_key: Secret, region: str) -> dict[str, str]:
+    """The headers of a Signature V4 for a GET; ``x-amz-content-sha256`` is among them, which Ceph insists on."""
+    signed = AWSRequest(method="GET", url=url)
     S3SigV4Auth(Credentials(access_key, secret_key.reveal()), "s3", region).add_auth(signed)
-    request.headers.update(dict(signed.headers.items()))
+    return dict(signed.headers.items())
 
 
-def _hear(reply: Reply) -> _Heard:
-    request_id = reply.headers.get("x-amz-request-id", "").strip()
+def _read(response: Response) -> _StorageResponse:
+    request_id = response.headers.get("x-amz-request-id", "").strip()
     known = request_id and request_id.isprintable() and len(request_id) <= LONGEST_REQUEST_ID
-    root = _parse(reply.body)
+    root = _parse(response.body)
     code = _text(root, "Error", "{*}Code")
     owner = _text(root, "ListAllMyBucketsResult", "{*}Owner/{*}ID")
-    return _Heard(
-        status=reply.status,
+    return _StorageResponse(
+        status=response.status,
         code=code if _CODE.fullmatch(code) else None,
         request_id=request_id if known else None,
         # without an Authorization header Ceph answers 200 to anybody, and calls the owner "anonymous"
-        owner=owner if reply.status == httpx.codes.OK and owner.casefold() != "anonymous" else None,
+        owner=owner if response.status == HTTPStatus.OK and owner.casefold() != "anonymous" else None,
     )
 
 

@@ -1,7 +1,7 @@
-"""hvac on :mod:`worker.adapters.http.connections`: the adapter that sends what hvac builds.
+"""hvac on :mod:`worker.adapters.http`: the adapter that sends what hvac builds.
 
 hvac lets its transport be replaced (``hvac.adapters.Adapter``). Its own one follows redirects with token and body, has
-time-outs per read only, and puts answers into error texts (facts.md, "hvac 2.4.0"). This one sends every request
+time-outs per read only, and puts answers into error texts (docs/facts.md, "hvac"). This one sends every request
 with a deadline as a whole, follows nothing, and reports what went wrong as :class:`CallFailed`, which holds no token
 and nothing of the request.
 """
@@ -13,12 +13,13 @@ import re
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, TypeAlias
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import hvac  # type: ignore[import-untyped]  # hvac ships no types
 import hvac.adapters  # type: ignore[import-untyped]  # the same
 
-from worker.adapters.http.connections import USER_AGENT, Answer, Connections, NoAnswer, Request, Server
+from worker.adapters.http.engine import Engine
+from worker.adapters.http.messages import NoResponse, Request, Response
 
 HvacClient: TypeAlias = Any
 """An ``hvac.Client``, of which hvac tells no types: what it answers is checked where it is used."""
@@ -69,33 +70,26 @@ class CallFailed(Exception):
         return self.document is not None and isinstance(self.document.get("data"), dict)
 
 
-def open_client(connections: Connections, address: str, namespace: str | None, token: str) -> HvacClient:
+def open_client(http: Engine, address: str, namespace: str | None, token: str) -> HvacClient:
     """An ``hvac.Client`` for this one token. An empty token sends none (and keeps hvac from looking for one)."""
-    return hvac.Client(url=address, token=token, namespace=namespace, session=connections, adapter=DeadlineAdapter)
+    return hvac.Client(url=address, token=token, namespace=namespace, session=http, adapter=DeadlineAdapter)
 
 
 class DeadlineAdapter(hvac.adapters.Adapter):  # type: ignore[misc]  # hvac ships no types
-    """Sends on our connections, without httpx around them, within the deadline of :mod:`worker.adapters.http.streams`.
+    """Sends within the deadline of :mod:`worker.adapters.http.deadline`.
 
     Answers a 2xx with its JSON object, or None where there is no body; everything else raises :class:`CallFailed`,
     unless ``raise_exception=False`` asks for the JSON of an error (``sys/health``).
     """
 
     def __init__(  # Adapter.__init__ is not called: all it adds is a session of requests'
-        self, *, base_uri: str, token: str, namespace: str | None, session: Connections, **_: object
+        self, *, base_uri: str, token: str, namespace: str | None, session: Engine, **_: object
     ) -> None:
         self.base_uri = base_uri
         self.token = token
         self.namespace = namespace
         self.session = session
-        base = urlsplit(base_uri)
-        self._server = Server.at(base.scheme, base.hostname or "", base.port)
-        self._path = base.path.rstrip("/")
         self._headers = {
-            "Host": base.netloc,
-            "User-Agent": USER_AGENT,
-            "Accept": "*/*",
-            "Accept-Encoding": "identity",
             "X-Vault-Request": "true",
             **({"X-Vault-Token": token} if token else {}),
             **({"X-Vault-Namespace": namespace} if namespace else {}),
@@ -114,8 +108,8 @@ class DeadlineAdapter(hvac.adapters.Adapter):  # type: ignore[misc]  # hvac ship
         **kwargs: Any,
     ) -> Mapping[str, Any] | None:
         """Send one request; see the class. ``kwargs`` may hold ``json``, ``params`` and ``wrap_ttl``."""
-        told = self._send(self._build(method, url, {**self._headers, **(headers or {})}, kwargs))
-        status, answer = told.status, _object(told.body)
+        response = self._send(self._build(method, url, {**self._headers, **(headers or {})}, kwargs))
+        status, answer = response.status, _object(response.body)
         if status == HTTPStatus.NO_CONTENT:
             return None
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES or not raise_exception:
@@ -131,18 +125,18 @@ class DeadlineAdapter(hvac.adapters.Adapter):  # type: ignore[misc]  # hvac ship
         params = dict(kwargs.get("params") or {})
         if method == "list":  # the same to Vault, and gateways let it through
             method, params["list"] = "get", "true"
-        body = b""
+        body = None
         if "json" in kwargs:
             body = jsonlib.dumps(kwargs["json"], allow_nan=False).encode()
-            headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
-        target = f"{self._path}{url}?{urlencode(params)}" if params else self._path + url
-        return Request(self._server, method.upper(), target, tuple(headers.items()), body)
+            headers["Content-Type"] = "application/json"
+        query = f"?{urlencode(params)}" if params else ""
+        return Request(method.upper(), f"{self.base_uri.rstrip('/')}{url}{query}", headers, body)
 
-    def _send(self, request: Request) -> Answer:
+    def _send(self, request: Request) -> Response:
         try:
-            return self.session.ask(request)
-        except NoAnswer as error:
-            failed = CallFailed(str(error), sent=error.sent)
+            return self.session.send(request)
+        except NoResponse as failure:
+            failed = CallFailed(failure.reason, sent=failure.sent)
         raise failed
 
 

@@ -89,7 +89,7 @@ class AppRole:
 
     def _unwrap(self, wrapping_token: Secret) -> Secret:
         try:
-            # as the client's own token, not as an argument: so it needs no other right (vault.md)
+            # as the client's own token, not as an argument: so it needs no other right (docs/facts.md)
             answer = self._open(wrapping_token.reveal()).sys.unwrap()
         except CallFailed as failed:
             raise _unwrap_failed(_UNWRAP, failed) from None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.adapters.http.streams import within
+from worker.adapters.http.deadline import within
 from worker.adapters.vault.adapter import CallFailed, HvacClient
 from worker.adapters.vault.errors import Ask, as_error, part, unreadable, whole
 from worker.adapters.vault.login import LOOKUP, TokenFacts, denied, facts_of

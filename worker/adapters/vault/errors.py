@@ -1,6 +1,6 @@
 """What a failed call to Vault means: from ``CallFailed`` to the errors of the rotator.
 
-The statuses are Vault's documented ones; what their texts look like was measured (facts.md, "hvac 2.4.0"; vault.md).
+The statuses are Vault's documented ones; what their texts look like was measured (docs/facts.md).
 """
 
 from __future__ import annotations

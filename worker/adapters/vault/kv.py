@@ -14,7 +14,7 @@ from typing import Any
 
 from hvac.utils import format_url  # type: ignore[import-untyped]  # hvac ships no types
 
-from worker.adapters.http.connections import Connections
+from worker.adapters.http.engine import Engine, new_engine
 from worker.adapters.vault.adapter import CallFailed, HvacClient, open_client
 from worker.adapters.vault.approle import AppRole
 from worker.adapters.vault.calls import Health, VaultCalls, if_there
@@ -26,6 +26,7 @@ from worker.clock import Clock
 from worker.errors import ConfigurationError, UsageError
 from worker.rotation.ports import Absence, Document, Written
 from worker.settings.address import require_address
+from worker.settings.proxies import Proxy
 
 __all__ = ["Health", "TokenFacts", "VaultAccess", "VaultStore", "connect"]
 
@@ -38,14 +39,14 @@ def connect(access: VaultAccess, mount: str, clock: Clock, *, deadline: float) -
     address = require_address(access.address, "VAULT_ADDR")
     mount = _checked_mount(mount)
     _check_namespace(access.namespace)
-    connections = _connections(access)
+    http = _http(access)
 
     def open_for(token: str) -> HvacClient:
-        return open_client(connections, address, access.namespace, token)
+        return open_client(http, address, access.namespace, token)
 
     keeper = TokenKeeper(_source(access, open_for), clock)
-    calls = VaultCalls(keeper, open_client(connections, address, None, ""), deadline=deadline)
-    return VaultStore(calls, mount, clock)
+    calls = VaultCalls(keeper, open_client(http, address, None, ""), deadline=deadline)
+    return VaultStore(calls, mount, clock, http.proxies.to(address))
 
 
 class VaultStore:
@@ -53,10 +54,11 @@ class VaultStore:
 
     Every method has the deadline of :func:`connect` in all, with logging in and renewing where that is needed. All
     raise VaultUnavailable and what is below it, VaultDenied, VaultLoginFailed, VaultMountMissing, VaultRefused, and
-    UsageError for a path that is none.
+    UsageError for a path that is none. ``proxy`` is the one that leads to Vault.
     """
 
-    def __init__(self, calls: VaultCalls, mount: str, clock: Clock) -> None:
+    def __init__(self, calls: VaultCalls, mount: str, clock: Clock, proxy: Proxy | None = None) -> None:
+        self.proxy = proxy
         self._calls = calls
         self._mount = mount
         self._rights = VaultRights(calls, mount, clock)
@@ -101,7 +103,7 @@ class VaultStore:
         """See :class:`.VaultPort`. Every other setting of the document, such as custom_metadata, stays."""
         self._rights.check_mount()  # a KV version 1 mount would take this, and every write after it, as a plain secret
         ask = self._about("prepare", "metadata", path, "create", "update")
-        # not kv.v2.update_metadata: that always sends delete_version_after and so resets it (facts.md)
+        # not kv.v2.update_metadata: that always sends delete_version_after and so resets it (docs/facts.md)
         url = format_url("/v1/{mount}/metadata/{path}", mount=self._mount, path=path)
         self._calls.ask(ask, lambda client: client.adapter.post(url, json={"max_versions": 1, "cas_required": True}))
 
@@ -198,9 +200,9 @@ def _check_namespace(namespace: str | None) -> None:
         raise ConfigurationError(("VAULT_NAMESPACE must be printable ASCII, as it is sent in a header",))
 
 
-def _connections(access: VaultAccess) -> Connections:
+def _http(access: VaultAccess) -> Engine:
     try:
-        return Connections(ca_file=str(access.ca_file) if access.ca_file else None)
+        return new_engine(ca_file=str(access.ca_file) if access.ca_file else None)
     except OSError:  # ssl.SSLError is one
         raise ConfigurationError((f"VAULT_CACERT: {access.ca_file} cannot be loaded as PEM certificates",)) from None
 
@@ -219,8 +221,8 @@ def _source(access: VaultAccess, open_for: OpenClient) -> TokenSource:
 
 
 def _request_id(answer: Mapping[str, Any]) -> str | None:
-    told = answer.get("request_id")
-    return told if isinstance(told, str) and told else None
+    value = answer.get("request_id")
+    return value if isinstance(value, str) and value else None
 
 
 def _absence(metadata: Mapping[str, Any]) -> Absence:
@@ -229,9 +231,9 @@ def _absence(metadata: Mapping[str, Any]) -> Absence:
 
 
 def _created_at(metadata: Mapping[str, Any]) -> datetime | None:
-    told = metadata.get("created_time")
+    value = metadata.get("created_time")
     try:
-        time = datetime.fromisoformat(told) if isinstance(told, str) else None
+        time = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
     return time if time and time.tzinfo else None

@@ -44,7 +44,7 @@ class VaultAccess:
 
 @dataclass(frozen=True, slots=True)
 class TokenFacts:
-    """What Vault told about the token in use, as it was when it was asked.
+    """What Vault says of the token in use, as it was when it was asked.
 
     ``ttl`` is in seconds; 0 never ends (a root token); None is not known, as the token may not look itself up.
     ``accessor`` names the token in Vault's audit log without being one.
@@ -174,13 +174,13 @@ def is_dead(refused_lookup: CallFailed) -> bool:
     return "1 error occurred" not in refused_lookup.text
 
 
-def facts_of(told: Mapping[str, Any], method: str, ttl: int) -> TokenFacts:
+def facts_of(values: Mapping[str, Any], method: str, ttl: int) -> TokenFacts:
     """Facts from a login's ``auth`` or a lookup's ``data``, which name them alike."""
-    accessor, policies = told.get("accessor"), told.get("policies")
+    accessor, policies = values.get("accessor"), values.get("policies")
     return TokenFacts(
         method=method,
         accessor=accessor if isinstance(accessor, str) else None,
         policies=tuple(str(policy) for policy in policies) if isinstance(policies, list) else (),
         ttl=ttl,
-        renewable=told.get("renewable") is True,
+        renewable=values.get("renewable") is True,
     )

@@ -15,7 +15,7 @@ MOUNT_CHECK_SECONDS = 60.0
 """How long a mount that was found to be KV version 2 is believed to be one."""
 
 PATHS_PER_CALL = 200
-"""OpenBao takes at most 1,000 strings in a body (vault.md)."""
+"""OpenBao takes at most 1,000 strings in a body (docs/facts.md)."""
 
 _CAPABILITIES = Ask("look up", "sys/capabilities-self", ("update",))
 
@@ -73,10 +73,10 @@ class VaultRights:
 
     def _granted(self, paths: list[str]) -> dict[str, frozenset[str]]:
         answer = self._calls.ask(_CAPABILITIES, lambda client: client.sys.get_capabilities(paths))
-        told = part(answer, "data", _CAPABILITIES)
-        if not all(isinstance(told.get(path), list) for path in paths):
+        capabilities = part(answer, "data", _CAPABILITIES)
+        if not all(isinstance(capabilities.get(path), list) for path in paths):
             raise unreadable(_CAPABILITIES, "the answer leaves out a path")
-        return {path: frozenset(map(str, told[path])) for path in paths}
+        return {path: frozenset(map(str, capabilities[path])) for path in paths}
 
     def _no_mount(self, ask: Ask) -> VaultMountMissing:
         # Vault answers both alike, so that nobody can find mounts by trying

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from worker.adapters.http.streams import seconds_left
+from worker.adapters.http.deadline import seconds_left
 from worker.adapters.vault.adapter import CallFailed, HvacClient
 from worker.adapters.vault.errors import Ask, as_error, part, whole
 from worker.adapters.vault.login import Login, TokenFacts, TokenSource, facts_of, is_alive
@@ -47,7 +47,7 @@ class Grant:
 
     @property
     def facts(self) -> TokenFacts:
-        """What Vault told about the token."""
+        """What Vault says of the token."""
         return self.login.facts
 
     @property

@@ -10,8 +10,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from worker.errors import (
-    Answer,
     Conflict,
+    HostUpCall,
     HostUpError,
     HostUpUncertain,
     PersonNeeded,
@@ -187,7 +187,7 @@ def _record_key(session: Session, holder: Holder, created: CreatedKey, since: fl
     if rotation and rotation.id == holder.rotation_id and rotation.phase is Phase.CREATING:
         again = HostUpUncertain(
             "HostUp answered with an access key that is on record already",
-            Answer("create_key", 200),
+            HostUpCall("create_key", 200),
             request_id=created.request_id,
         )
         declare_unconfirmed(session, holder, again, None, since=since)

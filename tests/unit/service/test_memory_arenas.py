@@ -1,19 +1,21 @@
-"""The C library's memory, in a process of its own, as it cannot be told twice."""
+"""The C library's memory: how a worker is started decides over it, so it is looked at in processes of their own."""
 
 from __future__ import annotations
 
 import ctypes
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[3]
+
 PROGRAM = """
 import ctypes, sys, threading
-from worker.service.allocator import few_arenas
 
-told = few_arenas() if sys.argv[2] == "few" else True
 all_there = threading.Barrier(16)
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
@@ -35,15 +37,21 @@ libc.fopen.restype, libc.malloc_info.argtypes, libc.fclose.argtypes = (
 file = libc.fopen(sys.argv[1].encode(), b"w")
 libc.malloc_info(0, file)
 libc.fclose(file)
-sys.exit(not told)
 """
 
 
-def arenas(folder: Path, how: str) -> int:
-    subprocess.run([sys.executable, "-c", PROGRAM, str(folder / how), how], check=True, timeout=60)
-    return (folder / how).read_text("utf-8").count("<heap nr=")
+def arenas(folder: Path, **environment: str) -> int:
+    report = folder / "report.xml"
+    kept = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
+    subprocess.run([sys.executable, "-c", PROGRAM, str(report)], check=True, timeout=60, env=kept | environment)
+    return report.read_text("utf-8").count("<heap nr=")
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="this C library has no arenas")
-def test_threads_share_two_arenas(tmp_path: Path) -> None:
-    assert arenas(tmp_path, "few") <= 2 < arenas(tmp_path, "many")
+def test_threads_share_as_many_arenas_as_the_environment_says(tmp_path: Path) -> None:
+    assert arenas(tmp_path, MALLOC_ARENA_MAX="2") <= 2 < arenas(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["Dockerfile", "docker-compose.yml", "config/systemd/rotator.service"])
+def test_a_worker_that_is_deployed_has_two(file: str) -> None:
+    assert re.search(r"\bMALLOC_ARENA_MAX(=| *: *\"?)2\b", (ROOT / file).read_text("utf-8"))

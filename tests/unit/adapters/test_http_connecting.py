@@ -1,0 +1,206 @@
+"""Connections that are not made: whatever the reason, nothing was sent, and the deadline holds."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from tests.unit.adapters.hostup_answering import created, hostup
+from tests.wire import LOOPBACK_PEM, Wire, answer
+from worker.adapters.http.backend import DeadlineBackend
+from worker.adapters.http.client import HttpClient, new_client
+from worker.adapters.http.deadline import within
+from worker.adapters.http.messages import NoResponse, Request
+from worker.adapters.vault.kv import VaultAccess, connect
+from worker.clock import SystemClock
+from worker.errors import HostUpUnreachable, VaultUnavailable
+from worker.secret import Secret
+
+LONG = 30.0
+SHORT = 0.6
+
+
+@pytest.fixture
+def client() -> Iterator[HttpClient]:
+    with new_client(ca_file=str(LOOPBACK_PEM)) as made:
+        yield made
+
+
+def not_sent(client: HttpClient, url: str, seconds: float = LONG) -> NoResponse:
+    with within(seconds), pytest.raises(NoResponse) as caught:
+        client.send(Request("POST", url, {}, b"{}"), keep_raw=True)
+    assert not caught.value.sent
+    assert caught.value.raw is not None
+    assert caught.value.raw.reveal() == b""
+    return caught.value
+
+
+@contextmanager
+def silent(host: str, port: int = 0) -> Iterator[int]:
+    """A port whose queue is full: the system lets further connections wait without a word."""
+    with ExitStack() as stack:
+        server = stack.enter_context(socket.socket())
+        server.bind((host, port))
+        server.listen(0)
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(server.getsockname())
+        yield int(server.getsockname()[1])
+
+
+def test_a_refused_connection(client: HttpClient) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        error = not_sent(client, f"http://127.0.0.1:{closed.getsockname()[1]}/")
+    assert not error.timed_out
+    assert "ConnectionRefusedError" in error.reason
+
+
+def test_a_certificate_that_nobody_vouches_for() -> None:
+    with new_client() as client, Wire(answer(200), tls=True) as wire:
+        error = not_sent(client, wire.url)
+        assert wire.heard == []
+    assert "CertVerificationError" in error.reason
+
+
+def test_a_certificate_for_another_name(client: HttpClient) -> None:
+    with Wire(answer(200), tls=True) as wire:
+        assert "CertVerificationError" in not_sent(client, f"https://localhost:{wire.port}/").reason
+        assert wire.heard == []
+
+
+def test_authorities_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file.pem")
+    with new_client() as client, Wire(answer(200), tls=True) as wire:
+        assert "FileNotFoundError" in not_sent(client, wire.url).reason
+        assert wire.heard == []
+
+
+def test_the_authorities_are_those_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(LOOPBACK_PEM))
+    with new_client() as client, Wire(answer(200), tls=True) as wire, within(LONG):
+        assert client.send(Request("GET", wire.url)).status == 200
+
+
+def test_a_name_that_is_none(client: HttpClient) -> None:
+    assert not not_sent(client, "http://a..example/").timed_out
+
+
+def test_a_name_that_nobody_knows() -> None:
+    def unknown(host: str, port: int) -> Sequence[str]:
+        raise socket.gaierror(socket.EAI_NONAME, f"no {host}:{port}")
+
+    with new_client(backend=DeadlineBackend(unknown)) as client:
+        assert "gaierror" in not_sent(client, "http://hostup.example/").reason
+
+
+def test_a_handshake_that_hangs(client: HttpClient) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        assert not_sent(client, f"https://127.0.0.1:{mute.getsockname()[1]}/", SHORT).timed_out
+
+
+def test_a_handshake_that_drips(client: HttpClient) -> None:
+    def drip(server: socket.socket, over: threading.Event) -> None:
+        line, _ = server.accept()
+        with line:
+            line.sendall(b"\x16\x03\x03\x3f\xff")  # a record of 16 KiB
+            while not over.wait(SHORT / 20):
+                line.sendall(b"\x02")
+
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip, args=(server, over))
+        thread.start()
+        try:
+            begun = time.monotonic()
+            assert not_sent(client, f"https://127.0.0.1:{server.getsockname()[1]}/", SHORT).timed_out
+            assert time.monotonic() - begun < 3 * SHORT
+        finally:
+            over.set()
+            thread.join()
+
+
+def test_a_connection_that_is_not_made_in_time(client: HttpClient) -> None:
+    with silent("127.0.0.1") as port:
+        begun = time.monotonic()
+        assert not_sent(client, f"http://127.0.0.1:{port}/", SHORT).timed_out
+        assert SHORT <= time.monotonic() - begun < 2 * SHORT
+
+
+def test_a_deadline_that_is_over_already(client: HttpClient) -> None:
+    with Wire(answer(200)) as wire:
+        assert not_sent(client, wire.url, -1.0).timed_out
+        with within(LONG):
+            client.send(Request("GET", wire.url))
+        assert not_sent(client, wire.url, -1.0).timed_out  # with a connection that is kept
+        assert [heard.method for heard in wire.heard] == ["GET"]
+
+
+def slow(host: str, port: int) -> Sequence[str]:
+    """The resolver of a network that loses packets: its answer is right, and late."""
+    del host, port
+    time.sleep(1.5 * SHORT)
+    return ["127.0.0.1"]
+
+
+def test_a_name_that_is_resolved_too_late() -> None:
+    with Wire(answer(200)) as wire, new_client(backend=DeadlineBackend(slow)) as client:
+        assert not_sent(client, f"http://hostup.example:{wire.port}/", SHORT).timed_out
+        assert wire.heard == []
+
+
+def test_it_is_no_uncertain_create_and_no_uncertain_write() -> None:
+    with Wire(answer(200, created())) as wire, new_client(backend=DeadlineBackend(slow)) as client:
+        with pytest.raises(HostUpUnreachable, match="nothing was sent"):
+            hostup(client, f"https://hostup.example:{wire.port}", SHORT).create_key("a label")
+        assert wire.heard == []
+    with silent("127.0.0.1") as port:
+        access = VaultAccess(f"http://127.0.0.1:{port}", token=Secret("s.token"))
+        store = connect(access, "secret", SystemClock(), deadline=SHORT)
+        with pytest.raises(VaultUnavailable, match="nothing was sent"):
+            store.write("app", {}, 0)
+
+
+def test_silent_addresses_share_the_time() -> None:
+    names = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+    with ExitStack() as stack:
+        port = stack.enter_context(silent(names[0]))
+        for name in names[1:]:
+            stack.enter_context(silent(name, port))
+        client = stack.enter_context(new_client(backend=DeadlineBackend(lambda *_: names)))
+        begun = time.monotonic()
+        assert not_sent(client, f"http://hostup.example:{port}/", SHORT).timed_out
+        assert SHORT <= time.monotonic() - begun < 2 * SHORT
+
+
+@pytest.mark.parametrize("first", ["silent", "refusing"])
+def test_behind_an_address_that_fails_the_next_one_is_tried(first: str) -> None:
+    with ExitStack() as stack:
+        wire = stack.enter_context(Wire(answer(200)))
+        if first == "silent":
+            stack.enter_context(silent("127.0.0.2", wire.port))
+        backend = DeadlineBackend(lambda *_: ["127.0.0.2", "127.0.0.1"])
+        client = stack.enter_context(new_client(backend=backend))
+        with within(2 * SHORT):
+            assert client.send(Request("GET", f"http://hostup.example:{wire.port}/")).status == 200
+        assert wire.heard[0].headers["host"] == f"hostup.example:{wire.port}"
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://Hostup.Example:80/", "hostup.example"),
+        ("https://hostup.example:443/", "hostup.example"),
+        ("https://hostup.example:80/", "hostup.example:80"),
+        ("http://[::1]:8200/", "[::1]:8200"),
+        ("http://[::1]/", "[::1]"),
+    ],
+)
+def test_what_the_server_is_called(url: str, host: str) -> None:
+    assert Request("GET", url).host == host

@@ -1,0 +1,135 @@
+"""httpcore's network backend with a deadline for the call as a whole.
+
+Time-outs of libraries are for each connect, read and write, so a server that drips one byte a second is never too slow
+for them, and one with three silent addresses takes three times as long. Here each gets what is left until the deadline
+of :func:`worker.adapters.http.deadline.within`; httpcore's own time-outs are not used.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import httpcore
+
+from worker.adapters.http.deadline import seconds_left
+from worker.adapters.http.exchange import current
+
+Resolve = Callable[[str, int], Sequence[str]]
+"""The addresses of a host, for a port. Raises OSError, or ValueError for what is no host's name."""
+
+_AT_ONCE = 64 * 1024
+"""Bytes that are handed to the socket in one go, which may take no longer than what is left when it begins."""
+
+_A_LOOK = 0.001
+"""Seconds: the shortest time-out there is, for reading what is there already."""
+
+
+def resolved(host: str, port: int) -> Sequence[str]:
+    """Ask the system. It cannot be interrupted: the deadline is looked at when it has answered."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(address[0]) for *_, address in found]
+
+
+class DeadlineBackend(httpcore.NetworkBackend):
+    """Connects within the deadline, of which each address of a host gets an equal share."""
+
+    def __init__(self, resolve: Resolve = resolved) -> None:
+        self._resolve = resolve
+        self._sockets = httpcore.SyncBackend()
+
+    def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> httpcore.NetworkStream:
+        """Raises httpcore.ConnectError or ConnectTimeout."""
+        addresses = self._addresses(host, port)
+        for tried, address in enumerate(addresses):
+            left = seconds_left()
+            if left <= 0:
+                raise httpcore.ConnectTimeout
+            try:
+                return DeadlineStream(self._sockets.connect_tcp(address, port, left / (len(addresses) - tried)))
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                if tried == len(addresses) - 1:
+                    raise
+        raise httpcore.ConnectError("the host has no address")
+
+    def _addresses(self, host: str, port: int) -> Sequence[str]:
+        try:
+            return self._resolve(host, port)
+        except (OSError, ValueError) as error:  # ValueError: a label is too long, or empty
+            raise httpcore.ConnectError(error) from None
+
+
+class DeadlineStream(httpcore.NetworkStream):
+    """A connection; tells :func:`worker.adapters.http.exchange.current` what goes over it.
+
+    The last byte of all that was read is handed over by itself, when it is asked for. So a response that is complete
+    without it is followed by something that nobody asked for; the next request on this connection would get that as
+    its response. Such a connection is not used again.
+    """
+
+    def __init__(self, inner: httpcore.NetworkStream) -> None:
+        self._inner = inner
+        self._held_back = b""
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Read what there is, at least a byte; nothing at the end. Raises httpcore.ReadTimeout or ReadError."""
+        del timeout
+        if self._held_back:
+            data, self._held_back = self._held_back, b""
+            return data
+        data = self._read(max_bytes)
+        current().receives(data)
+        if len(data) > 1:
+            data, self._held_back = data[:-1], data[-1:]
+        return data
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send all of it. Raises httpcore.WriteTimeout or WriteError.
+
+        Raises httpcore.ConnectionNotAvailable, for which httpcore's pool takes another connection, see the class.
+        """
+        del timeout
+        if self._held_back:
+            raise httpcore.ConnectionNotAvailable
+        for start in range(0, len(buffer), _AT_ONCE):
+            left = seconds_left()
+            if left <= 0:
+                raise httpcore.WriteTimeout
+            current().sends()
+            self._inner.write(buffer[start : start + _AT_ONCE], left)
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        """Speak TLS from now on. Raises httpcore.ConnectTimeout or ConnectError."""
+        del timeout
+        left = seconds_left()
+        if left <= 0:
+            self.close()
+            raise httpcore.ConnectTimeout
+        return DeadlineStream(self._inner.start_tls(ssl_context, server_hostname, left))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._inner.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        """See httpcore; ``is_readable`` keeps its pool from using this connection again."""
+        return (info == "is_readable" and bool(self._held_back)) or self._inner.get_extra_info(info)
+
+    def _read(self, max_bytes: int) -> bytes:
+        """Wait until the deadline, then still look once.
+
+        A process that was frozen in the middle of a create must not throw away the response that waits in its socket.
+        The look comes also after a wait that timed out: a signal that comes as the process goes on ends the wait
+        without one.
+        """
+        left = seconds_left()
+        if left > 0:
+            try:
+                return self._inner.read(max_bytes, left)
+            except httpcore.ReadTimeout:
+                pass
+        return self._inner.read(max_bytes, _A_LOOK)

@@ -1,0 +1,235 @@
+"""HTTP calls for any number of threads, on httpcore, the engine of httpx.
+
+What holds for every call: TLS verified, no redirects, no cookies, and at most :data:`MAX_BODY` bytes of body read.
+Vault's calls are sent on it by hvac's adapter, all others by httpx (:mod:`.client`).
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import certifi
+import httpcore
+
+from worker import __version__
+from worker.adapters.http.backend import DeadlineBackend
+from worker.adapters.http.decoding import Undecodable, decoded
+from worker.adapters.http.exchange import Exchange, exchange
+from worker.adapters.http.messages import NoResponse, Request, Response
+from worker.settings.proxies import Proxies, Proxy
+
+USER_AGENT = f"hostup-rotator/{__version__}"
+
+MAX_BODY = 4 * 1024 * 1024
+"""Bytes. The largest honest answer is a Vault document (1 MiB at most, docs/facts.md)."""
+
+IDLE_SECONDS = 2.0
+"""How long an idle connection is kept. Short: a call fails on a kept one that the server closes just then."""
+
+_VERSIONS = (b"HTTP/1.1", b"HTTP/1.0")
+
+
+class _Unusable(Exception):
+    """A whole response came, but not one that can be used. The text quotes nothing of it."""
+
+
+class _Way(NamedTuple):
+    """Which server, and how it is reached."""
+
+    secure: bool
+    host: str
+    proxy: Proxy | None
+
+
+class _Kept(NamedTuple):
+    pool: httpcore.ConnectionPool
+    since: float
+
+
+def new_engine(
+    *, ca_file: str | None = None, proxies: Proxies | None = None, backend: DeadlineBackend | None = None
+) -> Engine:
+    """Make the engine of a service's calls. ``ca_file`` is trusted instead of the public authorities.
+
+    Raises OSError or ssl.SSLError when ``ca_file`` cannot be loaded; ConfigurationError when the environment, which
+    tells of proxies unless they are given, names one that is none.
+    """
+    trust = ssl.create_default_context(cafile=ca_file) if ca_file else None
+    return Engine(trust, Proxies.of(os.environ) if proxies is None else proxies, backend or DeadlineBackend())
+
+
+class Engine:
+    """Sends requests; see the module. ``trust`` tells whom to trust instead of the public authorities."""
+
+    def __init__(self, trust: ssl.SSLContext | None, proxies: Proxies, backend: DeadlineBackend) -> None:
+        self.proxies = proxies
+        self._backend = backend
+        # at first use: loading all authorities takes 20 ms, and a service on this machine may do without
+        self._trust = cache(lambda: trust or _public_authorities())
+        self._kept: dict[_Way, deque[_Kept]] = {}
+
+    def send(self, request: Request, *, fresh: bool = False, keep_raw: bool = False) -> Response:
+        """Send a request :func:`worker.adapters.http.deadline.within` some time and read the whole response.
+
+        ``fresh`` asks for a connection of its own, which is not kept: on a kept one that the server closes just then,
+        the fate of the call would be unknown. For calls that must not be repeated. ``keep_raw`` keeps all that comes,
+        also when it is no response.
+
+        Raises NoResponse.
+        """
+        if not request.is_allowed:
+            raise NoResponse("the request holds characters that HTTP does not allow", sent=False)
+        way = _Way(request.url.startswith("https:"), request.host, self.proxies.to(request.url))
+        with exchange(by_proxy=way.proxy is not None, keep_raw=keep_raw) as begun:
+            outcome = self._outcome(request, way, begun, fresh=fresh)
+        if isinstance(outcome, Response):
+            return outcome
+        try:
+            raise outcome  # not where it was caught: the lower error, which may quote what came, would be its context
+        finally:
+            del outcome  # its traceback leads here, so it would stay in memory until garbage is searched for
+
+    def close(self) -> None:
+        """Close every connection that no call uses."""
+        for kept in tuple(self._kept.values()):
+            with suppress(IndexError):
+                while True:
+                    kept.pop().pool.close()
+
+    def __enter__(self) -> Self:
+        """For ``with``."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close every connection."""
+        self.close()
+
+    def _outcome(self, request: Request, way: _Way, begun: Exchange, *, fresh: bool) -> Response | NoResponse:
+        try:
+            with self._pool(way, fresh=fresh) as pool:
+                return _exchanged(pool, request, begun)
+        except httpcore.TimeoutException as error:
+            return NoResponse(_reason(error, begun, way.proxy), sent=begun.sent, timed_out=True, raw=begun.raw)
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, OSError) as error:
+            # OSError: the authorities to trust cannot be loaded
+            return NoResponse(_reason(error, begun, way.proxy), sent=begun.sent, raw=begun.raw)
+        except (_Unusable, Undecodable) as error:
+            return NoResponse(str(error), sent=True, raw=begun.raw)
+
+    @contextmanager
+    def _pool(self, way: _Way, *, fresh: bool) -> Iterator[httpcore.ConnectionPool]:
+        """A pool for one call; it is kept, with its connection, when that goes well.
+
+        Many calls in one pool would wait for its lock, behind which it looks at all connections: with 32 threads a call
+        takes three times the CPU.
+        """
+        pool = (None if fresh else self._take(way)) or self._new_pool(way)
+        keep = False
+        try:
+            yield pool
+            keep = not fresh
+        finally:
+            if keep:
+                self._keep(way, pool)
+            else:
+                pool.close()
+
+    def _take(self, way: _Way) -> httpcore.ConnectionPool | None:
+        """The one that was used last: its connection is the freshest."""
+        with suppress(IndexError):  # there is none, or another thread was quicker
+            return self._kept.setdefault(way, deque()).pop().pool
+        return None
+
+    def _keep(self, way: _Way, pool: httpcore.ConnectionPool) -> None:
+        kept, now = self._kept.setdefault(way, deque()), time.monotonic()
+        kept.append(_Kept(pool, now))
+        with suppress(IndexError):  # other threads take from it, too
+            while kept[0].since < now - IDLE_SECONDS:
+                kept.popleft().pool.close()
+
+    def _new_pool(self, way: _Way) -> httpcore.ConnectionPool:
+        return httpcore.ConnectionPool(
+            ssl_context=self._trust() if way.secure else None,
+            proxy=_proxy(way.proxy) if way.proxy else None,
+            keepalive_expiry=IDLE_SECONDS,
+            network_backend=self._backend,
+        )
+
+
+def _proxy(proxy: Proxy) -> httpcore.Proxy:
+    url = httpcore.URL(scheme="https" if proxy.secure else "http", host=proxy.host, port=proxy.port, target="/")
+    login = (proxy.login[0].encode(), proxy.login[1].reveal().encode()) if proxy.login else None
+    return httpcore.Proxy(url, auth=login, ssl_context=_public_authorities() if proxy.secure else None)
+
+
+def _exchanged(pool: httpcore.ConnectionPool, request: Request, begun: Exchange) -> Response:
+    """Raises httpcore's errors, _Unusable and Undecodable."""
+    answer = pool.handle_request(_as_httpcore(request, begun))
+    try:
+        if answer.extensions["http_version"] not in _VERSIONS:
+            raise _Unusable("the response is in no version of HTTP that is known here")
+        body = _body(answer)
+    finally:
+        answer.close()
+    headers = _headers(answer)
+    return Response(answer.status, headers, decoded(body, headers.get("content-encoding", ""), MAX_BODY), begun.raw)
+
+
+def _as_httpcore(request: Request, begun: Exchange) -> httpcore.Request:
+    headers = {"Host": request.host, "User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
+    headers |= request.headers
+    if request.body is not None:
+        headers["Content-Length"] = str(len(request.body))
+    sent = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
+    extensions = {"trace": begun.trace} if begun.by_proxy else {}
+    return httpcore.Request(request.method, request.url, headers=sent, content=request.body, extensions=extensions)
+
+
+def _body(answer: httpcore.Response) -> bytes:
+    body = bytearray()
+    for part in answer.iter_stream():
+        body += part
+        if len(body) > MAX_BODY:
+            raise _Unusable(f"the response is longer than {MAX_BODY} bytes")
+    return bytes(body)
+
+
+def _headers(answer: httpcore.Response) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in answer.headers:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _reason(error: Exception, begun: Exchange, proxy: Proxy | None) -> str:
+    """What happened, in words that quote nothing: httpcore's own may hold a header that it refuses."""
+    if isinstance(error, httpcore.ProxyError):
+        return f"the proxy {proxy} refused the connection: it answered {str(error)[:3]}"
+    timed_out = isinstance(error, httpcore.TimeoutException)
+    if begun.sent and timed_out:
+        return "there was no whole response in time"
+    if begun.sent:
+        broken = isinstance(error, httpcore.ProtocolError)
+        return "what came is no whole HTTP response" if broken else "the connection was lost"
+    lacking = f"no connection could be made{f' by way of the proxy {proxy}' if proxy else ''}"
+    cause = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
+    return f"{lacking} in time" if timed_out else f"{lacking}: {type(cause).__name__}"
+
+
+def _public_authorities() -> ssl.SSLContext:
+    """The authorities that browsers trust, or those that SSL_CERT_FILE or SSL_CERT_DIR name, as httpx has it."""
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    if file or folder:
+        return ssl.create_default_context(cafile=file or None, capath=None if file else folder)
+    return ssl.create_default_context(cafile=certifi.where())

@@ -1,0 +1,94 @@
+"""What is known of the call under way: was anything of it sent, how much came back.
+
+The connection finds it in a context variable, because httpcore does not hand the request down to its network backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpcore
+
+MAX_RECEIVED = 8 * 1024 * 1024
+"""Bytes of one response in all: head, hints before it and framing too, which have no limit of their own."""
+
+
+class Received:
+    """The bytes that came for one call, as they came out of TLS. Never shown: they hold the secret of a new key."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytearray) -> None:
+        self._data = data
+
+    def reveal(self) -> bytes:
+        """The bytes themselves."""
+        return bytes(self._data)
+
+    def wipe(self) -> None:
+        """Overwrite them; there is nothing left afterwards."""
+        self._data[:] = bytes(len(self._data))
+        self._data.clear()
+
+    def __repr__(self) -> str:
+        """How many there are."""
+        return f"Received({len(self._data)} bytes)"
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request and its response. ``sent`` says whether the server may have seen anything of the request."""
+
+    kept: bytearray | None = field(default=None, repr=False)
+    by_proxy: bool = False
+    sent: bool = False
+    _received: int = 0
+    _tunnelling: bool = False
+
+    @property
+    def raw(self) -> Received | None:
+        """What came, if it is kept."""
+        return None if self.kept is None else Received(self.kept)
+
+    def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """See httpcore's ``trace`` extension, which tells a request from the CONNECT to a proxy that goes before it.
+
+        Where there is no proxy, it is not asked for: it is called a dozen times for a request.
+        """
+        if event == "http11.send_request_headers.started":
+            self._tunnelling = info["request"].method == b"CONNECT"
+
+    def sends(self) -> None:
+        """Something is about to be written."""
+        self.sent = self.sent or not self._tunnelling
+
+    def receives(self, data: bytes) -> None:
+        """Something was read. Raises httpcore.ReadError when it is too much."""
+        self._received += len(data)
+        if self.kept is not None and not self._tunnelling:
+            self.kept += data
+        if self._received > MAX_RECEIVED:
+            raise httpcore.ReadError(f"longer than {MAX_RECEIVED} bytes")
+
+
+_current: ContextVar[Exchange] = ContextVar("exchange")
+
+
+@contextmanager
+def exchange(*, by_proxy: bool, keep_raw: bool) -> Iterator[Exchange]:
+    """Begin a call; ``keep_raw`` keeps what comes."""
+    begun = Exchange(bytearray() if keep_raw else None, by_proxy)
+    token = _current.set(begun)
+    try:
+        yield begun
+    finally:
+        _current.reset(token)
+
+
+def current() -> Exchange:
+    """The call under way."""
+    return _current.get()
