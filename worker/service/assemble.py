@@ -77,7 +77,7 @@ def build(settings: Settings, redactor: Redactor | None = None, clock: ProcessCl
     clock = clock or SystemClock()
     vault = open_vault(settings, clock)
     shared = shared_state(connect(settings.redis_url))
-    http = new_client()
+    http = new_client(proxies=settings.proxies)
     hostup = hostup_of(settings, http)
     services = Services(
         hostup=hostup,

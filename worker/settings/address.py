@@ -1,6 +1,6 @@
 """Whether a service's address is one that may be handed a secret.
 
-Without httpx, whose import takes longer than most commands; so this accepts only what every reader of URLs splits in
+This accepts only what every reader of URLs splits in
 the same way.
 """
 
@@ -32,7 +32,7 @@ def address_problem(url: str) -> str | None:
         return "must be https:// and a host's name"
     if parts["port"] and not 0 < int(parts["port"][:6]) <= _HIGHEST_PORT:
         return f"has a port outside 1 to {_HIGHEST_PORT}"
-    if parts["scheme"] == "https" or _is_this_machine(host):
+    if parts["scheme"] == "https" or is_this_machine(host):
         return None
     return "must begin with https:// (http:// is for this machine only, such as http://127.0.0.1:8080)"
 
@@ -45,7 +45,8 @@ def require_address(url: str, setting: str) -> str:
     return url.rstrip("/")
 
 
-def _is_this_machine(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
+    """Whether a host is this machine: 127.0.0.0/8, ::1 or localhost."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

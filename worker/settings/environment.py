@@ -12,26 +12,15 @@ from enum import Flag, auto
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ValidationError
 
 from worker.errors import ConfigurationError
-from worker.secret import Secret
-from worker.settings.address import is_host
 from worker.settings.problems import SECRETS, Problems
 from worker.settings.values import read_text
 
 WHERE = "environment"
 """What problems with variables are noted under."""
-
-PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
-"""The variables that httpx reads (docs/facts.md, "HTTP"), in whatever mixture of capital and small letters."""
-
-_PROXY_ALLOWED = (
-    "must be the address of a proxy, such as http://proxy.example:3128 or http://user:password@proxy.example:3128, "
-    "with nothing behind it; in a password write %40, %3A, %2F, %3F, %23 and %25 for @, :, /, ?, # and %"
-)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -92,34 +81,6 @@ def check_logins(env: Mapping[str, str], needs: Need, problems: Problems) -> Non
     elif Need.VAULT in needs and not token and not approle:
         ways = "VAULT_TOKEN, VAULT_TOKEN_FILE, or VAULT_ROLE_ID and VAULT_SECRET_ID (or their ..._FILE)"
         problems.note(f"{WHERE}: VAULT_TOKEN", f"is missing; to log in to Vault set {ways}")
-
-
-def proxy_passwords(env: Mapping[str, str]) -> tuple[Secret, ...]:
-    """The passwords of the proxies that HTTP goes through, as written and as meant; for redaction.
-
-    Raises ConfigurationError, which names the variables whose value is not the address of a proxy.
-    """
-    proxies = {name: _proxy_password(url) for name, url in env.items() if name.upper() in PROXIES and url}
-    wrong = tuple(f"{WHERE}: {name}: {_PROXY_ALLOWED}" for name, password in proxies.items() if password is None)
-    if wrong:
-        raise ConfigurationError(wrong)
-    written = [password for password in proxies.values() if password]
-    return tuple(Secret(value) for value in dict.fromkeys((*written, *map(unquote, written))))
-
-
-def _proxy_password(url: str) -> str | None:
-    """The password in a proxy's address, as written; empty without one; None when it is no such address.
-
-    Without a scheme it is http://, as for httpx.
-    """
-    if not (url.isascii() and url.isprintable()) or any(sign in url for sign in " ?#\\"):
-        return None
-    try:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        right = parts.scheme in ("http", "https") and parts.path in ("", "/") and parts.port != 0
-        return parts.password or "" if right and is_host(parts.hostname or "") else None
-    except ValueError:
-        return None
 
 
 def _place(name: str, env: Mapping[str, str]) -> str:

@@ -16,8 +16,13 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from worker.errors import ConfigurationError
 from worker.secret import Secret
+from worker.settings.address import is_host, is_this_machine
 
 _PORTS = {"http": 80, "https": 443}
+_ALLOWED = (
+    "must be the address of a proxy, such as http://proxy.example:3128 or http://user:password@proxy.example:3128, "
+    "with nothing behind it; in a password write %40, %3A, %2F, %3F, %23 and %25 for @, :, /, ?, # and %"
+)
 _VARIABLES = ("https_proxy", "http_proxy", "all_proxy")
 
 
@@ -75,7 +80,7 @@ class Proxies:
     def to(self, url: str) -> Proxy | None:
         """The proxy for an address, or None where the way is direct."""
         split = urlsplit(url)
-        if _is_this_machine(split.hostname or "") or any(entry.covers(split) for entry in self._direct):
+        if is_this_machine(split.hostname or "") or any(entry.covers(split) for entry in self._direct):
             return None
         return self._by_scheme.get(split.scheme)
 
@@ -103,11 +108,15 @@ def _variable(given: Mapping[str, str], scheme: str) -> str | None:
 def _proxy(variable: str, value: str) -> Proxy:
     url = _split(value)
     port = _port(url) if url else None
-    if url is None or port is None or not url.hostname:
-        hint = "Set it to http://host:port or https://host:port, or name the service in NO_PROXY."
-        raise ConfigurationError((f"environment: {variable} is not the address of an HTTP proxy",), hint=hint)
+    if url is None or port is None or not _is_address(value, url):
+        raise ConfigurationError((f"environment: {variable}: {_ALLOWED}",))
     login = (unquote(url.username or ""), Secret(unquote(url.password or "")))
-    return Proxy(url.scheme == "https", url.hostname, port, login if url.username or url.password else None)
+    return Proxy(url.scheme == "https", url.hostname or "", port, login if url.username or url.password else None)
+
+
+def _is_address(value: str, url: SplitResult) -> bool:
+    plain = value.isascii() and value.isprintable() and not any(sign in value for sign in " ?#\\")
+    return plain and url.path in ("", "/") and is_host(url.hostname or "")
 
 
 def _split(value: str) -> SplitResult | None:
@@ -120,7 +129,7 @@ def _split(value: str) -> SplitResult | None:
 def _port(url: SplitResult) -> int | None:
     own = _PORTS.get(url.scheme)
     try:
-        return own and (url.port or own)
+        return own if url.port is None else (own and url.port) or None
     except ValueError:
         return None
 
@@ -144,13 +153,6 @@ def _is_exact(entry: str) -> bool:
 
 def _in_brackets(entry: str) -> str:
     return f"[{entry}]" if ":" in entry else ""
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def _login_values(value: str) -> Iterator[str]:

@@ -21,12 +21,12 @@ from worker.settings.environment import (
     Variable,
     check_logins,
     is_set,
-    proxy_passwords,
     read_environment,
     variables,
 )
 from worker.settings.file import find_file, read_file
 from worker.settings.problems import Problems, show_key, unknown
+from worker.settings.proxies import Proxies, proxy_secrets
 from worker.settings.redis_url import redis_passwords
 from worker.settings.targets import read_targets
 from worker.settings.values import (
@@ -146,12 +146,13 @@ class Settings:
     redis_url: Secret
     worker: WorkerSettings
     targets: Mapping[str, Target]
-    proxy_passwords: tuple[Secret, ...]
+    proxies: Proxies
+    proxy_secrets: tuple[Secret, ...]
 
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret in here; for redaction."""
         given = (self.hostup.api_key, self.vault.token, self.vault.secret_id, self.redis_url)
-        return (*(secret for secret in given if secret), *redis_passwords(self.redis_url), *self.proxy_passwords)
+        return (*(secret for secret in given if secret), *redis_passwords(self.redis_url), *self.proxy_secrets)
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -179,7 +180,7 @@ def load(
     hostup = read_environment(HostUpSettings, env, problems)
     vault = read_environment(VaultSettings, env, problems)
     redis = read_environment(RedisSettings, env, problems)
-    passwords: tuple[Secret, ...] = problems.attempt(lambda: proxy_passwords(env), ())
+    proxies = problems.attempt(lambda: Proxies.of(env), Proxies())
     if document is None:
         raise problems.as_error()
     for name in document:
@@ -195,7 +196,7 @@ def load(
     problems.raise_any()
     if vault.token_file:  # it is read again whenever it changes; here it was only seen that it can be
         vault = vault.model_copy(update={"token": None})
-    return Settings(file, hostup, storage, vault, redis.url, worker, targets, passwords)
+    return Settings(file, hostup, storage, vault, redis.url, worker, targets, proxies, proxy_secrets(env))
 
 
 def _table(name: str, model: type[M], document: Mapping[str, object], file: Path, problems: Problems) -> M:

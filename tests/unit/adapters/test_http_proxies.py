@@ -178,7 +178,7 @@ def test_only_what_came_from_the_server_is_kept() -> None:
     assert SECRET.encode() in caught.value.raw.reveal()
 
 
-def test_storage_and_vault_go_through_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_storage_and_vault_go_through_it_too() -> None:
     read = b'{"request_id": "r", "data": {"data": {}, "metadata": {"version": 7}}}'
     token = b'{"data": {"accessor": "a", "policies": [], "ttl": 0, "creation_ttl": 0}}'
     alive = b"<Error><Code>SignatureDoesNotMatch</Code></Error>"
@@ -190,9 +190,10 @@ def test_storage_and_vault_go_through_it_too(monkeypatch: pytest.MonkeyPatch) ->
         with by_way_of(proxy) as client:
             probe = StorageProbe(client, "https://storage.example", "eu-north-1", deadline=LONG)
             assert probe.lives("AKIAEXAMPLE").life is Life.ALIVE
-        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
-        monkeypatch.setenv("NO_PROXY", "")
-        access = VaultAccess("https://vault.example:8200", ca_file=EXAMPLE_PEM, token=Secret("s.token"))
+        proxies = Proxies.of({"HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}"})
+        access = VaultAccess(
+            "https://vault.example:8200", ca_file=EXAMPLE_PEM, token=Secret("s.token"), proxies=proxies
+        )
         store = connect(access, "secret", SystemClock(), deadline=LONG)
         assert store.read("app").version == 7
         assert str(store.proxy) == f"127.0.0.1:{proxy.port}"

@@ -104,7 +104,7 @@ def test_a_login_is_known_and_not_shown() -> None:
     ["socks5://user:hush@p:1080", "http://user:hush@", "http://user:hush@p:port", "ftp://user:hush@p", "http://[hush"],
 )
 def test_what_is_no_http_proxy_is_a_mistake_that_quotes_nothing(value: str) -> None:
-    with pytest.raises(ConfigurationError, match="HTTPS_PROXY is not the address") as caught:
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY: must be the address") as caught:
         Proxies.of({"HTTPS_PROXY": value})
     assert "hush" not in str(caught.value)
     assert caught.value.exit_code == 78

@@ -59,11 +59,10 @@ def new_engine(
 ) -> Engine:
     """Make the engine of a service's calls. ``ca_file`` is trusted instead of the public authorities.
 
-    Raises OSError or ssl.SSLError when ``ca_file`` cannot be loaded; ConfigurationError when the environment, which
-    tells of proxies unless they are given, names one that is none.
+    Without ``proxies`` every way is direct. Raises OSError or ssl.SSLError when ``ca_file`` cannot be loaded.
     """
     trust = ssl.create_default_context(cafile=ca_file) if ca_file else None
-    return Engine(trust, Proxies.of(os.environ) if proxies is None else proxies, backend or DeadlineBackend())
+    return Engine(trust, proxies or Proxies(), backend or DeadlineBackend())
 
 
 class Engine:

@@ -202,7 +202,7 @@ def _check_namespace(namespace: str | None) -> None:
 
 def _http(access: VaultAccess) -> Engine:
     try:
-        return new_engine(ca_file=str(access.ca_file) if access.ca_file else None)
+        return new_engine(ca_file=str(access.ca_file) if access.ca_file else None, proxies=access.proxies)
     except OSError:  # ssl.SSLError is one
         raise ConfigurationError((f"VAULT_CACERT: {access.ca_file} cannot be loaded as PEM certificates",)) from None
 

@@ -15,6 +15,7 @@ from worker.adapters.vault.adapter import CallFailed, HvacClient
 from worker.adapters.vault.errors import Ask, as_error, part, whole
 from worker.errors import VaultLoginFailed
 from worker.secret import Secret
+from worker.settings.proxies import Proxies
 
 OpenClient = Callable[[str], HvacClient]
 """Makes the client for one token; an empty token makes one that sends none."""
@@ -40,6 +41,7 @@ class VaultAccess:
     secret_id: Secret | None = None
     secret_id_wrapped: bool = False
     approle_mount: str = "approle"
+    proxies: Proxies = field(default_factory=Proxies)
 
 
 @dataclass(frozen=True, slots=True)

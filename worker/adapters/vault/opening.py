@@ -24,6 +24,7 @@ def open_vault(settings: Settings, clock: Clock) -> VaultStore:
         secret_id=given.secret_id,
         secret_id_wrapped=given.secret_id_wrapped,
         approle_mount=given.approle_mount,
+        proxies=settings.proxies,
     )
     return connect(access, given.mount, clock, deadline=call_deadline(settings).total_seconds())
 
