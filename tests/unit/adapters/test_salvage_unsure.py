@@ -29,6 +29,13 @@ def replaced(old: bytes, new: bytes, data: bytes = BODY) -> bytes:
     return with_length(data.replace(old, new))
 
 
+def label_first() -> bytes:
+    """The label before the key pair."""
+    label = json.dumps(LABEL, ensure_ascii=False).encode()
+    return BODY.replace(b', "label": ' + label, b"").replace(b'{"accessKey"', b'{"label": ' + label + b', "accessKey"')
+
+
+LABEL_FIRST = label_first()
 CAMEL_TO_SNAKE = BODY.replace(b"accessKey", b"access_key").replace(b"secretKey", b"secret_key")
 KEY_OBJECT = json.dumps(document()["data"]).encode()[len('{"key": ') : -1]
 NOT_USED: dict[str, tuple[bytes, Found, str | None, str]] = {
@@ -65,6 +72,30 @@ NOT_USED: dict[str, tuple[bytes, Found, str | None, str]] = {
         Found.ACCESS_KEY,
         ACCESS_KEY,
         "not whole",
+    ),
+    "something odd behind another label": (
+        replaced(LABEL.encode(), "média".encode() + b'" "'),
+        Found.ACCESS_KEY,
+        ACCESS_KEY,
+        "label",
+    ),
+    "the label before the key, cut": (
+        LABEL_FIRST[: LABEL_FIRST.index(SECRET.encode()) + len(SECRET) + 1],
+        Found.ACCESS_KEY,
+        ACCESS_KEY,
+        "proves",
+    ),
+    "the label before the key, in damaged JSON": (
+        LABEL_FIRST.replace(b'"data"', b'x "data"'),
+        Found.ACCESS_KEY,
+        ACCESS_KEY,
+        "proves",
+    ),
+    "another key in a header": (
+        head(f"X-Cache: {OTHER.decode()}") + gzip.compress(BODY[: BODY.index(b', "label"')]),
+        Found.UNUSABLE,
+        None,
+        "two different",
     ),
     "no label": (replaced(b', "label": ', b', "name": '), Found.ACCESS_KEY, ACCESS_KEY, "label"),
     "null for a label": (
@@ -205,3 +236,18 @@ def test_other_names_beside_the_documented_ones_are_named_too() -> None:
 )
 def test_nothing_comes_of_nothing(raw: bytes) -> None:
     assert salvage(raw, LABEL) is None
+
+
+def test_of_two_request_ids_none_is_named() -> None:
+    other = BODY.replace(REQUEST_ID.encode(), REQUEST_ID.replace("2121", "2122").encode())
+    found = salvage(with_length(BODY) + with_length(other), LABEL)
+    assert found is not None
+    assert (found.found, found.request_id) == (Found.KEY_PAIR, None)
+
+
+@pytest.mark.parametrize("at", [-1, -4, -60])
+def test_a_request_id_that_is_the_secret_is_not_named(at: int) -> None:
+    found = salvage(body(secret_key=REQUEST_ID)[:at], LABEL)
+    assert found is not None
+    assert found.access_key == ACCESS_KEY
+    assert not any(part in repr(found) for part in parts(REQUEST_ID))

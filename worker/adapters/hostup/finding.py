@@ -98,7 +98,9 @@ def find(text: str, label: str) -> Salvaged | None:
         best = min(seen, key=lambda each: _FIRST.index(each.salvaged.found))
         salvaged = _without_contradiction(best.salvaged, seen, text)
         wrong = tuple(_wrong_with(text, best, label))
-        return _safe(replace(salvaged, request_id=request_id, wrong=wrong, names=names))
+        if any(each.key.is_secret(request_id) for each in seen):
+            request_id = None
+        return replace(salvaged, request_id=request_id, wrong=wrong, names=names)
     if names:
         why = "the key stands under other names or at another place than documented"
         return Salvaged(Found.CHANGED_API, request_id=request_id, why=why, names=names)
@@ -156,7 +158,7 @@ def _why_unusable(key: KeyObject) -> str:
     problem = key_name_problem(key.access_key) or _form_problem("access key", key.access_key)
     if problem:
         return problem
-    return "Access key and secret key are the same." if key.alike else ""
+    return "Access key and secret key are the same." if key.is_secret(key.access_key) else ""
 
 
 def _why_no_pair(key: KeyObject, *, ours: bool) -> str:
@@ -232,10 +234,3 @@ def _request_id(text: str) -> str | None:
             return None
         first = match[1]
     return first
-
-
-def _safe(salvaged: Salvaged) -> Salvaged:
-    """Without a requestId that shows the secret."""
-    secret, request_id = salvaged.secret_key, salvaged.request_id
-    shown = secret and request_id and (secret.reveal() in request_id or request_id in secret.reveal())
-    return replace(salvaged, request_id=None) if shown else salvaged

@@ -64,14 +64,11 @@ class KeyObject:
             return True
         return self.shows_access_key and "label" in self.order[self.order.index("secretKey") :]
 
-    @property
-    def alike(self) -> bool:
-        """Whether access key and secret hold one another, so that naming one would show the other."""
-        access_key = self.access_key or ""
-        if self.secret_key:
-            return self.secret_key in access_key or access_key in self.secret_key
-        name, text = self.begun
-        return name == "secretKey" and len(text) >= SHORTEST_PART and text in access_key
+    def is_secret(self, text: str | None) -> bool:
+        """Whether to show this text would show the secret, or what there is of it, or a part."""
+        secret = self.secret_key or (self.begun[1] if self.begun[0] == "secretKey" else "")
+        shorter, longer = sorted((text or "", secret), key=len)
+        return len(shorter) >= SHORTEST_PART and shorter in longer
 
     def whose(self, label: str) -> Whose:
         """Whether this is the key of the label that was sent."""

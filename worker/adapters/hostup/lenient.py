@@ -27,7 +27,7 @@ STRING = f'"{CHARACTERS}"'
 
 _TOKEN = re.compile(
     rf"{BLANKS}(?:(?P<string>{STRING})|(?P<mark>[{{}}\[\]:,])"
-    r"|(?P<word>(?:true|false|null|-?[0-9]++(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)(?![\w.+-])))"
+    r"|(?P<word>(?:true|false|null|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)(?![\w.+-])))"
 )
 _BEGUN_STRING = re.compile(rf'{BLANKS}"(?P<begun>{CHARACTERS})(?P<cut>(?:\\(?:u[0-9a-fA-F]{{0,3}})?)?\Z)?')
 _BEGUN_WORD = re.compile(rf"{BLANKS}[-+.A-Za-z0-9]*+\Z")

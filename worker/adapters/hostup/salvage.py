@@ -78,7 +78,9 @@ def _better(known: Salvaged | None, found: Salvaged) -> Salvaged:
     if known is None:
         return found
     if known.access_key and found.access_key and known.access_key != found.access_key:
-        return Salvaged(Found.UNUSABLE, why="There are two different key pairs in one answer.", wrong=known.wrong)
+        same_id = known.request_id if known.request_id == found.request_id else None
+        why = "There are two different key pairs in one answer."
+        return Salvaged(Found.UNUSABLE, request_id=same_id, why=why, wrong=known.wrong)
     if found.found in _SETTLED or _BEST_CHARSET.index(found.found) < _BEST_CHARSET.index(known.found):
         return found
     return known
