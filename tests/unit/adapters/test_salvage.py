@@ -23,6 +23,7 @@ from tests.unit.adapters.salvaging import (
     secret_of,
     with_length,
 )
+from worker.adapters.hostup.key_object import same_label
 from worker.adapters.hostup.salvage import Found, Salvaged, salvage
 from worker.secret import Secret
 
@@ -97,6 +98,10 @@ WHOLE: dict[str, tuple[bytes, tuple[str, ...]]] = {
         with_length(gzip.compress(gzip.compress(BODY)), "Content-Encoding: gzip, gzip"),
         ("compressed more than once",),
     ),
+    "gzip in two streams": (
+        with_length(gzip.compress(BODY[:99]) + gzip.compress(BODY[99:]), "Content-Encoding: gzip"),
+        (),
+    ),
     "gzip without its checksum": (
         head("Content-Encoding: gzip") + gzip.compress(BODY)[:-8],
         ("a compressed stream cut short",),
@@ -151,6 +156,14 @@ WHOLE: dict[str, tuple[bytes, tuple[str, ...]]] = {
         with_length(BODY.replace(b'"label"', b'"createdAt": [1, {"by": null}], "label"') + b";"),
         ("text behind the JSON",),
     ),
+    "documented names twice elsewhere": (
+        with_length(BODY.replace(b'"label"', b'"meta": {"label": 1, "label": 2}, "label"') + b";"),
+        ("text behind the JSON",),
+    ),
+    "a cut answer, then one with debris": (
+        with_length(BODY[: BODY.index(b"MDENG")] + b"\r\n" + BODY.replace(b'"data"', b'x "data"')),
+        ("JSON that is damaged",),
+    ),
     "wrapped in another object": (with_length(b'{"result": ' + BODY + b"}"), ("JSON that is damaged",)),
 }
 
@@ -182,3 +195,21 @@ def test_a_label_in_latin_1() -> None:
         label_seen=True,
         wrong=("latin-1 instead of UTF-8",),
     )
+
+
+@pytest.mark.parametrize(
+    ("seen", "sent", "same"),
+    [
+        ("uploads 7f", "uploads 7f", True),
+        ("uploads 7f ", "uploads 7f", False),
+        ("uploads 7f\ufffd", "uploads 7f", False),
+        ("uploads 7f\ufffd", "uploads 7fé", True),
+        ("uploads 7f\ufffd", "uploads 7f✓✓ ✓", True),
+        ("uploads 7\ufffd", "uploads 7f", False),
+        ("uploads \ufffd", "uploads é 7f", False),
+        ("uploads\ufffd", "uploadsé", False),
+        ("\ufffd", "é", False),
+    ],
+)
+def test_a_label_may_only_lack_what_tells_nothing(seen: str, sent: str, *, same: bool) -> None:
+    assert same_label(seen, sent) is same

@@ -53,6 +53,12 @@ def test_a_compressed_stream_with_debris_is_believed_with_its_checksum_only(raw:
     assert salvage(raw, LABEL) is None
 
 
+def test_a_second_stream_is_believed_with_its_checksum_only() -> None:
+    packed = gzip.compress(BODY[:99]) + gzip.compress(BODY[99:])
+    assert secret_of(salvage(head() + packed, LABEL)) == SECRET
+    assert secret_of(salvage(head() + packed[:-8], LABEL)) is None
+
+
 def plain(data: bytes) -> bytes:
     return with_length(data)
 

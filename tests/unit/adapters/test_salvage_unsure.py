@@ -91,6 +91,12 @@ NOT_USED: dict[str, tuple[bytes, Found, str | None, str]] = {
         ACCESS_KEY,
         "proves",
     ),
+    "another label before the key, cut inside the access key, and the JSON": (
+        LABEL_FIRST.replace(b"uploads", b"backup")[: LABEL_FIRST.index(b"EXAMPLE")] + b'"}}}',
+        Found.ANOTHER_LABEL,
+        None,
+        "another label",
+    ),
     "another key in a header": (
         head(f"X-Cache: {OTHER.decode()}") + gzip.compress(BODY[: BODY.index(b', "label"')]),
         Found.UNUSABLE,

@@ -96,7 +96,7 @@ def find(text: str, label: str) -> Salvaged | None:
         seen += _with_key(_parts(text), label)
     if seen:
         best = min(seen, key=lambda each: _FIRST.index(each.salvaged.found))
-        salvaged = _without_contradiction(best.salvaged, seen, text)
+        salvaged = _without_contradiction(best.salvaged, text)
         wrong = tuple(_wrong_with(text, best, label))
         if any(each.key.is_secret(request_id) for each in seen):
             request_id = None
@@ -178,11 +178,11 @@ def _form_problem(what: str, value: str | None) -> str:
     return "" if value and _FORM.fullmatch(value) else f"The {what} holds characters that no documented key has."
 
 
-def _without_contradiction(salvaged: Salvaged, seen: list[_Seen], text: str) -> Salvaged:
+def _without_contradiction(salvaged: Salvaged, text: str) -> Salvaged:
     """The result, unless the text shows two key pairs: then nobody can say which is ours."""
     if salvaged.found is Found.UNUSABLE:
         return salvaged
-    access_keys = {each.salvaged.access_key for each in seen if each.salvaged.access_key}
+    access_keys: set[str] = set()
     secrets: set[str] = set()
     for match in _VALUE.finditer(text):
         value = unquoted(match[2])

@@ -55,7 +55,9 @@ class KeyObject:
     @property
     def shows_access_key(self) -> bool:
         """Whether the access key is whole for sure: it is not just followed by what can end any string."""
-        return ("accessKey", "secretKey") in pairwise(self.order) or (self.whole and len(self.order) > 1)
+        if ("accessKey", "secretKey") in pairwise(self.order):
+            return True
+        return self.whole and ("secretKey" in self.order or self.order[-1] != "accessKey")
 
     @property
     def shows_secret(self) -> bool:
