@@ -1,7 +1,7 @@
 """The new key in an answer to a create that no other reader of ours could read; pure.
 
 A create cannot be repeated, so its answer is judged by whether the key is in it and not by its form. This is asked
-where httpx or the JSON reader gave up, and gets all that was received (docs/facts.md, "Answers in bad form").
+where httpx or the JSON reader gave up, and gets all that was received (docs/facts.md, "HTTP").
 
 It never guesses. A key pair is handed out only where
 
