@@ -31,6 +31,8 @@ class Event(StrEnum):
     SECRET_PUBLISHED = "secret.published"  # noqa: S105 - an event's name
     CONFLICT_FOUND = "conflict.found"
     WATCH_FOUND = "watch.found"
+    VAULT_SET_BACK = "vault.set_back"
+    DELETES_RESUMED = "deletes.resumed"
     TARGET_RECOVERED = "target.recovered"
     TARGET_BLOCKED = "target.blocked"
     TARGET_FAILED = "target.failed"

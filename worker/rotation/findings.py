@@ -61,6 +61,12 @@ def of_targets(seen: Survey, targets: Mapping[str, Target], now: datetime, slack
                 hint = "Put the target back into the configuration, or delete its keys and its record by hand."
                 yield AuditFinding("removed", name, "keys are on record, but the target is not configured", hint)
             continue
+        if record.deletes_held:
+            hint = (
+                "Nothing is deleted until an audit explains every key, or you say that all is well: "
+                f"`rotator settle {name} --restored`. Keys that were made since are named in the worker's log."
+            )
+            yield AuditFinding("set back", name, "Vault has an older record than was seen before", hint)
         if record.trouble:
             yield of_trouble(name, record.trouble)
         yield from _of_rotation(record, target, now, slack)

@@ -33,6 +33,9 @@ IDS = "rotator:ids"
 IDS_OF = "rotator:ids_of"
 """Hash: the ids in :data:`IDS` that lead to each configured target, as JSON, newest first."""
 
+VERSIONS = "rotator:versions"
+"""Hash: the highest version that was seen of each configured target's record: a lower one was set back."""
+
 CREATES = "rotator:creates"
 """Sorted set: places for creates that are taken, by when each ends; at most ``parallel_creates``."""
 

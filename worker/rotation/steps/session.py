@@ -33,7 +33,7 @@ LOUD = frozenset(
 )
 """What a person should see even when logs are read by level."""
 
-GRAVE = frozenset({Event.KEY_DIED, Event.CONFLICT_FOUND})
+GRAVE = frozenset({Event.KEY_DIED, Event.CONFLICT_FOUND, Event.VAULT_SET_BACK})
 """Apps cannot work, or cannot go on as they are."""
 
 
