@@ -22,11 +22,13 @@ class CreatedKey:
     """A new access key, as ``POST /api/object-storage/keys`` answered (page "Create a key").
 
     The secret is shown this once. ``request_id`` is None only when the answer broke the contract by leaving it out.
+    ``salvaged`` are phrases on what was wrong with an answer in which the key had to be searched for.
     """
 
     access_key: str
     secret_key: Secret
     request_id: str | None
+    salvaged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,12 +111,11 @@ UNCERTAIN: list[tuple[int, bytes, str | None]] = [
     (600, b"", None),
     (200, b"", None),
     (200, b"<html>maintenance</html>", None),
-    (200, created()[:-9], None),
     (200, b"\xff\xfe\x00", None),
     (200, b"[" * 100_000, None),
     (200, b"null", None),
     (200, b'[{"requestId": "x"}]', None),
-    (200, created() + b" " * 300_000, None),
+    (200, b" " * 300_000, None),
     (200, body(None), REQUEST_ID),
     (200, body([]), REQUEST_ID),
     (200, body({"key": "AKIA"}), REQUEST_ID),
@@ -147,6 +146,13 @@ def test_what_proves_nothing_is_uncertain(client: HttpClient, status: int, text:
 @pytest.mark.parametrize("secret", [None, "", 5, "a b", "x" * 257, "tab\t", {"value": "x"}])
 def test_an_access_key_without_a_usable_secret_is_named(client: HttpClient, secret: object) -> None:
     error = failure_of_create(client, answer(200, created(secretKey=secret)))
+    assert isinstance(error, HostUpUncertain)
+    assert error.access_key == "AKIAEXAMPLE"
+    assert error.request_id == REQUEST_ID
+
+
+def test_an_access_key_in_an_answer_that_was_cut_is_named(client: HttpClient) -> None:
+    error = failure_of_create(client, answer(200, created()[:-9]))
     assert isinstance(error, HostUpUncertain)
     assert error.access_key == "AKIAEXAMPLE"
     assert error.request_id == REQUEST_ID

@@ -30,6 +30,9 @@ LONGEST_WAIT = 86400.0
 _LONGEST_BODY = 256 * 1024
 """Bytes; an honest answer has less than two thousand."""
 
+SHORTEST_PART = 8
+"""Characters of a secret that say something of it when they stand in an access key."""
+
 _LONGEST_READ = 4000
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _TOKEN = re.compile(r"[A-Za-z0-9+/_=]{32,}")
@@ -77,6 +80,12 @@ class HostUpResponse:
     def data(self) -> Mapping[str, object]:
         """The object ``data``; empty when there is none."""
         return _mapping(self.document, "data")
+
+    @property
+    def shown_key(self) -> Mapping[str, object] | None:
+        """The object ``data.key``, when it names an access key, of whatever type; None when there is none."""
+        key = _mapping(self.data, "key")
+        return key if "accessKey" in key else None
 
     @property
     def request_id(self) -> str | None:
@@ -164,11 +173,15 @@ def usable_name(value: object) -> str | None:
 
 def new_key(response: HostUpResponse) -> tuple[str | None, str | None]:
     """The access key and the secret that the answer to a create shows at ``data.key``; None for what is unusable."""
-    key = _mapping(response.data, "key")
+    key = response.shown_key or {}
     access_key, secret_key = usable_name(key.get("accessKey")), usable_name(key.get("secretKey"))
-    if access_key in response.secrets:
+    if access_key and _shows(access_key, response.secrets):
         return None, None  # one value in both places: nobody can tell which it is, and the access key is logged
     return access_key, secret_key
+
+
+def _shows(access_key: str, secrets: tuple[str, ...]) -> bool:
+    return any(secret == access_key or (len(secret) >= SHORTEST_PART and secret in access_key) for secret in secrets)
 
 
 def _printable(text: str) -> str:

@@ -1,0 +1,114 @@
+"""What the outcome of a create means: the new key, or the error that names what is known of it.
+
+A create cannot be repeated, so its answer is judged by whether the key is in it and not by its form. An answer in the
+documented form is read as it is. Where none can be read, :func:`~worker.adapters.hostup.salvage.salvage` looks for the
+key in all that was received.
+
+Only a 2xx hands a key over. Where the status says otherwise, or there is none, a whole key pair for the label that was
+sent contradicts it: that key was made, since its secret is shown by a create only (page "Create a key"), but the call
+may have failed after that. So it is never published, and its name is handed on to be retired. Anything less in such an
+answer names nothing: an error may quote a key that is somebody else's, and a key that is named gets deleted.
+"""
+
+from __future__ import annotations
+
+from worker.adapters.hostup.answers import HostUpResponse, new_key
+from worker.adapters.hostup.failures import Operation, failure, unanswered, unreachable, unsettled
+from worker.adapters.hostup.salvage import Found, Salvaged, salvage
+from worker.adapters.http.exchange import Received
+from worker.adapters.http.messages import NoResponse
+from worker.errors import HostUpError
+from worker.rotation.ports import CreatedKey
+from worker.secret import Secret
+
+_OUT_OF_FORM = "no reader of HTTP and JSON took it"
+
+
+def key_or_error(
+    operation: Operation, outcome: HostUpResponse | NoResponse, label: str, api_key: Secret
+) -> CreatedKey | HostUpError:
+    """Judge the outcome of the create for ``label``; never raises, and wipes nothing."""
+    if isinstance(outcome, NoResponse):
+        return _from_no_response(operation, outcome, _salvaged(outcome.raw, label, api_key))
+    if outcome.is_success and outcome.shown_key:
+        return _as_documented(operation, outcome)
+    return _from_response(operation, outcome, _salvaged(outcome.response.raw, label, api_key))
+
+
+def _salvaged(raw: Received | None, label: str, api_key: Secret) -> Salvaged | None:
+    found = salvage(raw.reveal(), label) if raw else None
+    if found and api_key.reveal() in (found.access_key or ""):
+        return Salvaged(Found.UNUSABLE, why="Its access key holds the worker's own API key.")
+    return found
+
+
+def _as_documented(operation: Operation, response: HostUpResponse) -> CreatedKey | HostUpError:
+    access_key, secret_key = new_key(response)
+    if access_key and secret_key:
+        return CreatedKey(access_key, Secret(secret_key), response.request_id)  # also with "success": false
+    if access_key:
+        return unsettled(operation, response, "shows an access key without a usable secret", access_key=access_key)
+    return failure(operation, response)
+
+
+def _from_response(operation: Operation, response: HostUpResponse, found: Salvaged | None) -> CreatedKey | HostUpError:
+    """An answer that is whole, but does not show the key where it belongs."""
+    if found is None:
+        return failure(operation, response)
+    if response.is_success:
+        return _created(found) or _told(operation, response, found)
+    if found.found is Found.KEY_PAIR:
+        return _told(operation, response, found)
+    return failure(operation, response, found.request_id)
+
+
+def _from_no_response(operation: Operation, lost: NoResponse, found: Salvaged | None) -> CreatedKey | HostUpError:
+    """No answer, or one that ended too early, or in a form that no reader takes."""
+    if not lost.sent:
+        return unreachable(operation, lost)
+    if found is None:
+        return unanswered(operation, lost)
+    success = found.status is not None and 200 <= found.status < 300  # noqa: PLR2004 - HTTP's own numbers
+    if success and (created := _created(found)):
+        return created
+    if not (success or found.found is Found.KEY_PAIR):
+        return unanswered(operation, lost, request_id=found.request_id)
+    return unanswered(operation, lost, _words(found), access_key=_to_retire(found), request_id=found.request_id)
+
+
+def _told(operation: Operation, response: HostUpResponse, found: Salvaged) -> HostUpError:
+    if found.found is Found.REQUEST_ID:
+        return failure(operation, response, found.request_id)
+    why = f"was {response.status}, and {_words(found)}"
+    return unsettled(operation, response, why, access_key=_to_retire(found), request_id=found.request_id)
+
+
+def _created(found: Salvaged) -> CreatedKey | None:
+    if found.found is not Found.KEY_PAIR or found.access_key is None or found.secret_key is None:
+        return None
+    return CreatedKey(found.access_key, found.secret_key, found.request_id, found.wrong or (_OUT_OF_FORM,))
+
+
+def _to_retire(found: Salvaged) -> str | None:
+    """The name of a key that is ours for sure."""
+    return found.access_key if found.found in (Found.KEY_PAIR, Found.ACCESS_KEY) else None
+
+
+def _words(found: Salvaged) -> str:
+    """What was found, as the end of a sentence that begins with the answer."""
+    why = found.why[:1].lower() + found.why[1:].rstrip(".")
+    form = f" [{', '.join(found.wrong)}]" if found.wrong else ""
+    match found.found:
+        case Found.KEY_PAIR:
+            return f"shows the key {found.access_key} beside a status that is no success{form}"
+        case Found.ACCESS_KEY:
+            return f"shows the access key {found.access_key}, but {why}{form}"
+        case Found.ANOTHER_LABEL:
+            name = f"the key {found.access_key}" if found.access_key else "a key"
+            return f"shows {name} that is not ours ({why}); nothing is deleted by that name{form}"
+        case Found.CHANGED_API:
+            return f"shows a key as {', '.join(found.names)}: the API seems to have changed{form}"
+        case Found.UNUSABLE:
+            return f"shows a key that cannot be used, not even its name is sure ({why}){form}"
+        case Found.REQUEST_ID:
+            return f"shows nothing but its requestId{form}"
