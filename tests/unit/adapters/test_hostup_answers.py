@@ -38,7 +38,7 @@ def client() -> Iterator[HttpClient]:
 
 class TestCreate:
     def test_sends_what_the_contract_asks_for(self, client: HttpClient) -> None:
-        with Wire(answer(200, created())) as wire:
+        with Wire(answer(200, created(label="media-uploads ✓"))) as wire:
             hostup(client, wire.url + "/").create_key("media-uploads ✓")
         (heard,) = wire.heard
         assert (heard.method, heard.target) == ("POST", "/api/object-storage/keys")
@@ -149,6 +149,22 @@ def test_an_access_key_without_a_usable_secret_is_named(client: HttpClient, secr
     assert isinstance(error, HostUpUncertain)
     assert error.access_key == "AKIAEXAMPLE"
     assert error.request_id == REQUEST_ID
+
+
+@pytest.mark.parametrize("label", ["another label", "A label", "a label ", "", 5, ["a label"]])
+@pytest.mark.parametrize("more", [{}, {"secretKey": None}], ids=["pair", "no secret"])
+def test_a_key_for_another_label_is_not_ours(client: HttpClient, label: object, more: dict[str, object]) -> None:
+    error = failure_of_create(client, answer(200, created(label=label, **more)))
+    assert isinstance(error, HostUpUncertain)
+    assert error.access_key is None
+    assert error.request_id == REQUEST_ID
+    assert "AKIAEXAMPLE with another label" in error.what
+    assert "mixed answers up" in error.hint
+
+
+def test_an_answer_without_a_label_is_ours(client: HttpClient) -> None:
+    with Wire(answer(200, created(label=None))) as wire:
+        assert hostup(client, wire.url).create_key("a label").access_key == "AKIAEXAMPLE"
 
 
 def test_an_access_key_in_an_answer_that_was_cut_is_named(client: HttpClient) -> None:

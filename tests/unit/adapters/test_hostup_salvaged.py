@@ -126,6 +126,7 @@ def test_a_key_for_another_label_is_never_ours(client: HttpClient, cut_off: int)
     assert ACCESS_KEY in error.what
     assert "another label" in error.what
     assert "nothing is deleted by that name" in error.what
+    assert "mixed answers up" in error.hint
 
 
 def test_two_keys_in_one_answer_are_none(client: HttpClient) -> None:

@@ -180,6 +180,12 @@ def new_key(response: HostUpResponse) -> tuple[str | None, str | None]:
     return access_key, secret_key
 
 
+def is_for(response: HostUpResponse, label: str) -> bool:
+    """Whether the answer to a create can be for the label that was sent: it names that one, or none."""
+    seen = (response.shown_key or {}).get("label")
+    return seen is None or seen == label
+
+
 def _shows(access_key: str, secrets: tuple[str, ...]) -> bool:
     return any(secret == access_key or (len(secret) >= SHORTEST_PART and secret in access_key) for secret in secrets)
 

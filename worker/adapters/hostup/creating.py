@@ -4,6 +4,9 @@ A create cannot be repeated, so its answer is judged by whether the key is in it
 documented form is read as it is. Where none can be read, :func:`~worker.adapters.hostup.salvage.salvage` looks for the
 key in all that was received.
 
+The label that was sent has to be the label in the answer, where there is one: else a cache or proxy mixed answers up,
+and the key may be one that another target publishes. It is not published here, and never deleted by that name.
+
 Only a 2xx hands a key over. Where the status says otherwise, or there is none, a whole key pair for the label that was
 sent contradicts it: that key was made, since its secret is shown by a create only (page "Create a key"), but the call
 may have failed after that. So it is never published, and its name is handed on to be retired. Anything less in such an
@@ -12,8 +15,8 @@ answer names nothing: an error may quote a key that is somebody else's, and a ke
 
 from __future__ import annotations
 
-from worker.adapters.hostup.answers import HostUpResponse, new_key
-from worker.adapters.hostup.failures import Operation, failure, unanswered, unreachable, unsettled
+from worker.adapters.hostup.answers import HostUpResponse, is_for, new_key
+from worker.adapters.hostup.failures import Known, Operation, failure, unanswered, unreachable, unsettled
 from worker.adapters.hostup.salvage import Found, Salvaged, salvage
 from worker.adapters.http.exchange import Received
 from worker.adapters.http.messages import NoResponse
@@ -22,6 +25,10 @@ from worker.rotation.ports import CreatedKey
 from worker.secret import Secret
 
 _OUT_OF_FORM = "no reader of HTTP and JSON took it"
+_MIXED_UP = (
+    "A cache or proxy may have mixed answers up: nothing between here and HostUp may keep answers. The key that was "
+    "asked for may exist all the same: look for its label in HostUp's panel."
+)
 
 
 def key_or_error(
@@ -31,7 +38,7 @@ def key_or_error(
     if isinstance(outcome, NoResponse):
         return _from_no_response(operation, outcome, _salvaged(outcome.raw, label, api_key))
     if outcome.is_success and outcome.shown_key:
-        return _as_documented(operation, outcome)
+        return _as_documented(operation, outcome, label)
     return _from_response(operation, outcome, _salvaged(outcome.response.raw, label, api_key))
 
 
@@ -42,13 +49,15 @@ def _salvaged(raw: Received | None, label: str, api_key: Secret) -> Salvaged | N
     return found
 
 
-def _as_documented(operation: Operation, response: HostUpResponse) -> CreatedKey | HostUpError:
+def _as_documented(operation: Operation, response: HostUpResponse, label: str) -> CreatedKey | HostUpError:
     access_key, secret_key = new_key(response)
-    if access_key and secret_key:
+    if not access_key:
+        return failure(operation, response)
+    if not is_for(response, label):
+        return unsettled(operation, response, _not_ours(access_key), Known(hint=_MIXED_UP))
+    if secret_key:
         return CreatedKey(access_key, Secret(secret_key), response.request_id)  # also with "success": false
-    if access_key:
-        return unsettled(operation, response, "shows an access key without a usable secret", access_key=access_key)
-    return failure(operation, response)
+    return unsettled(operation, response, "shows an access key without a usable secret", Known(access_key))
 
 
 def _from_response(operation: Operation, response: HostUpResponse, found: Salvaged | None) -> CreatedKey | HostUpError:
@@ -72,15 +81,15 @@ def _from_no_response(operation: Operation, lost: NoResponse, found: Salvaged | 
     if success and (created := _created(found)):
         return created
     if not (success or found.found is Found.KEY_PAIR):
-        return unanswered(operation, lost, request_id=found.request_id)
-    return unanswered(operation, lost, _words(found), access_key=_to_retire(found), request_id=found.request_id)
+        return unanswered(operation, lost, known=Known(request_id=found.request_id))
+    return unanswered(operation, lost, _words(found), _known(found))
 
 
 def _told(operation: Operation, response: HostUpResponse, found: Salvaged) -> HostUpError:
     if found.found is Found.REQUEST_ID:
         return failure(operation, response, found.request_id)
     why = f"was {response.status}, and {_words(found)}"
-    return unsettled(operation, response, why, access_key=_to_retire(found), request_id=found.request_id)
+    return unsettled(operation, response, why, _known(found))
 
 
 def _created(found: Salvaged) -> CreatedKey | None:
@@ -89,9 +98,16 @@ def _created(found: Salvaged) -> CreatedKey | None:
     return CreatedKey(found.access_key, found.secret_key, found.request_id, found.wrong or (_OUT_OF_FORM,))
 
 
-def _to_retire(found: Salvaged) -> str | None:
-    """The name of a key that is ours for sure."""
-    return found.access_key if found.found in (Found.KEY_PAIR, Found.ACCESS_KEY) else None
+def _known(found: Salvaged) -> Known:
+    """What is sure; the access key only of a key that is ours, as it gets deleted."""
+    ours = found.found in (Found.KEY_PAIR, Found.ACCESS_KEY)
+    hint = _MIXED_UP if found.found is Found.ANOTHER_LABEL else ""
+    return Known(found.access_key if ours else None, found.request_id, hint)
+
+
+def _not_ours(access_key: str | None) -> str:
+    name = f"the key {access_key}" if access_key else "a key"
+    return f"shows {name} with another label than the one that was sent; nothing is deleted by that name"
 
 
 def _words(found: Salvaged) -> str:
@@ -104,8 +120,7 @@ def _words(found: Salvaged) -> str:
         case Found.ACCESS_KEY:
             return f"shows the access key {found.access_key}, but {why}{form}"
         case Found.ANOTHER_LABEL:
-            name = f"the key {found.access_key}" if found.access_key else "a key"
-            return f"shows {name} that is not ours ({why}); nothing is deleted by that name{form}"
+            return _not_ours(found.access_key) + form
         case Found.CHANGED_API:
             return f"shows a key as {', '.join(found.names)}: the API seems to have changed{form}"
         case Found.UNUSABLE:

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 
@@ -39,6 +39,21 @@ class Operation:
     """Otherwise it gets a connection of its own, which cannot be one that the server is just closing."""
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a call whose outcome is not, see HostUpUncertain; without a ``hint`` the operation has its own.
+
+    ``request_id`` counts only where the response shows none itself.
+    """
+
+    access_key: str | None = None
+    request_id: str | None = None
+    hint: str = ""
+
+
+NOTHING_KNOWN = Known()
+
+
 def failure(operation: Operation, response: HostUpResponse, request_id: str | None = None) -> HostUpError:
     """The error for an answer that is not a readable success; ``request_id`` is for one that shows none itself."""
     call, request_id = _call(operation, response), response.request_id or request_id
@@ -50,21 +65,16 @@ def failure(operation: Operation, response: HostUpResponse, request_id: str | No
         return HostUpLastKey(refused, call, hint=hint, request_id=request_id)
     if _is_clear_no(response):
         return HostUpRefused(refused, call, hint=_hint(operation, response), request_id=request_id)
-    return unsettled(operation, response, _complaint(response), request_id=request_id)
+    return unsettled(operation, response, _complaint(response), Known(request_id=request_id))
 
 
 def unsettled(
-    operation: Operation,
-    response: HostUpResponse,
-    why: str,
-    *,
-    access_key: str | None = None,
-    request_id: str | None = None,
+    operation: Operation, response: HostUpResponse, why: str, known: Known = NOTHING_KNOWN
 ) -> HostUpUncertain:
     """The error for an answer that leaves it open what was done; ``why`` follows "its answer"."""
     what = f"HostUp gave no clear answer when asked to {operation.words}: its answer {why}"
-    call, request_id = _call(operation, response), response.request_id or request_id
-    return HostUpUncertain(what, call, hint=operation.unsettled, request_id=request_id, access_key=access_key)
+    known = replace(known, request_id=response.request_id or known.request_id)
+    return _uncertain(operation, what, _call(operation, response), known)
 
 
 def unreachable(operation: Operation, lost: NoResponse) -> HostUpUnreachable:
@@ -74,20 +84,16 @@ def unreachable(operation: Operation, lost: NoResponse) -> HostUpUnreachable:
     return HostUpUnreachable(what, HostUpCall(operation.name), hint=hint)
 
 
-def unanswered(
-    operation: Operation,
-    lost: NoResponse,
-    came: str = "",
-    *,
-    access_key: str | None = None,
-    request_id: str | None = None,
-) -> HostUpUncertain:
+def unanswered(operation: Operation, lost: NoResponse, came: str = "", known: Known = NOTHING_KNOWN) -> HostUpUncertain:
     """The error for a request that was sent and got no whole answer; ``came`` follows "what came"."""
     why = f"within {operation.deadline:g} s" if lost.timed_out else "to its end"
     what = f"HostUp did not answer {why} when asked to {operation.words} ({lost.reason})"
-    what = f"{what}; what came {came}" if came else what
-    call = HostUpCall(operation.name)
-    return HostUpUncertain(what, call, hint=operation.unsettled, request_id=request_id, access_key=access_key)
+    return _uncertain(operation, f"{what}; what came {came}" if came else what, HostUpCall(operation.name), known)
+
+
+def _uncertain(operation: Operation, what: str, call: HostUpCall, known: Known) -> HostUpUncertain:
+    hint = known.hint or operation.unsettled
+    return HostUpUncertain(what, call, hint=hint, request_id=known.request_id, access_key=known.access_key)
 
 
 def _call(operation: Operation, response: HostUpResponse) -> HostUpCall:
