@@ -46,13 +46,17 @@ class DeletedKey:
 
 @dataclass(frozen=True, slots=True)
 class StorageStatus:
-    """``GET /api/object-storage`` (page "Service status"); every field but ``provisioned`` may be missing."""
+    """``GET /api/object-storage`` (page "Service status"); every field but ``provisioned`` may be missing.
+
+    ``count_problem`` says why a count that was there cannot be one.
+    """
 
     provisioned: bool
     endpoint: str | None
     region: str | None
     key_count: int | None
     request_id: str | None
+    count_problem: str = ""
 
 
 class HostUpPort(Protocol):

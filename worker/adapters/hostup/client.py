@@ -10,9 +10,10 @@ import json
 from http import HTTPStatus
 from urllib.parse import quote
 
-from worker.adapters.hostup.answers import HostUpResponse, one_line, read, usable_name
+from worker.adapters.hostup.answers import HostUpResponse, one_line, read, usable_word
 from worker.adapters.hostup.creating import key_or_error
 from worker.adapters.hostup.failures import Operation, failure, unanswered, unreachable
+from worker.adapters.hostup.values import count_problem, key_name_problem
 from worker.adapters.http.client import HttpClient
 from worker.adapters.http.deadline import within
 from worker.adapters.http.messages import NoResponse, Request, Response
@@ -99,12 +100,15 @@ class HostUpClient:
         provisioned = response.data.get("provisioned")
         if not response.succeeded or not isinstance(provisioned, bool):
             raise failure(operation, response)
+        count = response.data.get("keyCount")
+        problem = count_problem(count)
         return StorageStatus(
             provisioned=provisioned,
-            endpoint=usable_name(response.data.get("endpoint")),
-            region=usable_name(response.data.get("awsRegion")),
-            key_count=_count(response.data.get("keyCount")),
+            endpoint=usable_word(response.data.get("endpoint")),
+            region=usable_word(response.data.get("awsRegion")),
+            key_count=count if isinstance(count, int) and not problem else None,
             request_id=response.request_id,
+            count_problem=problem or "",
         )
 
     def _request(self, method: str, path: str, body: bytes | None = None) -> Request:
@@ -128,16 +132,12 @@ class HostUpClient:
             return lost
 
 
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
 def _segment(operation: Operation, access_key: str, form: str) -> str:
     """The key as one segment of the path: ``+``, ``/`` and ``=`` are percent-encoded."""
     if form not in ("base64", "plain"):
         raise UsageError(f"There is no way to write a key in a path that is called {form!r}", hint="base64 or plain.")
     # "." and ".." would name another page, and an empty name all keys
-    if usable_name(access_key) is None or access_key in (".", ".."):
+    if key_name_problem(access_key):
         hint = "Nothing was sent. Correct the name by hand."
         raise HostUpRefused(
             f"Will not {operation.words}: no key has such a name", HostUpCall(operation.name), hint=hint

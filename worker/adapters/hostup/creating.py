@@ -15,20 +15,37 @@ answer names nothing: an error may quote a key that is somebody else's, and a ke
 
 from __future__ import annotations
 
-from worker.adapters.hostup.answers import HostUpResponse, is_for, new_key
+from dataclasses import dataclass
+
+from worker.adapters.hostup.answers import HostUpResponse
 from worker.adapters.hostup.failures import Known, Operation, failure, unanswered, unreachable, unsettled
 from worker.adapters.hostup.salvage import Found, Salvaged, salvage
+from worker.adapters.hostup.values import key_name_problem, secret_problem
 from worker.adapters.http.exchange import Received
 from worker.adapters.http.messages import NoResponse
 from worker.errors import HostUpError
 from worker.rotation.ports import CreatedKey
 from worker.secret import Secret
 
+_SHORTEST_PART = 8
+"""Characters of a secret that say something of it when they stand in an access key."""
+
 _OUT_OF_FORM = "no reader of HTTP and JSON took it"
 _MIXED_UP = (
     "A cache or proxy may have mixed answers up: nothing between here and HostUp may keep answers. The key that was "
     "asked for may exist all the same: look for its label in HostUp's panel."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What the answer to a create shows at ``data.key``; each value is None where its problem says why."""
+
+    access_key: str | None
+    access_key_problem: str | None
+    secret_key: Secret | None
+    secret_key_problem: str | None
+    label: object
 
 
 def key_or_error(
@@ -50,14 +67,38 @@ def _salvaged(raw: Received | None, label: str, api_key: Secret) -> Salvaged | N
 
 
 def _as_documented(operation: Operation, response: HostUpResponse, label: str) -> CreatedKey | HostUpError:
-    access_key, secret_key = new_key(response)
-    if not access_key:
-        return failure(operation, response)
-    if not is_for(response, label):
-        return unsettled(operation, response, _not_ours(access_key), Known(hint=_MIXED_UP))
-    if secret_key:
-        return CreatedKey(access_key, Secret(secret_key), response.request_id)  # also with "success": false
-    return unsettled(operation, response, "shows an access key without a usable secret", Known(access_key))
+    key = _shown(response)
+    if not key.access_key:
+        return unsettled(operation, response, f"was {response.status}, but {_phrase(key.access_key_problem)}")
+    if key.label not in (None, label):
+        return unsettled(operation, response, _not_ours(key.access_key), Known(hint=_MIXED_UP))
+    if not key.secret_key:
+        why = f"shows the access key {key.access_key}, but {_phrase(key.secret_key_problem)}"
+        return unsettled(operation, response, why, Known(key.access_key))
+    odd = (response.request_id_problem,) if response.request_id_problem else ()
+    # also with "success": false
+    return CreatedKey(key.access_key, key.secret_key, response.request_id, tuple(map(_phrase, odd)))
+
+
+def _shown(response: HostUpResponse) -> _Shown:
+    """Read ``data.key``. No access key is one that holds a secret: it would be logged."""
+    key = response.shown_key or {}
+    access_key, secret_key = key.get("accessKey"), key.get("secretKey")
+    wrong_name = key_name_problem(access_key)
+    if isinstance(access_key, str) and not wrong_name and _shows(access_key, response.secrets):
+        wrong_name = "The access key holds a secret."
+    wrong_secret = secret_problem(secret_key)
+    return _Shown(
+        access_key if isinstance(access_key, str) and not wrong_name else None,
+        wrong_name,
+        Secret(secret_key) if isinstance(secret_key, str) and not wrong_secret else None,
+        wrong_secret,
+        key.get("label"),
+    )
+
+
+def _shows(access_key: str, secrets: tuple[str, ...]) -> bool:
+    return any(secret == access_key or (len(secret) >= _SHORTEST_PART and secret in access_key) for secret in secrets)
 
 
 def _from_response(operation: Operation, response: HostUpResponse, found: Salvaged | None) -> CreatedKey | HostUpError:
@@ -110,9 +151,15 @@ def _not_ours(access_key: str | None) -> str:
     return f"shows {name} with another label than the one that was sent; nothing is deleted by that name"
 
 
+def _phrase(sentence: str | None) -> str:
+    """A sentence as a part of another one."""
+    text = sentence or ""
+    return text[:1].lower() + text[1:].rstrip(".")
+
+
 def _words(found: Salvaged) -> str:
     """What was found, as the end of a sentence that begins with the answer."""
-    why = found.why[:1].lower() + found.why[1:].rstrip(".")
+    why = _phrase(found.why)
     form = f" [{', '.join(found.wrong)}]" if found.wrong else ""
     match found.found:
         case Found.KEY_PAIR:
