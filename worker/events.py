@@ -21,6 +21,7 @@ class Event(StrEnum):
     KEY_STRAY = "key.stray"
     KEY_VERIFIED = "key.verified"
     KEY_REFUSED = "key.refused"
+    KEY_UNCLAIMED = "key.unclaimed"
     KEY_ADOPTED = "key.adopted"
     KEY_RETIRED = "key.retired"
     KEY_RETIRE_FAILED = "key.retire_failed"

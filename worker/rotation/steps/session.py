@@ -24,6 +24,8 @@ LOUD = frozenset(
         Event.CREATE_UNCONFIRMED,
         Event.KEY_STRAY,
         Event.KEY_REFUSED,
+        Event.KEY_UNCLAIMED,
+        Event.RECORD_WRITE_RETRIED,
         Event.KEY_OVERDUE,
         Event.KEY_RETIRE_FAILED,
         Event.TARGET_BLOCKED,
