@@ -38,6 +38,7 @@ class Event(StrEnum):
     RECORD_REPAIRED = "record.repaired"
     RECORD_WRITE_RETRIED = "record.write_retried"
     COUNT_UNKNOWN = "count.unknown"
+    CALLS_PAUSED = "calls.paused"
     CIRCUIT_OPENED = "circuit.opened"
     CIRCUIT_CLOSED = "circuit.closed"
     DRIFT_FOUND = "drift.found"

@@ -30,6 +30,12 @@ LONGEST_WAIT = 86400.0
 _LONGEST_BODY = 256 * 1024
 """Bytes; an honest answer has less than two thousand."""
 
+_FIRST_MOMENT = 1e9
+"""A number from here on is no length of time but a moment: seconds since 1970, in September 2001."""
+
+_FIRST_MILLIS = 1e12
+"""A number from here on is a moment in milliseconds since 1970: the same September."""
+
 _LONGEST_READ = 4000
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _TOKEN = re.compile(r"[A-Za-z0-9+/_=]{32,}")
@@ -114,11 +120,12 @@ class HostUpResponse:
         return f'{head}: "{self.message}"' if self.message else head
 
     def retry_after(self, now: datetime) -> float | None:
-        """Seconds to wait: ``Retry-After`` (seconds or an HTTP date), for 429 else ``X-RateLimit-Reset``."""
+        """Seconds to wait: ``Retry-After``, for 429 else ``X-RateLimit-Reset``; each as :func:`_seconds` reads it."""
         headers = self.response.headers
         seconds = _seconds(headers.get("retry-after", ""), now)
         if seconds is None and self.status == HTTPStatus.TOO_MANY_REQUESTS:
-            seconds = _until(_iso_time(headers.get("x-ratelimit-reset", "")), now)
+            reset = headers.get("x-ratelimit-reset", "")
+            seconds = _until(_iso_time(reset), now) if "-" in reset else _seconds(reset, now)
         return seconds
 
     def _text(self, name: str) -> str:
@@ -205,11 +212,19 @@ def _mapping(document: Mapping[str, object] | None, name: str) -> Mapping[str, o
 
 
 def _seconds(text: str, now: datetime) -> float | None:
+    """From seconds (also with a fraction), a moment as seconds or milliseconds since 1970, or an HTTP date.
+
+    A moment that has passed is now (docs/facts.md, "HostUp").
+    """
     try:
-        seconds = float(text)
+        number = float(text)
     except ValueError:
         return _until(_http_date(text), now)
-    return min(seconds, LONGEST_WAIT) if math.isfinite(seconds) and seconds >= 0 else None
+    if not math.isfinite(number) or number < 0:
+        return None
+    if number < _FIRST_MOMENT:
+        return min(number, LONGEST_WAIT)
+    return min(max(number / (1000 if number >= _FIRST_MILLIS else 1) - now.timestamp(), 0.0), LONGEST_WAIT)
 
 
 def _until(moment: datetime | None, now: datetime) -> float | None:

@@ -39,8 +39,11 @@ CREATES = "rotator:creates"
 CIRCUIT = "rotator:circuit"
 """Hash of a few fields; expires."""
 
+PAUSES = "rotator:pauses"
+"""Hash of at most two fields for each kind of call that HostUp asked to wait with: until when, and why; expires."""
+
 PARKED = "rotator:parked"
-"""Set: targets that the open circuit turned away; emptied when it closes."""
+"""Set: targets that the open circuit or a pause turned away; emptied when it closes, and expires."""
 
 COUNT = "rotator:count"
 """Hash of three fields: the number of keys at HostUp, when it was asked for, how many were made since."""
