@@ -72,6 +72,11 @@ class DueSet:
             pipe.execute()
 
     @guard()
+    def is_taken_up(self, target: str) -> bool:
+        """Whether a target that was woken has been taken up by a worker since."""
+        return self._client.zscore(DUE, target) != 0
+
+    @guard()
     def is_built(self) -> bool:
         """Whether the due set is there; it is not after Redis was wiped."""
         return bool(self._client.exists(BUILT))
