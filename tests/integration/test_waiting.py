@@ -2,81 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import redis
 
-from tests.doubles import MemoryAccount, MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault
-from tests.records import MINUTE, NOW, current, empty, rotation, staged
-from tests.unit.settings.configuring import TARGET, read
+from tests.integration.scene import Scene, scene_on
+from tests.records import NOW, SECOND, current, empty, rotation, staged
 from worker.adapters.redis.index import IndexEntry
-from worker.adapters.redis.locks import Hold
-from worker.adapters.redis.state import SharedState, shared_state
 from worker.adapters.redis.workers import SILENT_SECONDS
 from worker.cli.check_redis import of_workers
 from worker.cli.waiting import Outcome, Waiting
-from worker.clock import ProcessClock
 from worker.rotation.record import Phase, Record, Request
-from worker.rotation.records import RecordStore
-from worker.rotation.services import Policy, Services
 from worker.sandbox.servers import ValkeyServer
-from worker.service.assemble import Runtime
 
-SECOND = timedelta(seconds=1)
 PATIENCE = timedelta(minutes=5)
-
-
-@dataclass
-class ActingClock(MemoryClock):
-    """While somebody waits, the world goes on: at each wait every worker that lives does what it does."""
-
-    acts: list[Callable[[datetime], None]] = field(default_factory=list)
-    stopping: bool = False
-
-    def wait(self, seconds: float) -> bool:
-        super().wait(seconds)
-        for act in self.acts:
-            act(self.time)
-        return False
-
-    def stop(self) -> None:
-        self.stopping = True
-
-
-@dataclass
-class Scene:
-    """One request that is waited for, and workers that show themselves as long as a test wants."""
-
-    runtime: Runtime
-    clock: ActingClock
-    shared: SharedState
-    record: Record
-
-    def beat(self, until: timedelta, *, skew: timedelta = timedelta(0), takes: bool = True) -> None:
-        """A worker beats every five seconds, by a clock that is wrong by ``skew``, and takes up what is due."""
-        last = [NOW - 5 * SECOND]
-
-        def act(now: datetime) -> None:
-            if now - last[0] >= 5 * SECOND and now < NOW + until:
-                last[0] = now
-                self.shared.heartbeats.beat("one", now + skew)
-                if takes:
-                    self.shared.due.claim(now, MINUTE, 5)
-
-        self.clock.acts.append(act)
-        act(NOW)
-
-    def wait(self) -> tuple[Outcome, float]:
-        """How the waiting ends, and after how many seconds."""
-        request = Request(id="request-9", reason="", at=NOW)
-        outcome = Waiting(self.runtime, self.runtime.settings.targets["media"], request, self.record).until_served(
-            PATIENCE
-        )
-        return outcome, self.clock.monotonic()
 
 
 @pytest.fixture(params=[None, Phase.STAGED, Phase.VERIFIED, Phase.CREATING], ids=str)
@@ -87,26 +28,21 @@ def phase(request: pytest.FixtureRequest) -> Phase | None:
 
 @pytest.fixture
 def scene(tmp_path: Path, client: redis.Redis, server: ValkeyServer, phase: Phase | None) -> Scene:
-    vault, hostup, clock = MemoryVault(), MemoryHostUp(), ActingClock()
-    store = RecordStore(vault, "hostup-rotator/state", clock)
-    settings = read(tmp_path, TARGET, env={"REDIS_URL": server.url.reveal()})
-    shared = shared_state(client)
-    services = Services(
-        hostup, vault, MemoryStorage(hostup), store, MemoryAccount(hostup), clock,
-        Policy("secret", MINUTE, MINUTE, MINUTE, MINUTE, SECOND),
-    )  # fmt: skip
-    process_clock: ProcessClock = clock
-    runtime = Runtime(settings, services, shared, None, process_clock, "here")  # type: ignore[arg-type]  # no Vault server
     key = staged() if phase in (Phase.STAGED, Phase.VERIFIED) else None
     under_way = rotation(phase, key) if phase else None
     known = Record(target="media", path="apps/media", current=current(), rotation=under_way) if phase else empty()
-    record = store.change(store.load("media", "apps/media"), lambda _: known).record
-    shared.index.finish_look(IndexEntry("media", {"target": "media"}, ()), NOW, Hold("media", mine=True))
-    return Scene(runtime, clock, shared, record)
+    return scene_on(tmp_path, client, server, known)
+
+
+def wait(scene: Scene) -> tuple[Outcome, float]:
+    """How the waiting ends, and after how many seconds."""
+    waiting = Waiting(scene.runtime, scene.target, Request(id="request-9", reason="", at=NOW), scene.record())
+    outcome = waiting.until_served(PATIENCE)
+    return outcome, scene.clock.monotonic()
 
 
 def test_without_any_worker_it_ends_within_seconds(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
-    outcome, took = scene.wait()
+    outcome, took = wait(scene)
     assert outcome.exit_code == 75
     assert took < 20
     assert "No worker has shown up" in outcome.gave_up
@@ -116,7 +52,7 @@ def test_without_any_worker_it_ends_within_seconds(scene: Scene, capsys: pytest.
 def test_a_worker_that_stops_meanwhile_is_noticed(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     scene.beat(until=20 * SECOND)
     scene.clock.acts.append(lambda now: scene.shared.heartbeats.leave("one") if now > NOW + 20 * SECOND else None)
-    outcome, took = scene.wait()
+    outcome, took = wait(scene)
     assert outcome.exit_code == 75
     assert took < 20 + 20
     assert "No worker is there any more" in outcome.gave_up
@@ -125,7 +61,7 @@ def test_a_worker_that_stops_meanwhile_is_noticed(scene: Scene, capsys: pytest.C
 
 def test_a_worker_that_is_killed_meanwhile_is_noticed(scene: Scene) -> None:
     scene.beat(until=20 * SECOND)
-    outcome, took = scene.wait()
+    outcome, took = wait(scene)
     assert outcome.exit_code == 75
     assert took < 20 + SILENT_SECONDS + 10
     assert "No worker is there any more" in outcome.gave_up
@@ -133,7 +69,7 @@ def test_a_worker_that_is_killed_meanwhile_is_noticed(scene: Scene) -> None:
 
 def test_a_worker_that_was_killed_just_before_is_no_worker(scene: Scene) -> None:
     scene.shared.heartbeats.beat("one", NOW - 5 * SECOND)
-    outcome, took = scene.wait()
+    outcome, took = wait(scene)
     assert outcome.exit_code == 75
     assert took < SILENT_SECONDS + 10
 
@@ -141,7 +77,7 @@ def test_a_worker_that_was_killed_just_before_is_no_worker(scene: Scene) -> None
 @pytest.mark.parametrize("skew", [timedelta(0), timedelta(hours=-2), timedelta(hours=2)])
 def test_a_worker_that_lives_is_waited_for_whatever_its_clock_says(scene: Scene, skew: timedelta) -> None:
     scene.beat(until=2 * PATIENCE, skew=skew)
-    outcome, took = scene.wait()
+    outcome, took = wait(scene)
     assert took >= PATIENCE.total_seconds()
     assert "There is no outcome yet" in outcome.gave_up
 
@@ -149,19 +85,19 @@ def test_a_worker_that_lives_is_waited_for_whatever_its_clock_says(scene: Scene,
 def test_a_worker_that_comes_later_is_waited_for(scene: Scene) -> None:
     began = NOW + 8 * SECOND
     scene.clock.acts.append(lambda now: scene.shared.heartbeats.beat("two", now) if now > began else None)
-    _, took = scene.wait()
+    _, took = wait(scene)
     assert took >= PATIENCE.total_seconds()
 
 
 def test_workers_that_leave_the_target_alone_are_named(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     scene.beat(until=2 * PATIENCE, takes=False)
-    scene.wait()
+    wait(scene)
     assert capsys.readouterr().err.count("none takes the target up") == 1
 
 
 def test_workers_that_take_it_up_are_not(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     scene.beat(until=2 * PATIENCE)
-    scene.wait()
+    wait(scene)
     assert "none takes the target up" not in capsys.readouterr().err
 
 
@@ -178,3 +114,13 @@ def test_check_says_since_when_a_killed_worker_was_not_seen(scene: Scene) -> Non
     assert none.state == "warning"
     assert "none is there" in none.detail
     assert "there was last seen" in none.detail
+
+
+@pytest.mark.parametrize("phase", [None], indirect=True)
+def test_what_it_waits_for_is_said_once(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    scene.beat(until=2 * PATIENCE)
+    wait_of_look = {"target": "media", "waits_for": "the end of the world", "waits_until": (NOW + PATIENCE).isoformat()}
+    scene.shared.index.refresh([IndexEntry("media", wait_of_look, ())])
+    outcome, _ = wait(scene)
+    assert capsys.readouterr().err.count("Waits for the end of the world, until 2026-11-24 12:05:00 UTC") == 1
+    assert "waits for the end of the world" in outcome.gave_up

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from worker.cli.messenger import Messenger
 from worker.cli.output import say
 from worker.cli.presence import Presence
-from worker.cli.texts import entry_text
+from worker.cli.texts import entry_text, when
 from worker.errors import QueueUnavailable, VaultUnavailable
 from worker.rotation.history import Entry, rotations
 from worker.rotation.record import Failure, Record, Request
@@ -59,6 +59,7 @@ class Waiting:
         self._shown = record.next_entry - 1
         self._messenger = Messenger(runtime)
         self._presence = Presence(runtime, target.name)
+        self._waits_for = ""
         self._redis_away = False
         self._vault_away = False
 
@@ -122,6 +123,7 @@ class Waiting:
                 self._presence.forget()  # a worker without Vault may not show itself in time
             else:
                 self._say_news(self._presence.look())
+                self._say_what_it_waits_for()
             self._messenger.wake(self._target.name)
         except QueueUnavailable as error:
             if not self._redis_away:
@@ -135,9 +137,21 @@ class Waiting:
         if news:
             say(news)
 
+    def _say_what_it_waits_for(self) -> None:
+        """Once for each reason: until when no worker goes on, as the last look had it."""
+        summary = self._runtime.shared.index.summary(self._target.name) or {}
+        why, until = summary.get("waits_for"), summary.get("waits_until")
+        now = self._runtime.clock.now()
+        if not why or not until or datetime.fromisoformat(str(until)) < now + timedelta(seconds=LOOK_SECONDS):
+            return
+        if why not in (self._waits_for, "the next rotation"):
+            self._waits_for = str(why)
+            say(f"Waits for {why}, until {when(str(until), now)}.")
+
     def _give_up(self, waited: float, patience: timedelta) -> Outcome | None:
         if waited >= patience.total_seconds():
-            why = f"There is no outcome yet after {waited:.0f} s; the target is {self._record.phase}"
+            reason = f" and waits for {self._waits_for}" if self._waits_for else ""
+            why = f"There is no outcome yet after {waited:.0f} s; the target is {self._record.phase}{reason}"
             hint = "See `rotator check`."
         elif self._presence.is_gone():
             gone = "No worker is there any more" if self._presence.ever_there else "No worker has shown up"
