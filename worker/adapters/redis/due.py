@@ -53,6 +53,16 @@ class DueSet:
             pipe.execute()
 
     @guard()
+    def wake_all(self, targets: Iterable[str], now: datetime) -> None:
+        """Have many targets looked at from now on, also after a look under way. A call for each batch."""
+        for batch in batches(targets):
+            with self._client.pipeline(transaction=False) as pipe:
+                for name in batch:
+                    pipe.set(woken(name), secrets.token_hex(8), ex=WAKE_UP_KEPT)
+                pipe.zadd(DUE, dict.fromkeys(batch, now.timestamp()), lt=True)
+                pipe.execute()
+
+    @guard()
     def look_sooner(self, moments: Mapping[str, datetime]) -> None:
         """Have targets looked at by these moments; one that is scheduled earlier stays so. A call for each batch."""
         for batch in batches(moments.items()):

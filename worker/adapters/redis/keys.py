@@ -33,6 +33,9 @@ IDS = "rotator:ids"
 IDS_OF = "rotator:ids_of"
 """Hash: the ids in :data:`IDS` that lead to each configured target, as JSON, newest first."""
 
+PLANS = "rotator:plans"
+"""Hash: of each configured target, a digest of the schedule, grace and path that its last look went by."""
+
 CREATES = "rotator:creates"
 """Sorted set: places for creates that are taken, by when each ends; at most ``parallel_creates``."""
 
