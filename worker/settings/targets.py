@@ -60,6 +60,12 @@ def _short_label(label: str, info: ValidationInfo[_Others]) -> str:
         raise ValueError("comes out empty")
     if len(rendered) > LONGEST_LABEL:
         raise ValueError(f"comes out {len(rendered)} characters long; at most {LONGEST_LABEL} are allowed")
+    if _EXAMPLE_ID not in rendered:
+        # it would be that of other keys, too, of this target or of another
+        raise ValueError(
+            f"{show_text(label)} lacks {{rotation_id}}, without which nobody can find the key of a create that was "
+            "never answered"
+        )
     return label
 
 

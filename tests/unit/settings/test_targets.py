@@ -26,14 +26,14 @@ cron = "0 3 * * *"
 window = "02:00-05:00 Europe/Stockholm"
 jitter = "10m"
 grace = "12h"
-label = "x {{target}}"
+label = "x {{target}} {{rotation_id}}"
 fields = "rclone"
 """
     target = read(tmp_path, text).targets["media"]
     window = parse_window("02:00-05:00 Europe/Stockholm")
     assert window.zone == ZoneInfo("Europe/Stockholm")
     assert target.schedule == Schedule(cron="0 3 * * *", window=window, jitter=timedelta(minutes=10))
-    assert (target.path, target.grace, target.label) == ("apps/media", timedelta(hours=12), "x {target}")
+    assert (target.path, target.grace, target.label) == ("apps/media", timedelta(hours=12), "x {target} {rotation_id}")
     assert target.fields == PRESETS["rclone"]
 
 
@@ -123,6 +123,9 @@ def test_a_window_that_can_be_kept(tmp_path: Path, text: str) -> None:
             'target[1] "media": window: "02:00-05:00 Mars" has an unknown time zone',
         ),
         (EVERY + 'label = ""', 'target[1] "media": label: must not be empty'),
+        (EVERY + 'label = "media"', 'target[1] "media": label: "media" lacks {rotation_id}, without which nobody can'),
+        (EVERY + 'label = "{target} {date}"', 'label: "{target} {date}" lacks {rotation_id}'),
+        (EVERY + 'label = "{{rotation_id}} {target}"', 'label: "{{rotation_id}} {target}" lacks {rotation_id}'),
         (EVERY + 'label = " "', 'target[1] "media": label: comes out empty'),
         (
             EVERY + 'label = "{targte}"',
