@@ -32,6 +32,7 @@ class Event(StrEnum):
     CONFLICT_FOUND = "conflict.found"
     WATCH_FOUND = "watch.found"
     TARGET_RECOVERED = "target.recovered"
+    TARGET_RENAMED = "target.renamed"
     TARGET_BLOCKED = "target.blocked"
     TARGET_FAILED = "target.failed"
     RECORD_UNREADABLE = "record.unreadable"

@@ -12,6 +12,7 @@ from worker.cli.arguments import Config, Json, running
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(circuit)
+    app.command()(rename)
 
 
 def circuit(
@@ -28,3 +29,20 @@ def circuit(
         from worker.cli.circuit import circuit as run
 
         raise typer.Exit(run(options, close=close))
+
+
+def rename(
+    context: typer.Context,
+    old: Annotated[str, typer.Argument(metavar="OLD", help="The name that the target had.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The name that the configuration has now.")],
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Say that a target has another name in the configuration, at the same path.
+
+    Its record goes along: the current key, what is retiring, and the history but for its archived part.
+    """
+    with running(context, config, as_json) as options:
+        from worker.cli.rename import rename as run
+
+        raise typer.Exit(run(options, old, new))

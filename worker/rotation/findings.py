@@ -57,15 +57,27 @@ def of_targets(seen: Survey, targets: Mapping[str, Target], now: datetime, slack
     for name, record in seen.records.items():
         target = targets.get(name)
         if target is None:
-            if any(record.keys_on_record()):
-                hint = "Put the target back into the configuration, or delete its keys and its record by hand."
-                yield AuditFinding("removed", name, "keys are on record, but the target is not configured", hint)
+            yield from _of_removed(record, targets)
             continue
         if record.trouble:
             yield of_trouble(name, record.trouble)
         yield from _of_rotation(record, target, now, slack)
         yield from _of_waiting(record, target, now, slack)
         yield from _of_retiring(record, now, slack)
+
+
+def _of_removed(record: Record, targets: Mapping[str, Target]) -> Iterator[AuditFinding]:
+    """What is on record of a target that is not configured; it may have another name now."""
+    if not any(record.keys_on_record()):
+        return
+    name = record.target
+    again = next((target.name for target in targets.values() if target.path == record.path), None)
+    if again:
+        what = f"keys are on record under this name, and its path {record.path} is that of the target {again} now"
+        yield AuditFinding("renamed", name, what, f"If it was renamed, run `rotator rename {name} {again}`.")
+    else:
+        hint = "Put the target back into the configuration, or delete its keys and its record by hand."
+        yield AuditFinding("removed", name, "keys are on record, but the target is not configured", hint)
 
 
 def of_trouble(name: str, trouble: Trouble) -> AuditFinding:

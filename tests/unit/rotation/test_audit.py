@@ -166,6 +166,13 @@ def test_a_target_that_is_no_longer_configured_is_found_while_it_has_keys(small:
     assert _kinds(small) == ["removed"]
 
 
+def test_a_target_that_has_another_name_now_is_found_with_the_command(small: Small) -> None:
+    small.targets = {"films": replace(TARGET, name="films")}
+    found = {finding.target: finding for finding in _audit(small).findings}
+    assert found["media"].kind == "renamed"
+    assert "rotator rename media films" in found["media"].hint
+
+
 def test_an_audit_changes_nothing(small: Small) -> None:
     small.hostup.living["ORPHAN"] = "x"
     before = {path: list(versions) for path, versions in small.vault.versions.items()}

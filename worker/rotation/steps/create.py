@@ -102,9 +102,16 @@ def expected_version(session: Session, document: Document) -> int:
         f"Vault holds version {document.version} at {session.target.path}, which this project did not write "
         f"(on record is {ours})",
         target=session.target.name,
-        hint=f"If the key in it may be replaced, and retired after the grace period, run "
+        hint=_renamed(session) + f"If the key in it may be replaced, and retired after the grace period, run "
         f"`rotator adopt {session.target.name} --access-key KEY`; else give the target another path.",
     )
+
+
+def _renamed(session: Session) -> str:
+    """A hint where nothing is on record: what stands there may be of the same target under another name."""
+    if session.record.current:
+        return ""
+    return f"If the target had another name before, run `rotator rename OLD {session.target.name}`. "
 
 
 def _count_first(session: Session, place: Place) -> int | None:
