@@ -111,9 +111,9 @@ class TestQuoting:
         text = v1("INTERNAL_ERROR", "could not keep sh-ort", secret="sh", data={"secretKey": "sh-ort"})
         assert '"could not keep ***"' in failure_of_create(client, answer(500, text)).what
 
-    @pytest.mark.parametrize("status", [200, 302])
-    def test_what_is_no_error_is_never_quoted(self, client: HttpClient, status: int) -> None:
-        text = body({}, message="words of a success", code="WORD", title="words", success=False)
+    @pytest.mark.parametrize(("status", "success"), [(200, True), (200, None), (302, True), (302, False)])
+    def test_what_is_no_error_is_never_quoted(self, client: HttpClient, status: int, success: object) -> None:
+        text = body({}, message="words of a success", code="WORD", title="words", success=success)
         error = failure_of_create(client, answer(status, text))
         assert error.answer.code is None
         assert "words" not in str(error).lower()

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
+from worker.adapters.hostup.complaints import complaints, gateway_of, is_page
 from worker.adapters.http.messages import Response
 from worker.secret import Secret
 
@@ -99,11 +100,12 @@ class HostUpResponse:
 
     @property
     def message(self) -> str:
-        """What an error says of itself: v1's ``message`` or RFC 7807's ``detail`` or ``title``; empty if nothing."""
-        if not self.is_error:
+        """What an error says of itself (:func:`.complaints`); empty if nothing, and for a success that says so."""
+        says_failed = self.is_success and self.document is not None and self.document.get("success") is False
+        if not self.is_error and not says_failed:
             return ""
-        texts = (quotable(self._text(name), self.secrets) for name in ("message", "detail", "title"))
-        return next((text for text in texts if text), "")
+        texts = (quotable(text, self.secrets) for text in complaints(self.document))
+        return one_line("; ".join(text for text in texts if text))
 
     @property
     def speaks_of_last_key(self) -> bool:
@@ -115,6 +117,9 @@ class HostUpResponse:
     def summary(self) -> str:
         """Status, code and message in one phrase, such as ``400 BAD_REQUEST: "Cannot delete …"``."""
         head = f"{self.status} {self.code}" if self.code else f"{self.status}"
+        if self.document is None and is_page(self.response):
+            gateway = gateway_of(self.response)
+            return f"{head}, a web page{f' ({gateway})' if gateway else ''}"
         if self.document is None:
             return f"{head}, not a JSON object"
         return f'{head}: "{self.message}"' if self.message else head

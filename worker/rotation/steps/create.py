@@ -32,6 +32,9 @@ from worker.rotation.ports import CreatedKey, Document, Place
 from worker.rotation.record import Lease, Phase, Rotation
 from worker.rotation.steps.session import Pause, Session
 
+MAYBE_FULL = (409, 422)
+"""Statuses that may mean that HostUp has no room for another key."""
+
 NEEDED = ("create", "read", "update")
 
 
@@ -167,11 +170,24 @@ def _create(session: Session, holder: Holder, began: float, place: Place) -> Non
 
 def _record_refusal(session: Session, holder: Holder, error: HostUpError, since: float) -> None:
     now, retry_at = session.now, session.now + session.backoff(error)
+    if error.answer.status in MAYBE_FULL:
+        error.hint = f"{error.hint} {_comes_free(session)}"
     session.change_until_written(lambda record: nothing_made(record, holder, error, now, retry_at), since=since)
     if not session.loaded.entries:
         session.log(
             Event.ROTATION_FAILED, rotation_id=holder.rotation_id, error=error.what, request_id=error.request_id
         )
+
+
+def _comes_free(session: Session) -> str:
+    """Which keys of the target give a place free, and when, should HostUp have no room for another key."""
+    keys = [
+        f"{key.access_key} (from {max(key.retire_after, key.next_look_at).isoformat(timespec='seconds')})"
+        for key in session.record.retiring
+        if not key.deleted_at
+    ]
+    mine = f"Of this target: {', '.join(keys)}." if keys else "None of this target is retiring."
+    return f"{mine} `rotator status` counts those of the others."
 
 
 def _record_key(session: Session, holder: Holder, created: CreatedKey, since: float) -> None:
