@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from typer.testing import CliRunner, Result
 from tests.doubles import MemoryClock, MemoryHostUp
 from tests.integration.scene import LIMITED, LIMITS, Scene, scene_on
 from tests.records import MINUTE, NOW, current, empty
+from tests.unit.settings.configuring import ENV
 from worker.adapters.redis.account import Account
 from worker.adapters.redis.state import SharedState
 from worker.cli import check_hostup, check_targets
@@ -45,10 +49,12 @@ def _limit(client: redis.Redis, clock: MemoryClock) -> None:
     Account(client, MemoryHostUp(), clock, LIMITS).failed(LIMITED)
 
 
+def _env(scene: Scene) -> dict[str, str]:
+    return {**ENV, "ROTATOR_CONFIG": str(scene.config), "REDIS_URL": scene.runtime.settings.redis_url.reveal()}
+
+
 def _rotator(scene: Scene, *arguments: str) -> Result:
-    env = {"ROTATOR_CONFIG": str(scene.config), "REDIS_URL": scene.runtime.settings.redis_url.reveal()}
-    env |= {"VAULT_ADDR": "https://vault.example:8200", "VAULT_TOKEN": "t", "HOSTUP_API_KEY": "k"}
-    return CliRunner().invoke(app, arguments, prog_name="rotator", env=env)
+    return CliRunner().invoke(app, arguments, prog_name="rotator", env=_env(scene))
 
 
 def test_the_command_shows_and_closes_the_circuit(scene: Scene, client: redis.Redis, shared: SharedState) -> None:
@@ -68,6 +74,24 @@ def test_the_command_shows_and_closes_the_circuit(scene: Scene, client: redis.Re
     assert json.loads(_rotator(scene, "circuit", "--close", "--json").stdout)["closed"] is True
     assert "Nothing is held back" in _rotator(scene, "circuit").stdout
     assert shared.circuit.held(clock.now()) == ()
+
+
+def test_what_was_done_is_not_called_safe_to_repeat_when_it_cannot_be_written(
+    scene: Scene, client: redis.Redis, shared: SharedState
+) -> None:
+    now = SystemClock().now()
+    _limit(client, MemoryClock(now))
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'exec "{sys.executable}" -m worker.cli circuit --close >/dev/full'],
+        env={**ENV, **_env(scene), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "What the command did before stays done" in done.stderr
+    assert "again" not in done.stderr
+    assert shared.circuit.held(now) == (), "it was done"
 
 
 def test_it_tells_since_when_until_when_and_why(scene: Scene, client: redis.Redis, shared: SharedState) -> None:

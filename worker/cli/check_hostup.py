@@ -65,5 +65,8 @@ def _storage(runtime: Runtime) -> Verdict:
 def _of_probe(probe: Probe, where: str) -> Verdict:
     if probe.life is Life.DEAD:
         return Verdict("object storage", "ok", f"{where} refuses an unknown key, as it should ({probe.code})")
+    if probe.code == "AuthorizationHeaderMalformed":
+        hint = "Most likely storage.region is not the region of this storage: leave it out, and HostUp is asked for it."
+        return Verdict("object storage", "failed", f"{where}: it refuses the signature ({probe.code})", hint)
     hint = "Without it a new key cannot be verified, and an old one not proven dead. Check [storage], and this clock."
     return Verdict("object storage", "failed", f"{where}: {probe.detail or f'it answered {probe.status}'}", hint)
