@@ -14,6 +14,9 @@ from worker.rotation.status import due_at, failing_since, outlook
 from worker.rotation.survey import Survey
 from worker.targets.target import Target
 
+LEFT_OVER = timedelta(days=1)
+"""How late the keys of a target that was removed may be deleted: a worker's audit does it."""
+
 
 @dataclass(frozen=True, slots=True)
 class AuditFinding:
@@ -58,6 +61,7 @@ def of_targets(seen: Survey, targets: Mapping[str, Target], now: datetime, slack
         target = targets.get(name)
         if target is None:
             yield from _of_removed(record, targets)
+            yield from _of_retiring(record, now, LEFT_OVER)
             continue
         if record.trouble:
             yield of_trouble(name, record.trouble)
@@ -68,16 +72,17 @@ def of_targets(seen: Survey, targets: Mapping[str, Target], now: datetime, slack
 
 def _of_removed(record: Record, targets: Mapping[str, Target]) -> Iterator[AuditFinding]:
     """What is on record of a target that is not configured; it may have another name now."""
-    if not any(record.keys_on_record()):
-        return
+    if record.current is None and record.rotation is None:
+        return  # what retires is still retired, by the audit of a worker
     name = record.target
     again = next((target.name for target in targets.values() if target.path == record.path), None)
     if again:
         what = f"keys are on record under this name, and its path {record.path} is that of the target {again} now"
         yield AuditFinding("renamed", name, what, f"If it was renamed, run `rotator rename {name} {again}`.")
     else:
-        hint = "Put the target back into the configuration, or delete its keys and its record by hand."
-        yield AuditFinding("removed", name, "keys are on record, but the target is not configured", hint)
+        key = record.current.access_key if record.current else "that is staged"
+        hint = "Put the target back into the configuration; nobody deletes this key meanwhile, only what retires."
+        yield AuditFinding("removed", name, f"access key {key} is on record, but the target is not configured", hint)
 
 
 def of_trouble(name: str, trouble: Trouble) -> AuditFinding:
