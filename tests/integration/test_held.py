@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -125,6 +126,11 @@ def test_check_does_not_call_a_target_well_that_stands_still(scene: Scene, troub
     verdicts = list(check_targets.look(scene.runtime, keys=False))
     assert any(verdict.check == "target media" and verdict.state == "warning" for verdict in verdicts)
     assert verdicts[-1].detail.startswith("0 of 1 are well")
+
+
+def test_a_new_target_is_no_trouble(scene: Scene) -> None:
+    scene.change(lambda known: replace(known, current=None))
+    assert [verdict.check for verdict in check_targets.look(scene.runtime, keys=False)] == ["targets"]
 
 
 def test_a_healthy_target_has_no_line(scene: Scene) -> None:

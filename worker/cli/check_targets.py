@@ -44,9 +44,13 @@ def look(runtime: Runtime, *, keys: bool) -> Iterator[Verdict]:
 def _standing(runtime: Runtime, seen: Survey, known: Collection[str]) -> Iterator[Verdict]:
     """What stands still or is late, by the same judgement as the audit's; not of targets that have a line already."""
     for finding in of_targets(seen, runtime.settings.targets, runtime.clock.now(), slack(runtime)):
-        if finding.target in runtime.settings.targets and f"target {finding.target}" not in known:
+        name = finding.target or ""
+        if name in runtime.settings.targets and f"target {name}" not in known:
+            record = seen.records.get(name)
+            if finding.kind == "overdue" and record and record.current is None and record.failure is None:
+                continue  # it is new: no worker has looked at it yet
             grave = finding.kind in GRAVE or finding.kind in set(TroubleKind)
-            yield Verdict(f"target {finding.target}", "failed" if grave else "warning", finding.what, finding.hint)
+            yield Verdict(f"target {name}", "failed" if grave else "warning", finding.what, finding.hint)
 
 
 def _troubles(runtime: Runtime, records: Mapping[str, Record]) -> list[Verdict]:

@@ -219,7 +219,7 @@ def _mapping(document: Mapping[str, object] | None, name: str) -> Mapping[str, o
 def _seconds(text: str, now: datetime) -> float | None:
     """From seconds (also with a fraction), a moment as seconds or milliseconds since 1970, or an HTTP date.
 
-    A moment that has passed is now (docs/facts.md, "HostUp").
+    A moment that has passed is now (docs/facts.md, "HTTP").
     """
     try:
         number = float(text)
