@@ -104,12 +104,12 @@ class TryAgainLater(RotatorError):
 
 
 class CircuitOpen(TryAgainLater):
-    """The account answers nothing but errors; nobody calls before ``until``."""
+    """The account answers nothing but errors, or asked for a pause (``why``); nobody calls before ``until``."""
 
-    def __init__(self, until: datetime) -> None:
+    def __init__(self, until: datetime, why: str | None = None) -> None:
         super().__init__(
-            "HostUp has failed too often in a row",
-            hint=f"No call is made before {until.isoformat()}; see the errors before, and `rotator check`.",
+            why or "HostUp has failed too often in a row",
+            hint=f"No call is made before {until.isoformat()}; `rotator circuit` says why.",
         )
         self.until = until
 

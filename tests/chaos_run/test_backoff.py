@@ -55,37 +55,37 @@ def test_a_failing_target_backs_off_alone(quick: Shift) -> None:
 
 
 def test_retry_after_is_obeyed_by_all_targets(quick: Shift) -> None:
-    limited = replace(fault("429", "create"), retry_after="7200")
+    limited = replace(fault("429", "create"), retry_after="900")
     quick.simulator.admin.order(limited)
     before, calls = quick.current(), quick.calls()["create"]
     quick.live(DAY - 30 * MINUTE)
     while quick.calls()["create"] == calls:
         quick.live(MINUTE)
     asked = quick.calls()["create"]
-    quick.live(2 * HOUR - 2 * MINUTE)
+    quick.live(13 * MINUTE)
     assert quick.calls()["create"] == asked == calls + 1, "HostUp was asked again before it wanted to be"
     quick.live(5 * MINUTE)
     assert not set(before.values()) & set(quick.current().values())
 
 
 @pytest.mark.parametrize(
-    ("trouble", "most"),
+    ("trouble", "least", "most"),
     [
-        ("500-before", 7 * 24 + 4),  # one an hour for the whole account: keyCount shows that nothing is made
-        ("500-after", 3 * 4),  # each makes a key that nobody has: three for each target, then a person is waited for
-        ("cut-after", 3 * 4),
-        ("401", 4),
-        ("403", 4),
-        ("400", 7 * 24 * 4),  # refused for what each target asked: each by its own backoff
+        ("500-before", 2, 7 * 24 + 4),  # one an hour for the whole account: keyCount shows that nothing is made
+        ("500-after", 2, 3 * 4),  # each makes a key that nobody has: three for each target, then a person is waited for
+        ("cut-after", 2, 3 * 4),
+        ("401", 1, 4),  # one is enough to know that the API refuses all
+        ("403", 1, 4),
+        ("400", 2, 7 * 24 * 4),  # refused for what each target asked: each by its own backoff
     ],
 )
-def test_creates_fail_for_a_week_and_hostup_is_not_hammered(shift: Shift, trouble: str, most: int) -> None:
+def test_creates_fail_for_a_week_and_hostup_is_not_hammered(shift: Shift, trouble: str, least: int, most: int) -> None:
     before, calls = shift.current(), shift.calls()
     operation = "*" if trouble in ("401", "403") else "create"
     shift.simulator.admin.order(fault(trouble, operation, times=-1))
     shift.live(WEEK)
     made = (shift.calls() - calls)["create"]
-    assert 2 <= made <= most
+    assert least <= made <= most
     assert shift.current() == before
     assert any(shift.last_error(name) for name in before)
     orphans = len(shift.simulator.admin.keys()) - len(before) - 1

@@ -97,11 +97,113 @@ def test_what_concerns_one_target_only_does_not_count(account: Account) -> None:
     assert account.enter("a") is False
 
 
-def test_retry_after_is_obeyed_by_everybody(account: Account) -> None:
-    account.failed(HostUpRateLimited("too many", HostUpCall("create_key", 429, retry_after=90.0)))
-    with pytest.raises(CircuitOpen) as refused:
+def _limited(operation: str, retry_after: float | None = None) -> HostUpRateLimited:
+    return HostUpRateLimited("too many", HostUpCall(operation, 429, retry_after=retry_after), request_id="request-429")
+
+
+def _turned_away(account: Account) -> tuple[timedelta | None, timedelta | None, bool]:
+    """How long creates and deletes have to wait, and whether the status may be asked."""
+    waits: list[timedelta | None] = []
+    for attempt in (lambda: account.place("a").__enter__(), lambda: account.enter("a")):
+        try:
+            attempt()
+        except CircuitOpen as refused:
+            waits.append(refused.until - NOW)
+        else:
+            waits.append(None)
+    return waits[0], waits[1], account.key_count() is not None
+
+
+@pytest.mark.parametrize(
+    ("operation", "waits"),
+    [
+        ("create_key", (True, False, True)),
+        ("delete_key", (False, True, True)),
+        ("status", (False, False, False)),
+    ],
+)
+def test_one_429_delays_its_own_kind_of_call(
+    account: Account, shared: SharedState, operation: str, waits: tuple[bool, bool, bool]
+) -> None:
+    account.failed(_limited(operation, 90.0))
+    create, delete, status = _turned_away(account)
+    assert (create is not None, delete is not None, status) == waits
+    assert all(wait >= timedelta(seconds=90) for wait in (create, delete) if wait)
+    (held,) = shared.circuit.held(NOW)
+    assert (held.operation, held.since, held.why, held.request_id) == (operation, NOW, "too many", "request-429")
+
+
+def test_a_pause_ends_by_its_time(client: redis.Redis, shared: SharedState) -> None:
+    clock = MemoryClock()
+    account = Account(client, MemoryHostUp(), clock, LIMITS)
+    account.failed(_limited("create_key", 90.0))
+    clock.time += timedelta(seconds=91)
+    assert shared.circuit.held(clock.time) == ()
+    with account.place("a"):
+        pass
+
+
+def test_a_429_that_names_no_time_is_waited_for_as_well(account: Account) -> None:
+    account.failed(_limited("create_key"))
+    assert _turned_away(account)[0]
+
+
+def test_an_absurd_wait_is_cut_to_a_quarter_of_an_hour_and_the_log_says_so(account: Account) -> None:
+    with capture_logs() as logs:
+        account.failed(_limited("create_key", 86400.0))
+    create, delete, status = _turned_away(account)
+    assert create == timedelta(minutes=15)
+    assert (delete, status) == (None, True)
+    assert [(line["event"], line["asked_for_s"], line["capped_at_s"]) for line in logs] == [
+        ("calls.paused", 86400, 900)
+    ]
+
+
+def test_repeated_429_open_the_circuit_for_all(account: Account) -> None:
+    for _ in range(3):
+        account.failed(_limited("create_key", 90.0))
+    with pytest.raises(CircuitOpen):
         account.enter("a")
-    assert refused.value.until >= NOW + timedelta(seconds=90)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_what_the_api_says_of_all_stops_all_at_once(account: Account, shared: SharedState, status: int) -> None:
+    account.failed(HostUpRefused("who are you", HostUpCall("delete_key", status)))
+    create, delete, _ = _turned_away(account)
+    assert create
+    assert delete
+    (held,) = shared.circuit.held(NOW)
+    assert (held.operation, held.why, held.failures) == ("every call", "who are you", 1)
+
+
+def test_a_success_of_another_kind_does_not_end_a_pause(account: Account) -> None:
+    account.failed(_limited("create_key", 90.0))
+    account.succeeded(made=-1)
+    assert _turned_away(account)[0]
+
+
+def test_a_paused_create_uses_up_no_place_and_no_trial(client: redis.Redis) -> None:
+    clock = MemoryClock()
+    account = Account(client, MemoryHostUp(), clock, LIMITS)
+    account.failed(_limited("create_key", 600.0))
+    for _ in range(2):
+        account.failed(NO_ANSWER)
+    clock.time += 2 * MINUTE
+    with pytest.raises(CircuitOpen), account.place("a"):
+        raise AssertionError("creates are paused")
+    assert account.enter("a") is True, "the delete is the trial"
+
+
+def test_a_person_may_have_nothing_held_back(account: Account, shared: SharedState) -> None:
+    for _ in range(3):
+        account.failed(_limited("create_key", 90.0))
+    shared.due.schedule("a", NOW + timedelta(days=1))
+    with pytest.raises(CircuitOpen):
+        account.enter("a")
+    shared.circuit.close_all(NOW)
+    assert shared.circuit.held(NOW) == ()
+    assert _turned_away(account) == (None, None, True)
+    assert shared.due.claim(NOW, MINUTE, 10) == ("a",), "what was turned away is woken"
 
 
 def test_the_count_is_kept_up_between_looks(client: redis.Redis) -> None:

@@ -16,11 +16,11 @@ import pytest
 import redis
 
 from tests.doubles import MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault
-from tests.records import DAY, NOW, current
+from tests.records import DAY, MINUTE, NOW, current
 from worker.adapters.redis.account import Account
 from worker.adapters.redis.client import BATCH, connect
-from worker.adapters.redis.index import IDS_OF_A_TARGET
-from worker.adapters.redis.keys import IDS, IDS_OF, REQUESTS, SUMMARY, once, woken
+from worker.adapters.redis.index import IDS_OF_A_TARGET, IndexEntry
+from worker.adapters.redis.keys import IDS, IDS_OF, PLANS, REQUESTS, SUMMARY, once, woken
 from worker.adapters.redis.state import SharedState, shared_state
 from worker.adapters.vault.kv import VaultStore
 from worker.rotation.history import History
@@ -79,6 +79,15 @@ class Small:
             policy=policy(settings),
         )
         return Runtime(settings, services, self.shared, cast("VaultStore", self.vault), self.clock, "worker")
+
+    def changed(self, names: tuple[str, ...], old: str, new: str) -> Runtime:
+        """The same with one line of the first table that has ``media`` in it changed."""
+        runtime = self.runtime(names)
+        file = self.folder / "rotator.toml"
+        before, table, after = file.read_text("utf-8").partition(_table("media"))
+        file.write_text(before + table.replace(old, new) + after, "utf-8")
+        variables = {"HOSTUP_API_KEY": "k", "VAULT_ADDR": "https://vault.example", "VAULT_TOKEN": "t"}
+        return replace(runtime, settings=load(file, {**variables, "REDIS_URL": "redis://127.0.0.1:1/0"}))
 
     def audit(self, runtime: Runtime) -> None:
         self.shared.client.delete(once("audit"))
@@ -204,6 +213,58 @@ def test_an_audit_makes_good_what_redis_dropped(small: Small, client: redis.Redi
     assert all(small.shared.index.target_of(each) == n for n in FEW for each in newest_ids(records[n]))
 
 
+CHANGES = {
+    "every": ('every = "30d"', 'every = "7d"'),
+    "cron": ('every = "30d"', 'cron = "0 3 * * *"'),
+    "window": ('every = "30d"', 'every = "30d"\nwindow = "02:00-05:00 Europe/Stockholm"'),
+    "jitter": ('every = "30d"', 'every = "30d"\njitter = "1m"'),
+    "grace": ('grace = "24h"', 'grace = "1h"'),
+    "path": ('"apps/media"', '"apps/elsewhere"'),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_target_is_looked_at_when_a_worker_starts(small: Small, change: str) -> None:
+    small.seed(FEW)
+    runtime = small.runtime(FEW)
+    rebuild(runtime)
+    for name in FEW:
+        look_while_due(runtime, name)
+    rebuild(small.runtime(FEW))
+    now = small.clock.now()
+    assert small.shared.due.claim(now, MINUTE, 10) == (), "nothing has changed"
+    changed = small.changed(FEW, *CHANGES[change])
+    rebuild(changed)
+    assert small.shared.due.claim(now, MINUTE, 10) == ("media",)
+    look_while_due(changed, "media")
+    rebuild(changed)
+    assert small.shared.due.claim(now, MINUTE, 10) == (), "it was seen"
+
+
+def test_a_look_by_the_old_configuration_does_not_hide_a_change(small: Small) -> None:
+    small.seed(FEW)
+    old = small.runtime(FEW)
+    rebuild(old)
+    look_while_due(old, "media")
+    new = small.changed(FEW, *CHANGES["every"])
+    hold = small.shared.locks.hold("media", MINUTE)  # a worker with the old one is at it just now
+    rebuild(new)
+    entry = IndexEntry("media", {}, (), old.target("media").plan())
+    small.shared.index.finish_look(entry, NOW + 20 * DAY, hold)
+    assert "media" in small.shared.due.claim(small.clock.now(), MINUTE, 10)
+    rebuild(new)
+    assert "media" in small.shared.due.claim(small.clock.now(), MINUTE, 10), "its last look went by the old one"
+
+
+def test_a_start_takes_few_calls_however_many_targets_there_are(counted: Counted) -> None:
+    small = counted.small
+    names = tuple(f"target-{number:04}" for number in range(MANY))
+    small.seed(names)
+    runtime = small.runtime(names)
+    batches = -(-MANY // BATCH)
+    assert counted.during(lambda: rebuild(runtime)).total() <= 4 * batches + 12
+
+
 def test_of_a_target_that_left_the_configuration_nothing_stays(small: Small, client: redis.Redis) -> None:
     small.seed(FEW)
     runtime = small.runtime(FEW)
@@ -212,7 +273,9 @@ def test_of_a_target_that_left_the_configuration_nothing_stays(small: Small, cli
     small.shared.requests.keep("a request", {"target": "media", "reason": ""})
     small.shared.requests.keep("another", {"target": "site", "reason": ""})
     rebuild(small.runtime(("site",)))
-    left = "\n".join(text for key in (IDS, IDS_OF, SUMMARY, REQUESTS) for text in map(str, client.hgetall(key).items()))
+    left = "\n".join(
+        text for key in (IDS, IDS_OF, SUMMARY, REQUESTS, PLANS) for text in map(str, client.hgetall(key).items())
+    )
     assert "media" not in left
     assert "backup" not in left
     assert small.shared.due.scheduled() == {"site"}

@@ -6,6 +6,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from worker.targets.backoff import fraction
 from worker.targets.schedule import Schedule, Window, next_due, parse_window
 
 NIGHT = parse_window("02:00-05:00 Europe/Stockholm")
@@ -123,7 +124,59 @@ def test_with_a_window_every_start_lies_inside_it(
 
 @quick
 @given(windows(), names, moments | around_jumps)
-def test_a_window_delays_by_two_days_at_most(window: Window, name: str, last: datetime) -> None:
-    regular = next_due(Schedule(every=timedelta(days=3)), name, last, last)
-    due = next_due(Schedule(every=timedelta(days=3), window=window), name, last, last)
-    assert regular <= due < regular + timedelta(days=2, hours=2)
+def test_a_window_delays_cron_by_two_days_at_most(window: Window, name: str, last: datetime) -> None:
+    schedule = Schedule(cron="0 3 1 * *", window=window)
+    regular = schedule.after(last, fraction(name)).astimezone(UTC)
+    assert regular <= next_due(schedule, name, last, last) < regular + timedelta(days=2, hours=2)
+
+
+DAYS_UP = st.timedeltas(timedelta(days=1), timedelta(days=400))
+
+
+@quick
+@given(DAYS_UP, windows(), names, moments | around_jumps)
+def test_a_key_never_becomes_older_than_every_with_a_window_either(
+    every: timedelta, window: Window, name: str, last: datetime
+) -> None:
+    due = next_due(Schedule(every=every, window=window), name, last, last)
+    assert due > last, "it would rotate at once, and again"
+    opens_in_between = window.last_opening_before(last + every)[0] > last
+    assert due <= last + every or not opens_in_between
+    assert opens_in_between or every < timedelta(days=2, hours=2)
+
+
+@quick
+@given(st.timedeltas(timedelta(days=3), timedelta(days=400)), windows(), names, moments | around_jumps)
+def test_a_window_takes_no_more_from_every_than_it_is_closed(
+    every: timedelta, window: Window, name: str, last: datetime
+) -> None:
+    due = next_due(Schedule(every=every, window=window), name, last, last)
+    assert due > last + every - timedelta(days=2, hours=3)
+
+
+@quick
+@given(DAYS_UP, windows(), names, moments | around_jumps)
+def test_rotations_in_a_window_go_on_and_never_bunch_up(
+    every: timedelta, window: Window, name: str, last: datetime
+) -> None:
+    schedule, moment, moments_of = Schedule(every=every, window=window), last, []
+    for _ in range(6):
+        moment = next_due(schedule, name, moment, moment)
+        moments_of.append(moment)
+    days = [each.astimezone(window.zone).date() for each in moments_of]
+    assert all(later > earlier for earlier, later in pairwise(moments_of))
+    assert all((later - earlier).days >= 1 or window.opens > window.closes for earlier, later in pairwise(days))
+
+
+@quick
+@given(crons, windows())
+def test_a_cron_is_said_to_miss_a_window_only_if_it_does(cron: str, window: Window) -> None:
+    schedule = Schedule(cron=cron, window=window)
+    run, inside = datetime(2026, 1, 1, tzinfo=UTC), 0
+    for _ in range(600):
+        run = schedule.after(run, 0.0).astimezone(UTC)
+        inside += _is_inside(window, run)
+    if schedule.falls_into_window():
+        assert inside > 0
+    else:
+        assert inside <= 12, "once a year, where the clock jumps over a run, it may come an hour later"

@@ -10,6 +10,7 @@ import gc
 import io
 import os
 import sys
+from typing import NoReturn
 
 from worker.cli.commands import app
 
@@ -19,6 +20,7 @@ OBJECTS_BETWEEN_COLLECTIONS = 20_000
 
 def main() -> None:
     """Run the command that the arguments name, and exit: 0 ok, 1 failed, 2 usage, 75 try later, 78 configuration."""
+    _see_to_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # whatever the terminal's encoding
     # there is none, and to find that out it would read the metadata of all installed packages
@@ -26,5 +28,24 @@ def main() -> None:
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     try:
         app(prog_name="rotator")
+    except OSError as error:  # help and usage are written by typer
+        _say_unwritable(error)
     finally:
         gc.freeze()  # the interpreter would search for garbage once more before it ends
+
+
+def _see_to_closed_streams() -> None:
+    """Have no connection take the number of a stream that was closed before we began; of stderr all goes nowhere."""
+    if sys.stdout is None:
+        os.open(os.devnull, os.O_RDONLY)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open until the process ends
+
+
+def _say_unwritable(error: OSError) -> NoReturn:
+    from worker.cli.output import give_up, say, why_unwritable
+
+    if sys.stdout:
+        give_up(sys.stdout)
+    say(f"rotator: the output could not be written: {why_unwritable(error)}")
+    sys.exit(1)

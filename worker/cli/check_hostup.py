@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
+from worker.cli.held import held_text
 from worker.cli.verdicts import Verdict, by_way_of, failed
-from worker.errors import HostUpError, RotatorError
+from worker.errors import HostUpError, QueueUnavailable, RotatorError
 from worker.rotation.ports import Life, Probe
 from worker.service.assemble import Runtime
 from worker.settings.proxies import Proxy
@@ -17,7 +19,17 @@ UNKNOWN_KEY = "ROTATORCHECKNOSUCHKEY"
 def look(runtime: Runtime) -> Iterator[Verdict]:
     """The API, then the storage, whose address may be the API's to tell."""
     yield by_way_of(_proxy_to(runtime, runtime.settings.hostup.base_url), _api(runtime))
+    yield from _held(runtime)
     yield _storage(runtime)
+
+
+def _held(runtime: Runtime) -> Iterator[Verdict]:
+    """What is held back; nothing where Redis is away, which has a line of its own."""
+    now = runtime.clock.now()
+    with suppress(QueueUnavailable):
+        for held in runtime.shared.circuit.held(now):
+            hint = f"{held.hint} `rotator circuit --close` lets calls through at once.".strip()
+            yield Verdict("calls to HostUp", "warning", held_text(held, now), hint)
 
 
 def _proxy_to(runtime: Runtime, url: str) -> Proxy | None:
@@ -54,5 +66,8 @@ def _storage(runtime: Runtime) -> Verdict:
 def _of_probe(probe: Probe, where: str) -> Verdict:
     if probe.life is Life.DEAD:
         return Verdict("object storage", "ok", f"{where} refuses an unknown key, as it should ({probe.code})")
+    if probe.code == "AuthorizationHeaderMalformed":
+        hint = "Most likely storage.region is not the region of this storage: leave it out, and HostUp is asked for it."
+        return Verdict("object storage", "failed", f"{where}: it refuses the signature ({probe.code})", hint)
     hint = "Without it a new key cannot be verified, and an old one not proven dead. Check [storage], and this clock."
     return Verdict("object storage", "failed", f"{where}: {probe.detail or f'it answered {probe.status}'}", hint)

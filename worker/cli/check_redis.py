@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from redis.exceptions import ResponseError
 
 from worker.adapters.redis.client import guard
+from worker.adapters.redis.workers import SILENT_SECONDS
+from worker.cli.texts import when
 from worker.cli.verdicts import Verdict, failed
 from worker.errors import QueueUnavailable
 from worker.service.assemble import Runtime
@@ -68,9 +71,18 @@ def _refuses_writes(facts: Mapping[str, Any]) -> tuple[str, str] | None:
 
 def _workers(runtime: Runtime) -> Verdict:
     try:
-        workers = runtime.shared.heartbeats.workers(runtime.clock.now())
+        seen = runtime.shared.heartbeats.last_seen()
     except QueueUnavailable as error:
         return Verdict("worker", "warning", error.what, error.hint)
-    if not workers:
-        return Verdict("worker", "warning", "none is there, so nothing is rotated", "Start one with `rotator worker`.")
-    return Verdict("worker", "ok", f"{len(workers)} there: {', '.join(sorted(workers))}")
+    return of_workers(seen, runtime.clock.now())
+
+
+def of_workers(seen: Mapping[str, datetime], now: datetime) -> Verdict:
+    """The workers, by when each showed itself last; one that was killed never says that it ends."""
+    ages = {name: now - at for name, at in sorted(seen.items())}
+    there = [name for name, age in ages.items() if age <= timedelta(seconds=SILENT_SECONDS)]
+    silent = [f"{name} was last seen {when(seen[name], now)}" for name in ages if name not in there]
+    if not there:
+        hint = "Start one with `rotator worker`."
+        return Verdict("worker", "warning", "; ".join(["none is there, so nothing is rotated", *silent]), hint)
+    return Verdict("worker", "ok", "; ".join([f"{len(there)} there: {', '.join(there)}", *silent]))

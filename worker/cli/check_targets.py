@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from worker.cli.output import progress
 from worker.cli.verdicts import Verdict, failed
 from worker.errors import VaultError
+from worker.rotation.findings import of_targets
 from worker.rotation.observe import advice, observe_all
-from worker.rotation.record import Record
+from worker.rotation.record import Record, TroubleKind
 from worker.rotation.status import moved
-from worker.rotation.survey import survey
+from worker.rotation.survey import Survey, survey
 from worker.service.assemble import Runtime
+from worker.service.audit_task import slack
+
+GRAVE = ("blocked",)
+"""Kinds of findings with which a target stands still until a person acts."""
 
 
 def look(runtime: Runtime, *, keys: bool) -> Iterator[Verdict]:
@@ -29,10 +34,23 @@ def look(runtime: Runtime, *, keys: bool) -> Iterator[Verdict]:
     known = {name: record for name, record in records.items() if not conflicts[name]}
     if keys:
         troubled += _troubles(runtime, known)
+    troubled += _standing(runtime, seen, {verdict.check for verdict in troubled})
     yield from troubled
-    well = len(targets) - len(troubled)
+    well = len(targets) - len({verdict.check for verdict in troubled})
     current = sum(1 for record in known.values() if record.current)
     yield Verdict("targets", "ok", f"{well} of {len(targets)} are well; {current} have a key")
+
+
+def _standing(runtime: Runtime, seen: Survey, known: Collection[str]) -> Iterator[Verdict]:
+    """What stands still or is late, by the same judgement as the audit's; not of targets that have a line already."""
+    for finding in of_targets(seen, runtime.settings.targets, runtime.clock.now(), slack(runtime)):
+        name = finding.target or ""
+        if name in runtime.settings.targets and f"target {name}" not in known:
+            record = seen.records.get(name)
+            if finding.kind == "overdue" and record and record.current is None and record.failure is None:
+                continue  # it is new: no worker has looked at it yet
+            grave = finding.kind in GRAVE or finding.kind in set(TroubleKind)
+            yield Verdict(f"target {name}", "failed" if grave else "warning", finding.what, finding.hint)
 
 
 def _troubles(runtime: Runtime, records: Mapping[str, Record]) -> list[Verdict]:

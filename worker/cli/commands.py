@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from worker.cli import commands_by_hand
 from worker.cli.arguments import AnyTarget, Config, Json, Target, Version, running
 from worker.cli.options import Options
 
@@ -53,12 +54,18 @@ def worker(
 
 
 @app.command()
-def rotate(
+def rotate(  # noqa: PLR0913, PLR0917 - each is an argument or option of the command
     context: typer.Context,
     target: Target,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcome, and show how far it is.")] = False,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it is kept in the history.")] = "",
     timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait at most.")] = "5m",
+    now_anyway: Annotated[
+        bool,
+        typer.Option(
+            "--now-anyway", help="Try at once, also where a failure or HostUp's own request asks for a pause."
+        ),
+    ] = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -69,7 +76,7 @@ def rotate(
     with running(context, config, as_json) as options:
         from worker.cli.rotate import rotate as run
 
-        raise typer.Exit(run(options, target, wait=wait, reason=reason, timeout=timeout))
+        raise typer.Exit(run(options, target, wait=wait, reason=reason, timeout=timeout, now_anyway=now_anyway))
 
 
 @app.command()
@@ -262,3 +269,6 @@ def selftest(
         from worker.cli.selftest import selftest as run
 
         raise typer.Exit(run(options, seed))
+
+
+commands_by_hand.register(app)

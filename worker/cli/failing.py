@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
-from worker.cli.output import print_json, say
+from worker.cli.output import OutputUnwritable, print_json, say
 from worker.errors import ConfigurationError, RotatorError
 
 UNEXPECTED = 1
@@ -16,8 +17,9 @@ def tell(error: Exception, *, as_json: bool) -> int:
     """Say what went wrong and what to do, and hand back the exit code."""
     for line in _lines(error) if isinstance(error, RotatorError) else _unexpected_lines(error):
         say(line)
-    if as_json:
-        print_json({"error": document(error)})
+    if as_json and not isinstance(error, OutputUnwritable):
+        with suppress(OutputUnwritable):  # it has been said on stderr
+            print_json({"error": document(error)})
     return error.exit_code if isinstance(error, RotatorError) else UNEXPECTED
 
 
@@ -46,8 +48,8 @@ def _lines(error: RotatorError) -> Iterator[str]:
 
 
 _REPORT = (
-    "This is a mistake in rotator. It is safe to run the command again; please report it with what ROTATOR_DEBUG=1 "
-    "shows, which holds no secrets."
+    "This is a mistake in rotator. See with `rotator status` what was done before you run the command again, and "
+    "please report it with what ROTATOR_DEBUG=1 shows, which holds no secrets."
 )
 
 

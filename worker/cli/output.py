@@ -6,11 +6,14 @@ Nothing that comes from outside (a label, an error's text) may move the terminal
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO
 
 from worker.cli.options import Options
+from worker.errors import RotatorError
 
 MANY = 100
 """From so many on, counting them is worth a look at how far it is."""
@@ -38,18 +41,16 @@ def print_lines(lines: Iterable[str]) -> None:
 
 
 def say(text: str) -> None:
-    """One line on stderr: progress, warnings and errors."""
-    sys.stderr.write(clean(text) + "\n")
-    sys.stderr.flush()
+    """One line on stderr: progress, warnings and errors. Where that cannot be written, nobody can be shown anything."""
+    _to_stderr(clean(text) + "\n")
 
 
 def progress(what: str) -> Callable[[int, int], None]:
     """A counter for what takes long: rewrites one line of a terminal, and says nothing elsewhere."""
 
     def show(done: int, total: int) -> None:
-        if sys.stderr.isatty() and total >= MANY:
-            sys.stderr.write(f"\r{what}: {done} of {total}" + ("\r\x1b[K" if done == total else ""))
-            sys.stderr.flush()
+        if sys.stderr and total >= MANY and sys.stderr.isatty():
+            _to_stderr(f"\r{what}: {done} of {total}" + ("\r\x1b[K" if done == total else ""))
 
     return show
 
@@ -57,7 +58,7 @@ def progress(what: str) -> Callable[[int, int], None]:
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Rows under headings on stdout: drawn with rich on a terminal, else columns with spaces between them."""
     cleaned = [[clean(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
+    if sys.stdout and sys.stdout.isatty():
         _draw(columns, cleaned)
     else:
         print_lines(_spaced(columns, cleaned))
@@ -75,9 +76,51 @@ def clean(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+class OutputUnwritable(RotatorError):
+    """The result could not be written to stdout: it is closed, or its disk is full. The work was done before."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"the result could not be written: {why}",
+            hint="What the command did before stays done; `rotator status` and `rotator history` show it.",
+        )
+
+
 def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()  # here, and not when the interpreter ends: a reader may have gone (``| head``)
+    """Raises OutputUnwritable, and BrokenPipeError where a reader has gone (``| head``)."""
+    if not sys.stdout:
+        raise OutputUnwritable("stdout is closed")
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()  # here, and not when the interpreter ends
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:
+        give_up(sys.stdout)
+        raise OutputUnwritable(why_unwritable(error)) from None
+
+
+def why_unwritable(error: Exception) -> str:
+    """Why a stream could not be written."""
+    return (isinstance(error, OSError) and error.strerror) or "stdout is closed"
+
+
+def _to_stderr(text: str) -> None:
+    if not sys.stderr:
+        return
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        give_up(sys.stderr)
+
+
+def give_up(stream: TextIO) -> None:
+    """Have what is left in a stream that cannot be written go nowhere: else the interpreter fails as it ends."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _spaced(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

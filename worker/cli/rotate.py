@@ -6,27 +6,34 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from worker.cli.held import held_text
 from worker.cli.messenger import Messenger
 from worker.cli.options import Options, target_named
 from worker.cli.output import print_facts, print_lines, result, say
 from worker.cli.texts import when
 from worker.cli.waiting import TRY_LATER, Outcome, Waiting, document
 from worker.errors import QueueUnavailable, UsageError
+from worker.rotation.changes.settlement import tried_at_once
 from worker.rotation.reconcile import accept
 from worker.rotation.record import Failure, Record, Request
 from worker.service.assemble import Runtime
 from worker.settings.environment import Need
 from worker.targets.durations import parse_duration
+from worker.targets.target import Target
 
 LONGEST_REASON = 200
 INTERRUPTED = 130
 
 ON_RECORD = "The request is on record in Vault and is not lost; the current key stays as it is until it is served."
+ANYWAY = "`rotator rotate --now-anyway` tries at once."
 NO_WORKER = f"No worker is there to rotate the key. {ON_RECORD} Start one with `rotator worker`."
 
 
-def rotate(options: Options, name: str, *, wait: bool, reason: str, timeout: str) -> int:
-    """Ask for a rotation; the exit code tells whether it succeeded, or with ``wait`` off, whether a worker is there."""
+def rotate(options: Options, name: str, *, wait: bool, reason: str, timeout: str, now_anyway: bool = False) -> int:
+    """Ask for a rotation; the exit code tells whether it succeeded, or with ``wait`` off, whether a worker is there.
+
+    ``now_anyway`` has it tried at once where a failure, the circuit or HostUp's own request asks for a pause.
+    """
     patience = _patience(timeout)
     if len(reason) > LONGEST_REASON:
         raise UsageError(f"the reason is longer than {LONGEST_REASON} characters", hint="Say it in fewer words.")
@@ -35,6 +42,10 @@ def rotate(options: Options, name: str, *, wait: bool, reason: str, timeout: str
     request = Request(id=str(uuid.uuid4()), reason=reason, at=runtime.clock.now())
     record = accept(runtime.services, target, request)
     _say_what_is_under_way(record)
+    if now_anyway:
+        record = _skip_pauses(runtime, target)
+    else:
+        _say_what_it_waits_for(runtime, record)
     if not wait:
         return _hand_over(options, runtime, record)
     return _wait(options, Waiting(runtime, target, request, record), patience)
@@ -53,6 +64,28 @@ def _say_what_is_under_way(record: Record) -> None:
         say(f"Rotation {rotation.id} is under way already ({rotation.phase}); the request joins it.")
     elif len(record.requests) > 1:
         say(f"{len(record.requests) - 1} earlier requests wait; one rotation will serve all of them.")
+
+
+def _skip_pauses(runtime: Runtime, target: Target) -> Record:
+    """Have the next try be now; what fails again waits again."""
+    store, now = runtime.services.store, runtime.clock.now()
+    record = store.change(store.load(target.name, target.path), lambda known: tried_at_once(known, now)).record
+    try:
+        runtime.shared.circuit.close_all(now)
+    except QueueUnavailable as error:
+        say(f"{error.what}. What holds calls to HostUp back could not be closed.")
+    return record
+
+
+def _say_what_it_waits_for(runtime: Runtime, record: Record) -> None:
+    now, failure = runtime.clock.now(), record.failure
+    if failure and failure.retry_at > now and failure.kind == "HostUpRateLimited":
+        say(f"HostUp asked for a pause: the next try is {when(failure.retry_at, now)}. {ANYWAY}")
+    try:
+        for held in runtime.shared.circuit.held(now):
+            say(f"{held_text(held, now)}. {ANYWAY}")
+    except QueueUnavailable:
+        return  # it is said when a worker is to be woken
 
 
 def _hand_over(options: Options, runtime: Runtime, record: Record) -> int:

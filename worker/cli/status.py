@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from worker.adapters.vault.opening import open_vault
@@ -25,6 +25,9 @@ Summary = dict[str, Any]
 
 SET_BACK = "Vault was set back: nothing is deleted, see `rotator audit`"
 NEVER_WATCHED: Summary = {"last_seen_living_at": None, "last_watched_at": None, "watch_found": ""}
+LATE = timedelta(minutes=5)
+"""A rotation that has not begun so long after its moment waits for something."""
+
 T = TypeVar("T")
 
 REDIS_SECONDS = 2.0
@@ -37,6 +40,7 @@ def status(options: Options, name: str | None, *, fresh: bool) -> int:
         settings = options.settings(Need.VAULT)
         summaries = _of_all(options, settings, fresh=fresh)
         seen = _remembered(settings, lambda shared: shared.watches.sightings()) or {}
+        _say_what_is_held(settings)
         summaries = [summary | seen.get(summary["target"], NEVER_WATCHED) for summary in summaries]
         result(options, summaries, lambda: _print_overview(summaries))
         return 0
@@ -44,8 +48,18 @@ def status(options: Options, name: str | None, *, fresh: bool) -> int:
     if name not in settings.targets:
         settings = options.settings(Need.VAULT)  # what else there is, to tell of a likely slip
     summary = _of_one(settings, target_named(settings, name), fresh=fresh)
+    if summary["last_error"] or summary.get("requests"):  # else Redis is not needed, and not loaded
+        _say_what_is_held(settings)
     result(options, [summary], lambda: _print_detail(summary))
     return 0
+
+
+def _say_what_is_held(settings: Settings) -> None:
+    from worker.cli.held import held_text
+
+    now = datetime.now(UTC)
+    for held in _remembered(settings, lambda shared: shared.circuit.held(now)) or ():
+        say(f"{held_text(held, now)}. See `rotator circuit`.")
 
 
 def _of_one(settings: Settings, target: Target, *, fresh: bool) -> Summary:
@@ -126,11 +140,11 @@ def _row(summary: Summary, now: datetime) -> tuple[str, ...]:
         ago(summary["last_seen_living_at"], now) or "-",
         when(summary["next_rotation_at"], now) or "-",
         str(len(summary["retiring"]) or "-"),
-        _trouble(summary) or "-",
+        _trouble(summary, now) or "-",
     )
 
 
-def _trouble(summary: Summary) -> str:
+def _trouble(summary: Summary, now: datetime) -> str:
     creates = len(summary["unconfirmed_creates"])
     troubles = [f"{creates} unconfirmed create{'s' if creates > 1 else ''}"] if creates else []
     troubles += [f"{key['access_key']} still works" for key in summary["retiring"] if key["state"] == "overdue"]
@@ -138,7 +152,18 @@ def _trouble(summary: Summary) -> str:
     troubles += [SET_BACK] if summary["deletes_held"] else []
     troubles += [summary["watch_found"]] if summary["watch_found"] else []
     troubles += [summary["last_error"]["what"]] if summary["last_error"] else []
+    troubles += _standing(summary, now)
     return "; ".join(troubles)
+
+
+def _standing(summary: Summary, now: datetime) -> Iterator[str]:
+    """What should have happened by now, and what it waits for."""
+    due, asked = summary["next_rotation_at"], summary.get("requested_at")
+    late = [f"due since {when(due, now)}"] if due and datetime.fromisoformat(due) < now - LATE else []
+    late += [f"asked for since {when(asked, now)}"] if asked and datetime.fromisoformat(asked) < now - LATE else []
+    yield from late
+    if late and summary.get("waits_for"):
+        yield f"waits for {summary['waits_for']}, until {when(summary.get('waits_until'), now)}"
 
 
 def _print_detail(summary: Summary) -> None:
@@ -189,7 +214,8 @@ def _retiring(key: Mapping[str, Any], now: datetime) -> str:
 def _error(error: Mapping[str, Any], now: datetime) -> list[tuple[str, str]]:
     return [
         ("  what to do", error["hint"]),
-        ("  happened", when(error.get("at"), now)),
+        ("  since", when(error.get("since"), now)),
+        ("  last", when(error.get("at"), now)),
         ("  tried again", when(error.get("retry_at"), now)),
         ("  requestId", error.get("request_id") or ""),
         ("  times in a row", str(error.get("count") or "")),
@@ -211,7 +237,7 @@ def _head(summary: Summary, now: datetime) -> list[tuple[str, str]]:
         ("in Vault", "" if unreadable else f"{summary.get('path') or ''}, {version}"),
         ("staged key", summary.get("staged_access_key") or ""),
         ("next rotation", when(summary["next_rotation_at"], now)),
-        ("requests waiting", str(waiting) if waiting else ""),
+        ("requests waiting", f"{waiting}, since {when(summary.get('requested_at'), now)}" if waiting else ""),
         ("waits for", summary.get("waits_for") or ""),
         ("until", when(summary.get("waits_until"), now)),
     ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from worker.cli.messenger import Messenger
 from worker.cli.output import say
-from worker.cli.texts import entry_text
+from worker.cli.presence import Presence
+from worker.cli.texts import entry_text, when
 from worker.errors import QueueUnavailable, VaultUnavailable
 from worker.rotation.history import Entry, rotations
 from worker.rotation.record import Failure, Record, Request
@@ -19,9 +20,6 @@ from worker.targets.target import Target
 
 LOOK_SECONDS = 0.3
 REMIND_SECONDS = 4.0
-WORKER_SECONDS = 10.0
-"""How long to wait for a first worker to show up; one shows up within 5 s of its start."""
-
 TRY_LATER = 75
 
 NOT_LOST = "The request stays on record, and is served when that is mended; the current key stays as it is."
@@ -60,8 +58,8 @@ class Waiting:
         self._failed_before = record.failure
         self._shown = record.next_entry - 1
         self._messenger = Messenger(runtime)
-        self._seen_worker = False
-        self._missed_worker = False
+        self._presence = Presence(runtime, target.name)
+        self._waits_for = ""
         self._redis_away = False
         self._vault_away = False
 
@@ -121,25 +119,43 @@ class Waiting:
 
     def _remind(self) -> None:
         try:
+            if self._vault_away:
+                self._presence.forget()  # a worker without Vault may not show itself in time
+            else:
+                self._say_news(self._presence.look())
+                self._say_what_it_waits_for()
             self._messenger.wake(self._target.name)
-            there = self._messenger.has_worker()
         except QueueUnavailable as error:
             if not self._redis_away:
                 say(f"{error.what}. Still waiting: the request is on record in Vault.")
             self._redis_away = True
+            self._presence.forget()
             return
         self._redis_away = False
-        if not there and not self._seen_worker and not self._missed_worker:
-            self._missed_worker = True
-            say("No worker is there to rotate the key. Start one with `rotator worker`; waiting for it.")
-        self._seen_worker = self._seen_worker or there
+
+    def _say_news(self, news: str) -> None:
+        if news:
+            say(news)
+
+    def _say_what_it_waits_for(self) -> None:
+        """Once for each reason: until when no worker goes on, as the last look had it."""
+        summary = self._runtime.shared.index.summary(self._target.name) or {}
+        why, until = summary.get("waits_for"), summary.get("waits_until")
+        now = self._runtime.clock.now()
+        if not why or not until or datetime.fromisoformat(str(until)) < now + timedelta(seconds=LOOK_SECONDS):
+            return
+        if why not in (self._waits_for, "the next rotation"):
+            self._waits_for = str(why)
+            say(f"Waits for {why}, until {when(str(until), now)}.")
 
     def _give_up(self, waited: float, patience: timedelta) -> Outcome | None:
         if waited >= patience.total_seconds():
-            why = f"There is no outcome yet after {waited:.0f} s; the target is {self._record.phase}"
+            reason = f" and waits for {self._waits_for}" if self._waits_for else ""
+            why = f"There is no outcome yet after {waited:.0f} s; the target is {self._record.phase}{reason}"
             hint = "See `rotator check`."
-        elif waited >= WORKER_SECONDS and not self._seen_worker and not self._redis_away:
-            why = f"No worker has shown up within {waited:.0f} s"
+        elif self._presence.is_gone():
+            gone = "No worker is there any more" if self._presence.ever_there else "No worker has shown up"
+            why = f"{gone}; given up after {waited:.0f} s; the target is {self._record.phase}"
             hint = "Start one with `rotator worker`."
         else:
             return None

@@ -6,13 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.rotation.decide import waits_for_person
+from worker.rotation.decide import RETIRING_LIMIT, waits_for_person
 from worker.rotation.observe import advice
 from worker.rotation.record import Record, Trouble
 from worker.rotation.services import Services
-from worker.rotation.status import due_at
+from worker.rotation.status import due_at, failing_since, outlook
 from worker.rotation.survey import Survey
 from worker.targets.target import Target
+
+LEFT_OVER = timedelta(days=1)
+"""How late the keys of a target that was removed may be deleted: a worker's audit does it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,8 @@ def of_targets(seen: Survey, targets: Mapping[str, Target], now: datetime, slack
     for name, record in seen.records.items():
         target = targets.get(name)
         if target is None:
-            if any(record.keys_on_record()):
-                hint = "Put the target back into the configuration, or delete its keys and its record by hand."
-                yield AuditFinding("removed", name, "keys are on record, but the target is not configured", hint)
+            yield from _of_removed(record, targets)
+            yield from _of_retiring(record, now, LEFT_OVER)
             continue
         if record.deletes_held:
             hint = (
@@ -70,7 +72,23 @@ def of_targets(seen: Survey, targets: Mapping[str, Target], now: datetime, slack
         if record.trouble:
             yield of_trouble(name, record.trouble)
         yield from _of_rotation(record, target, now, slack)
+        yield from _of_waiting(record, target, now, slack)
         yield from _of_retiring(record, now, slack)
+
+
+def _of_removed(record: Record, targets: Mapping[str, Target]) -> Iterator[AuditFinding]:
+    """What is on record of a target that is not configured; it may have another name now."""
+    if record.current is None and record.rotation is None:
+        return  # what retires is still retired, by the audit of a worker
+    name = record.target
+    again = next((target.name for target in targets.values() if target.path == record.path), None)
+    if again:
+        what = f"keys are on record under this name, and its path {record.path} is that of the target {again} now"
+        yield AuditFinding("renamed", name, what, f"If it was renamed, run `rotator rename {name} {again}`.")
+    else:
+        key = record.current.access_key if record.current else "that is staged"
+        hint = "Put the target back into the configuration; nobody deletes this key meanwhile, only what retires."
+        yield AuditFinding("removed", name, f"access key {key} is on record, but the target is not configured", hint)
 
 
 def of_trouble(name: str, trouble: Trouble) -> AuditFinding:
@@ -98,6 +116,28 @@ def _of_rotation(record: Record, target: Target, now: datetime, slack: timedelta
     elif record.current is None:
         why = f"{failure.what}. {failure.hint}" if failure else "see `rotator status`"
         yield AuditFinding("overdue", record.target, "no key has been published yet", why)
+    if failure:
+        what = f"it fails since {failing_since(record).isoformat()}, {failure.count} times in a row: {failure.what}"
+        if failure.request_id:
+            what += f" (requestId {failure.request_id})"
+        hint = f"{failure.hint} It is tried again at {failure.retry_at.isoformat()}.".strip()
+        yield AuditFinding("failing", record.target, what, hint)
+
+
+def _of_waiting(record: Record, target: Target, now: datetime, slack: timedelta) -> Iterator[AuditFinding]:
+    wait = outlook(record, target, now)
+    hint = f"It waits for {wait.why}, until {wait.until.isoformat()}." if wait.until > now else "See `rotator check`."
+    if record.requests and record.requests[0].at + slack < now:
+        what = f"a request for a rotation waits since {record.requests[0].at.isoformat()}"
+        yield AuditFinding("waiting", record.target, what, hint)
+    if len(record.retiring) >= RETIRING_LIMIT:
+        since = min(key.retire_after for key in record.retiring)
+        errors = [key.error for key in record.retiring if key.error]
+        what = (
+            f"{len(record.retiring)} keys are retiring, the first of them since {since.isoformat()}; no further key is "
+            "made before some are gone"
+        )
+        yield AuditFinding("full", record.target, what, f"The last error: {errors[-1]}" if errors else hint)
 
 
 def _of_retiring(record: Record, now: datetime, slack: timedelta) -> Iterator[AuditFinding]:

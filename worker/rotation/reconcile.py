@@ -73,8 +73,8 @@ def reconcile(services: Services, target: Target, *, watching: bool = False, see
         due = due_at(session.record, target, session.now)
         step = decide(session.record, due, session.now, session.pauses, watch=watching and session.observation is None)
         if isinstance(step, Wait):
-            touched = frozenset(session.touched)
-            return LookResult(session.record, due, step, touched, session.observation, session.loaded.version)
+            wait, touched = _with_reason(session, step), frozenset(session.touched)
+            return LookResult(session.record, due, wait, touched, session.observation, session.loaded.version)
         try:
             pause = _do(session, step)
         except Superseded as error:
@@ -82,7 +82,7 @@ def reconcile(services: Services, target: Target, *, watching: bool = False, see
             session.reload()
             continue
         if pause:
-            session.pauses[pause.kind] = pause.until
+            session.pause(pause)
     raise TryAgainLater(f"there was no end after {MOST_STEPS} steps", target=target.name, hint="It is looked at again.")
 
 
@@ -124,6 +124,12 @@ def _do(session: Session, step: Step) -> Pause | None:
         case Archive():
             session.loaded = session.services.store.archive(session.loaded, KEPT_ENTRIES)
     return None
+
+
+def _with_reason(session: Session, wait: Wait) -> Wait:
+    """What a target waits for, with the reason where a step gave one that is not on record."""
+    why = session.reasons.get(wait.until)
+    return Wait(wait.until, f"{wait.why}: {why}") if why else wait
 
 
 def _see_that_path_is_the_same(session: Session) -> None:

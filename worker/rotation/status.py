@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from worker.errors import Conflict
+from worker.events import Event
 from worker.rotation.decide import Wait, decide
-from worker.rotation.record import Failure, Record, Trouble, UnconfirmedCreate
+from worker.rotation.record import Record, Trouble, UnconfirmedCreate
 from worker.targets.schedule import next_due
 from worker.targets.target import Target
 
@@ -31,6 +32,20 @@ def moved(record: Record, target: Target) -> Conflict | None:
         target=target.name,
         hint="Apps may still read there: give the new path to a new target, and keep this one as it was.",
     )
+
+
+def failing_since(record: Record) -> datetime:
+    """When the failures in a row began, as far as the history in the record tells: the first of each kind is in it."""
+    failure = record.failure
+    if failure is None:
+        raise ValueError("there is no failure")
+    first = failure.at
+    for entry in reversed(record.history.entries()):
+        if entry.event in (Event.ROTATION_SUCCEEDED, Event.SECRET_PUBLISHED):
+            break
+        if entry.event == Event.ROTATION_FAILED and entry.at:
+            first = entry.at
+    return min(first, failure.at)
 
 
 def outlook(record: Record, target: Target, now: datetime) -> Wait:
@@ -56,6 +71,7 @@ def summarize(record: Record, next_rotation_at: datetime, wait: Wait) -> dict[st
         "rotation_id": rotation.id if rotation else (current.rotation_id if current else None),
         "staged_access_key": rotation.key.access_key if rotation and rotation.key else None,
         "requests": len(record.requests),
+        "requested_at": _text(record.requests[0].at) if record.requests else None,
         "retiring": [
             {
                 "access_key": key.access_key,
@@ -69,7 +85,7 @@ def summarize(record: Record, next_rotation_at: datetime, wait: Wait) -> dict[st
         "unconfirmed_creates": [create_facts(create) for create in record.unconfirmed_creates if create.open],
         "trouble": _trouble(record.trouble) if record.trouble else None,
         "deletes_held": record.deletes_held,
-        "last_error": _error(record.failure) if record.failure else None,
+        "last_error": _error(record) if record.failure else None,
     }
 
 
@@ -113,8 +129,12 @@ def _trouble(trouble: Trouble) -> dict[str, Any]:
     }
 
 
-def _error(failure: Failure) -> dict[str, Any]:
+def _error(record: Record) -> dict[str, Any]:
+    failure = record.failure
+    if failure is None:
+        return {}
     return {
+        "since": _text(failing_since(record)),
         "at": _text(failure.at),
         "what": failure.what,
         "hint": failure.hint,

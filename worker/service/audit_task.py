@@ -12,6 +12,7 @@ from worker.events import Event
 from worker.rotation.audit import AuditReport, audit
 from worker.rotation.changes.creates import explained
 from worker.rotation.changes.watch import deletes_resumed
+from worker.rotation.leftover import retire_leftovers
 from worker.rotation.record import Record
 from worker.rotation.status import due_at, outlook, summarize
 from worker.rotation.steps.session import Session
@@ -34,6 +35,7 @@ def audit_once(runtime: Runtime) -> None:
         _log.warning(event, kind=finding.kind, target=finding.target, what=finding.what, hint=finding.hint)
     if report.drift == 0:
         _settle_explained(runtime, report)
+    retire_leftovers(runtime.services, report.survey, runtime.settings.targets)
     _put_redis_right(runtime, report.survey.records)
     _log.info(
         Event.AUDIT_DONE,

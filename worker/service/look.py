@@ -70,12 +70,14 @@ def _look(runtime: Runtime, target: Target, hold: Hold, *, watching: bool) -> bo
         runtime.baseline()
         found = reconcile(runtime.services, target, watching=watching, seen_version=hold.seen_version)
         version = found.version
-        entry = IndexEntry(target.name, summarize(found.record, found.due, found.wait), sorted(found.touched))
+        entry = IndexEntry(
+            target.name, summarize(found.record, found.due, found.wait), sorted(found.touched), target.plan()
+        )
         next_look = found.wait.until
     except (RecordError, Conflict) as error:
         event = Event.RECORD_UNREADABLE if isinstance(error, RecordError) else Event.CONFLICT_FOUND
         _log.error(event, **(error.fields() | {"target": target.name}))
-        entry = IndexEntry(target.name, unusable(target.name, error.what, error.hint), ())
+        entry = IndexEntry(target.name, unusable(target.name, error.what, error.hint), (), target.plan())
         next_look = now + runtime.settings.worker.audit_every
     except RotatorError as error:
         _log.warning(Event.TARGET_FAILED, **(error.fields() | {"target": target.name}))

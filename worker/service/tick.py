@@ -51,8 +51,8 @@ def _hand_out_watches(runtime: Runtime, send: Send, now: datetime) -> None:
 def rebuild(runtime: Runtime) -> None:
     """Make Redis fit the configuration: after it was wiped, and whenever a worker starts.
 
-    Targets that have no next look get one, and each look then fills the index. Of targets that are not configured
-    nothing stays.
+    Targets that have no next look get one, and each look then fills the index. Those whose schedule, grace or path has
+    changed since they were looked at are looked at now. Of targets that are not configured nothing stays.
     """
     names, shared = set(runtime.settings.targets), runtime.shared
     gone = shared.due.scheduled() - names
@@ -63,7 +63,10 @@ def rebuild(runtime: Runtime) -> None:
     now = runtime.clock.now()
     shared.watches.schedule_missing({name: _next_watch(runtime, name, now) for name in names})
     shared.due.schedule_missing(names, now)
-    _log.info(Event.INDEX_REBUILT, targets=len(names))
+    # not at the next audit only: a shorter interval may mean that the target is due by now
+    changed = shared.index.changed_plans({name: target.plan() for name, target in runtime.settings.targets.items()})
+    shared.due.wake_all(changed, now)
+    _log.info(Event.INDEX_REBUILT, targets=len(names), changed=len(changed))
 
 
 def _next_watch(runtime: Runtime, name: str, now: datetime) -> datetime:

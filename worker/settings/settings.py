@@ -39,6 +39,7 @@ from worker.settings.values import (
     Region,
     SecretWord,
     Text,
+    VaultAddress,
     VaultPath,
     Word,
     whole,
@@ -81,7 +82,7 @@ class VaultSettings(BaseModel):
 
     model_config = STRICT
 
-    address: Annotated[Address, Variable("VAULT_ADDR", "https://vault:8200")] = ""
+    address: Annotated[VaultAddress, Variable("VAULT_ADDR", "https://vault:8200")] = ""
     mount: VaultPath = "secret"
     state_path: VaultPath = "hostup-rotator/state"
     namespace: Annotated[Text | None, Variable("VAULT_NAMESPACE")] = None

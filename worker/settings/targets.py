@@ -22,6 +22,7 @@ DEFAULT_GRACE = timedelta(hours=24)
 LONGEST_LABEL = 200
 """Characters, as it comes out. HostUp documents no limit."""
 
+_DAY = timedelta(days=1)
 _EXAMPLE_ID = "00000000-0000-0000-0000-000000000000"
 
 
@@ -59,6 +60,12 @@ def _short_label(label: str, info: ValidationInfo[_Others]) -> str:
         raise ValueError("comes out empty")
     if len(rendered) > LONGEST_LABEL:
         raise ValueError(f"comes out {len(rendered)} characters long; at most {LONGEST_LABEL} are allowed")
+    if _EXAMPLE_ID not in rendered:
+        # it would be that of other keys, too, of this target or of another
+        raise ValueError(
+            f"{show_text(label)} lacks {{rotation_id}}, without which nobody can find the key of a create that was "
+            "never answered"
+        )
     return label
 
 
@@ -68,6 +75,20 @@ def _either_every_or_cron(every: object, info: ValidationInfo[_Others]) -> objec
         beside = "stands beside cron" if has_cron else "is missing, and cron too"
         raise ValueError(f"{beside}; give exactly one of them")
     return every
+
+
+def _fitting_window(window: Window, info: ValidationInfo[_Others]) -> Window:
+    every, cron = info.data.get("every"), info.data.get("cron")
+    if every and every < _DAY:
+        raise ValueError(
+            f"opens once a day, so that every ({format_duration(every)}) cannot be kept; leave it out, or give "
+            "every 1d or more"
+        )
+    if cron and not _schedule(None, cron, window, None).falls_into_window():
+        raise ValueError(
+            f"has no run of cron ({cron}, in the window's zone) in it; give cron an hour inside it, or use every"
+        )
+    return window
 
 
 def _short_jitter(jitter: timedelta | None, info: ValidationInfo[_Others]) -> timedelta | None:
@@ -112,7 +133,7 @@ class TargetEntry(BaseModel):
     label: Annotated[Label, AfterValidator(_short_label)] = "{target} {rotation_id}"
     cron: Cron | None = None
     every: Annotated[Duration | None, BeforeValidator(_either_every_or_cron), Field(validate_default=True)] = None
-    window: WindowText | None = None
+    window: Annotated[WindowText, AfterValidator(_fitting_window)] | None = None
     jitter: Annotated[Duration | None, AfterValidator(_short_jitter)] = None
     grace: Annotated[Duration | None, AfterValidator(_short_grace), Field(validate_default=True)] = None
     watch_every: Duration | None = None

@@ -119,6 +119,12 @@ def _address(url: str) -> str:
     return url.rstrip("/")
 
 
+def _without_version(url: str) -> str:
+    if url.endswith("/v1"):
+        raise ValueError("must not end in /v1, which every call adds by itself; leave that off")
+    return url
+
+
 def _redis_url(value: object, info: ValidationInfo) -> object:
     if not isinstance(value, str):
         return value
@@ -209,6 +215,8 @@ RedisUrl = Annotated[InstanceOf[Secret], BeforeValidator(_redis_url)]
 
 Address = Annotated[Text, AfterValidator(_address)]
 """Of a service, without a slash at its end; never quoted, as it may hold a password."""
+
+VaultAddress = Annotated[Address, AfterValidator(_without_version)]
 
 Region = Annotated[Text, AfterValidator(_region)]
 

@@ -11,6 +11,9 @@ VERIFY_FLOOR = timedelta(milliseconds=200)
 VERIFY_CAP = timedelta(seconds=10)
 DEATH_CAP = timedelta(seconds=30)
 
+LONGEST_ASKED = timedelta(minutes=15)
+"""A longer wait that HostUp asks for is cut to this: a wrong number must not stop the account for a day."""
+
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
@@ -22,11 +25,12 @@ class Backoff:
     def delay(self, count: int, name: str, retry_after: float | None = None) -> timedelta:
         """The wait after ``count`` (from 1) failures in a row of ``name``.
 
-        ``retry_after`` (seconds, from HostUp's 429) is a lower bound: what the API asks for is obeyed.
+        ``retry_after`` (seconds, from HostUp's 429) is a lower bound: what the API asks for is obeyed, up to
+        :data:`LONGEST_ASKED`.
         """
         doubled = self.first * math.pow(2, min(max(count, 1) - 1, 30))
         wait = min(doubled, self.longest) * (1 + fraction(f"{name}/{count}") / 4)
-        return max(wait, timedelta(seconds=retry_after)) if retry_after else wait
+        return max(wait, min(timedelta(seconds=retry_after), LONGEST_ASKED)) if retry_after else wait
 
 
 def fraction(name: str) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
-from itertools import count, islice, pairwise
+from itertools import chain, count, islice, pairwise
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -43,6 +43,12 @@ class Window:
     def first_ending_after(self, moment: datetime) -> tuple[datetime, datetime]:
         """The first opening (in UTC, end excluded) that is not over at ``moment``."""
         return next((opens, closes) for opens, closes in self._openings(moment) if closes > moment)
+
+    def last_opening_before(self, moment: datetime) -> tuple[datetime, datetime]:
+        """The last opening (in UTC, end excluded) that begins before ``moment``."""
+        today = moment.astimezone(self.zone).date()
+        days = (self._on(today - days * _DAY) for days in count(-1))
+        return next((opens, closes) for opens, closes in days if opens < closes and opens < moment)
 
     def _openings(self, moment: datetime) -> Iterator[tuple[datetime, datetime]]:
         """The openings around and after a moment, without those that the clock skips in spring."""
@@ -80,6 +86,10 @@ class Schedule:
         """The shortest time between two regular rotations; for cron, between two of its next 60 runs."""
         return self.every if self.every is not None else _shortest_gap(self._expression())
 
+    def falls_into_window(self) -> bool:
+        """Whether cron has any run in the window; all its days have the same ones, so that those of one tell."""
+        return self.window is None or _has_run_in(self._expression(), self.window)
+
     def jitter_bound(self) -> timedelta:
         """What the jitter stays below."""
         if self.jitter is not None:
@@ -107,8 +117,9 @@ def next_due(schedule: Schedule, name: str, last: datetime | None, now: datetime
     """When the target ``name`` is due, in UTC; a moment that has passed means: now.
 
     ``last`` is when its current key was published. A target without one is due at once, window or not: its app has no
-    key yet. A moment outside the window moves on to the next opening, to the target's own place in it, so that not
-    everything starts with the window's first second.
+    key yet. A moment outside the window moves to the target's own place in an opening, so that not everything starts
+    with the window's first second: with cron to the next one, with ``every`` to the last one before the key is too old.
+    One that was missed moves on to the next opening.
     """
     if last is None:
         return now
@@ -116,8 +127,22 @@ def next_due(schedule: Schedule, name: str, last: datetime | None, now: datetime
     regular = schedule.after(last, spread).astimezone(UTC)
     if schedule.window is None:
         return regular
+    if schedule.every is not None:
+        regular = _in_time(schedule.window, last.astimezone(UTC), schedule.every, regular, spread)
     opens, closes = schedule.window.first_ending_after(max(regular, now))
     return regular if opens <= regular else opens + (closes - opens) * spread
+
+
+def _in_time(window: Window, last: datetime, every: timedelta, regular: datetime, spread: float) -> datetime:
+    """The moment in the window at which a key is not older than ``every`` yet, where there is one since ``last``."""
+    opens, _ = window.first_ending_after(regular)
+    if opens <= regular:
+        return regular
+    oldest = last + every
+    before = window.last_opening_before(oldest)
+    if before[0] <= last:
+        return regular  # the window does not open in between, as where the clock skips it in spring
+    return before[0] + (min(before[1], oldest) - before[0]) * spread
 
 
 def next_watch(every: timedelta, name: str, after: datetime) -> datetime:
@@ -170,6 +195,19 @@ def _run_after(cron: str, last: datetime, zone: tzinfo) -> datetime:
     """The first run after ``last``. cronsim counts by the local clock, which in autumn can lead it backwards."""
     runs = (run.astimezone(UTC) for run in CronSim(cron, last.astimezone(zone)))
     return next(run for run in runs if run > last)
+
+
+@lru_cache(maxsize=4096)
+def _has_run_in(cron: str, window: Window) -> bool:
+    runs = CronSim(cron, _REFERENCE.astimezone(window.zone))
+    first = next(runs).astimezone(UTC)
+    for run in chain((first,), (each.astimezone(UTC) for each in runs)):
+        opens, _ = window.first_ending_after(run)
+        if opens <= run:
+            return True
+        if run >= first + 2 * _DAY:
+            return False
+    return False
 
 
 def _shortest_gap(cron: str) -> timedelta:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -25,6 +26,14 @@ class Target:
     grace: timedelta
     fields: FieldMap
     watch_every: timedelta | None = None
+
+    def plan(self) -> str:
+        """A digest of when its key is rotated, how long the old one is kept and where it is published.
+
+        The same in every process, and another one after a change of the configuration that a look has to see.
+        """
+        text = f"{self.schedule}/{self.grace}/{self.path}"
+        return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
     def render_label(self, rotation_id: str, now: datetime) -> str:
         """The label as it is sent to HostUp; the date is that of UTC."""

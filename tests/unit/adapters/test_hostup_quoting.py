@@ -37,6 +37,16 @@ class TestRateLimit:
             ({"Retry-After": format_datetime(NOW.astimezone(EAST) + timedelta(seconds=40))}, 40),
             ({"Retry-After": format_datetime(NOW - timedelta(days=1), usegmt=True)}, 0),
             ({"Retry-After": "999999999"}, 86400),
+            ({"Retry-After": f"{NOW.timestamp() + 40:.0f}"}, 40),
+            ({"Retry-After": f"{(NOW.timestamp() + 40.5) * 1000:.0f}"}, 40.5),
+            ({"Retry-After": f"{NOW.timestamp() - 40:.0f}"}, 0),
+            ({"Retry-After": f"{(NOW.timestamp() - 40) * 1000:.0f}"}, 0),
+            ({"Retry-After": "1e9"}, 0),
+            ({"Retry-After": "1e300"}, 86400),
+            ({"Retry-After": "0.25"}, 0.25),
+            ({"X-RateLimit-Reset": f"{NOW.timestamp() + 60:.0f}"}, 60),
+            ({"X-RateLimit-Reset": "60"}, 60),
+            ({"X-RateLimit-Reset": "-60"}, None),
             ({"Retry-After": "-3"}, None),
             ({"Retry-After": "nan"}, None),
             ({"Retry-After": "soon"}, None),
@@ -101,9 +111,9 @@ class TestQuoting:
         text = v1("INTERNAL_ERROR", "could not keep sh-ort", secret="sh", data={"secretKey": "sh-ort"})
         assert '"could not keep ***"' in failure_of_create(client, answer(500, text)).what
 
-    @pytest.mark.parametrize("status", [200, 302])
-    def test_what_is_no_error_is_never_quoted(self, client: HttpClient, status: int) -> None:
-        text = body({}, message="words of a success", code="WORD", title="words", success=False)
+    @pytest.mark.parametrize(("status", "success"), [(200, True), (200, None), (302, True), (302, False)])
+    def test_what_is_no_error_is_never_quoted(self, client: HttpClient, status: int, success: object) -> None:
+        text = body({}, message="words of a success", code="WORD", title="words", success=success)
         error = failure_of_create(client, answer(status, text))
         assert error.answer.code is None
         assert "words" not in str(error).lower()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +15,7 @@ import pytest
 from tests.unit.adapters.hostup_answering import created, hostup
 from tests.wire import LOOPBACK_PEM, Wire, answer
 from worker.adapters.http.backend import DeadlineBackend
+from worker.adapters.http.causes import cause_in_words
 from worker.adapters.http.client import HttpClient, new_client
 from worker.adapters.http.deadline import within
 from worker.adapters.http.messages import NoResponse, Request
@@ -21,6 +24,7 @@ from worker.clock import SystemClock
 from worker.errors import HostUpUnreachable, VaultUnavailable
 from worker.secret import Secret
 
+EXAMPLE_PEM = LOOPBACK_PEM.with_name("example.pem")
 LONG = 30.0
 SHORT = 0.6
 
@@ -59,20 +63,71 @@ def test_a_refused_connection(client: HttpClient) -> None:
         closed.bind(("127.0.0.1", 0))
         error = not_sent(client, f"http://127.0.0.1:{closed.getsockname()[1]}/")
     assert not error.timed_out
-    assert "ConnectionRefusedError" in error.reason
+    assert "the connection was refused: nothing listens at that port" in error.reason
 
 
 def test_a_certificate_that_nobody_vouches_for() -> None:
     with new_client() as client, Wire(answer(200), tls=True) as wire:
         error = not_sent(client, wire.url)
         assert wire.heard == []
-    assert "CertVerificationError" in error.reason
+    assert "signed by itself, and not trusted here" in error.reason
 
 
 def test_a_certificate_for_another_name(client: HttpClient) -> None:
     with Wire(answer(200), tls=True) as wire:
-        assert "CertVerificationError" in not_sent(client, f"https://localhost:{wire.port}/").reason
+        assert "its certificate is for another host name" in not_sent(client, f"https://localhost:{wire.port}/").reason
         assert wire.heard == []
+
+
+def test_a_certificate_for_another_address() -> None:
+    with Wire(tls=True, pem=EXAMPLE_PEM) as wire, new_client(ca_file=str(EXAMPLE_PEM)) as client:
+        assert "its certificate is for another address" in not_sent(client, wire.url).reason
+
+
+@pytest.mark.parametrize(
+    ("shown", "trusted", "reason"),
+    [
+        ("expired.pem", "expired.pem", "its certificate has expired"),
+        ("no_intermediate.pem", "root.pem", "the server does not send an intermediate one"),
+        ("no_intermediate.pem", "loopback.pem", "an authority that is not known here has signed its certificate"),
+    ],
+)
+def test_what_is_wrong_with_a_certificate_is_said(shown: str, trusted: str, reason: str) -> None:
+    pems = LOOPBACK_PEM.parent
+    with Wire(tls=True, pem=pems / shown) as wire, new_client(ca_file=str(pems / trusted)) as client:
+        assert reason in not_sent(client, wire.url).reason
+        assert wire.heard == []
+
+
+def test_plain_http_where_tls_was_expected(client: HttpClient) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+        threading.Thread(target=_answer_in_plain_text, args=(plain,), daemon=True).start()
+        error = not_sent(client, f"https://127.0.0.1:{plain.getsockname()[1]}/")
+    assert "is it plain http?" in error.reason
+
+
+def _answer_in_plain_text(server: socket.socket) -> None:
+    line, _ = server.accept()
+    with line:
+        line.recv(4096)
+        line.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (socket.gaierror(socket.EAI_AGAIN, "x"), "cannot be looked up now"),
+        (OSError(errno.ENETUNREACH, "x"), "no route"),
+        (OSError(errno.EHOSTUNREACH, "x"), "no route"),
+        (ConnectionResetError(errno.ECONNRESET, "x"), "closed the connection at once"),
+        (ValueError("label too long"), "no host can have such a name"),
+        (OSError(12345, "secret text"), "OSError"),
+        (ssl.SSLError(1, "secret text"), "SSLError"),
+    ],
+)
+def test_other_causes_have_their_words_and_quote_nothing(error: Exception, words: str) -> None:
+    assert words in cause_in_words(error)
+    assert "secret" not in cause_in_words(error)
 
 
 def test_authorities_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +152,7 @@ def test_a_name_that_nobody_knows() -> None:
         raise socket.gaierror(socket.EAI_NONAME, f"no {host}:{port}")
 
     with new_client(backend=DeadlineBackend(unknown)) as client:
-        assert "gaierror" in not_sent(client, "http://hostup.example/").reason
+        assert "there is no host of that name" in not_sent(client, "http://hostup.example/").reason
 
 
 def test_a_handshake_that_hangs(client: HttpClient) -> None:

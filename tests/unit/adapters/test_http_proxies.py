@@ -144,7 +144,7 @@ def test_a_server_with_a_wrong_certificate_behind_it_is_not_spoken_to() -> None:
     with Wire(answer(200), tls=True) as wire, ForwardProxy({"hostup.example": wire.port}) as proxy:
         with by_way_of(proxy) as client, within(LONG):
             for _ in range(3):
-                with pytest.raises(NoResponse, match="CertVerificationError") as caught:
+                with pytest.raises(NoResponse, match="its certificate is") as caught:
                     client.send(Request("GET", URL))
                 assert not caught.value.sent
             del caught

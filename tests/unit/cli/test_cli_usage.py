@@ -16,7 +16,8 @@ from worker import __version__
 from worker.cli.commands import app
 
 COMMANDS = {
-    "worker", "rotate", "status", "history", "trace", "check", "audit", "settle", "adopt", "repair", "sandbox"
+    "worker", "rotate", "status", "history", "trace", "check", "audit", "settle", "adopt", "repair", "sandbox",
+    "circuit", "rename",
 }  # fmt: skip
 HEAVY = {"pydantic", "rich", "httpcore", "hvac", "redis", "celery", "structlog", "botocore"}
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from tests.records import MINUTE, create, retiring
 from tests.worlds import SLACK, STATE, TARGET, Small
+from worker.errors import HostUpCall, HostUpRateLimited
 from worker.rotation.audit import AuditReport, audit, ensure_baseline, note_foreign
+from worker.rotation.changes.rotation import failed
 from worker.rotation.changes.settlement import Found, adopted_key
+from worker.rotation.decide import RETIRING_LIMIT
+from worker.rotation.record import Request
+from worker.rotation.status import failing_since
+
+LIMITED = HostUpRateLimited("too many", HostUpCall("create_key", 429), hint="Wait.", request_id="request-429")
 
 
 @pytest.fixture
@@ -96,6 +104,57 @@ def test_keys_that_should_be_gone_are_found(small: Small) -> None:
     assert _kinds(small) == ["alive", "alive"]
 
 
+def _fails(small: Small, *, count: int) -> None:
+    for _ in range(count):
+        now, record = small.clock.now(), small.record()
+        small.put(failed(record, LIMITED, now, now + timedelta(hours=1), operation="begin"))
+        small.passes(minutes=10)
+
+
+def test_a_failing_target_is_found_with_since_and_until(small: Small) -> None:
+    began = small.clock.now()
+    _fails(small, count=3)
+    (finding,) = _audit(small).findings
+    assert finding.kind == "failing"
+    assert f"fails since {began.isoformat()}, 3 times in a row: too many" in finding.what
+    assert "requestId request-429" in finding.what
+    assert f"tried again at {(began + timedelta(minutes=80)).isoformat()}" in finding.hint
+
+
+def test_the_beginning_of_failures_is_not_that_of_an_earlier_row(small: Small) -> None:
+    _fails(small, count=2)
+    small.passes(days=2)
+    small.alter(requests=(Request(id="r", reason="", at=small.clock.now()),))
+    small.look()
+    assert small.record().failure is None
+    began = small.clock.now()
+    _fails(small, count=1)
+    assert failing_since(small.record()) == began
+
+
+def test_a_request_that_waits_is_found_with_what_it_waits_for(small: Small) -> None:
+    asked = small.clock.now()
+    small.alter(requests=(Request(id="r", reason="", at=asked),))
+    assert _kinds(small) == [], "it was asked for just now"
+    _fails(small, count=1)
+    findings = {finding.kind: finding for finding in _audit(small).findings}
+    assert set(findings) == {"failing", "waiting"}
+    assert f"waits since {asked.isoformat()}" in findings["waiting"].what
+    assert "waits for the next try of a rotation, until" in findings["waiting"].hint
+
+
+def test_a_full_list_of_retiring_keys_is_found(small: Small) -> None:
+    waiting = [replace(retiring(f"A{number}"), retire_after=small.clock.now()) for number in range(RETIRING_LIMIT)]
+    small.hostup.living |= {key.access_key: "" for key in waiting}
+    small.alter(retiring=tuple(waiting[1:]))
+    assert "full" not in _kinds(small)
+    small.alter(retiring=(*waiting[1:], replace(waiting[0], error="HostUp refused to delete it")))
+    (finding,) = _audit(small).findings
+    assert finding.kind == "full"
+    assert f"{RETIRING_LIMIT} keys are retiring" in finding.what
+    assert "HostUp refused to delete it" in finding.hint
+
+
 def test_one_record_that_cannot_be_read_does_not_hide_the_others(small: Small) -> None:
     small.vault.versions[f"{STATE}/broken"] = [{"garbage": True}]
     small.passes(days=31)
@@ -105,6 +164,13 @@ def test_one_record_that_cannot_be_read_does_not_hide_the_others(small: Small) -
 def test_a_target_that_is_no_longer_configured_is_found_while_it_has_keys(small: Small) -> None:
     small.targets = {}
     assert _kinds(small) == ["removed"]
+
+
+def test_a_target_that_has_another_name_now_is_found_with_the_command(small: Small) -> None:
+    small.targets = {"films": replace(TARGET, name="films")}
+    found = {finding.target: finding for finding in _audit(small).findings}
+    assert found["media"].kind == "renamed"
+    assert "rotator rename media films" in found["media"].hint
 
 
 def test_an_audit_changes_nothing(small: Small) -> None:

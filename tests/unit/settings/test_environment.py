@@ -79,6 +79,8 @@ def test_a_wrapped_secret_id(tmp_path: Path, value: str, *, wrapped: bool) -> No
         ({**NO_VAULT, "VAULT_SECRET_ID": "CANARY"}, "VAULT_ROLE_ID: is missing beside VAULT_SECRET_ID; AppRole needs"),
         ({"VAULT_SECRET_ID_WRAPPED": "maybe"}, "VAULT_SECRET_ID_WRAPPED: must be true or false"),
         ({"VAULT_ADDR": None}, "VAULT_ADDR: is missing; set it, or address under [vault]"),
+        ({"VAULT_ADDR": "https://vault:8200/v1"}, "VAULT_ADDR: must not end in /v1"),
+        ({"VAULT_ADDR": "https://vault:8200/v1/"}, "VAULT_ADDR: must not end in /v1"),
         ({"VAULT_ADDR": "http://vault:8200"}, "VAULT_ADDR: must begin with https://"),
         (
             {"VAULT_CACERT": "/nowhere/ca.pem"},

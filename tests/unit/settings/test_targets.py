@@ -26,14 +26,14 @@ cron = "0 3 * * *"
 window = "02:00-05:00 Europe/Stockholm"
 jitter = "10m"
 grace = "12h"
-label = "x {{target}}"
+label = "x {{target}} {{rotation_id}}"
 fields = "rclone"
 """
     target = read(tmp_path, text).targets["media"]
     window = parse_window("02:00-05:00 Europe/Stockholm")
     assert window.zone == ZoneInfo("Europe/Stockholm")
     assert target.schedule == Schedule(cron="0 3 * * *", window=window, jitter=timedelta(minutes=10))
-    assert (target.path, target.grace, target.label) == ("apps/media", timedelta(hours=12), "x {target}")
+    assert (target.path, target.grace, target.label) == ("apps/media", timedelta(hours=12), "x {target} {rotation_id}")
     assert target.fields == PRESETS["rclone"]
 
 
@@ -53,6 +53,19 @@ def test_the_label_is_rendered_with_the_date_of_utc(tmp_path: Path) -> None:
     late = datetime(2026, 3, 1, 1, 30, tzinfo=timezone(timedelta(hours=2)))
     assert target.render_label("some-id", late) == "{media} 2026-02-28 some-id"
     assert target.render_label("some-id", datetime(2026, 3, 1, tzinfo=UTC)) == "{media} 2026-03-01 some-id"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        EVERY.replace("30d", "1d") + 'window = "02:00-05:00"',
+        CRON + 'window = "03:00-03:01 Europe/Stockholm"',
+        CRON + 'window = "22:00-04:00 Europe/Stockholm"',
+        CRON.replace("0 3 1 * *", "0 */6 * * *") + 'window = "11:00-13:00"\ngrace = "1h"',
+    ],
+)
+def test_a_window_that_can_be_kept(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, text).targets["media"].schedule.window
 
 
 @pytest.mark.parametrize(
@@ -92,12 +105,27 @@ def test_the_label_is_rendered_with_the_date_of_utc(tmp_path: Path) -> None:
         (EVERY + "jitter = true", 'target[1] "media": jitter: must be a text in quotes such as "30d", not true or'),
         (EVERY.replace('"30d"', "30"), 'target[1] "media": every: must be a text in quotes such as "30d", not a num'),
         (NAMED + "cron = 3", 'target[1] "media": cron: must be a text in quotes such as "0 3 1 * *", not a number'),
+        (
+            EVERY.replace("30d", "12h") + 'grace = "1h"\nwindow = "02:00-05:00"',
+            'target[1] "media": window: opens once a day, so that every (12h) cannot be kept',
+        ),
+        (
+            CRON + 'window = "04:00-05:00 Europe/Stockholm"',
+            'target[1] "media": window: has no run of cron (0 3 1 * *, in the window\'s zone) in it',
+        ),
+        (
+            CRON.replace("0 3 1 * *", "*/30 12-14 * * *") + 'window = "15:00-12:00"\ngrace = "1m"',
+            'target[1] "media": window: has no run of cron (*/30 12-14 * * *',
+        ),
         (EVERY + 'window = "2-5"', 'target[1] "media": window: "2-5" is not a window; allowed is "HH:MM-HH:MM Zone"'),
         (
             EVERY + 'window = "02:00-05:00 Mars"',
             'target[1] "media": window: "02:00-05:00 Mars" has an unknown time zone',
         ),
         (EVERY + 'label = ""', 'target[1] "media": label: must not be empty'),
+        (EVERY + 'label = "media"', 'target[1] "media": label: "media" lacks {rotation_id}, without which nobody can'),
+        (EVERY + 'label = "{target} {date}"', 'label: "{target} {date}" lacks {rotation_id}'),
+        (EVERY + 'label = "{{rotation_id}} {target}"', 'label: "{{rotation_id}} {target}" lacks {rotation_id}'),
         (EVERY + 'label = " "', 'target[1] "media": label: comes out empty'),
         (
             EVERY + 'label = "{targte}"',

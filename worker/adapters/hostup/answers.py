@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
+from worker.adapters.hostup.complaints import complaints, gateway_of, is_page
 from worker.adapters.hostup.values import request_id_problem
 from worker.adapters.http.messages import Response
 from worker.secret import Secret
@@ -31,6 +32,12 @@ _LONGEST_BODY = 256 * 1024
 """Bytes; an honest answer has less than two thousand."""
 
 _ONCE = ("data", "key", "accessKey", "secretKey", "label")
+_FIRST_MOMENT = 1e9
+"""A number from here on is no length of time but a moment: seconds since 1970, in September 2001."""
+
+_FIRST_MILLIS = 1e12
+"""A number from here on is a moment in milliseconds since 1970: the same September."""
+
 _LONGEST_READ = 4000
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _TOKEN = re.compile(r"[A-Za-z0-9+/_=]{32,}")
@@ -105,11 +112,12 @@ class HostUpResponse:
 
     @property
     def message(self) -> str:
-        """What an error says of itself: v1's ``message`` or RFC 7807's ``detail`` or ``title``; empty if nothing."""
-        if not self.is_error:
+        """What an error says of itself (:func:`.complaints`); empty if nothing, and for a success that says so."""
+        says_failed = self.is_success and self.document is not None and self.document.get("success") is False
+        if not self.is_error and not says_failed:
             return ""
-        texts = (quotable(self._text(name), self.secrets) for name in ("message", "detail", "title"))
-        return next((text for text in texts if text), "")
+        texts = (quotable(text, self.secrets) for text in complaints(self.document))
+        return one_line("; ".join(text for text in texts if text))
 
     @property
     def speaks_of_last_key(self) -> bool:
@@ -121,16 +129,20 @@ class HostUpResponse:
     def summary(self) -> str:
         """Status, code and message in one phrase, such as ``400 BAD_REQUEST: "Cannot delete …"``."""
         head = f"{self.status} {self.code}" if self.code else f"{self.status}"
+        if self.document is None and is_page(self.response):
+            gateway = gateway_of(self.response)
+            return f"{head}, a web page{f' ({gateway})' if gateway else ''}"
         if self.document is None:
             return f"{head}, not a JSON object"
         return f'{head}: "{self.message}"' if self.message else head
 
     def retry_after(self, now: datetime) -> float | None:
-        """Seconds to wait: ``Retry-After`` (seconds or an HTTP date), for 429 else ``X-RateLimit-Reset``."""
+        """Seconds to wait: ``Retry-After``, for 429 else ``X-RateLimit-Reset``; each as :func:`_seconds` reads it."""
         headers = self.response.headers
         seconds = _seconds(headers.get("retry-after", ""), now)
         if seconds is None and self.status == HTTPStatus.TOO_MANY_REQUESTS:
-            seconds = _until(_iso_time(headers.get("x-ratelimit-reset", "")), now)
+            reset = headers.get("x-ratelimit-reset", "")
+            seconds = _until(_iso_time(reset), now) if "-" in reset else _seconds(reset, now)
         return seconds
 
     def _text(self, name: str) -> str:
@@ -216,11 +228,19 @@ def _mapping(document: Mapping[str, object] | None, name: str) -> Mapping[str, o
 
 
 def _seconds(text: str, now: datetime) -> float | None:
+    """From seconds (also with a fraction), a moment as seconds or milliseconds since 1970, or an HTTP date.
+
+    A moment that has passed is now (docs/facts.md, "HTTP").
+    """
     try:
-        seconds = float(text)
+        number = float(text)
     except ValueError:
         return _until(_http_date(text), now)
-    return min(seconds, LONGEST_WAIT) if math.isfinite(seconds) and seconds >= 0 else None
+    if not math.isfinite(number) or number < 0:
+        return None
+    if number < _FIRST_MOMENT:
+        return min(number, LONGEST_WAIT)
+    return min(max(number / (1000 if number >= _FIRST_MILLIS else 1) - now.timestamp(), 0.0), LONGEST_WAIT)
 
 
 def _until(moment: datetime | None, now: datetime) -> float | None:

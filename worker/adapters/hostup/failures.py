@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 
 from worker.adapters.hostup.answers import HostUpResponse
+from worker.adapters.hostup.complaints import blocked_by_gateway, is_page
 from worker.adapters.http.messages import NoResponse
 from worker.errors import (
     HostUpCall,
@@ -110,24 +111,37 @@ def _complaint(response: HostUpResponse) -> str:
     if not response.is_success:
         return f"was {response.summary()}"
     if response.document is None:
-        return f"was {response.status}, but not a JSON object"
+        kind = "a web page" if is_page(response.response) else "not a JSON object"
+        return f"was {response.status}, but {kind}"
     if response.document.get("success") is False:
-        return f"was {response.status}, but says that it failed"
+        said = f': "{response.message}"' if response.message else ""
+        return f"was {response.status}, but says that it failed{said}"
     return f"was {response.status}, but lacks what belongs in it"
 
 
 def _hint(operation: Operation, response: HostUpResponse) -> str:
+    wrong_page = response.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+    if is_page(response.response) and not response.is_redirect and not wrong_page:
+        return blocked_by_gateway(response.response)
+    if operation.name == "create_key" and response.status in (HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY):
+        return (
+            f"{operation.refused} If it speaks of a limit of keys, a place comes free when a retiring key is deleted."
+        )
+    if response.is_redirect:
+        return "Check hostup.base_url: redirects are never followed, as they would carry the API key elsewhere."
+    if wrong_page:
+        return "Check hostup.base_url: there is no such page."
+    return _of_login(response) or operation.refused
+
+
+def _of_login(response: HostUpResponse) -> str:
     if response.status == HTTPStatus.UNAUTHORIZED:
         return "Check HOSTUP_API_KEY: HostUp does not know it."
     if response.status == HTTPStatus.FORBIDDEN and "identity verification" in response.message.casefold():
         return "Verify the identity of the account in HostUp's panel; the key in HOSTUP_API_KEY belongs to it."
     if response.status == HTTPStatus.FORBIDDEN:
         return "Check HOSTUP_API_KEY: the key needs the right to manage object storage."
-    if response.is_redirect:
-        return "Check hostup.base_url: redirects are never followed, as they would carry the API key elsewhere."
-    if response.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
-        return "Check hostup.base_url: there is no such page."
-    return operation.refused
+    return ""
 
 
 def _wait(call: HostUpCall) -> str:

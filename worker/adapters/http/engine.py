@@ -21,6 +21,7 @@ import httpcore
 
 from worker import __version__
 from worker.adapters.http.backend import DeadlineBackend
+from worker.adapters.http.causes import cause_in_words
 from worker.adapters.http.decoding import Undecodable, decoded
 from worker.adapters.http.exchange import Exchange, exchange
 from worker.adapters.http.messages import NoResponse, Request, Response
@@ -223,7 +224,7 @@ def _reason(error: Exception, begun: Exchange, proxy: Proxy | None) -> str:
         return "what came is no whole HTTP response" if broken else "the connection was lost"
     lacking = f"no connection could be made{f' by way of the proxy {proxy}' if proxy else ''}"
     cause = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
-    return f"{lacking} in time" if timed_out else f"{lacking}: {type(cause).__name__}"
+    return f"{lacking} in time" if timed_out else f"{lacking}: {cause_in_words(cause)}"
 
 
 def _public_authorities() -> ssl.SSLContext:

@@ -15,16 +15,16 @@ from datetime import UTC, datetime, timedelta
 import redis
 import structlog
 
+from worker.adapters.redis.circuit import Circuit, is_of_account
 from worker.adapters.redis.client import guard
-from worker.adapters.redis.keys import CIRCUIT, COUNT, CREATES, DUE, PARKED
+from worker.adapters.redis.keys import CIRCUIT, COUNT, CREATES, PAUSES
 from worker.clock import Clock
 from worker.errors import (
     CircuitOpen,
+    HostUpCall,
     HostUpError,
     HostUpRateLimited,
-    HostUpRefused,
     HostUpUncertain,
-    HostUpUnreachable,
     QueueUnavailable,
     TryAgainLater,
 )
@@ -32,7 +32,6 @@ from worker.events import Event
 from worker.rotation.ports import HostUpPort, Place
 from worker.targets.backoff import Backoff
 
-FAILURES_TO_OPEN = 3
 COUNT_FRESH_SECONDS = 60.0
 PLACE_WAIT_SECONDS = 10.0
 PLACE_POLL_SECONDS = 0.02
@@ -45,24 +44,18 @@ if open > 0 then
   local trial = tonumber(redis.call('HGET', KEYS[1], 'trial_until') or '0')
   if now < trial then return {'open', tostring(trial)} end
 end
-if ARGV[3] then
+local paused = tonumber(redis.call('HGET', KEYS[4], ARGV[3]) or '0')
+if now < paused then return {'paused', tostring(paused)} end
+if ARGV[4] then
   redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
-  if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[4]) then return {'full'} end
-  redis.call('ZADD', KEYS[2], ends, ARGV[3])
+  if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[5]) then return {'full'} end
+  redis.call('ZADD', KEYS[2], ends, ARGV[4])
 end
 if open > 0 then redis.call('HSET', KEYS[1], 'trial_until', ends) end
 return {open > 0 and 'trial' or 'free', unpack(redis.call('HMGET', KEYS[3], 'value', 'at', 'made'))}
 """
-"""The circuit; a place, if a token for one is given; and the number of keys as far as it is known: in one call."""
-
-_CLOSE_CIRCUIT = """
-local was = redis.call('HEXISTS', KEYS[1], 'open_until')
-redis.call('DEL', KEYS[1])
-local parked = redis.call('SMEMBERS', KEYS[2])
-for _, name in ipairs(parked) do redis.call('ZADD', KEYS[3], 'XX', ARGV[1], name) end
-redis.call('DEL', KEYS[2])
-return was
-"""
+"""The circuit; the pause of this kind of call; a place, if a token for one is given; and the number of keys as far as
+it is known: in one call."""
 
 _log = structlog.get_logger(__name__)
 
@@ -85,13 +78,6 @@ class AccountLimits:
         return self.after_create if uncertain else self.after_other
 
 
-def is_of_account(error: HostUpError) -> bool:
-    """Whether an error tells something of the account as a whole, not of one target's request."""
-    if isinstance(error, HostUpRateLimited | HostUpUnreachable | HostUpUncertain):
-        return True
-    return isinstance(error, HostUpRefused) and error.answer.status in (401, 403)
-
-
 class Account:
     """See :class:`AccountPort`; shared by all workers through Redis."""
 
@@ -100,8 +86,8 @@ class Account:
         self._hostup = hostup
         self._clock = clock
         self._limits = limits
+        self._circuit = Circuit(client)
         self._enter = client.register_script(_ENTER)
-        self._close_circuit = client.register_script(_CLOSE_CIRCUIT)
 
     @contextmanager
     def place(self, target: str) -> Iterator[Place]:
@@ -133,11 +119,14 @@ class Account:
         """Go through the circuit, and take a place if a token is given; None when there is no place free."""
         now = self._clock.now()
         until = (now + self._limits.hold).timestamp()
-        wanted: tuple[str | int, ...] = () if token is None else (token, self._limits.creates)
-        state, *more = self._enter(keys=[CIRCUIT, CREATES, COUNT], args=[now.timestamp(), until, *wanted])
-        if state == "open":
-            self._client.sadd(PARKED, target)
-            raise CircuitOpen(datetime.fromtimestamp(float(more[0]), tz=UTC))
+        wanted: tuple[str | int, ...] = (
+            ("delete_key",) if token is None else ("create_key", token, self._limits.creates)
+        )
+        state, *more = self._enter(keys=[CIRCUIT, CREATES, COUNT, PAUSES], args=[now.timestamp(), until, *wanted])
+        if state in ("open", "paused"):
+            self._circuit.turn_away(target)
+            why = f"HostUp asked for a pause of such calls ({wanted[0]})" if state == "paused" else None
+            raise CircuitOpen(datetime.fromtimestamp(float(more[0]), tz=UTC), why)
         return None if state == "full" else Place(state == "trial", _known(more, now))
 
     def succeeded(self, made: int = 0) -> None:
@@ -154,47 +143,23 @@ class Account:
                 if tokens:
                     pipe.zrem(CREATES, *tokens)
                 if pipe.execute()[0] and (made or not tokens):
-                    self._close()
+                    self._circuit.close(self._clock.now())
         except QueueUnavailable as error:
             # places come back by their time, the count is asked for anew, the circuit ends
             _log.debug(Event.QUEUE_UNAVAILABLE, error=error.what)
-
-    def _close(self) -> None:
-        now = self._clock.now().timestamp()
-        if self._close_circuit(keys=[CIRCUIT, PARKED, DUE], args=[now]):
-            _log.info(Event.CIRCUIT_CLOSED)
 
     def failed(self, error: HostUpError) -> None:
         """See :class:`AccountPort`."""
         if not is_of_account(error):
             return
         try:
-            with guard():
-                self._count_failure(error)
+            self._circuit.count_failure(error, self._limits.backoff_of(error), self._clock.now())
         except QueueUnavailable as problem:
             _log.debug(Event.QUEUE_UNAVAILABLE, error=problem.what)  # each target's own backoff still holds
 
-    def _count_failure(self, error: HostUpError) -> None:
-        failures = int(self._client.hincrby(CIRCUIT, "failures", 1))
-        self._client.expire(CIRCUIT, timedelta(days=1))
-        self._client.hdel(CIRCUIT, "trial_until")
-        if failures < FAILURES_TO_OPEN and not error.retry_after:
-            return
-        until = self._clock.now() + self._limits.backoff_of(error).delay(
-            max(1, failures - FAILURES_TO_OPEN + 1), "circuit", error.retry_after
-        )
-        self._client.hset(CIRCUIT, "open_until", str(until.timestamp()))
-        _log.warning(
-            Event.CIRCUIT_OPENED,
-            failures=failures,
-            until=until.isoformat(),
-            error=error.what,
-            request_id=error.request_id,
-            hint=error.hint,
-        )
-
     def look(self) -> int | None:
         """See :class:`AccountPort`."""
+        self._see_that_status_may_be_asked()
         try:
             status = self._hostup.status()
         except HostUpError as error:
@@ -205,6 +170,17 @@ class Account:
         if status.key_count is not None:
             self._keep(status.key_count)
         return status.key_count
+
+    def _see_that_status_may_be_asked(self) -> None:
+        now = self._clock.now()
+        try:
+            until = self._circuit.paused_until("status", now)
+        except QueueUnavailable:
+            return
+        if until:
+            call = HostUpCall("status", retry_after=(until - now).total_seconds())
+            hint = f"It is not asked before {until.isoformat()}; see `rotator circuit`."
+            raise HostUpRateLimited("HostUp asked for a pause of looks at the status", call, hint=hint)
 
     def key_count(self) -> int | None:
         """See :class:`AccountPort`."""

@@ -53,6 +53,16 @@ class DueSet:
             pipe.execute()
 
     @guard()
+    def wake_all(self, targets: Iterable[str], now: datetime) -> None:
+        """Have many targets looked at from now on, also after a look under way. A call for each batch."""
+        for batch in batches(targets):
+            with self._client.pipeline(transaction=False) as pipe:
+                for name in batch:
+                    pipe.set(woken(name), secrets.token_hex(8), ex=WAKE_UP_KEPT)
+                pipe.zadd(DUE, dict.fromkeys(batch, now.timestamp()), lt=True)
+                pipe.execute()
+
+    @guard()
     def look_sooner(self, moments: Mapping[str, datetime]) -> None:
         """Have targets looked at by these moments; one that is scheduled earlier stays so. A call for each batch."""
         for batch in batches(moments.items()):
@@ -70,6 +80,11 @@ class DueSet:
                 pipe.zadd(DUE, scores, nx=True)
             pipe.set(BUILT, "1")
             pipe.execute()
+
+    @guard()
+    def is_taken_up(self, target: str) -> bool:
+        """Whether a target that was woken has been taken up by a worker since."""
+        return self._client.zscore(DUE, target) != 0
 
     @guard()
     def is_built(self) -> bool:

@@ -14,7 +14,7 @@ from datetime import datetime
 import redis
 
 from worker.adapters.redis.client import batches, guard
-from worker.adapters.redis.keys import DUE, IDS, IDS_OF, SUMMARY, VERSIONS, lock, woken
+from worker.adapters.redis.keys import DUE, IDS, IDS_OF, PLANS, SUMMARY, VERSIONS, lock, woken
 from worker.adapters.redis.locks import Hold
 
 IDS_OF_A_TARGET = 12
@@ -57,8 +57,9 @@ _FINISH_LOOK = (
 keep(ARGV[2], ARGV[3], cjson.decode(ARGV[4]))
 local last = redis.call('GET', KEYS[5]) or ''
 redis.call('ZADD', KEYS[4], last == ARGV[5] and ARGV[6] or 0, ARGV[2])
-if redis.call('GET', KEYS[6]) == ARGV[7] then redis.call('DEL', KEYS[6]) end
 redis.call('HSET', KEYS[7], ARGV[2], ARGV[8])
+if redis.call('GET', KEYS[6]) == ARGV[7] then redis.call('DEL', KEYS[6]) end
+redis.call('HSET', KEYS[8], ARGV[2], ARGV[9])
 """
 )
 
@@ -72,6 +73,7 @@ for _, target in ipairs(ARGV) do
   redis.call('HDEL', KEYS[3], target)
   redis.call('HDEL', KEYS[1], target)
   redis.call('HDEL', KEYS[4], target)
+  redis.call('HDEL', KEYS[5], target)
 end
 """
 
@@ -80,11 +82,15 @@ _KEYS = [SUMMARY, IDS, IDS_OF]
 
 @dataclass(frozen=True, slots=True)
 class IndexEntry:
-    """What the index keeps of a target: a summary for ``rotator status``, ids (oldest first) for ``rotator trace``."""
+    """What the index keeps of a target: a summary for ``rotator status``, ids (oldest first) for ``rotator trace``.
+
+    ``plan`` is the digest of the configuration that a look went by (:meth:`worker.targets.target.Target.plan`).
+    """
 
     target: str
     summary: Mapping[str, object]
     ids: Sequence[str]
+    plan: str = ""
 
 
 class Index:
@@ -103,8 +109,16 @@ class Index:
         A target that was woken since the hold began is due before all else. ``version`` is that of the record.
         """
         self._finish_look(
-            keys=[*_KEYS, DUE, woken(entry.target), lock(entry.target), VERSIONS],
-            args=[IDS_OF_A_TARGET, *_arguments(entry), hold.woken, next_look.timestamp(), hold.token, version],
+            keys=[*_KEYS, DUE, woken(entry.target), lock(entry.target), PLANS, VERSIONS],
+            args=[
+                IDS_OF_A_TARGET,
+                *_arguments(entry),
+                hold.woken,
+                next_look.timestamp(),
+                hold.token,
+                entry.plan,
+                version,
+            ],
         )
 
     @guard()
@@ -134,7 +148,16 @@ class Index:
     def forget(self, targets: Iterable[str]) -> None:
         """Drop all that is kept of targets that are no longer configured."""
         for batch in batches(targets):
-            self._forget(keys=[*_KEYS, VERSIONS], args=batch)
+            self._forget(keys=[*_KEYS, PLANS, VERSIONS], args=batch)
+
+    @guard()
+    def changed_plans(self, plans: Mapping[str, str]) -> list[str]:
+        """The targets whose last look went by another plan than this; none that was never looked at."""
+        changed = []
+        for batch in batches(plans.items()):
+            known = self._client.hmget(PLANS, [name for name, _ in batch])
+            changed += [name for (name, plan), last in zip(batch, known, strict=True) if last and last != plan]
+        return changed
 
     @guard()
     def target_of(self, identifier: str) -> str | None:

@@ -36,14 +36,20 @@ IDS_OF = "rotator:ids_of"
 VERSIONS = "rotator:versions"
 """Hash: the highest version that was seen of each configured target's record: a lower one was set back."""
 
+PLANS = "rotator:plans"
+"""Hash: of each configured target, a digest of the schedule, grace and path that its last look went by."""
+
 CREATES = "rotator:creates"
 """Sorted set: places for creates that are taken, by when each ends; at most ``parallel_creates``."""
 
 CIRCUIT = "rotator:circuit"
 """Hash of a few fields; expires."""
 
+PAUSES = "rotator:pauses"
+"""Hash of at most two fields for each kind of call that HostUp asked to wait with: until when, and why; expires."""
+
 PARKED = "rotator:parked"
-"""Set: targets that the open circuit turned away; emptied when it closes."""
+"""Set: targets that the open circuit or a pause turned away; emptied when it closes, and expires."""
 
 COUNT = "rotator:count"
 """Hash of three fields: the number of keys at HostUp, when it was asked for, how many were made since."""

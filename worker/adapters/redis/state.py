@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import redis
 
+from worker.adapters.redis.circuit import Circuit
 from worker.adapters.redis.due import DueSet
 from worker.adapters.redis.index import Index
 from worker.adapters.redis.locks import TargetLocks
@@ -25,6 +26,7 @@ class SharedState:
     heartbeats: Heartbeats
     index: Index
     watches: Watches
+    circuit: Circuit
 
 
 def shared_state(client: redis.Redis) -> SharedState:
@@ -37,4 +39,5 @@ def shared_state(client: redis.Redis) -> SharedState:
         Heartbeats(client),
         Index(client),
         Watches(client),
+        Circuit(client),
     )

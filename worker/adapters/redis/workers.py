@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import redis
 
@@ -11,6 +11,9 @@ from worker.adapters.redis.keys import WORKERS
 
 HEARTBEAT_SECONDS = 60.0
 """A worker whose last heartbeat is older is taken to be gone."""
+
+SILENT_SECONDS = 15.0
+"""A worker that is there shows it every 5 s, and only a little later when its machine is busy."""
 
 
 class Heartbeats:
@@ -37,3 +40,15 @@ class Heartbeats:
         """The workers that are there."""
         oldest = now.timestamp() - HEARTBEAT_SECONDS
         return tuple(str(name) for name in self._client.zrangebyscore(WORKERS, oldest, "+inf"))
+
+    @guard()
+    def newest(self) -> tuple[str, float] | None:
+        """Which worker showed itself last, and when by its own clock (seconds since 1970); also one that is gone."""
+        found = self._client.zrange(WORKERS, -1, -1, withscores=True)
+        return (str(found[0][0]), float(found[0][1])) if found else None
+
+    @guard()
+    def last_seen(self) -> dict[str, datetime]:
+        """When each worker showed itself last; also the last one after it was killed."""
+        found = self._client.zrange(WORKERS, 0, -1, withscores=True)
+        return {str(each[0]): datetime.fromtimestamp(float(each[1]), tz=UTC) for each in found}

@@ -22,6 +22,13 @@ class Found:
     rotation_id: str | None
 
 
+def tried_at_once(record: Record, now: datetime) -> Record:
+    """A person wants no more waiting after a failure: its next try is now, also where HostUp asked for a pause."""
+    if record.failure is None or record.failure.retry_at <= now:
+        return record
+    return replace(record, failure=replace(record.failure, retry_at=now))
+
+
 def adopted_key(record: Record, found: Found, now: datetime, grace: timedelta) -> Record:
     """Take over the key that stands at the app's path: from now on it is the current one.
 

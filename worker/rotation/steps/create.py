@@ -33,6 +33,9 @@ from worker.rotation.record import Lease, Phase, Rotation
 from worker.rotation.steps.claim import somebody_elses
 from worker.rotation.steps.session import Pause, Session
 
+MAYBE_FULL = (409, 422)
+"""Statuses that may mean that HostUp has no room for another key."""
+
 NEEDED = ("create", "read", "update")
 
 
@@ -103,9 +106,16 @@ def expected_version(session: Session, document: Document) -> int:
         f"Vault holds version {document.version} at {session.target.path}, which this project did not write "
         f"(on record is {ours})",
         target=session.target.name,
-        hint=f"If the key in it may be replaced, and retired after the grace period, run "
+        hint=_renamed(session) + f"If the key in it may be replaced, and retired after the grace period, run "
         f"`rotator adopt {session.target.name} --access-key KEY`; else give the target another path.",
     )
+
+
+def _renamed(session: Session) -> str:
+    """A hint where nothing is on record: what stands there may be of the same target under another name."""
+    if session.record.current:
+        return ""
+    return f"If the target had another name before, run `rotator rename OLD {session.target.name}`. "
 
 
 def _count_first(session: Session, place: Place) -> int | None:
@@ -173,11 +183,24 @@ def _take_key(session: Session, holder: Holder, created: CreatedKey, since: floa
 
 def _record_refusal(session: Session, holder: Holder, error: HostUpError, since: float) -> None:
     now, retry_at = session.now, session.now + session.backoff(error)
+    if error.answer.status in MAYBE_FULL:
+        error.hint = f"{error.hint} {_comes_free(session)}"
     session.change_until_written(lambda record: nothing_made(record, holder, error, now, retry_at), since=since)
     if not session.loaded.entries:
         session.log(
             Event.ROTATION_FAILED, rotation_id=holder.rotation_id, error=error.what, request_id=error.request_id
         )
+
+
+def _comes_free(session: Session) -> str:
+    """Which keys of the target give a place free, and when, should HostUp have no room for another key."""
+    keys = [
+        f"{key.access_key} (from {max(key.retire_after, key.next_look_at).isoformat(timespec='seconds')})"
+        for key in session.record.retiring
+        if not key.deleted_at
+    ]
+    mine = f"Of this target: {', '.join(keys)}." if keys else "None of this target is retiring."
+    return f"{mine} `rotator status` counts those of the others."
 
 
 def _record_key(session: Session, holder: Holder, created: CreatedKey, since: float) -> None:

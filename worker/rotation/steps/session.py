@@ -56,6 +56,7 @@ class Session:
     target: Target
     loaded: Loaded
     pauses: dict[str, datetime] = field(default_factory=dict)
+    reasons: dict[datetime, str] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
     observation: Observation | None = None
 
@@ -68,6 +69,11 @@ class Session:
     def now(self) -> datetime:
         """The wall clock."""
         return self.services.clock.now()
+
+    def pause(self, pause: Pause) -> None:
+        """Have a kind of step wait, and remember why."""
+        self.pauses[pause.kind] = pause.until
+        self.reasons[pause.until] = pause.why
 
     def reload(self) -> None:
         """Read the record again."""

@@ -1,0 +1,105 @@
+"""A runtime on a real Valkey with all else in memory, and a clock that lets the world go on while somebody waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import redis
+
+from tests.doubles import MemoryAccount, MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault
+from tests.records import MINUTE, NOW, SECOND
+from tests.unit.settings.configuring import TARGET, read
+from worker.adapters.redis.account import Account, AccountLimits
+from worker.adapters.redis.index import IndexEntry
+from worker.adapters.redis.locks import Hold
+from worker.adapters.redis.state import SharedState, shared_state
+from worker.clock import ProcessClock
+from worker.errors import HostUpCall, HostUpRateLimited
+from worker.rotation.record import Record
+from worker.rotation.records import RecordStore
+from worker.rotation.services import Policy, Services
+from worker.sandbox.servers import ValkeyServer
+from worker.service.assemble import Runtime
+from worker.targets.backoff import Backoff
+from worker.targets.target import Target
+
+LIMITS = AccountLimits(2, MINUTE, Backoff(SECOND, timedelta(hours=1)), Backoff(SECOND, SECOND))
+LIMITED = HostUpRateLimited("too many", HostUpCall("create_key", 429, retry_after=60.0), hint="Wait.")
+
+
+@dataclass
+class ActingClock(MemoryClock):
+    """While somebody waits, the world goes on: at each wait every worker that lives does what it does."""
+
+    acts: list[Callable[[datetime], None]] = field(default_factory=list)
+    stopping: bool = False
+
+    def wait(self, seconds: float) -> bool:
+        super().wait(seconds)
+        for act in self.acts:
+            act(self.time)
+        return False
+
+    def stop(self) -> None:
+        self.stopping = True
+
+
+@dataclass
+class Scene:
+    """One target with a record, and workers that show themselves as long as a test wants."""
+
+    runtime: Runtime
+    clock: ActingClock
+    shared: SharedState
+    config: Path
+
+    @property
+    def target(self) -> Target:
+        return self.runtime.settings.targets["media"]
+
+    def record(self) -> Record:
+        return self.runtime.services.store.load("media", "apps/media").record
+
+    def change(self, change: Callable[[Record], Record]) -> None:
+        store = self.runtime.services.store
+        store.change(store.load("media", "apps/media"), change)
+
+    def with_account(self, client: redis.Redis) -> Runtime:
+        """The same with an account that has a circuit."""
+        services = self.runtime.services
+        account = Account(client, services.hostup, self.clock, LIMITS)
+        return replace(self.runtime, services=replace(services, account=account))
+
+    def beat(self, until: timedelta, *, skew: timedelta = timedelta(0), takes: bool = True) -> None:
+        """A worker beats every five seconds, by a clock that is wrong by ``skew``, and takes up what is due."""
+        last = [NOW - 5 * SECOND]
+
+        def act(now: datetime) -> None:
+            if now - last[0] >= 5 * SECOND and now < NOW + until:
+                last[0] = now
+                self.shared.heartbeats.beat("one", now + skew)
+                if takes:
+                    self.shared.due.claim(now, MINUTE, 5)
+
+        self.clock.acts.append(act)
+        act(NOW)
+
+
+def scene_on(folder: Path, client: redis.Redis, server: ValkeyServer, record: Record) -> Scene:
+    """The scene with this record."""
+    vault, hostup, clock = MemoryVault(), MemoryHostUp(), ActingClock()
+    store = RecordStore(vault, "hostup-rotator/state", clock)
+    settings = read(folder, TARGET, env={"REDIS_URL": server.url.reveal()})
+    shared = shared_state(client)
+    services = Services(
+        hostup, vault, MemoryStorage(hostup), store, MemoryAccount(hostup), clock,
+        Policy("secret", MINUTE, MINUTE, MINUTE, MINUTE, SECOND),
+    )  # fmt: skip
+    process_clock: ProcessClock = clock
+    runtime = Runtime(settings, services, shared, None, process_clock, "here")  # type: ignore[arg-type]  # no Vault server
+    store.change(store.load("media", "apps/media"), lambda _: record)
+    shared.index.finish_look(IndexEntry("media", {"target": "media"}, ()), NOW, Hold("media", mine=True))
+    return Scene(runtime, clock, shared, settings.file)

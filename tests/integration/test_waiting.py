@@ -1,0 +1,126 @@
+"""``rotate --wait`` on a real Valkey: whether it notices that nobody is there to serve the request."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.integration.scene import Scene, scene_on
+from tests.records import NOW, SECOND, current, empty, rotation, staged
+from worker.adapters.redis.index import IndexEntry
+from worker.adapters.redis.workers import SILENT_SECONDS
+from worker.cli.check_redis import of_workers
+from worker.cli.waiting import Outcome, Waiting
+from worker.rotation.record import Phase, Record, Request
+from worker.sandbox.servers import ValkeyServer
+
+PATIENCE = timedelta(minutes=5)
+
+
+@pytest.fixture(params=[None, Phase.STAGED, Phase.VERIFIED, Phase.CREATING], ids=str)
+def phase(request: pytest.FixtureRequest) -> Phase | None:
+    found: Phase | None = request.param
+    return found
+
+
+@pytest.fixture
+def scene(tmp_path: Path, client: redis.Redis, server: ValkeyServer, phase: Phase | None) -> Scene:
+    key = staged() if phase in (Phase.STAGED, Phase.VERIFIED) else None
+    under_way = rotation(phase, key) if phase else None
+    known = Record(target="media", path="apps/media", current=current(), rotation=under_way) if phase else empty()
+    return scene_on(tmp_path, client, server, known)
+
+
+def wait(scene: Scene) -> tuple[Outcome, float]:
+    """How the waiting ends, and after how many seconds."""
+    waiting = Waiting(scene.runtime, scene.target, Request(id="request-9", reason="", at=NOW), scene.record())
+    outcome = waiting.until_served(PATIENCE)
+    return outcome, scene.clock.monotonic()
+
+
+def test_without_any_worker_it_ends_within_seconds(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    outcome, took = wait(scene)
+    assert outcome.exit_code == 75
+    assert took < 20
+    assert "No worker has shown up" in outcome.gave_up
+    assert capsys.readouterr().err.count("No worker is there") == 1
+
+
+def test_a_worker_that_stops_meanwhile_is_noticed(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    scene.beat(until=20 * SECOND)
+    scene.clock.acts.append(lambda now: scene.shared.heartbeats.leave("one") if now > NOW + 20 * SECOND else None)
+    outcome, took = wait(scene)
+    assert outcome.exit_code == 75
+    assert took < 20 + 20
+    assert "No worker is there any more" in outcome.gave_up
+    assert "The last worker has stopped" in capsys.readouterr().err
+
+
+def test_a_worker_that_is_killed_meanwhile_is_noticed(scene: Scene) -> None:
+    scene.beat(until=20 * SECOND)
+    outcome, took = wait(scene)
+    assert outcome.exit_code == 75
+    assert took < 20 + SILENT_SECONDS + 10
+    assert "No worker is there any more" in outcome.gave_up
+
+
+def test_a_worker_that_was_killed_just_before_is_no_worker(scene: Scene) -> None:
+    scene.shared.heartbeats.beat("one", NOW - 5 * SECOND)
+    outcome, took = wait(scene)
+    assert outcome.exit_code == 75
+    assert took < SILENT_SECONDS + 10
+
+
+@pytest.mark.parametrize("skew", [timedelta(0), timedelta(hours=-2), timedelta(hours=2)])
+def test_a_worker_that_lives_is_waited_for_whatever_its_clock_says(scene: Scene, skew: timedelta) -> None:
+    scene.beat(until=2 * PATIENCE, skew=skew)
+    outcome, took = wait(scene)
+    assert took >= PATIENCE.total_seconds()
+    assert "There is no outcome yet" in outcome.gave_up
+
+
+def test_a_worker_that_comes_later_is_waited_for(scene: Scene) -> None:
+    began = NOW + 8 * SECOND
+    scene.clock.acts.append(lambda now: scene.shared.heartbeats.beat("two", now) if now > began else None)
+    _, took = wait(scene)
+    assert took >= PATIENCE.total_seconds()
+
+
+def test_workers_that_leave_the_target_alone_are_named(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    scene.beat(until=2 * PATIENCE, takes=False)
+    wait(scene)
+    assert capsys.readouterr().err.count("none takes the target up") == 1
+
+
+def test_workers_that_take_it_up_are_not(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    scene.beat(until=2 * PATIENCE)
+    wait(scene)
+    assert "none takes the target up" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("phase", [None], indirect=True)
+def test_check_says_since_when_a_killed_worker_was_not_seen(scene: Scene) -> None:
+    heartbeats = scene.shared.heartbeats
+    heartbeats.beat("killed", NOW)
+    heartbeats.beat("there", NOW + 38 * SECOND)
+    both = of_workers(heartbeats.last_seen(), NOW + 40 * SECOND)
+    assert both.state == "ok"
+    assert "1 there: there; killed was last seen" in both.detail
+    assert "(40 s ago)" in both.detail
+    none = of_workers(heartbeats.last_seen(), NOW + timedelta(hours=3))
+    assert none.state == "warning"
+    assert "none is there" in none.detail
+    assert "there was last seen" in none.detail
+
+
+@pytest.mark.parametrize("phase", [None], indirect=True)
+def test_what_it_waits_for_is_said_once(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    scene.beat(until=2 * PATIENCE)
+    wait_of_look = {"target": "media", "waits_for": "the end of the world", "waits_until": (NOW + PATIENCE).isoformat()}
+    scene.shared.index.refresh([IndexEntry("media", wait_of_look, ())])
+    outcome, _ = wait(scene)
+    assert capsys.readouterr().err.count("Waits for the end of the world, until 2026-11-24 12:05:00 UTC") == 1
+    assert "waits for the end of the world" in outcome.gave_up

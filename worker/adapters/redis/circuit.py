@@ -1,0 +1,187 @@
+"""Which calls to HostUp are held back, for all workers: the circuit stops every call, a pause stops one kind of call.
+
+HostUp asks for a pause (429, or ``Retry-After``): creates, deletes and looks at the status each have their own. The
+circuit opens after failures in a row, and at once for what is said of the whole account (401, 403).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import redis
+import structlog
+
+from worker.adapters.redis.client import guard
+from worker.adapters.redis.keys import CIRCUIT, DUE, PARKED, PAUSES
+from worker.errors import HostUpError, HostUpRateLimited, HostUpRefused, HostUpUncertain, HostUpUnreachable
+from worker.events import Event
+from worker.targets.backoff import LONGEST_ASKED, Backoff
+
+FAILURES_TO_OPEN = 3
+EVERY_CALL = "every call"
+OPERATIONS = ("create_key", "delete_key", "status")
+KEPT = timedelta(days=1)
+
+_CLOSE = """
+local was = redis.call('HEXISTS', KEYS[1], 'open_until')
+redis.call('DEL', KEYS[1])
+local parked = redis.call('SMEMBERS', KEYS[2])
+for _, name in ipairs(parked) do redis.call('ZADD', KEYS[3], 'XX', ARGV[1], name) end
+redis.call('DEL', KEYS[2])
+return was
+"""
+"""Close it, and wake every target that was turned away."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCalls:
+    """Calls that are held back: of which operation (or :data:`EVERY_CALL`), since when, until when, and why."""
+
+    operation: str
+    since: datetime
+    until: datetime
+    why: str
+    hint: str = ""
+    request_id: str | None = None
+    failures: int = 0
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "operation": self.operation,
+            "since": self.since.isoformat(timespec="milliseconds"),
+            "until": self.until.isoformat(timespec="milliseconds"),
+            "why": self.why,
+            "hint": self.hint,
+            "request_id": self.request_id,
+            "failures": self.failures,
+        }
+
+
+def is_of_account(error: HostUpError) -> bool:
+    """Whether an error tells something of the account as a whole, not of one target's request."""
+    return isinstance(error, HostUpRateLimited | HostUpUnreachable | HostUpUncertain) or _is_of_all(error)
+
+
+def _is_of_all(error: HostUpError) -> bool:
+    """Whether the API says of every call that it will be refused, so that no further one has to find out."""
+    return isinstance(error, HostUpRefused) and error.answer.status in (401, 403)
+
+
+class Circuit:
+    """The circuit and the pauses. All methods raise QueueUnavailable."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._close = client.register_script(_CLOSE)
+
+    @guard()
+    def count_failure(self, error: HostUpError, backoff: Backoff, now: datetime) -> None:
+        """A call failed: pause its kind if HostUp asked for that, and open the circuit if it is time to."""
+        failures = int(self._client.hincrby(CIRCUIT, "failures", 1))
+        self._client.expire(CIRCUIT, KEPT)
+        self._client.hdel(CIRCUIT, "trial_until")
+        if isinstance(error, HostUpRateLimited) or error.retry_after:
+            self._pause(error, now + backoff.delay(failures, "pause", error.retry_after), now)
+        if failures >= FAILURES_TO_OPEN or _is_of_all(error):
+            count = max(1, failures - FAILURES_TO_OPEN + 1)
+            self._open(error, failures, now + backoff.delay(count, "circuit", error.retry_after), now)
+
+    def _pause(self, error: HostUpError, until: datetime, now: datetime) -> None:
+        operation = error.answer.operation
+        self._client.hset(
+            PAUSES, mapping={operation: str(until.timestamp()), f"{operation} why": json.dumps(_facts(error, now))}
+        )
+        self._client.expire(PAUSES, KEPT)
+        _log.warning(Event.CALLS_PAUSED, operation=operation, until=until.isoformat(), **_logged(error))
+
+    def _open(self, error: HostUpError, failures: int, until: datetime, now: datetime) -> None:
+        self._client.hset(
+            CIRCUIT, mapping={"open_until": str(until.timestamp()), "why": json.dumps(_facts(error, now))}
+        )
+        self._client.hsetnx(CIRCUIT, "opened_at", str(now.timestamp()))
+        _log.warning(
+            Event.CIRCUIT_OPENED, failures=failures, until=until.isoformat(), hint=error.hint, **_logged(error)
+        )
+
+    @guard()
+    def turn_away(self, target: str) -> None:
+        """Note that a target waits, so that it is woken when the circuit closes."""
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.sadd(PARKED, target)
+            pipe.expire(PARKED, KEPT)
+            pipe.execute()
+
+    @guard()
+    def close(self, now: datetime) -> bool:
+        """Let calls through again, and wake the targets that were turned away; whether it was open."""
+        was_open = bool(self._close(keys=[CIRCUIT, PARKED, DUE], args=[now.timestamp()]))
+        if was_open:
+            _log.info(Event.CIRCUIT_CLOSED)
+        return was_open
+
+    @guard()
+    def close_all(self, now: datetime) -> None:
+        """Have nothing held back any more, not even what HostUp itself asked for: a person wants it so."""
+        self._client.delete(PAUSES)
+        self.close(now)
+
+    @guard()
+    def paused_until(self, operation: str, now: datetime) -> datetime | None:
+        """Until when HostUp wants no such call; None when it may be made."""
+        found = self._client.hget(PAUSES, operation)
+        until = _moment(str(found)) if found else None
+        return until if until and until > now else None
+
+    @guard()
+    def held(self, now: datetime) -> tuple[HeldCalls, ...]:
+        """All that is held back; the circuit also while single calls try whether HostUp answers again."""
+        circuit, pauses = self._hash(CIRCUIT), self._hash(PAUSES)
+        found = []
+        opened, until = _moment(circuit.get("opened_at")), _moment(circuit.get("open_until"))
+        if opened and until:
+            failures = int(circuit.get("failures") or 0)
+            found.append(_held(EVERY_CALL, opened, until, circuit.get("why"), failures))
+        for operation in OPERATIONS:
+            until = _moment(pauses.get(operation))
+            if until and until > now:
+                found.append(_held(operation, now, until, pauses.get(f"{operation} why")))
+        return tuple(found)
+
+    def _hash(self, key: str) -> dict[str, str]:
+        return {str(name): str(value) for name, value in self._client.hgetall(key).items()}
+
+
+def _facts(error: HostUpError, now: datetime) -> dict[str, str | None]:
+    return {"at": now.isoformat(), "what": error.what, "hint": error.hint, "request_id": error.request_id}
+
+
+def _logged(error: HostUpError) -> dict[str, object]:
+    asked, most = error.retry_after or 0, LONGEST_ASKED.total_seconds()
+    capped = {"asked_for_s": round(asked), "capped_at_s": round(most)} if asked > most else {}
+    return {"error": error.what, "request_id": error.request_id, **capped}
+
+
+def _held(operation: str, since: datetime, until: datetime, why: str | None, failures: int = 0) -> HeldCalls:
+    facts: Mapping[str, Any] = json.loads(why) if why else {}
+    if operation != EVERY_CALL and facts:
+        since = datetime.fromisoformat(facts["at"])
+    return HeldCalls(
+        operation,
+        since,
+        until,
+        facts.get("what") or "not known",
+        facts.get("hint") or "",
+        facts.get("request_id"),
+        failures,
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromtimestamp(float(text), tz=UTC) if text else None

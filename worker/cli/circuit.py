@@ -1,0 +1,32 @@
+"""``rotator circuit``: what is held back at HostUp, and letting it through again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from worker.adapters.redis.client import connect
+from worker.adapters.redis.state import shared_state
+from worker.cli.held import held_lines
+from worker.cli.options import Options
+from worker.cli.output import print_lines, result
+from worker.settings.environment import Need
+
+
+def circuit(options: Options, *, close: bool) -> int:
+    """Print what is held back; with ``close``, let all calls through from now on and wake what was turned away.
+
+    Raises ConfigurationError, QueueUnavailable.
+    """
+    settings = options.settings(Need.NOTHING, only=())
+    now = datetime.now(UTC)
+    with connect(settings.redis_url) as client:
+        shared = shared_state(client)
+        held = shared.circuit.held(now)
+        if close:
+            shared.circuit.close_all(now)
+    lines = list(held_lines(held, now)) or ["Nothing is held back: HostUp may be called."]
+    if close and held:
+        lines.append("Closed: calls are made again from now on, and the targets that were turned away are looked at.")
+    document = {"held": [each.document() for each in held], "closed": bool(close and held)}
+    result(options, document, lambda: print_lines(lines))
+    return 0

@@ -1,0 +1,48 @@
+"""More commands of ``rotator``: what a person does now and then; see :mod:`worker.cli.commands`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from worker.cli.arguments import Config, Json, running
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(circuit)
+    app.command()(rename)
+
+
+def circuit(
+    context: typer.Context,
+    close: Annotated[bool, typer.Option("--close", help="Let every call through again from now on.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Show which calls to HostUp are held back, why, since when and until when.
+
+    After failures in a row no call is made for a while; what HostUp answers with 429 waits for as long as it says.
+    """
+    with running(context, config, as_json) as options:
+        from worker.cli.circuit import circuit as run
+
+        raise typer.Exit(run(options, close=close))
+
+
+def rename(
+    context: typer.Context,
+    old: Annotated[str, typer.Argument(metavar="OLD", help="The name that the target had.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The name that the configuration has now.")],
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Say that a target has another name in the configuration, at the same path.
+
+    Its record goes along: the current key, what is retiring, and the history but for its archived part.
+    """
+    with running(context, config, as_json) as options:
+        from worker.cli.rename import rename as run
+
+        raise typer.Exit(run(options, old, new))
