@@ -30,7 +30,8 @@ holds an answer's body, a header or a secret.
     ├── StorageError                the object storage's address is unknown or wrong
     ├── RecordError                 a target's record cannot be used as it is
     │   ├── RecordUnreadable        garbage or hand-edited values
-    │   └── RecordTooNew            written by a newer release
+    │   ├── RecordTooNew            written by a newer release
+    │   └── RecordDeleted           deleted, destroyed, or lost with its metadata: no fresh start
     ├── Superseded                  another worker has taken over this rotation
     ├── PersonNeeded                only a person can clear this up (unconfirmed creates)
     └── Conflict                    Vault holds a secret that this project did not write; a person decides
@@ -244,6 +245,10 @@ class RecordUnreadable(RecordError):
 
 class RecordTooNew(RecordError):
     """The record was written by a newer release, which this one must not interpret."""
+
+
+class RecordDeleted(RecordError):
+    """A document of ours was there, and was deleted, destroyed, or lost with its metadata: that is no fresh start."""
 
 
 class Superseded(RotatorError):

@@ -59,11 +59,10 @@ class LookResult:
 def reconcile(services: Services, target: Target, *, watching: bool = False) -> LookResult:
     """Bring one target to where it should be, as far as possible now; ``watching``: and see what apps read.
 
-    Raises RecordError (the record cannot be used), Conflict (the target was moved to another path), VaultError (Vault
-    cannot be used; nothing is recorded then) and TryAgainLater.
+    Raises RecordError (the record cannot be used, or is gone), Conflict (the target was moved to another path),
+    VaultError (Vault cannot be used; nothing is recorded then) and TryAgainLater.
     """
-    session = Session(services, target, services.store.load(target.name, target.path))
-    _see_that_path_is_the_same(session)
+    session = _opened(services, target)
     for _ in range(MOST_STEPS):
         due = due_at(session.record, target, session.now)
         step = decide(session.record, due, session.now, session.pauses, watch=watching and session.observation is None)
@@ -82,10 +81,15 @@ def reconcile(services: Services, target: Target, *, watching: bool = False) -> 
 
 def accept(services: Services, target: Target, request: Request) -> Record:
     """Put a request for a rotation on record, once however often it comes. Raises RecordError, VaultError."""
-    session = Session(services, target, services.store.load(target.name, target.path))
-    _see_that_path_is_the_same(session)
+    session = _opened(services, target)
     session.change(lambda record: requested(record, request))
     return session.record
+
+
+def _opened(services: Services, target: Target) -> Session:
+    session = Session(services, target, services.store.open(target))
+    _see_that_path_is_the_same(session)
+    return session
 
 
 def _do(session: Session, step: Step) -> Pause | None:
