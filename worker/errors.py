@@ -25,6 +25,7 @@ holds an answer's body, a header or a secret.
     │   ├── VaultLoginFailed        no token, wrong AppRole, an unwrap that somebody else did first
     │   ├── VaultMountMissing       no secrets engine at this mount
     │   ├── VaultNotVersioned       the mount is KV v1: a write would answer 204 and keep no version
+    │   ├── VaultExpires            the mount lets all that is in it expire
     │   ├── VaultCasMismatch        check-and-set: another writer was first
     │   └── VaultRefused            any other 4xx
     ├── StorageError                the object storage's address is unknown or wrong
@@ -221,6 +222,10 @@ class VaultMountMissing(VaultError):
 
 class VaultNotVersioned(VaultError):
     """The mount is KV version 1, which answers 204 to a version 2 write and keeps nothing that can be read back."""
+
+
+class VaultExpires(VaultError):
+    """The mount's ``delete_version_after`` lets records and apps' secrets expire by themselves."""
 
 
 class VaultCasMismatch(VaultError):

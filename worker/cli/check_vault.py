@@ -94,10 +94,29 @@ def _rights(runtime: Runtime) -> Iterator[Verdict]:
         yield from _not_looked_at("paths")
         return
     yield Verdict("Vault mount", "ok", f"{runtime.settings.vault.mount} is KV version 2")
+    yield _of_settings(runtime)
     if not missing:
         yield Verdict("Vault paths", "ok", f"the token may do all that is needed on {len(wanted)} paths")
     else:
         yield _lacking(missing)
+
+
+def _of_settings(runtime: Runtime) -> Verdict:
+    """What else is set on the mount; that nothing expires is seen together with the rights."""
+    mount = runtime.settings.vault.mount
+    try:
+        settings = runtime.vault.mount_settings()
+    except VaultError as error:
+        return failed("Vault settings", error)
+    if settings is None:
+        hint = f'Give the policy "read" on {mount}/config, and see that no delete_version_after is set there.'
+        return Verdict("Vault settings", "warning", f"not known: the token may not read {mount}/config", hint)
+    if settings.max_versions == 1:
+        hint = f"Let more be kept: `vault write {mount}/config max_versions=10`, or set it on the apps' secrets."
+        what = f"{mount} keeps one version: nobody can go back, and a replaced key's own secret cannot prove its death"
+        return Verdict("Vault settings", "warning", what, hint)
+    kept = settings.max_versions or "as many as Vault keeps by default"
+    return Verdict("Vault settings", "ok", f"no version expires; kept are {kept}")
 
 
 def _lacking(missing: Mapping[str, tuple[str, ...]]) -> Verdict:
