@@ -209,8 +209,8 @@ class TestCheck:
         assert said.code == 0, said.out
         assert {line["state"] for line in said.json} == {"ok"}
         checks = [line["check"] for line in said.json]
-        parts = ("configuration", "Redis", "worker", "Vault", "Vault login", "Vault mount", "Vault paths", "HostUp")
-        assert checks == [*parts, "object storage", "targets"]
+        parts = ("configuration", "Redis", "worker", "Vault", "Vault login", "Vault mount")
+        assert checks == [*parts, "Vault settings", "Vault paths", "HostUp", "object storage", "targets"]
         assert (service.record(), service.sandbox.simulator.admin.calls("create")) == before
 
     def test_a_missing_worker_is_a_warning(self, service: Service) -> None:
