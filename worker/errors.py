@@ -20,7 +20,9 @@ holds an answer's body, a header or a secret.
     ├── VaultError                  operation, path, status
     │   ├── VaultUnavailable        cannot be reached, or 5xx: a *write* may have been done  exit 75
     │   │   ├── VaultSealed         503 sealed, or 501 not initialised
-    │   │   └── VaultStandby        429, 472, 473 or a redirect: not the active node
+    │   │   ├── VaultStandby        472, 473 or a redirect: not the active node
+    │   │   ├── VaultNoLeader       no node is active
+    │   │   └── VaultRateLimited    429: a rate limit quota; nothing was done
     │   ├── VaultDenied             403 after a fresh login: the policy lacks a capability
     │   ├── VaultLoginFailed        no token, wrong AppRole, an unwrap that somebody else did first
     │   ├── VaultMountMissing       no secrets engine at this mount
@@ -205,7 +207,15 @@ class VaultSealed(VaultUnavailable):
 
 
 class VaultStandby(VaultUnavailable):
-    """This node is not the active one (429, 472, 473, or a redirect, which is never followed)."""
+    """This node is not the active one (472, 473, or a redirect, which is never followed)."""
+
+
+class VaultNoLeader(VaultUnavailable):
+    """No node of this Vault is active: standbys may serve reads meanwhile, and nothing is written."""
+
+
+class VaultRateLimited(VaultUnavailable):
+    """429: a rate limit quota of Vault's was used up for as long as the call may take; nothing was done."""
 
 
 class VaultDenied(VaultError):

@@ -70,6 +70,9 @@ def _of_health(settings: Settings, health: Health) -> Verdict:
         return Verdict("Vault", "failed", f"{where} is not initialised", "Initialise it (vault operator init).")
     if health.sealed:
         return Verdict("Vault", "failed", f"{where} is sealed", "Unseal it (vault operator unseal).")
+    if health.leaderless:
+        hint = "Nothing can be written before there is one. See `vault operator raft list-peers`."
+        return Verdict("Vault", "failed", f"{where} has no leader", hint)
     if health.standby:
         return Verdict("Vault", "ok", f"{where} is a standby, which hands calls on")
     return Verdict("Vault", "ok", f"{where} is unsealed and active")

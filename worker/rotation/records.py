@@ -24,6 +24,9 @@ from worker.targets.target import Target
 ATTEMPTS = 12
 """How often a change is applied again because others wrote in between, before it fails."""
 
+UNAVAILABLE_ATTEMPTS = 4
+"""How often a write is tried that Vault does not take, although it can be read: a standby without leader is such."""
+
 PAUSE_FIRST = 0.2
 PAUSE_LONGEST = 5.0
 """Seconds between tries to record what must not be lost."""
@@ -97,6 +100,7 @@ class RecordStore:
         Raises what the change raises, RecordError, VaultError; after an error the change may have been written.
         """
         nonces: set[str] = set()
+        failures: list[VaultUnavailable] = []
         for _ in range(ATTEMPTS):
             changed = change(loaded.record)
             if changed is loaded.record:
@@ -109,9 +113,14 @@ class RecordStore:
             except VaultCasMismatch:
                 loaded = self._reload(loaded)
             except VaultUnavailable as error:
+                failures.append(error)
                 loaded = self._reload_after(loaded, error)
             if loaded.record.nonce in nonces:
                 return replace(loaded, entries=entries)
+            if len(failures) == UNAVAILABLE_ATTEMPTS:
+                raise failures[-1]
+            if failures:
+                self._clock.sleep(PAUSE_FIRST * len(failures))
         raise VaultCasMismatch(
             "other writers were first every time",
             operation="write",

@@ -42,10 +42,10 @@ def connect(access: VaultAccess, mount: str, clock: Clock, *, deadline: float) -
     http = _http(access)
 
     def open_for(token: str) -> HvacClient:
-        return open_client(http, address, access.namespace, token)
+        return open_client(http, address, access.namespace, token, clock.sleep)
 
     keeper = TokenKeeper(_source(access, open_for), clock)
-    calls = VaultCalls(keeper, open_client(http, address, None, ""), deadline=deadline)
+    calls = VaultCalls(keeper, open_client(http, address, None, "", clock.sleep), deadline=deadline)
     return VaultStore(calls, mount, clock, http.proxies.to(address))
 
 
