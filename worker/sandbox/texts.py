@@ -105,6 +105,7 @@ def policy(paths: Iterable[str]) -> dict[str, list[str]]:
         f"{MOUNT}/config": ["read"],
         "auth/token/lookup-self": ["read"],
         "auth/token/renew-self": ["update"],
+        "auth/token/revoke-self": ["update"],
         "sys/capabilities-self": ["update"],
     }
     for path in paths:

@@ -90,6 +90,7 @@ class VaultSettings(BaseModel):
     token_file: Annotated[Path | None, Variable("VAULT_TOKEN_FILE")] = None
     role_id: Annotated[Word | None, Variable("VAULT_ROLE_ID")] = None
     secret_id: Annotated[SecretWord | None, Variable("VAULT_SECRET_ID")] = None
+    secret_id_file: Annotated[Path | None, Variable("VAULT_SECRET_ID_FILE")] = None
     secret_id_wrapped: Annotated[bool, Variable("VAULT_SECRET_ID_WRAPPED")] = False
     approle_mount: VaultPath = "approle"
 

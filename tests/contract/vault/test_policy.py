@@ -61,6 +61,7 @@ def test_the_rotators_policy_lacks_nothing_of_what_is_checked(rotator: VaultStor
         f"secret/destroy/{app}": ("update",),
         "auth/token/lookup-self": ("read",),
         "auth/token/renew-self": ("update",),
+        "auth/token/revoke-self": ("update",),
     }
     # what it does lack is asked for as well: it may ask, then
     assert rotator.missing_capabilities({**wanted, "secret/data/other": ("read",)}) == {"secret/data/other": ("read",)}

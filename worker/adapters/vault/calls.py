@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from worker.adapters.vault.token import TokenKeeper
 from worker.errors import VaultDenied, VaultError, VaultStandby
 
 _HEALTH = Ask("look up", "sys/health")
+
+LEAVING_SECONDS = 2.0
 
 Call = Callable[[HvacClient], Any]
 
@@ -84,6 +87,14 @@ class VaultCalls:
         """See :meth:`worker.adapters.vault.token.TokenKeeper.keep_alive`."""
         with within(self._deadline):
             self._keeper.keep_alive()
+
+    def leave(self) -> None:
+        """Revoke the token that was made for this process, if there is one; not for long, as the process ends.
+
+        A token that cannot be revoked now, or that may not revoke itself, ends with its time.
+        """
+        with within(LEAVING_SECONDS), suppress(CallFailed):
+            self._keeper.leave()
 
     def health(self) -> Health:
         """Whether the node is sealed or a standby; needs no token. Raises VaultUnavailable when it does not tell.

@@ -15,6 +15,7 @@ from worker.errors import (
     VaultCasMismatch,
     VaultDenied,
     VaultError,
+    VaultLoginFailed,
     VaultMountMissing,
     VaultNoLeader,
     VaultNotVersioned,
@@ -62,6 +63,11 @@ def no_leader(ask: Ask, failed: CallFailed) -> VaultError:
     """No node is active. A standby says so itself, or redirects writes to nowhere while it serves reads."""
     hint = "Nothing was written. See `vault operator raft list-peers`; the worker goes on by itself once there is one."
     return _make(VaultNoLeader, "Vault has no leader", ask, failed, hint=hint)
+
+
+def is_invalid_token(status: int | None, text: str) -> bool:
+    """Whether Vault says in these words that there is no such token, as of one that is used up (docs/facts.md)."""
+    return status == HTTPStatus.BAD_REQUEST and "invalid token" in text.lower()
 
 
 def unreadable(ask: Ask, what: str) -> VaultUnavailable:
@@ -152,6 +158,9 @@ def _failing(ask: Ask, failed: CallFailed) -> VaultError:
 def _refused(ask: Ask, failed: CallFailed) -> VaultError:
     if failed.status == HTTPStatus.FORBIDDEN:
         return _make(VaultDenied, "Vault denied it", ask, failed, hint=_policy_hint(ask))
+    if is_invalid_token(failed.status, failed.text):
+        hint = "It has ended or is used up. Provide a new token, or let the worker log in by AppRole."
+        return _make(VaultLoginFailed, "Vault does not know the token", ask, failed, hint=hint)
     if failed.status == HTTPStatus.NOT_FOUND and "no handler for route" in failed.text:
         hint = "Enable a KV version 2 secrets engine there, or correct vault.mount (and VAULT_NAMESPACE)."
         return _make(VaultMountMissing, "there is no secrets engine at this mount", ask, failed, hint=hint)

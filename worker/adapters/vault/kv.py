@@ -176,8 +176,13 @@ class VaultStore:
         """
         self._calls.keep_alive()
 
+    def leave(self) -> None:
+        """Revoke the token that was made for this process. See :meth:`worker.adapters.vault.calls.VaultCalls.leave`."""
+        self._calls.leave()
+
     def close(self) -> None:
-        """Close every connection."""
+        """Revoke the token that was made for this process, and close every connection."""
+        self.leave()
         self._calls.close()
 
     def _read(self, client: HvacClient, path: str, version: int) -> Any:

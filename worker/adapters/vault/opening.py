@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from datetime import timedelta
 
 from worker.adapters.vault.kv import VaultAccess, VaultStore, connect
@@ -22,11 +23,14 @@ def open_vault(settings: Settings, clock: Clock) -> VaultStore:
         token_file=given.token_file,
         role_id=given.role_id,
         secret_id=given.secret_id,
+        secret_id_file=given.secret_id_file,
         secret_id_wrapped=given.secret_id_wrapped,
         approle_mount=given.approle_mount,
         proxies=settings.proxies,
     )
-    return connect(access, given.mount, clock, deadline=call_deadline(settings).total_seconds())
+    store = connect(access, given.mount, clock, deadline=call_deadline(settings).total_seconds())
+    atexit.register(store.leave)  # a command has no other end that all ways lead to
+    return store
 
 
 def call_deadline(settings: Settings) -> timedelta:
