@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 
 from worker.adapters.vault.kv import Health, TokenFacts
 from worker.cli.verdicts import Verdict, by_way_of, failed
 from worker.errors import VaultError
 from worker.service.assemble import Runtime
-from worker.settings.settings import Settings
+from worker.settings.environment import unknown_variables
+from worker.settings.settings import Settings, VaultSettings
 
 RECORD = ("create", "read", "update")
 SETTINGS = ("create", "update")
@@ -22,6 +24,10 @@ MOST_NAMED = 5
 def look(runtime: Runtime) -> Iterator[Verdict]:
     """Each needs the one before; what cannot be looked at is told as failed, too."""
     vault = runtime.vault
+    unknown = unknown_variables(VaultSettings, "VAULT", os.environ)
+    if unknown:
+        hint = "See docs/configuration.md for those that are read; unset the others, or set their like in rotator.toml."
+        yield Verdict("Vault variables", "warning", f"not read by the rotator: {', '.join(unknown)}", hint)
     try:
         health = vault.health()
         verdict = _of_health(runtime.settings, health)

@@ -78,7 +78,7 @@ class AppRole:
             operation=self._ask.operation,
             path=self._ask.path,
             status=failed.status,
-            hint="Check VAULT_ROLE_ID, VAULT_SECRET_ID (used up, expired? a wrapping token that was opened before?), "
+            hint="Check VAULT_ROLE_ID, VAULT_SECRET_ID (missing, used up, expired? a wrapping token opened before?), "
             f"VAULT_NAMESPACE, and that AppRole is enabled at auth/{self._access.approle_mount}.",
         )
 
