@@ -78,8 +78,8 @@ class AppRole:
             operation=self._ask.operation,
             path=self._ask.path,
             status=failed.status,
-            hint="Check VAULT_ROLE_ID, VAULT_SECRET_ID (missing, used up, expired? a wrapping token opened before?), "
-            f"VAULT_NAMESPACE, and that AppRole is enabled at auth/{self._access.approle_mount}.",
+            hint="Check VAULT_ROLE_ID, VAULT_SECRET_ID (missing, used up, expired? a wrapping token that was opened "
+            f"before?), VAULT_NAMESPACE, and that AppRole is enabled at auth/{self._access.approle_mount}.",
         )
 
     def _plain_secret_id(self, given: Secret | None) -> Secret | None:
