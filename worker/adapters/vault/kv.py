@@ -218,10 +218,19 @@ def _check_namespace(namespace: str | None) -> None:
 
 
 def _http(access: VaultAccess) -> Engine:
+    tls = access.tls
+    if tls and tls.client_key and not tls.client_cert:
+        raise ConfigurationError(("VAULT_CLIENT_CERT is missing beside VAULT_CLIENT_KEY",))
     try:
-        return new_engine(ca_file=str(access.ca_file) if access.ca_file else None, proxies=access.proxies)
+        engine = new_engine(ca_file=str(access.ca_file) if access.ca_file else None, tls=tls, proxies=access.proxies)
     except OSError:  # ssl.SSLError is one
+        if tls and tls.client_cert:
+            what = "VAULT_CLIENT_CERT, VAULT_CLIENT_KEY: cannot be loaded as a certificate and its key (no passphrase)"
+            raise ConfigurationError((what,), hint="Check VAULT_CACERT and VAULT_CAPATH too.") from None
         raise ConfigurationError((f"VAULT_CACERT: {access.ca_file} cannot be loaded as PEM certificates",)) from None
+    if tls and tls.server_name and engine.proxies.to(access.address):
+        raise ConfigurationError(("VAULT_TLS_SERVER_NAME: cannot be used by way of a proxy",))
+    return engine
 
 
 def _source(access: VaultAccess, open_for: OpenClient) -> TokenSource:

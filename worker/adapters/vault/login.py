@@ -11,6 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
 
+from worker.adapters.http.engine import TlsFiles
 from worker.adapters.vault.adapter import CallFailed, HvacClient
 from worker.adapters.vault.errors import Ask, as_error, is_invalid_token, part, whole
 from worker.errors import VaultLoginFailed
@@ -33,7 +34,7 @@ class VaultAccess:
 
     ``secret_id_wrapped`` says that ``secret_id`` is a response-wrapping token; one that looks like a token is asked
     about at Vault in any case. ``secret_id_file`` is where ``secret_id`` was read, and is read again once it has
-    changed. ``ca_file`` is trusted instead of the system's authorities.
+    changed. ``ca_file`` is trusted instead of the system's authorities; ``tls`` tells the same and more, instead.
     """
 
     address: str
@@ -46,6 +47,7 @@ class VaultAccess:
     secret_id_file: Path | None = None
     secret_id_wrapped: bool = False
     approle_mount: str = "approle"
+    tls: TlsFiles | None = None
     proxies: Proxies = field(default_factory=Proxies)
 
 
