@@ -88,6 +88,11 @@ class MemoryVault:
         versions = self.versions[path]
         self.deleted[path, len(versions)], versions[-1] = versions[-1], None
 
+    def forget(self, path: str) -> None:
+        """What ``vault kv metadata delete`` does."""
+        self.versions.pop(path, None)
+        self.deleted = {at: data for at, data in self.deleted.items() if at[0] != path}
+
     def list(self, path: str) -> tuple[str, ...]:
         return self.gate.pass_through(f"vault list {path}", lambda: self._list(path), _vault_lost)
 
@@ -102,19 +107,20 @@ class MemoryVault:
     def _read(self, path: str) -> Document:
         versions = self.versions.get(path, [])
         data = copy.deepcopy(self.latest(path))
-        absence = None if data is not None else self._absence(path)
+        absence = None if data is not None else self._absence(path, len(versions))
         return Document(data, len(versions), "vault-request", NOW if versions else None, absence)
 
     def _read_version(self, path: str, version: int) -> Document:
         versions = self.versions.get(path, [])
-        data = copy.deepcopy(versions[version - 1]) if 0 < version <= len(versions) else None
-        return Document(data, version, "vault-request", None, None if data is not None else Absence.DESTROYED)
+        if not 0 < version <= len(versions):
+            return Document(None, 0, absence=Absence.NEVER)
+        data = copy.deepcopy(versions[version - 1])
+        return Document(data, version, "vault-request", NOW, None if data is not None else self._absence(path, version))
 
-    def _absence(self, path: str) -> Absence:
-        versions = self.versions.get(path, [])
-        if not versions:
+    def _absence(self, path: str, version: int) -> Absence:
+        if version == 0:
             return Absence.NEVER
-        return Absence.DELETED if (path, len(versions)) in self.deleted else Absence.DESTROYED
+        return Absence.DELETED if (path, version) in self.deleted else Absence.DESTROYED
 
     def _undelete(self, path: str, version: int) -> None:
         if (path, version) in self.deleted:
@@ -126,6 +132,7 @@ class MemoryVault:
             raise VaultCasMismatch("another writer was first", operation="write", path=path, status=400)
         if path in self.single:
             versions[:] = [None] * len(versions)
+            self.deleted = {at: data for at, data in self.deleted.items() if at[0] != path}
         versions.append(data)
         return Written(len(versions), "vault-request")
 
@@ -133,6 +140,7 @@ class MemoryVault:
         versions = self.versions.get(path, [])
         if 0 < version <= len(versions):
             versions[version - 1] = None
+            self.deleted.pop((path, version), None)
 
     def _list(self, path: str) -> tuple[str, ...]:
         below = [p.removeprefix(f"{path}/") for p in self.versions if p.startswith(f"{path}/")]

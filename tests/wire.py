@@ -103,16 +103,21 @@ def raw(status: int, body: bytes = b"", headers: Mapping[str, str] | None = None
 
 
 class Wire:
-    """The server, on a free port of 127.0.0.1; with ``tls`` it shows the certificate of ``pem``."""
+    """The server, on a free port of 127.0.0.1; with ``tls`` it shows the certificate of ``pem``.
 
-    def __init__(self, *steps: Step, tls: bool = False, pem: Path = LOOPBACK_PEM) -> None:
+    With ``client_ca`` it asks its clients for a certificate by that authority.
+    """
+
+    def __init__(
+        self, *steps: Step, tls: bool = False, pem: Path = LOOPBACK_PEM, client_ca: Path | None = None
+    ) -> None:
         self.heard: list[Heard] = []
         self._steps = list(steps)
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._lines: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
-        self._tls = _server_context(pem) if tls else None
+        self._tls = _server_context(pem, client_ca) if tls else None
         self._listener = socket.create_server(("127.0.0.1", 0))
 
     @property
@@ -203,7 +208,10 @@ def _request(readline: Callable[[], bytes], read: Callable[[int], bytes], line: 
     return Heard(first[0], first[1], headers, read(int(headers.get("content-length", "0"))), line)
 
 
-def _server_context(pem: Path) -> ssl.SSLContext:
+def _server_context(pem: Path, client_ca: Path | None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
+    if client_ca:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(client_ca)
     return context

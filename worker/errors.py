@@ -20,17 +20,21 @@ holds an answer's body, a header or a secret.
     ├── VaultError                  operation, path, status
     │   ├── VaultUnavailable        cannot be reached, or 5xx: a *write* may have been done  exit 75
     │   │   ├── VaultSealed         503 sealed, or 501 not initialised
-    │   │   └── VaultStandby        429, 472, 473 or a redirect: not the active node
+    │   │   ├── VaultStandby        472, 473 or a redirect: not the active node
+    │   │   ├── VaultNoLeader       no node is active
+    │   │   └── VaultRateLimited    429: a rate limit quota; nothing was done
     │   ├── VaultDenied             403 after a fresh login: the policy lacks a capability
     │   ├── VaultLoginFailed        no token, wrong AppRole, an unwrap that somebody else did first
     │   ├── VaultMountMissing       no secrets engine at this mount
     │   ├── VaultNotVersioned       the mount is KV v1: a write would answer 204 and keep no version
+    │   ├── VaultExpires            the mount lets all that is in it expire
     │   ├── VaultCasMismatch        check-and-set: another writer was first
     │   └── VaultRefused            any other 4xx
     ├── StorageError                the object storage's address is unknown or wrong
     ├── RecordError                 a target's record cannot be used as it is
     │   ├── RecordUnreadable        garbage or hand-edited values
-    │   └── RecordTooNew            written by a newer release
+    │   ├── RecordTooNew            written by a newer release
+    │   └── RecordDeleted           deleted, destroyed, or lost with its metadata: no fresh start
     ├── Superseded                  another worker has taken over this rotation
     ├── PersonNeeded                only a person can clear this up (unconfirmed creates)
     └── Conflict                    Vault holds a secret that this project did not write; a person decides
@@ -203,7 +207,15 @@ class VaultSealed(VaultUnavailable):
 
 
 class VaultStandby(VaultUnavailable):
-    """This node is not the active one (429, 472, 473, or a redirect, which is never followed)."""
+    """This node is not the active one (472, 473, or a redirect, which is never followed)."""
+
+
+class VaultNoLeader(VaultUnavailable):
+    """No node of this Vault is active: standbys may serve reads meanwhile, and nothing is written."""
+
+
+class VaultRateLimited(VaultUnavailable):
+    """429: a rate limit quota of Vault's was used up for as long as the call may take; nothing was done."""
 
 
 class VaultDenied(VaultError):
@@ -220,6 +232,10 @@ class VaultMountMissing(VaultError):
 
 class VaultNotVersioned(VaultError):
     """The mount is KV version 1, which answers 204 to a version 2 write and keeps nothing that can be read back."""
+
+
+class VaultExpires(VaultError):
+    """The mount's ``delete_version_after`` lets records and apps' secrets expire by themselves."""
 
 
 class VaultCasMismatch(VaultError):
@@ -244,6 +260,10 @@ class RecordUnreadable(RecordError):
 
 class RecordTooNew(RecordError):
     """The record was written by a newer release, which this one must not interpret."""
+
+
+class RecordDeleted(RecordError):
+    """A document of ours was there, and was deleted, destroyed, or lost with its metadata: that is no fresh start."""
 
 
 class Superseded(RotatorError):

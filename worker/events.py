@@ -39,6 +39,7 @@ class Event(StrEnum):
     TARGET_BLOCKED = "target.blocked"
     TARGET_FAILED = "target.failed"
     RECORD_UNREADABLE = "record.unreadable"
+    BASELINE_LOST = "baseline.lost"
     RECORD_REPAIRED = "record.repaired"
     RECORD_WRITE_RETRIED = "record.write_retried"
     COUNT_UNKNOWN = "count.unknown"

@@ -24,11 +24,19 @@ path "${MOUNT}/metadata/${STATE_PATH}/*" {
   capabilities = ["create", "update", "list"]
 }
 
+# The mount's settings: whether it lets versions expire.
+path "${MOUNT}/config" {
+  capabilities = ["read"]
+}
+
 # The token itself and what it may do.
 path "auth/token/lookup-self" {
   capabilities = ["read"]
 }
 path "auth/token/renew-self" {
+  capabilities = ["update"]
+}
+path "auth/token/revoke-self" {
   capabilities = ["update"]
 }
 path "sys/capabilities-self" {

@@ -209,8 +209,8 @@ class TestCheck:
         assert said.code == 0, said.out
         assert {line["state"] for line in said.json} == {"ok"}
         checks = [line["check"] for line in said.json]
-        parts = ("configuration", "Redis", "worker", "Vault", "Vault login", "Vault mount", "Vault paths", "HostUp")
-        assert checks == [*parts, "object storage", "targets"]
+        parts = ("configuration", "Redis", "worker", "Vault", "Vault login", "Vault mount")
+        assert checks == [*parts, "Vault settings", "Vault paths", "HostUp", "object storage", "targets"]
         assert (service.record(), service.sandbox.simulator.admin.calls("create")) == before
 
     def test_a_missing_worker_is_a_warning(self, service: Service) -> None:
@@ -351,6 +351,23 @@ class TestPoisonedRecord:
         assert said.code == 1
         assert "newer release" in said.err
         assert service.record() == poisoned
+
+    def test_a_record_that_is_gone_is_made_anew_from_what_apps_read(self, service: Service, worker: Worker) -> None:
+        key, path = secret(service), f"{service.state}/{service.target}"
+        worker.stop()
+        service.vault.secrets.kv.v2.delete_latest_version_of_secret(path)
+        refused = run(service, "repair", service.target, "--yes")
+        assert (refused.code, "vault kv undelete" in refused.err) == (1, True)
+        service.vault.secrets.kv.v2.delete_metadata_and_all_versions(path)
+        [status] = run(service, "status", service.target, "--json").json
+        assert (status["phase"], status["last_error"]["hint"].count("rotator repair")) == ("unreadable", 1)
+        assert run(service, "rotate", service.target, "--wait").code == 1
+        assert run(service, "repair", service.target, "--yes").code == 0
+        [status] = run(service, "status", service.target, "--json").json
+        assert (status["phase"], status["access_key"]) == ("idle", key["access_key"])
+        service.start()
+        assert service.rotate()["previous_access_key"] == key["access_key"]
+        assert run(service, "audit").code == 0
 
     def test_nothing_to_repair(self, service: Service, worker: Worker) -> None:
         del worker

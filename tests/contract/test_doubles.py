@@ -16,7 +16,7 @@ from worker.adapters.s3.probe import StorageProbe
 from worker.adapters.vault.kv import VaultAccess, connect
 from worker.clock import SystemClock
 from worker.errors import HostUpLastKey, VaultCasMismatch
-from worker.rotation.ports import HostUpPort, Life, StoragePort, VaultPort
+from worker.rotation.ports import Absence, HostUpPort, Life, StoragePort, VaultPort
 from worker.sandbox.simulator.server import Simulator
 from worker.secret import Secret
 
@@ -63,7 +63,10 @@ def test_documents(vault: VaultPort, tmp_path: Path) -> None:
     vault.destroy(path, 1)
     vault.destroy(path, 1)
     vault.destroy(path, 2)
-    assert (vault.read(path).data, vault.read(path).version) == (None, 2)
+    gone = vault.read(path)
+    assert (gone.data, gone.version, gone.absence) == (None, 2, Absence.DESTROYED)
+    assert vault.read_version(path, 1).absence is Absence.DESTROYED
+    assert (vault.read_version(path, 9).version, vault.read_version(path, 9).absence) == (0, Absence.NEVER)
     assert vault.write(path, {"a": 3}, cas=2).version == 3
 
 

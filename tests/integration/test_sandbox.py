@@ -55,6 +55,18 @@ def test_nobody_else_can_read_what_is_secret(sandbox: Sandbox, settings: Setting
         assert not [secret for secret in settings.secrets() if secret.reveal() in text]
 
 
+def test_commands_leave_no_tokens_behind(sandbox: Sandbox) -> None:
+    assert sandbox.vault is not None
+    admin = VaultAdmin(sandbox.vault.address, sandbox.vault.root_token)
+    before = admin.call("LIST", "auth/token/accessors")["data"]["keys"]
+    name = sandbox.targets[0].name
+    for arguments in (["status", name], ["status", "--fresh"], ["status", name, "--json"]):
+        subprocess.run(
+            [sys.executable, "-m", "worker.cli", *arguments], env={**BARE, **sandbox.environment}, check=True
+        )
+    assert sorted(admin.call("LIST", "auth/token/accessors")["data"]["keys"]) == sorted(before)
+
+
 def test_the_environment_file_is_for_a_shell(sandbox: Sandbox) -> None:
     """Sourcing it also puts aside what would stand in the way."""
     polluted = BARE | {"VAULT_TOKEN": "another", "REDIS_URL": "redis://elsewhere", "HOSTUP_API_KEY": "real"}

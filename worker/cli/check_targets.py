@@ -8,7 +8,7 @@ from worker.cli.output import progress
 from worker.cli.verdicts import Verdict, failed
 from worker.errors import VaultError
 from worker.rotation.findings import of_targets
-from worker.rotation.observe import advice, observe_all
+from worker.rotation.observe import Observation, advice, observe_all
 from worker.rotation.record import Record, TroubleKind
 from worker.rotation.status import moved
 from worker.rotation.survey import Survey, survey
@@ -56,8 +56,14 @@ def _standing(runtime: Runtime, seen: Survey, known: Collection[str]) -> Iterato
 def _troubles(runtime: Runtime, records: Mapping[str, Record]) -> list[Verdict]:
     """What apps read and cannot work with, by the same judgement as the watch's."""
     seen = observe_all(runtime.services, records, runtime.settings.targets, progress("looking at what apps read"))
-    return [
-        Verdict(f"target {name}", "failed", observation.trouble.what, advice(name, observation.trouble))
-        for name, observation in seen.items()
-        if observation.trouble
-    ]
+    return [verdict for name, observation in seen.items() for verdict in _of_observation(runtime, name, observation)]
+
+
+def _of_observation(runtime: Runtime, name: str, observation: Observation) -> Iterator[Verdict]:
+    if observation.trouble:
+        yield Verdict(f"target {name}", "failed", observation.trouble.what, advice(name, observation.trouble))
+    elif observation.document and observation.document.expires_at:
+        place = f"-mount={runtime.settings.vault.mount} {runtime.settings.targets[name].path}"
+        what = f"Vault deletes the app's secret at {observation.document.expires_at.isoformat(timespec='seconds')}"
+        hint = f"Turn that off before: `vault kv metadata put -delete-version-after=0s {place}`, then rotate."
+        yield Verdict(f"target {name}", "failed", what, hint)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 
 from worker.adapters.vault.kv import Health, TokenFacts
 from worker.cli.verdicts import Verdict, by_way_of, failed
 from worker.errors import VaultError
 from worker.service.assemble import Runtime
-from worker.settings.settings import Settings
+from worker.settings.environment import unknown_variables
+from worker.settings.settings import Settings, VaultSettings
 
 RECORD = ("create", "read", "update")
 SETTINGS = ("create", "update")
@@ -22,6 +24,10 @@ MOST_NAMED = 5
 def look(runtime: Runtime) -> Iterator[Verdict]:
     """Each needs the one before; what cannot be looked at is told as failed, too."""
     vault = runtime.vault
+    unknown = unknown_variables(VaultSettings, "VAULT", os.environ)
+    if unknown:
+        hint = "See docs/configuration.md for those that are read; unset the others, or set their like in rotator.toml."
+        yield Verdict("Vault variables", "warning", f"not read by the rotator: {', '.join(unknown)}", hint)
     try:
         health = vault.health()
         verdict = _of_health(runtime.settings, health)
@@ -71,6 +77,9 @@ def _of_health(settings: Settings, health: Health) -> Verdict:
         return Verdict("Vault", "failed", f"{where} is not initialised", "Initialise it (vault operator init).")
     if health.sealed:
         return Verdict("Vault", "failed", f"{where} is sealed", "Unseal it (vault operator unseal).")
+    if health.leaderless:
+        hint = "Nothing can be written before there is one. See `vault operator raft list-peers`."
+        return Verdict("Vault", "failed", f"{where} has no leader", hint)
     if health.standby:
         return Verdict("Vault", "ok", f"{where} is a standby, which hands calls on")
     return Verdict("Vault", "ok", f"{where} is unsealed and active")
@@ -95,10 +104,29 @@ def _rights(runtime: Runtime) -> Iterator[Verdict]:
         yield from _not_looked_at("paths")
         return
     yield Verdict("Vault mount", "ok", f"{runtime.settings.vault.mount} is KV version 2")
+    yield _of_settings(runtime)
     if not missing:
         yield Verdict("Vault paths", "ok", f"the token may do all that is needed on {len(wanted)} paths")
     else:
         yield _lacking(missing)
+
+
+def _of_settings(runtime: Runtime) -> Verdict:
+    """What else is set on the mount; that nothing expires is seen together with the rights."""
+    mount = runtime.settings.vault.mount
+    try:
+        settings = runtime.vault.mount_settings()
+    except VaultError as error:
+        return failed("Vault settings", error)
+    if settings is None:
+        hint = f'Give the policy "read" on {mount}/config, and see that no delete_version_after is set there.'
+        return Verdict("Vault settings", "warning", f"not known: the token may not read {mount}/config", hint)
+    if settings.max_versions == 1:
+        hint = f"Let more be kept: `vault write {mount}/config max_versions=10`, or set it on the apps' secrets."
+        what = f"{mount} keeps one version: nobody can go back, and a replaced key's own secret cannot prove its death"
+        return Verdict("Vault settings", "warning", what, hint)
+    kept = settings.max_versions or "as many as Vault keeps by default"
+    return Verdict("Vault settings", "ok", f"no version expires; kept are {kept}")
 
 
 def _lacking(missing: Mapping[str, tuple[str, ...]]) -> Verdict:

@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from worker.cli.in_use import in_use, owners
+from worker.cli.in_use import in_use, owners, see_that_nobody_uses
 from worker.cli.messenger import wake_or_say
 from worker.cli.options import Options, target_named
 from worker.cli.output import print_lines, result, say
-from worker.errors import RecordUnreadable, UsageError
+from worker.errors import RecordDeleted, RecordUnreadable, UsageError
 from worker.rotation.changes.repair import LooseKey, Repair, RepairEvidence, loose_keys, rebuild, retired
 from worker.rotation.changes.settlement import Found
 from worker.rotation.history import Entry
+from worker.rotation.ports import Absence
 from worker.rotation.record import Record, decode
 from worker.rotation.records import Change, Loaded
 from worker.rotation.trace import entries
@@ -67,19 +68,29 @@ def repair(options: Options, name: str, named: list[str], *, yes: bool) -> int:
 
 
 def _plan(runtime: Runtime, target: Target) -> RepairPlan:
-    """Raises RecordTooNew: a record of a newer release is never touched."""
+    """Raises RecordTooNew (what a newer release wrote is never touched), RecordDeleted (undelete brings it back)."""
     services = runtime.services
     raw = services.vault.read(services.store.path(target.name))
     document = raw.data or {}
     rescued = services.store.rescued(target.name)
     try:
-        record = decode(document, target.name) if document else Record(target=target.name, path=target.path)
-    except RecordUnreadable as error:
+        record = services.store.open(target).record if raw.data is None else decode(document, target.name)
+    except (RecordUnreadable, RecordDeleted) as error:
+        if raw.absence is Absence.DELETED:
+            raise
         evidence = _evidence(runtime, target, document)
         repaired = rebuild(target.name, target.path, error.what, evidence, runtime.clock.now())
+        _see_that_it_is_no_others(runtime, target, repaired.record)
         return _with_keys(runtime, RepairPlan(target, raw.version, error.what, document, repaired, rescued, ()))
     unchanged = Repair(record, (), (), ())
     return _with_keys(runtime, RepairPlan(target, raw.version, None, document, unchanged, rescued, ()))
+
+
+def _see_that_it_is_no_others(runtime: Runtime, target: Target, record: Record) -> None:
+    """A target that got another name: the key that apps read is on record under the old one still."""
+    if record.current:
+        services, configured = runtime.services, runtime.settings.targets
+        see_that_nobody_uses(services, configured, record.current.access_key, apart_from=target.name)
 
 
 def _evidence(runtime: Runtime, target: Target, document: Mapping[str, object]) -> RepairEvidence:
@@ -132,7 +143,8 @@ def _chosen(plan: RepairPlan, access_key: str) -> LooseKey:
 def _carry_out(runtime: Runtime, plan: RepairPlan, chosen: list[LooseKey]) -> None:
     store, target = runtime.services.store, plan.target
     if plan.problem:
-        store.put_rescued(target.name, _rescued_name(plan), {"why": plan.problem, "document": dict(plan.document)})
+        for name in _rescued_names(plan):
+            store.put_rescued(target.name, name, {"why": plan.problem, "document": dict(plan.document)})
         loaded = store.rewrite(plan.repair.record, plan.version)
     else:
         loaded = Loaded(plan.repair.record, plan.version)
@@ -163,8 +175,9 @@ def _settle_rescued(runtime: Runtime, plan: RepairPlan, chosen: list[LooseKey]) 
         runtime.services.store.settle_rescued(plan.target.name, name, "every key in it is on record or dead")
 
 
-def _rescued_name(plan: RepairPlan) -> str:
-    return f"unreadable-{plan.version:012d}"
+def _rescued_names(plan: RepairPlan) -> list[str]:
+    """Under which name the document is kept, if there is one."""
+    return [f"unreadable-{plan.version:012d}"] if plan.problem and plan.document else []
 
 
 def _document(plan: RepairPlan, chosen: list[LooseKey], *, done: bool) -> dict[str, Any]:
@@ -177,7 +190,7 @@ def _document(plan: RepairPlan, chosen: list[LooseKey], *, done: bool) -> dict[s
         "vault_version": current.vault_version if current else None,
         "kept": list(plan.repair.kept),
         "dropped": list(plan.repair.dropped),
-        "rescued": [*plan.rescued, *([_rescued_name(plan)] if plan.problem else [])],
+        "rescued": [*plan.rescued, *_rescued_names(plan)],
         "loose_keys": [
             {"access_key": key.loose.access_key, "where": key.loose.where, "life": key.life, "owner": key.owner}
             for key in plan.keys
@@ -202,7 +215,8 @@ def _lines(plan: RepairPlan, chosen: list[LooseKey], *, done: bool) -> Iterator[
 def _about_record(plan: RepairPlan) -> Iterator[str]:
     current = plan.repair.record.current
     yield f"{plan.target.name}: {plan.problem}"
-    yield f"  the document is kept whole as {_rescued_name(plan)} under _rescued/{plan.target.name}"
+    for name in _rescued_names(plan):
+        yield f"  the document is kept whole as {name} under _rescued/{plan.target.name}"
     if current:
         yield f"  current key: {current.access_key}, version {current.vault_version} of {plan.target.path}"
     else:

@@ -64,9 +64,9 @@ def _say_what_is_held(settings: Settings) -> None:
 
 def _of_one(settings: Settings, target: Target, *, fresh: bool) -> Summary:
     clock = SystemClock()
-    store = RecordStore(open_vault(settings, clock), settings.vault.state_path, clock)
+    store = RecordStore(open_vault(settings, clock), settings.vault.state_path, clock, settings.vault.mount)
     try:
-        record = store.load(target.name, target.path).record
+        record = store.open(target).record
     except RecordError as error:
         return unusable(target.name, error.what, error.hint)
     except VaultUnavailable as error:

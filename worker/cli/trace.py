@@ -62,7 +62,7 @@ def trace(options: Options, identifier: str) -> int:
 
 def _store(settings: Settings) -> RecordStore:
     clock = SystemClock()
-    return RecordStore(open_vault(settings, clock), settings.vault.state_path, clock)
+    return RecordStore(open_vault(settings, clock), settings.vault.state_path, clock, settings.vault.mount)
 
 
 def _hint(settings: Settings, identifier: str) -> str | None:

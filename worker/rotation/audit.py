@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from worker.errors import VaultCasMismatch
+from worker.errors import RecordDeleted, VaultCasMismatch
 from worker.rotation.findings import AuditFinding, of_account, of_targets, of_trouble
 from worker.rotation.observe import observe_all
 from worker.rotation.ports import Document
@@ -37,11 +37,12 @@ class AuditReport:
 
 
 def ensure_baseline(services: Services, targets: Mapping[str, Target]) -> int | None:
-    """Record at the first look how many keys are foreign; later only return that number. Raises VaultError.
+    """Record at the first look how many keys are foreign; later only return that number.
 
-    None when HostUp does not say how many keys there are: then the next look records it.
+    None when HostUp does not say how many keys there are: then the next look records it. Raises RecordDeleted where
+    the number was noted and then deleted, VaultError.
     """
-    document = services.vault.read(services.store.account_path)
+    document = services.store.account()
     known = _foreign_of(document)
     if known is not None:
         return known
@@ -52,7 +53,7 @@ def ensure_baseline(services: Services, targets: Mapping[str, Target]) -> int | 
     try:
         note_foreign(services, foreign, count, document.version)
     except VaultCasMismatch:
-        return _foreign_of(services.vault.read(services.store.account_path))
+        return _foreign_of(services.store.account())
     return foreign
 
 
@@ -71,13 +72,21 @@ def audit(
     services: Services, targets: Mapping[str, Target], slack: timedelta, progress: Progress | None = None
 ) -> AuditReport:
     """Look at everything. ``slack`` is how late something may be before it is reported. Raises VaultError."""
-    foreign = ensure_baseline(services, targets)
+    foreign, findings = _foreign_keys(services, targets)
     seen, count, drift = _measure(services, targets, foreign, progress)
     now = services.clock.now()
-    findings = [*of_account(services, seen, count, drift), *of_targets(seen, targets, now, slack)]
+    findings += [*of_account(services, seen, count, drift), *of_targets(seen, targets, now, slack)]
     if drift and drift < 0:
         findings += _missing_keys(services, seen, targets)
     return AuditReport(now, len(targets), count, seen.living, foreign, drift, tuple(findings), seen)
+
+
+def _foreign_keys(services: Services, targets: Mapping[str, Target]) -> tuple[int | None, list[AuditFinding]]:
+    """How many keys are foreign; where that note was deleted, nobody knows, and all else is looked at all the same."""
+    try:
+        return ensure_baseline(services, targets), []
+    except RecordDeleted as error:
+        return None, [AuditFinding("account", None, error.what, error.hint)]
 
 
 def _missing_keys(services: Services, seen: Survey, targets: Mapping[str, Target]) -> list[AuditFinding]:

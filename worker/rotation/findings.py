@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from worker.errors import RecordDeleted
 from worker.rotation.decide import RETIRING_LIMIT, waits_for_person
 from worker.rotation.observe import advice
 from worker.rotation.record import Record, Trouble
@@ -49,6 +50,16 @@ def of_account(services: Services, seen: Survey, count: int | None, drift: int |
         )
         yield AuditFinding("drift", None, f"HostUp counts {-drift} keys fewer than are on record or foreign", hint)
     for target in services.store.targets_with_rescued():
+        yield from _of_rescued(services, target)
+
+
+def _of_rescued(services: Services, target: str) -> Iterator[AuditFinding]:
+    try:
+        rescued = services.store.rescued(target)
+    except RecordDeleted as error:
+        yield AuditFinding("rescued", target, error.what, error.hint)
+        return
+    if rescued:
         what = "a key that came while the record could not be read was rescued"
         yield AuditFinding("rescued", target, what, f"See `rotator repair {target}`.")
 

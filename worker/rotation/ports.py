@@ -129,7 +129,8 @@ class Document:
     """One KV v2 document: its data and the version that a check-and-set write must name.
 
     ``version`` 0 means that nothing was ever there. ``data`` is None when there is nothing to read: never written,
-    deleted or destroyed (then ``version`` is still the number to name). ``created_at`` is Vault's own time of it.
+    deleted or destroyed (then ``version`` is still the number to name). ``created_at`` is Vault's own time of it, and
+    ``expires_at`` when Vault will delete this version by itself.
     """
 
     data: Mapping[str, object] | None
@@ -137,6 +138,7 @@ class Document:
     vault_request_id: str | None = None
     created_at: datetime | None = None
     absence: Absence | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,8 @@ class VaultPort(Protocol):
     def missing_capabilities(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
         """Which of the wanted capabilities are missing, by API path (``secret/data/…``); one call for all of them.
 
-        Also checks that the mount exists and is KV version 2. Raises VaultMountMissing, VaultNotVersioned, VaultError.
+        Also checks that the mount exists, is KV version 2, and lets nothing expire. Raises VaultMountMissing,
+        VaultNotVersioned, VaultExpires, VaultError.
         """
         ...
 

@@ -63,11 +63,10 @@ def reconcile(services: Services, target: Target, *, watching: bool = False, see
 
     ``seen_version`` is the highest version of the record that any worker has seen; 0: not known.
 
-    Raises RecordError (the record cannot be used), Conflict (the target was moved to another path), VaultError (Vault
-    cannot be used; nothing is recorded then) and TryAgainLater.
+    Raises RecordError (the record cannot be used, or is gone), Conflict (the target was moved to another path),
+    VaultError (Vault cannot be used; nothing is recorded then) and TryAgainLater.
     """
-    session = Session(services, target, services.store.load(target.name, target.path))
-    _see_that_path_is_the_same(session)
+    session = _opened(services, target)
     _see_that_vault_was_not_set_back(session, seen_version)
     for _ in range(MOST_STEPS):
         due = due_at(session.record, target, session.now)
@@ -97,10 +96,15 @@ def _see_that_vault_was_not_set_back(session: Session, seen_version: int) -> Non
 
 def accept(services: Services, target: Target, request: Request) -> Record:
     """Put a request for a rotation on record, once however often it comes. Raises RecordError, VaultError."""
-    session = Session(services, target, services.store.load(target.name, target.path))
-    _see_that_path_is_the_same(session)
+    session = _opened(services, target)
     session.change(lambda record: requested(record, request))
     return session.record
+
+
+def _opened(services: Services, target: Target) -> Session:
+    session = Session(services, target, services.store.open(target))
+    _see_that_path_is_the_same(session)
+    return session
 
 
 def _do(session: Session, step: Step) -> Pause | None:

@@ -16,12 +16,17 @@ from worker.clock import Clock
 from worker.errors import VaultCasMismatch, VaultError, VaultUnavailable
 from worker.events import Event
 from worker.rotation.claims import KeyClaims
+from worker.rotation.fresh import see_that_it_is_new, see_that_it_is_there
 from worker.rotation.history import Entry, decode_entry
-from worker.rotation.ports import VaultPort
+from worker.rotation.ports import Absence, Document, VaultPort
 from worker.rotation.record import Record, decode, encode, history_of
+from worker.targets.target import Target
 
 ATTEMPTS = 12
 """How often a change is applied again because others wrote in between, before it fails."""
+
+UNAVAILABLE_ATTEMPTS = 4
+"""How often a write is tried that Vault does not take, although it can be read: a standby without leader is such."""
 
 PAUSE_FIRST = 0.2
 PAUSE_LONGEST = 5.0
@@ -44,13 +49,14 @@ class Loaded:
 
 
 class RecordStore:
-    """The records and archives below ``state_path`` (which has no slash at its ends)."""
+    """The records and archives below ``state_path`` (which has no slash at its ends); ``mount`` is for messages."""
 
-    def __init__(self, vault: VaultPort, state_path: str, clock: Clock) -> None:
+    def __init__(self, vault: VaultPort, state_path: str, clock: Clock, mount: str = "secret") -> None:
         self._vault = vault
         self._root = state_path
         self._clock = clock
         self.claims = KeyClaims(vault, state_path)
+        self._mount = mount
 
     def path(self, target: str) -> str:
         """Where a target's record lies, inside the mount."""
@@ -64,16 +70,26 @@ class RecordStore:
     def load(self, target: str, app_path: str) -> Loaded:
         """Read a target's record; one that was never written is an empty record at version 0.
 
-        Raises RecordError, VaultError.
+        Raises RecordDeleted for one that was deleted or destroyed, RecordError, VaultError.
         """
-        document = self._vault.read(self.path(target))
+        document = self._read(self.path(target), target, f"Have it made anew: `rotator repair {target}`.")
         if document.data is None:
             return Loaded(Record(target=target, path=app_path), document.version, document.vault_request_id)
         return Loaded(decode(document.data, target), document.version, document.vault_request_id)
 
+    def open(self, target: Target) -> Loaded:
+        """Read a target's record, and where there is none see that it is a new target.
+
+        Raises RecordDeleted where there are signs of a record, RecordError, VaultError.
+        """
+        loaded = self.load(target.name, target.path)
+        if loaded.version == 0:
+            see_that_it_is_new(self._vault, target, self._archive_folder(target.name))
+        return loaded
+
     def history(self, target: str) -> tuple[Entry, ...]:
         """The history in a target's record, whatever else is wrong with it. Raises RecordError, VaultError."""
-        data = self._vault.read(self.path(target)).data
+        data = self._read(self.path(target), target, f"Have it made anew: `rotator repair {target}`.").data
         return () if data is None else history_of(data, target).entries()
 
     def targets(self) -> tuple[str, ...]:
@@ -86,6 +102,7 @@ class RecordStore:
         Raises what the change raises, RecordError, VaultError; after an error the change may have been written.
         """
         nonces: set[str] = set()
+        failures: list[VaultUnavailable] = []
         for _ in range(ATTEMPTS):
             changed = change(loaded.record)
             if changed is loaded.record:
@@ -98,9 +115,14 @@ class RecordStore:
             except VaultCasMismatch:
                 loaded = self._reload(loaded)
             except VaultUnavailable as error:
+                failures.append(error)
                 loaded = self._reload_after(loaded, error)
             if loaded.record.nonce in nonces:
                 return replace(loaded, entries=entries)
+            if len(failures) == UNAVAILABLE_ATTEMPTS:
+                raise failures[-1]
+            if failures:
+                self._clock.sleep(PAUSE_FIRST * len(failures))
         raise VaultCasMismatch(
             "other writers were first every time",
             operation="write",
@@ -139,29 +161,36 @@ class RecordStore:
             pause = min(pause * 2, PAUSE_LONGEST)
 
     def put_rescued(self, target: str, name: str, content: Mapping[str, object]) -> str:
-        """Keep a document beside the records, once; answers its path. Raises VaultError."""
+        """Keep a document beside the records, once; answers its path. Raises VaultError.
+
+        Where one of this name was deleted, it is kept beside that: it must be kept now, and undelete still works.
+        """
         path = self._rescued_path(target, name)
         there = self._vault.read(path)
+        if there.absence is Absence.DELETED:
+            return self.put_rescued(target, f"{name}-again", content)
         if there.data is None:
             self._vault.prepare_record(path)  # one version only: the next one takes a secret in it away
             self._vault.write(path, content, there.version)
         return path
 
     def targets_with_rescued(self) -> tuple[str, ...]:
-        """The targets for which something was rescued that nobody has dealt with."""
-        names = (name.removesuffix("/") for name in self._vault.list(f"{self._root}/_rescued"))
-        return tuple(name for name in names if self.rescued(name))
+        """The targets for which something was ever rescued."""
+        return tuple(name.removesuffix("/") for name in self._vault.list(f"{self._root}/_rescued"))
 
     def rescued(self, target: str) -> dict[str, Mapping[str, object]]:
-        """What was rescued for a target and is not dealt with, by name."""
+        """What was rescued for a target and is not dealt with, by name. Raises RecordDeleted, VaultError."""
         names = self._vault.list(f"{self._root}/_rescued/{target}")
-        found = {name: self._vault.read(self._rescued_path(target, name)).data for name in names}
+        found = {name: self._beside(self._rescued_path(target, name), target).data for name in names}
         return {name: data for name, data in found.items() if data and not data.get("settled")}
 
     def settle_rescued(self, target: str, name: str, how: str) -> None:
-        """Note that something rescued was dealt with; secrets in it are no longer needed. Raises VaultError."""
+        """Note that something rescued was dealt with; secrets in it are no longer needed.
+
+        Raises RecordDeleted, VaultError.
+        """
         path = self._rescued_path(target, name)
-        there = self._vault.read(path)
+        there = self._beside(path, target)
         self._vault.write(path, {**_without_secrets(there.data or {}), "settled": how}, there.version)
 
     def rewrite(self, record: Record, version: int) -> Loaded:
@@ -175,7 +204,7 @@ class RecordStore:
         places, and the next try finds the archive written.
         """
         moved = loaded.record.history.stored[:-keep]
-        path = f"{self._root}/_archive/{loaded.record.target}/{decode_entry(moved[0]).number:012d}"
+        path = f"{self._archive_folder(loaded.record.target)}/{decode_entry(moved[0]).number:012d}"
         there = self._vault.read(path)
         if there.data is None:
             self._vault.write(path, {"entries": list(moved)}, cas=there.version)
@@ -185,10 +214,25 @@ class RecordStore:
         return self.change(loaded, lambda record: replace(record, history=record.history.without(gone)))
 
     def archived(self, target: str) -> Iterator[Entry]:
-        """All archived entries of a target, oldest first."""
-        folder = f"{self._root}/_archive/{target}"
+        """All archived entries of a target, oldest first. Raises RecordDeleted, VaultError."""
+        folder = self._archive_folder(target)
         for name in sorted(self._vault.list(folder)):
-            yield from map(decode_entry, _texts(self._vault.read(f"{folder}/{name}").data or {}))
+            yield from map(decode_entry, _texts(self._beside(f"{folder}/{name}", target).data or {}))
+
+    def account(self) -> Document:
+        """The document about the account as a whole. Raises RecordDeleted, VaultError."""
+        return self._read(self.account_path, None, "Note how many keys are foreign: `rotator settle --foreign N`.")
+
+    def _read(self, path: str, target: str | None, otherwise: str) -> Document:
+        return see_that_it_is_there(self._vault.read(path), self._mount, path, target, otherwise)
+
+    def _beside(self, path: str, target: str) -> Document:
+        """Read what lies beside a record."""
+        command = f"vault kv metadata delete -mount={self._mount} {path}"
+        return self._read(path, target, f"If what was in it is not needed: `{command}`.")
+
+    def _archive_folder(self, target: str) -> str:
+        return f"{self._root}/_archive/{target}"
 
     def _rescued_path(self, target: str, name: str) -> str:
         return f"{self._root}/_rescued/{target}/{name}"

@@ -47,10 +47,12 @@ def survey(services: Services, targets: Mapping[str, Target], progress: Progress
     unreadable: dict[str, RecordError] = {}
 
     def read(name: str) -> tuple[str, Record | RecordError]:
+        target = targets.get(name)
         try:
-            return name, services.store.load(name, targets[name].path if name in targets else "").record
+            loaded = services.store.open(target) if target else services.store.load(name, "")
         except RecordError as error:
             return name, error
+        return name, loaded.record
 
     with ThreadPoolExecutor(READERS, thread_name_prefix="survey") as pool:
         for done, (name, found) in enumerate(pool.map(read, names), start=1):

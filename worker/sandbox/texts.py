@@ -102,8 +102,10 @@ def policy(paths: Iterable[str]) -> dict[str, list[str]]:
     rights = {
         f"{MOUNT}/data/{STATE_PATH}/*": ["create", "update", "read"],
         f"{MOUNT}/metadata/{STATE_PATH}/*": ["create", "update", "list"],
+        f"{MOUNT}/config": ["read"],
         "auth/token/lookup-self": ["read"],
         "auth/token/renew-self": ["update"],
+        "auth/token/revoke-self": ["update"],
         "sys/capabilities-self": ["update"],
     }
     for path in paths:

@@ -8,6 +8,8 @@ import threading
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import structlog
+
 from worker.adapters.hostup.client import HostUpClient
 from worker.adapters.http.client import HttpClient, new_client
 from worker.adapters.redis.account import Account, AccountLimits
@@ -17,7 +19,8 @@ from worker.adapters.s3.lazy import LazyStorage
 from worker.adapters.vault.kv import VaultStore
 from worker.adapters.vault.opening import call_deadline, open_vault
 from worker.clock import ProcessClock, SystemClock
-from worker.errors import UsageError
+from worker.errors import RecordDeleted, UsageError
+from worker.events import Event
 from worker.logs.redaction import Redactor
 from worker.rotation.audit import ensure_baseline
 from worker.rotation.records import RecordStore
@@ -28,6 +31,8 @@ from worker.targets.backoff import Backoff
 from worker.targets.target import Target
 
 LONGEST_CREATE_PAUSE = timedelta(hours=1)
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class Runtime:
     name: str
     http: HttpClient | None = None
     _baseline: threading.Event = field(default_factory=threading.Event)
+    _surveying: threading.Lock = field(default_factory=threading.Lock)
 
     def target(self, name: str) -> Target:
         """A configured target. Raises UsageError when there is none of that name."""
@@ -55,9 +61,21 @@ class Runtime:
         return target.watch_every or self.settings.worker.watch_every
 
     def baseline(self) -> None:
-        """See once that the foreign keys are noted, before the first key of this process is made. Raises VaultError."""
-        if not self._baseline.is_set() and ensure_baseline(self.services, self.settings.targets) is not None:
-            self._baseline.set()
+        """See once that the foreign keys are noted, before the first key of this process is made. Raises VaultError.
+
+        One thread does it for all: it may have to read every record. Where the note was deleted, rotations go on, since
+        only the audit needs it.
+        """
+        with self._surveying:
+            if self._baseline.is_set():
+                return
+            try:
+                known = ensure_baseline(self.services, self.settings.targets) is not None
+            except RecordDeleted as error:
+                _log.error(Event.BASELINE_LOST, **error.fields())
+                known = True
+            if known:
+                self._baseline.set()
 
     def close(self) -> None:
         """Close every connection."""
@@ -89,7 +107,7 @@ def build(settings: Settings, redactor: Redactor | None = None, clock: ProcessCl
             settings.storage.region,
             deadline=call_deadline(settings).total_seconds(),
         ),
-        store=RecordStore(vault, settings.vault.state_path, clock),
+        store=RecordStore(vault, settings.vault.state_path, clock, settings.vault.mount),
         account=Account(shared.client, hostup, clock, limits(settings)),
         clock=clock,
         policy=policy(settings),

@@ -8,7 +8,7 @@ from datetime import datetime
 import structlog
 
 from worker.adapters.redis.client import unavailable
-from worker.errors import VaultSealed
+from worker.errors import VaultNoLeader, VaultSealed
 from worker.events import Event
 from worker.service.assemble import Runtime
 from worker.service.celery_app import QUEUE
@@ -110,4 +110,10 @@ def _see_that_vault_is_ready(runtime: Runtime) -> None:
             "Vault is sealed" if health.initialized else "Vault is not initialised",
             operation="health",
             hint="Unseal it. Until then no target is looked at; current keys stay as they are.",
+        )
+    if health.leaderless:
+        raise VaultNoLeader(
+            "Vault has no leader",
+            operation="health",
+            hint="See `vault operator raft list-peers`. Until there is one no target is looked at.",
         )

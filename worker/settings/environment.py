@@ -74,13 +74,23 @@ def check_logins(env: Mapping[str, str], needs: Need, problems: Problems) -> Non
     approle = [name for name in ("VAULT_ROLE_ID", "VAULT_SECRET_ID") if is_set(name, env)]
     if token and approle:
         problems.note(f"{WHERE}: VAULT_TOKEN", f"is set beside {approle[0]}; leave out one of the two ways to log in")
-    elif len(approle) == 1:
-        lacking = "VAULT_SECRET_ID" if "VAULT_ROLE_ID" in approle else "VAULT_ROLE_ID"
-        what = f"is missing beside {approle[0]}; AppRole needs both (or their ..._FILE)"
-        problems.note(f"{WHERE}: {lacking}", what)
+    elif approle == ["VAULT_SECRET_ID"]:  # the role id alone is enough where the role has bind_secret_id=false
+        problems.note(f"{WHERE}: VAULT_ROLE_ID", "is missing beside VAULT_SECRET_ID (set it, or VAULT_ROLE_ID_FILE)")
     elif Need.VAULT in needs and not token and not approle:
         ways = "VAULT_TOKEN, VAULT_TOKEN_FILE, or VAULT_ROLE_ID and VAULT_SECRET_ID (or their ..._FILE)"
         problems.note(f"{WHERE}: VAULT_TOKEN", f"is missing; to log in to Vault set {ways}")
+
+
+def unknown_variables(model: type[BaseModel], prefix: str, env: Mapping[str, str]) -> tuple[str, ...]:
+    """What is set and begins so, and that nobody reads: somebody may count on it. ``prefix`` has no ``_`` at its end.
+
+    Kubernetes sets some such for every service of that name; those say nothing.
+    """
+    known = {variable.name for variable in variables(model).values()}
+    known |= {f"{name}_FILE" for name in known & {*SECRETS}} | {f"{prefix}_BIN"}
+    by_kubernetes = (f"{prefix}_SERVICE_", f"{prefix}_PORT")
+    named = (name for name, value in env.items() if name.startswith(f"{prefix}_") and value and name not in known)
+    return tuple(sorted(name for name in named if not name.startswith(by_kubernetes)))
 
 
 def _place(name: str, env: Mapping[str, str]) -> str:

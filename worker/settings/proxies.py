@@ -77,6 +77,11 @@ class Proxies:
             tuple(_direct(entry) for entry in entries),
         )
 
+    @classmethod
+    def only(cls, variable: str, value: str) -> Self:
+        """One proxy for every address but this machine's own. Raises ConfigurationError."""
+        return cls(dict.fromkeys(_PORTS, _proxy(variable, value)))
+
     def to(self, url: str) -> Proxy | None:
         """The proxy for an address, or None where the way is direct."""
         split = urlsplit(url)
@@ -90,6 +95,11 @@ def proxy_secrets(env: Mapping[str, str]) -> tuple[Secret, ...]:
     given = _given(env)
     values = (value for name in _VARIABLES if name in given for value in _login_values(given[name]))
     return tuple(Secret(value) for value in dict.fromkeys(values) if value)
+
+
+def login_secrets(value: str) -> tuple[Secret, ...]:
+    """The same of one proxy's address."""
+    return tuple(Secret(part) for part in dict.fromkeys(_login_values(value)) if part)
 
 
 def _given(env: Mapping[str, str]) -> dict[str, str]:

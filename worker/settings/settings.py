@@ -26,7 +26,7 @@ from worker.settings.environment import (
 )
 from worker.settings.file import find_file, read_file
 from worker.settings.problems import Problems, show_key, unknown
-from worker.settings.proxies import Proxies, proxy_secrets
+from worker.settings.proxies import Proxies, login_secrets, proxy_secrets
 from worker.settings.redis_url import redis_passwords
 from worker.settings.targets import read_targets
 from worker.settings.values import (
@@ -87,10 +87,16 @@ class VaultSettings(BaseModel):
     state_path: VaultPath = "hostup-rotator/state"
     namespace: Annotated[Text | None, Variable("VAULT_NAMESPACE")] = None
     ca_file: Annotated[ReadableFile | None, Variable("VAULT_CACERT")] = None
+    ca_path: Annotated[Path | None, Variable("VAULT_CAPATH")] = None
+    client_cert: Annotated[ReadableFile | None, Variable("VAULT_CLIENT_CERT")] = None
+    client_key: Annotated[ReadableFile | None, Variable("VAULT_CLIENT_KEY")] = None
+    tls_server_name: Annotated[Word | None, Variable("VAULT_TLS_SERVER_NAME")] = None
+    proxy: Annotated[SecretWord | None, Variable("VAULT_PROXY_ADDR")] = None
     token: Annotated[SecretWord | None, Variable("VAULT_TOKEN")] = None
     token_file: Annotated[Path | None, Variable("VAULT_TOKEN_FILE")] = None
     role_id: Annotated[Word | None, Variable("VAULT_ROLE_ID")] = None
     secret_id: Annotated[SecretWord | None, Variable("VAULT_SECRET_ID")] = None
+    secret_id_file: Annotated[Path | None, Variable("VAULT_SECRET_ID_FILE")] = None
     secret_id_wrapped: Annotated[bool, Variable("VAULT_SECRET_ID_WRAPPED")] = False
     approle_mount: VaultPath = "approle"
 
@@ -197,7 +203,8 @@ def load(
     problems.raise_any()
     if vault.token_file:  # it is read again whenever it changes; here it was only seen that it can be
         vault = vault.model_copy(update={"token": None})
-    return Settings(file, hostup, storage, vault, redis.url, worker, targets, proxies, proxy_secrets(env))
+    hidden = proxy_secrets(env) + (login_secrets(vault.proxy.reveal()) if vault.proxy else ())
+    return Settings(file, hostup, storage, vault, redis.url, worker, targets, proxies, hidden)
 
 
 def _table(name: str, model: type[M], document: Mapping[str, object], file: Path, problems: Problems) -> M:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo
 
 from worker.settings.problems import Problems, show_text
-from worker.settings.values import STRICT, Cron, Duration, Fields, Label, Name, VaultPath, WindowText
+from worker.settings.values import STRICT, Cron, Duration, FieldName, Fields, Label, Name, Text, VaultPath, WindowText
 from worker.targets.durations import format_duration
 from worker.targets.fields import PRESETS
 from worker.targets.schedule import Schedule, Window
@@ -110,6 +110,14 @@ def _short_grace(grace: timedelta | None, info: ValidationInfo[_Others]) -> time
     return length
 
 
+def _beside_ours(extra: dict[str, str], info: ValidationInfo[_Others]) -> dict[str, str]:
+    fields = info.data.get("fields")
+    taken = sorted(extra.keys() & fields.names) if fields else []
+    if taken:
+        raise ValueError(f"{', '.join(map(show_text, taken))} is written by the worker; give each field its own name")
+    return extra
+
+
 def _shortest_gap(checked: Mapping[str, Any]) -> timedelta:
     """Between two rotations; without end where ``every`` or ``cron`` is wrong, which is a problem of its own."""
     if "every" not in checked or "cron" not in checked:
@@ -138,12 +146,14 @@ class TargetEntry(BaseModel):
     grace: Annotated[Duration | None, AfterValidator(_short_grace), Field(validate_default=True)] = None
     watch_every: Duration | None = None
     fields: Fields = PRESETS["plain"]
+    extra: Annotated[dict[FieldName, Text], AfterValidator(_beside_ours)] = Field(default_factory=dict)
 
     def target(self) -> Target:
         """What the rotation works with."""
         schedule = _schedule(self.every, self.cron, self.window, self.jitter)
         grace = self.grace or DEFAULT_GRACE
-        return Target(self.name, self.label, self.path, schedule, grace, self.fields, self.watch_every)
+        extra = tuple(self.extra.items())
+        return Target(self.name, self.label, self.path, schedule, grace, self.fields, self.watch_every, extra)
 
 
 def read_targets(

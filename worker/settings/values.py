@@ -231,4 +231,7 @@ Label = Annotated[Text, AfterValidator(_label)]
 
 Fields = Annotated[FieldMap, PlainValidator(_fields)]
 
-_FIELD_NAMES = TypeAdapter(dict[Annotated[str, AfterValidator(_source)], Annotated[Text, AfterValidator(_field_name)]])
+FieldName = Annotated[Text, AfterValidator(_field_name)]
+"""Of a field in an app's secret."""
+
+_FIELD_NAMES = TypeAdapter(dict[Annotated[str, AfterValidator(_source)], FieldName])

@@ -29,6 +29,21 @@ class FieldMap:
         """The app's secret: every value, given under our names, under the app's names. KeyError when one lacks."""
         return {name: values[source] for source, names in self.pairs for name in names}
 
+    @property
+    def names(self) -> frozenset[str]:
+        """All of the app's names."""
+        return frozenset(name for _, names in self.pairs for name in names)
+
+    def added(self, secret: Mapping[str, object]) -> dict[str, object]:
+        """What somebody added to an app's secret that was written with this map.
+
+        Nothing where it was written with another one: then what looks added may be a key under its old name.
+        """
+        if not self.names <= secret.keys():
+            return {}
+        ours = self.names.union(*(preset.names for preset in PRESETS.values()))
+        return {name: value for name, value in secret.items() if name not in ours}
+
     def name_of(self, source: str) -> str:
         """The app's name for one of ours. Raises KeyError when ``source`` is none of :data:`SOURCES`."""
         return dict(self.pairs)[source][0]

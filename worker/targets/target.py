@@ -16,7 +16,7 @@ class Target:
 
     ``label`` is the template of the label sent to HostUp, ``path`` lies in the mount, ``grace`` is how long the key
     before goes on working after the new one is published. ``watch_every`` is how often what the app reads is looked
-    at, None: as often as that of other targets.
+    at, None: as often as that of other targets. ``extra`` is published beside the key.
     """
 
     name: str
@@ -26,6 +26,7 @@ class Target:
     grace: timedelta
     fields: FieldMap
     watch_every: timedelta | None = None
+    extra: tuple[tuple[str, str], ...] = ()
 
     def plan(self) -> str:
         """A digest of when its key is rotated, how long the old one is kept and where it is published.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from tests.contract.vault.answers import document, errors, login, token
 from tests.contract.vault.conftest import ANYTHING, CANARY, Connect, Role, everything_told
 from tests.servers import wait_until
-from worker.adapters.vault.kv import VaultStore
+from tests.wire import Step, Wire, silence
+from worker.adapters.vault.kv import VaultAccess, VaultStore, connect
+from worker.clock import SystemClock
 from worker.errors import ConfigurationError, VaultLoginFailed
 from worker.secret import Secret
 
@@ -217,3 +221,107 @@ def test_settings_that_cannot_work_are_told_before_any_call(connected: Connect, 
     for address, access, named in cases:
         with pytest.raises(ConfigurationError, match=named):
             connected(address, **access)
+
+
+def test_a_renewed_secret_id_is_read_from_its_file(
+    connected: Connect, role: MakeRole, root: Any, tmp_path: Path, path: str
+) -> None:
+    made, file = role(ANYTHING, secret_id_num_uses=1), tmp_path / "secret_id"
+    file.write_text(f"{made.secret_id()}\n")
+    store = approle(connected, made, secret_id=None, secret_id_file=file)
+    before = store.check().accessor
+    file.write_text(made.secret_id())
+    after = store.check().accessor
+    assert after not in (None, before)
+    root.auth.token.revoke_accessor(after)
+    with pytest.raises(VaultLoginFailed, match="refused the AppRole login"):
+        store.read(path)  # that one is used up as well
+    file.write_text(made.secret_id())
+    assert store.read(path).version == 0
+
+
+def test_a_new_wrapped_secret_id_is_opened_when_its_file_changes(
+    connected: Connect, role: MakeRole, root: Any, tmp_path: Path, path: str
+) -> None:
+    made, file = role(ANYTHING), tmp_path / "secret_id"
+    file.write_text(made.wrapped_secret_id())
+    store = approle(connected, made, secret_id=None, secret_id_file=file, secret_id_wrapped=True)
+    first = store.check().accessor
+    root.auth.token.revoke_accessor(first)
+    second = store.check().accessor  # by the one that was opened before
+    file.write_text(made.wrapped_secret_id())
+    assert len({first, second, store.check().accessor}) == 3
+    assert store.read(path).version == 0
+
+
+@pytest.mark.parametrize("content", ["", "two words\n", "ünï", None])
+def test_a_secret_id_file_that_holds_none_does_not_stop_a_token_that_works(
+    connected: Connect, role: MakeRole, tmp_path: Path, path: str, content: str | None
+) -> None:
+    made, file = role(ANYTHING, token_ttl="1h"), tmp_path / "secret_id"
+    file.write_text(made.secret_id())
+    store = approle(connected, made, secret_id=None, secret_id_file=file)
+    store.write(path, {"n": 1}, 0)
+    file.unlink()
+    if content is not None:
+        file.write_text(content)
+    assert store.read(path).version == 1
+    with pytest.raises(VaultLoginFailed, match="holds no secret_id") as caught:
+        store.keep_alive()
+    assert "VAULT_SECRET_ID_FILE" in caught.value.hint
+
+
+def test_a_token_of_approle_is_revoked_at_the_end(connected: Connect, role: MakeRole, root: Any, path: str) -> None:
+    store = approle(connected, role(ANYTHING, token_ttl="1h"))
+    store.read(path)
+    accessor = store.check().accessor
+    assert root.auth.token.lookup_accessor(accessor)["data"]["accessor"] == accessor
+    store.leave()
+    with pytest.raises(Exception, match=r"invalid accessor|not found|permission denied"):
+        root.auth.token.lookup_accessor(accessor)
+    store.leave()  # there is nothing left to revoke
+
+
+def test_a_token_that_was_handed_over_is_never_revoked(connected: Connect, root: Any, tmp_path: Path) -> None:
+    token, accessor = new_token(root, ttl="1h")
+    file = tmp_path / "token"
+    file.write_text(token)
+    for store in (connected(token=Secret(token)), connected(token_file=file)):
+        store.check()
+        store.close()
+    assert root.auth.token.lookup_accessor(accessor)["data"]["accessor"] == accessor
+
+
+def test_an_end_without_vault_is_no_error_and_takes_no_time() -> None:
+    with Wire(login("hvs.x", 60), document(), silence()) as wire:
+        access = VaultAccess(wire.url, role_id="role", secret_id=Secret("s"))
+        store = connect(access, "secret", SystemClock(), deadline=30)
+        store.read("app")
+        since = time.monotonic()
+        store.close()
+        assert time.monotonic() - since < 10
+        assert wire.heard[-1].target == "/v1/auth/token/revoke-self"
+
+
+@pytest.mark.parametrize(
+    "dead",
+    [
+        errors(403, "permission denied"),
+        errors(403, "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"),
+        errors(403, "1 error occurred:\n\t* invalid token\n\n"),
+        errors(400, "invalid token"),
+        errors(400, "1 error occurred:\n\t* invalid token\n\n"),
+    ],
+)
+def test_a_dead_token_in_all_its_words_leads_to_one_new_login(connected: Connect, dead: Step) -> None:
+    with Wire(login("hvs.x", 60), dead, dead, login("hvs.y", 60), document()) as wire:
+        store = connected(wire.url, role_id="role", secret_id=Secret("s"))
+        assert store.read("app").version == 1
+        logins = [heard for heard in wire.heard if heard.target.endswith("/login")]
+        assert len(logins) == 2
+
+
+def test_a_given_token_that_is_used_up_is_named(connected: Connect) -> None:
+    with Wire(token(), errors(400, "invalid token")) as wire, pytest.raises(VaultLoginFailed) as caught:
+        connected(wire.url, token=Secret("s")).read("app")
+    assert caught.value.hint

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.contract.vault.conftest import CANARY, Connect, Role, everything_told, policy_text
-from worker.adapters.vault.kv import VaultStore
+from worker.adapters.vault.kv import MountSettings, VaultStore
 from worker.errors import VaultDenied, VaultMountMissing
 from worker.secret import Secret
 
@@ -46,6 +46,7 @@ def test_the_rotators_policy_allows_all_that_a_rotation_does(rotator: VaultStore
     rotator.write(app, {"n": 2}, 1)
     rotator.destroy(app, 1)
     assert rotator.read(app).data == {"n": 2}
+    assert rotator.mount_settings() == MountSettings(None, 0, cas_required=False)
     facts = rotator.check()
     assert facts.accessor
     assert "default" not in facts.policies
@@ -60,6 +61,7 @@ def test_the_rotators_policy_lacks_nothing_of_what_is_checked(rotator: VaultStor
         f"secret/destroy/{app}": ("update",),
         "auth/token/lookup-self": ("read",),
         "auth/token/renew-self": ("update",),
+        "auth/token/revoke-self": ("update",),
     }
     # what it does lack is asked for as well: it may ask, then
     assert rotator.missing_capabilities({**wanted, "secret/data/other": ("read",)}) == {"secret/data/other": ("read",)}

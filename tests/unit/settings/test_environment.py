@@ -6,8 +6,9 @@ import pytest
 
 from tests.unit.settings.configuring import problems, read
 from worker.secret import Secret
-from worker.settings.environment import Need
+from worker.settings.environment import Need, unknown_variables
 from worker.settings.redis_url import redis_passwords, redis_problem
+from worker.settings.settings import VaultSettings
 
 NO_VAULT: dict[str, str | None] = {"VAULT_TOKEN": None}
 
@@ -72,11 +73,7 @@ def test_a_wrapped_secret_id(tmp_path: Path, value: str, *, wrapped: bool) -> No
         ({"VAULT_TOKEN": "CANARY" * 2000}, "VAULT_TOKEN: must be one word of at most 8192 characters"),
         ({"VAULT_TOKEN": None}, "VAULT_TOKEN: is missing; to log in to Vault set VAULT_TOKEN, VAULT_TOKEN_FILE, or"),
         ({"VAULT_ROLE_ID": "CANARY"}, "VAULT_TOKEN: is set beside VAULT_ROLE_ID; leave out one of the two ways"),
-        (
-            {**NO_VAULT, "VAULT_ROLE_ID": "CANARY"},
-            "VAULT_SECRET_ID: is missing beside VAULT_ROLE_ID; AppRole needs both",
-        ),
-        ({**NO_VAULT, "VAULT_SECRET_ID": "CANARY"}, "VAULT_ROLE_ID: is missing beside VAULT_SECRET_ID; AppRole needs"),
+        ({**NO_VAULT, "VAULT_SECRET_ID": "CANARY"}, "VAULT_ROLE_ID: is missing beside VAULT_SECRET_ID"),
         ({"VAULT_SECRET_ID_WRAPPED": "maybe"}, "VAULT_SECRET_ID_WRAPPED: must be true or false"),
         ({"VAULT_ADDR": None}, "VAULT_ADDR: is missing; set it, or address under [vault]"),
         ({"VAULT_ADDR": "https://vault:8200/v1"}, "VAULT_ADDR: must not end in /v1"),
@@ -214,3 +211,26 @@ def test_the_password_of_redis_as_written_and_as_meant() -> None:
     url = Secret("redis://u:a%2Fb@h?password=c")
     assert [secret.reveal() for secret in redis_passwords(url)] == ["a%2Fb", "c", "a/b"]
     assert redis_passwords(Secret("redis://h")) == ()
+
+
+def test_a_role_id_alone_is_enough(tmp_path: Path) -> None:
+    vault = read(tmp_path, env={**NO_VAULT, "VAULT_ROLE_ID": "role"}).vault
+    assert (vault.role_id, vault.secret_id, vault.secret_id_file) == ("role", None, None)
+
+
+def test_of_the_secret_ids_file_the_path_is_kept(tmp_path: Path) -> None:
+    file = _file(tmp_path, "the-secret-id")
+    vault = read(tmp_path, env={**NO_VAULT, "VAULT_ROLE_ID": "role", "VAULT_SECRET_ID_FILE": file}).vault
+    assert (vault.secret_id, vault.secret_id_file) == (Secret("the-secret-id"), Path(file))
+
+
+def test_a_variable_that_nobody_reads_is_named() -> None:
+    read_by_us = {"VAULT_ADDR": "x", "VAULT_ROLE_ID_FILE": "x", "VAULT_SECRET_ID_WRAPPED": "1", "VAULT_BIN": "x"}
+    of_kubernetes = {"VAULT_SERVICE_HOST": "x", "VAULT_PORT": "x", "VAULT_PORT_8200_TCP": "x"}
+    others = {"VAULTED": "x", "VAULT_FORMAT": "", "PATH": "x", "MY_VAULT_ADDR": "x"}
+    assert unknown_variables(VaultSettings, "VAULT", {**read_by_us, **of_kubernetes, **others}) == ()
+    unread = {"VAULT_SKIP_VERIFY": "1", "VAULT_AGENT_ADDR": "x"}
+    assert unknown_variables(VaultSettings, "VAULT", {**read_by_us, **unread}) == (
+        "VAULT_AGENT_ADDR",
+        "VAULT_SKIP_VERIFY",
+    )

@@ -236,3 +236,27 @@ def test_names_of_a_target_s_own(tmp_path: Path) -> None:
 def test_what_is_not_a_text_is_not_read_back() -> None:
     assert PRESETS["plain"].read({"access_key": 5}, "access_key") is None
     assert PRESETS["plain"].read({}, "access_key") is None
+
+
+def test_extra_fields_are_texts_beside_ours(tmp_path: Path) -> None:
+    text = f'{EVERY}[target.extra]\nbucket = "media"\n"tier.of" = "gold"\n'
+    assert read(tmp_path, text).targets["media"].extra == (("bucket", "media"), ("tier.of", "gold"))
+    assert read(tmp_path, EVERY).targets["media"].extra == ()
+
+
+@pytest.mark.parametrize(
+    ("extra", "told"),
+    [
+        ('{ secret_key = "x" }', "secret_key"),
+        ('{ AWS_REGION = "x" }', "AWS_REGION"),
+        ("{ bucket = 1 }", "bucket"),
+        ('{ bucket = "" }', "bucket"),
+        ('{ "a\\nb" = "x" }', "extra"),
+        ('"bucket"', "extra"),
+    ],
+)
+def test_extra_fields_that_cannot_be(tmp_path: Path, extra: str, told: str) -> None:
+    preset = 'fields = "aws-env"\n' if "AWS" in extra else ""
+    [problem] = problems(tmp_path, f"{EVERY}{preset}extra = {extra}\n")
+    assert problem.startswith(('FILE: target[1] "media": extra', "FILE: target[1] 'media': extra"))
+    assert told in problem

@@ -12,9 +12,10 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import certifi
 import httpcore
@@ -55,22 +56,57 @@ class _Kept(NamedTuple):
     since: float
 
 
-def new_engine(
-    *, ca_file: str | None = None, proxies: Proxies | None = None, backend: DeadlineBackend | None = None
-) -> Engine:
-    """Make the engine of a service's calls. ``ca_file`` is trusted instead of the public authorities.
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Whom to trust instead of the public authorities, as files or folders, and a certificate with its key to show.
 
-    Without ``proxies`` every way is direct. Raises OSError or ssl.SSLError when ``ca_file`` cannot be loaded.
+    ``server_name`` is the name that the server's certificate is for, where that is not the host of its address.
     """
-    trust = ssl.create_default_context(cafile=ca_file) if ca_file else None
-    return Engine(trust, proxies or Proxies(), backend or DeadlineBackend())
+
+    ca_file: str | None = None
+    ca_path: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    server_name: str | None = None
+
+    def context(self) -> ssl.SSLContext | None:
+        """None where nothing is given. Raises OSError or ssl.SSLError when something cannot be loaded."""
+        if not (self.ca_file or self.ca_path or self.client_cert):
+            return None
+        own = self.ca_file or self.ca_path
+        trust = ssl.create_default_context(cafile=self.ca_file, capath=self.ca_path) if own else _public_authorities()
+        if self.client_cert:
+            # with a password, so that nobody is asked for one at a terminal
+            trust.load_cert_chain(self.client_cert, self.client_key, password="")
+        return trust
+
+
+def new_engine(
+    *,
+    ca_file: str | None = None,
+    tls: TlsFiles | None = None,
+    proxies: Proxies | None = None,
+    backend: DeadlineBackend | None = None,
+) -> Engine:
+    """Make the engine of a service's calls. ``ca_file`` is trusted instead of the public authorities; so is ``tls``.
+
+    Without ``proxies`` every way is direct. Raises OSError or ssl.SSLError when a file cannot be loaded.
+    """
+    tls = tls or TlsFiles(ca_file)
+    return Engine(tls.context(), proxies or Proxies(), backend or DeadlineBackend(), tls.server_name)
 
 
 class Engine:
-    """Sends requests; see the module. ``trust`` tells whom to trust instead of the public authorities."""
+    """Sends requests; see the module. ``trust`` tells whom to trust instead of the public authorities.
 
-    def __init__(self, trust: ssl.SSLContext | None, proxies: Proxies, backend: DeadlineBackend) -> None:
+    ``server_name`` is what certificates have to be for instead of a host's name; not by way of a proxy.
+    """
+
+    def __init__(
+        self, trust: ssl.SSLContext | None, proxies: Proxies, backend: DeadlineBackend, server_name: str | None = None
+    ) -> None:
         self.proxies = proxies
+        self._server_name = server_name
         self._backend = backend
         # at first use: loading all authorities takes 20 ms, and a service on this machine may do without
         self._trust = cache(lambda: trust or _public_authorities())
@@ -117,7 +153,7 @@ class Engine:
     def _outcome(self, request: Request, way: _Way, begun: Exchange, *, fresh: bool) -> Response | NoResponse:
         try:
             with self._pool(way, fresh=fresh) as pool:
-                return _exchanged(pool, request, begun)
+                return _exchanged(pool, _as_httpcore(request, begun, self._server_name), begun)
         except httpcore.TimeoutException as error:
             return NoResponse(_reason(error, begun, way.proxy), sent=begun.sent, timed_out=True, raw=begun.raw)
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, OSError) as error:
@@ -172,9 +208,9 @@ def _proxy(proxy: Proxy) -> httpcore.Proxy:
     return httpcore.Proxy(url, auth=login, ssl_context=_public_authorities() if proxy.secure else None)
 
 
-def _exchanged(pool: httpcore.ConnectionPool, request: Request, begun: Exchange) -> Response:
+def _exchanged(pool: httpcore.ConnectionPool, request: httpcore.Request, begun: Exchange) -> Response:
     """Raises httpcore's errors, _Unusable and Undecodable."""
-    answer = pool.handle_request(_as_httpcore(request, begun))
+    answer = pool.handle_request(request)
     try:
         if answer.extensions["http_version"] not in _VERSIONS:
             raise _Unusable("the response is in no version of HTTP that is known here")
@@ -185,13 +221,15 @@ def _exchanged(pool: httpcore.ConnectionPool, request: Request, begun: Exchange)
     return Response(answer.status, headers, decoded(body, headers.get("content-encoding", ""), MAX_BODY), begun.raw)
 
 
-def _as_httpcore(request: Request, begun: Exchange) -> httpcore.Request:
+def _as_httpcore(request: Request, begun: Exchange, server_name: str | None) -> httpcore.Request:
     headers = {"Host": request.host, "User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
     headers |= request.headers
     if request.body is not None:
         headers["Content-Length"] = str(len(request.body))
     sent = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
-    extensions = {"trace": begun.trace} if begun.by_proxy else {}
+    extensions: dict[str, Any] = {"trace": begun.trace} if begun.by_proxy else {}
+    if server_name:
+        extensions["sni_hostname"] = server_name
     return httpcore.Request(request.method, request.url, headers=sent, content=request.body, extensions=extensions)
 
 

@@ -9,8 +9,9 @@ and nothing of the request.
 from __future__ import annotations
 
 import json as jsonlib
+import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, TypeAlias
 from urllib.parse import urlencode
@@ -18,6 +19,7 @@ from urllib.parse import urlencode
 import hvac  # type: ignore[import-untyped]  # hvac ships no types
 import hvac.adapters  # type: ignore[import-untyped]  # the same
 
+from worker.adapters.http.deadline import seconds_left
 from worker.adapters.http.engine import Engine
 from worker.adapters.http.messages import NoResponse, Request, Response
 
@@ -30,6 +32,12 @@ QUOTABLE = 200
 SHORTEST_SECRET = 4
 """Characters. What is shorter is no secret, and taking it out would only garble the text."""
 
+SHORTEST_QUOTA_PAUSE, LONGEST_QUOTA_PAUSE = 0.1, 2.0
+"""Seconds before the next try where a rate limit quota is used up, before jitter; most quotas are for each second."""
+
+Sleep = Callable[[float], None]
+
+_jitter = random.SystemRandom()
 _TOKEN = re.compile(r"(?<![\w.])(?:hv[sbr]|[sbr])\.[\w.-]{8,}")
 _UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
 
@@ -70,25 +78,28 @@ class CallFailed(Exception):
         return self.document is not None and isinstance(self.document.get("data"), dict)
 
 
-def open_client(http: Engine, address: str, namespace: str | None, token: str) -> HvacClient:
+def open_client(http: Engine, address: str, namespace: str | None, token: str, sleep: Sleep) -> HvacClient:
     """An ``hvac.Client`` for this one token. An empty token sends none (and keeps hvac from looking for one)."""
-    return hvac.Client(url=address, token=token, namespace=namespace, session=http, adapter=DeadlineAdapter)
+    return hvac.Client(
+        url=address, token=token, namespace=namespace, session=http, adapter=DeadlineAdapter, sleep=sleep
+    )
 
 
 class DeadlineAdapter(hvac.adapters.Adapter):  # type: ignore[misc]  # hvac ships no types
-    """Sends within the deadline of :mod:`worker.adapters.http.deadline`.
+    """Sends within the deadline of :mod:`worker.adapters.http.deadline`, and waits out rate limit quotas within it.
 
     Answers a 2xx with its JSON object, or None where there is no body; everything else raises :class:`CallFailed`,
     unless ``raise_exception=False`` asks for the JSON of an error (``sys/health``).
     """
 
     def __init__(  # Adapter.__init__ is not called: all it adds is a session of requests'
-        self, *, base_uri: str, token: str, namespace: str | None, session: Engine, **_: object
+        self, *, base_uri: str, token: str, namespace: str | None, session: Engine, sleep: Sleep, **_: object
     ) -> None:
         self.base_uri = base_uri
         self.token = token
         self.namespace = namespace
         self.session = session
+        self._sleep = sleep
         self._headers = {
             "X-Vault-Request": "true",
             **({"X-Vault-Token": token} if token else {}),
@@ -108,7 +119,8 @@ class DeadlineAdapter(hvac.adapters.Adapter):  # type: ignore[misc]  # hvac ship
         **kwargs: Any,
     ) -> Mapping[str, Any] | None:
         """Send one request; see the class. ``kwargs`` may hold ``json``, ``params`` and ``wrap_ttl``."""
-        response = self._send(self._build(method, url, {**self._headers, **(headers or {})}, kwargs))
+        request = self._build(method, url, {**self._headers, **(headers or {})}, kwargs)
+        response = self._within_quota(request) if raise_exception else self._send(request)
         status, answer = response.status, _object(response.body)
         if status == HTTPStatus.NO_CONTENT:
             return None
@@ -131,6 +143,21 @@ class DeadlineAdapter(hvac.adapters.Adapter):  # type: ignore[misc]  # hvac ship
             headers["Content-Type"] = "application/json"
         query = f"?{urlencode(params)}" if params else ""
         return Request(method.upper(), f"{self.base_uri.rstrip('/')}{url}{query}", headers, body)
+
+    def _within_quota(self, request: Request) -> Response:
+        """Send again after a 429, which says that nothing was done, as long as there is time."""
+        pause = SHORTEST_QUOTA_PAUSE
+        while True:
+            response = self._send(request)
+            if response.status != HTTPStatus.TOO_MANY_REQUESTS:
+                return response
+            asked = response.headers.get("retry-after", "")
+            # many threads are turned away at once, and must not come back at once
+            wait = (float(asked) if asked.isdecimal() else pause) + _jitter.uniform(0.0, pause)
+            if wait >= seconds_left():
+                return response
+            self._sleep(wait)
+            pause = min(pause * 2, LONGEST_QUOTA_PAUSE)
 
     def _send(self, request: Request) -> Response:
         try:

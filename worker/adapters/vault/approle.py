@@ -9,7 +9,7 @@ from typing import Any
 
 from worker.adapters.vault.adapter import CallFailed
 from worker.adapters.vault.errors import Ask, as_error, part, text, whole
-from worker.adapters.vault.login import Login, OpenClient, VaultAccess, facts_of
+from worker.adapters.vault.login import FileState, Login, OpenClient, VaultAccess, facts_of, look_at
 from worker.errors import VaultLoginFailed, VaultUnavailable
 from worker.secret import Secret
 
@@ -19,18 +19,23 @@ _LIKE_A_TOKEN = re.compile(r"(?:hvs|s)\.[\w.-]{20,}")
 
 
 class AppRole:
-    """AppRole; a wrapped secret_id is unwrapped once and then kept in memory for later logins."""
+    """AppRole; a wrapped secret_id is unwrapped once and then kept in memory for later logins.
+
+    One from a file is read again once the file has changed, so a renewed secret_id needs no restart.
+    """
 
     def __init__(self, open_client: OpenClient, access: VaultAccess) -> None:
         self._open = open_client
         self._access = access
         self._secret_id: Secret | None = None
+        self._seen: FileState | None = None
         self._ask = Ask("log in at", f"auth/{access.approle_mount}/login", ("update",))
 
     def log_in(self) -> Login:
         """See :class:`TokenSource`."""
-        if self._secret_id is None:
-            self._secret_id = self._plain_secret_id()
+        if self._secret_id is None or self.changed():
+            self._secret_id = None
+            self._secret_id = self._plain_secret_id(self._given())
         secret_id = self._secret_id.reveal() if self._secret_id else None
         try:
             answer = self._open("").auth.approle.login(
@@ -40,11 +45,29 @@ class AppRole:
             raise self._refusal(failed) from None
         auth = part(answer, "auth", self._ask)
         lease = whole(auth, "lease_duration", self._ask)
-        return Login(self._open(text(auth, "client_token", self._ask)), facts_of(auth, "AppRole", lease), lease)
+        client = self._open(text(auth, "client_token", self._ask))
+        return Login(client, facts_of(auth, "AppRole", lease), lease, ours=True)
 
     def changed(self) -> bool:
-        """Never."""
-        return False
+        """Whether the secret_id's file is another than the one that was read, or is gone since."""
+        file = self._access.secret_id_file
+        return file is not None and look_at(file) != self._seen
+
+    def _given(self) -> Secret | None:
+        """The secret_id as it was handed over, wrapped or not."""
+        file = self._access.secret_id_file
+        if file is None:
+            return self._access.secret_id
+        self._seen = look_at(file)  # before reading: a change in between is seen next time
+        try:
+            value = file.read_text("ascii").removesuffix("\n").removesuffix("\r")
+        except (OSError, UnicodeDecodeError):
+            value = ""
+        if not value or not value.isprintable() or " " in value:
+            raise VaultLoginFailed(
+                f"{file} holds no secret_id", hint="Check VAULT_SECRET_ID_FILE: one word on one line."
+            )
+        return Secret(value)
 
     def _refusal(self, failed: CallFailed) -> Exception:
         error = as_error(self._ask, failed)
@@ -55,12 +78,11 @@ class AppRole:
             operation=self._ask.operation,
             path=self._ask.path,
             status=failed.status,
-            hint="Check VAULT_ROLE_ID, VAULT_SECRET_ID (used up, expired? a wrapping token that was opened before?), "
-            f"VAULT_NAMESPACE, and that AppRole is enabled at auth/{self._access.approle_mount}.",
+            hint="Check VAULT_ROLE_ID, VAULT_SECRET_ID (missing, used up, expired? a wrapping token that was opened "
+            f"before?), VAULT_NAMESPACE, and that AppRole is enabled at auth/{self._access.approle_mount}.",
         )
 
-    def _plain_secret_id(self) -> Secret | None:
-        given = self._access.secret_id
+    def _plain_secret_id(self, given: Secret | None) -> Secret | None:
         if given is None:
             return None
         if not self._access.secret_id_wrapped and not _LIKE_A_TOKEN.fullmatch(given.reveal()):

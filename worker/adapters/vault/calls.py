@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from worker.adapters.http.deadline import within
 from worker.adapters.vault.adapter import CallFailed, HvacClient
-from worker.adapters.vault.errors import Ask, as_error, part, unreadable, whole
+from worker.adapters.vault.errors import Ask, as_error, no_leader, part, unreadable, whole
 from worker.adapters.vault.login import LOOKUP, TokenFacts, denied, facts_of
 from worker.adapters.vault.token import TokenKeeper
-from worker.errors import VaultDenied
+from worker.errors import VaultDenied, VaultError, VaultStandby
 
 _HEALTH = Ask("look up", "sys/health")
+
+LEAVING_SECONDS = 2.0
 
 Call = Callable[[HvacClient], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What a Vault node tells of itself (``GET sys/health``); ``version`` is its release."""
+    """What a Vault node tells of itself (``GET sys/health``); ``version`` is its release.
+
+    ``leaderless``: it is a standby, and no node is active. ``sys/health`` does not tell; ``sys/leader`` does.
+    """
 
     initialized: bool
     sealed: bool
     standby: bool
     version: str | None
+    leaderless: bool = False
 
 
 class VaultCalls:
@@ -47,9 +54,22 @@ class VaultCalls:
             if isinstance(answer, CallFailed) and denied(answer):
                 other = self._keeper.replacement(grant)
                 answer = _tried(call, other.client) if other else answer
-        if isinstance(answer, CallFailed):
-            raise as_error(ask, answer)
+            error = self._error(ask, answer) if isinstance(answer, CallFailed) else None
+        if error:
+            raise error
         return answer
+
+    def _error(self, ask: Ask, failed: CallFailed) -> VaultError:
+        """A node that redirects is a standby; whether there is any leader to redirect to, it says elsewhere."""
+        error = as_error(ask, failed)
+        return no_leader(ask, failed) if isinstance(error, VaultStandby) and self._is_leaderless() else error
+
+    def _is_leaderless(self) -> bool:
+        """Whether Vault runs on several nodes and none of them leads; needs no token. False where it does not tell."""
+        answer = _tried(lambda client: client.sys.read_leader_status(), self._public)
+        if isinstance(answer, CallFailed) or answer is None:
+            return False
+        return answer.get("ha_enabled") is True and not answer.get("leader_address")
 
     def check(self) -> TokenFacts:
         """Log in, and tell about the token as it is now (as it was at login, where it may not look itself up)."""
@@ -68,6 +88,14 @@ class VaultCalls:
         with within(self._deadline):
             self._keeper.keep_alive()
 
+    def leave(self) -> None:
+        """Revoke the token that was made for this process, if there is one; not for long, as the process ends.
+
+        A token that cannot be revoked now, or that may not revoke itself, ends with its time.
+        """
+        with within(LEAVING_SECONDS), suppress(CallFailed):
+            self._keeper.leave()
+
     def health(self) -> Health:
         """Whether the node is sealed or a standby; needs no token. Raises VaultUnavailable when it does not tell.
 
@@ -75,11 +103,12 @@ class VaultCalls:
         """
         with within(self._deadline):
             answer = _tried(lambda client: client.sys.read_health_status(method="GET"), self._public)
-        if isinstance(answer, CallFailed):
-            raise as_error(_HEALTH, answer)
-        initialized, sealed, standby = (_flag(answer, name) for name in ("initialized", "sealed", "standby"))
+            if isinstance(answer, CallFailed):
+                raise as_error(_HEALTH, answer)
+            initialized, sealed, standby = (_flag(answer, name) for name in ("initialized", "sealed", "standby"))
+            leaderless = initialized and not sealed and standby and self._is_leaderless()
         version = answer.get("version")
-        return Health(initialized, sealed, standby, version if isinstance(version, str) else None)
+        return Health(initialized, sealed, standby, version if isinstance(version, str) else None, leaderless)
 
     def close(self) -> None:
         """Close every connection; all clients share them."""

@@ -15,8 +15,11 @@ from worker.errors import (
     VaultCasMismatch,
     VaultDenied,
     VaultError,
+    VaultLoginFailed,
     VaultMountMissing,
+    VaultNoLeader,
     VaultNotVersioned,
+    VaultRateLimited,
     VaultRefused,
     VaultSealed,
     VaultStandby,
@@ -24,7 +27,10 @@ from worker.errors import (
 )
 
 _SUCCESS, _REDIRECT, _SERVER_ERROR = 2, 3, 5
-_NOT_ACTIVE = (429, 472, 473)
+_TURNED_AWAY = (429, 472, 473)
+_NO_LEADER = ("local node not active", "active cluster node not found", "no active node", "active node not found")
+"""Vault's words for it (http/util.go, vault/ha.go), as status 500."""
+
 _POLICY = "config/vault/rotator-policy.hcl"
 
 
@@ -42,8 +48,8 @@ def as_error(ask: Ask, failed: CallFailed) -> VaultError:
     status = failed.status
     if status is None:
         return _no_answer(ask, failed)
-    if status // 100 == _REDIRECT or status in _NOT_ACTIVE:
-        return _make(VaultStandby, "this Vault node does not answer itself", ask, failed, hint=_standby_hint(status))
+    if status // 100 == _REDIRECT or status in _TURNED_AWAY:
+        return _turned_away(ask, failed, status)
     if status // 100 == _SUCCESS:
         return unreadable(ask, failed.reason)
     if not failed.from_vault:
@@ -51,6 +57,17 @@ def as_error(ask: Ask, failed: CallFailed) -> VaultError:
     if status // 100 == _SERVER_ERROR:
         return _failing(ask, failed)
     return _refused(ask, failed)
+
+
+def no_leader(ask: Ask, failed: CallFailed) -> VaultError:
+    """No node is active. A standby says so itself, or redirects writes to nowhere while it serves reads."""
+    hint = "Nothing was written. See `vault operator raft list-peers`; the worker goes on by itself once there is one."
+    return _make(VaultNoLeader, "Vault has no leader", ask, failed, hint=hint)
+
+
+def is_invalid_token(status: int | None, text: str) -> bool:
+    """Whether Vault says in these words that there is no such token, as of one that is used up (docs/facts.md)."""
+    return status == HTTPStatus.BAD_REQUEST and "invalid token" in text.lower()
 
 
 def unreadable(ask: Ask, what: str) -> VaultUnavailable:
@@ -108,6 +125,13 @@ def _no_answer(ask: Ask, failed: CallFailed) -> VaultError:
     )
 
 
+def _turned_away(ask: Ask, failed: CallFailed, status: int) -> VaultError:
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        hint = "Nothing was done. Raise the quota (vault read sys/quotas/rate-limit/NAME), or run fewer workers."
+        return _make(VaultRateLimited, "Vault's rate limit quota is used up", ask, failed, hint=hint)
+    return _make(VaultStandby, "this Vault node does not answer itself", ask, failed, hint=_standby_hint(status))
+
+
 def _foreign(ask: Ask, failed: CallFailed) -> VaultError:
     return _make(
         VaultUnavailable,
@@ -125,6 +149,8 @@ def _failing(ask: Ask, failed: CallFailed) -> VaultError:
     if failed.status == HTTPStatus.SERVICE_UNAVAILABLE and "sealed" in failed.text.lower():
         hint = "Unseal it (vault operator unseal); the worker goes on by itself then."
         return _make(VaultSealed, "Vault is sealed", ask, failed, hint=hint)
+    if any(words in failed.text.lower() for words in _NO_LEADER):
+        return no_leader(ask, failed)
     hint = "Look into Vault's own log; the worker tries again."
     return _make(VaultUnavailable, "Vault failed inside", ask, failed, hint=hint)
 
@@ -132,6 +158,9 @@ def _failing(ask: Ask, failed: CallFailed) -> VaultError:
 def _refused(ask: Ask, failed: CallFailed) -> VaultError:
     if failed.status == HTTPStatus.FORBIDDEN:
         return _make(VaultDenied, "Vault denied it", ask, failed, hint=_policy_hint(ask))
+    if is_invalid_token(failed.status, failed.text):
+        hint = "It has ended or is used up. Provide a new token, or let the worker log in by AppRole."
+        return _make(VaultLoginFailed, "Vault does not know the token", ask, failed, hint=hint)
     if failed.status == HTTPStatus.NOT_FOUND and "no handler for route" in failed.text:
         hint = "Enable a KV version 2 secrets engine there, or correct vault.mount (and VAULT_NAMESPACE)."
         return _make(VaultMountMissing, "there is no secrets engine at this mount", ask, failed, hint=hint)
@@ -164,8 +193,6 @@ def _standby_hint(status: int) -> str:
     active = "Let VAULT_ADDR name the active node, or a load balancer that finds it"
     if status // 100 == _REDIRECT:
         return f"{active}; the redirect was not followed, so no token went elsewhere."
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return f"{active}; or a rate limit quota of Vault's is used up."
     return f"{active}."
 
 

@@ -20,7 +20,7 @@ from worker.adapters.vault.approle import AppRole
 from worker.adapters.vault.calls import Health, VaultCalls, if_there
 from worker.adapters.vault.errors import Ask, not_versioned, part, unreadable, whole
 from worker.adapters.vault.login import GivenToken, OpenClient, TokenFacts, TokenFile, TokenSource, VaultAccess
-from worker.adapters.vault.rights import VaultRights
+from worker.adapters.vault.rights import MountSettings, VaultRights
 from worker.adapters.vault.token import TokenKeeper
 from worker.clock import Clock
 from worker.errors import ConfigurationError, UsageError
@@ -28,7 +28,7 @@ from worker.rotation.ports import Absence, Document, Written
 from worker.settings.address import require_address
 from worker.settings.proxies import Proxy
 
-__all__ = ["Health", "TokenFacts", "VaultAccess", "VaultStore", "connect"]
+__all__ = ["Health", "MountSettings", "TokenFacts", "VaultAccess", "VaultStore", "connect"]
 
 
 def connect(access: VaultAccess, mount: str, clock: Clock, *, deadline: float) -> VaultStore:
@@ -42,10 +42,10 @@ def connect(access: VaultAccess, mount: str, clock: Clock, *, deadline: float) -
     http = _http(access)
 
     def open_for(token: str) -> HvacClient:
-        return open_client(http, address, access.namespace, token)
+        return open_client(http, address, access.namespace, token, clock.sleep)
 
     keeper = TokenKeeper(_source(access, open_for), clock)
-    calls = VaultCalls(keeper, open_client(http, address, None, ""), deadline=deadline)
+    calls = VaultCalls(keeper, open_client(http, address, None, "", clock.sleep), deadline=deadline)
     return VaultStore(calls, mount, clock, http.proxies.to(address))
 
 
@@ -84,7 +84,14 @@ class VaultStore:
         if content is not None and not isinstance(content, dict):
             raise unreadable(ask, "the answer's data is no object")
         absence = None if content is not None else _absence(metadata)
-        return Document(content, whole(metadata, "version", ask), _request_id(answer), _created_at(metadata), absence)
+        return Document(
+            content,
+            whole(metadata, "version", ask),
+            _request_id(answer),
+            _moment(metadata, "created_time"),
+            absence,
+            _moment(metadata, "deletion_time") if absence is None else None,
+        )
 
     def write(self, path: str, data: Mapping[str, object], cas: int) -> Written:
         """See :class:`.VaultPort`. Raises VaultCasMismatch; VaultNotVersioned: nothing usable was kept."""
@@ -146,7 +153,12 @@ class VaultStore:
     def missing_capabilities(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
         """See :class:`worker.rotation.ports.VaultPort` and :class:`worker.adapters.vault.rights.VaultRights`."""
         self._rights.check_mount()
+        self._rights.check_expiry()
         return self._rights.missing(wanted)
+
+    def mount_settings(self) -> MountSettings | None:
+        """The mount's settings; None where the token may not read them. Raises VaultError."""
+        return self._rights.settings()
 
     def check(self) -> TokenFacts:
         """Log in and tell about the token. See :meth:`worker.adapters.vault.calls.VaultCalls.check`."""
@@ -164,8 +176,13 @@ class VaultStore:
         """
         self._calls.keep_alive()
 
+    def leave(self) -> None:
+        """Revoke the token that was made for this process. See :meth:`worker.adapters.vault.calls.VaultCalls.leave`."""
+        self._calls.leave()
+
     def close(self) -> None:
-        """Close every connection."""
+        """Revoke the token that was made for this process, and close every connection."""
+        self.leave()
         self._calls.close()
 
     def _read(self, client: HvacClient, path: str, version: int) -> Any:
@@ -201,10 +218,19 @@ def _check_namespace(namespace: str | None) -> None:
 
 
 def _http(access: VaultAccess) -> Engine:
+    tls = access.tls
+    if tls and tls.client_key and not tls.client_cert:
+        raise ConfigurationError(("VAULT_CLIENT_CERT is missing beside VAULT_CLIENT_KEY",))
     try:
-        return new_engine(ca_file=str(access.ca_file) if access.ca_file else None, proxies=access.proxies)
+        engine = new_engine(ca_file=str(access.ca_file) if access.ca_file else None, tls=tls, proxies=access.proxies)
     except OSError:  # ssl.SSLError is one
+        if tls and tls.client_cert:
+            what = "VAULT_CLIENT_CERT, VAULT_CLIENT_KEY: cannot be loaded as a certificate and its key (no passphrase)"
+            raise ConfigurationError((what,), hint="Check VAULT_CACERT and VAULT_CAPATH too.") from None
         raise ConfigurationError((f"VAULT_CACERT: {access.ca_file} cannot be loaded as PEM certificates",)) from None
+    if tls and tls.server_name and engine.proxies.to(access.address):
+        raise ConfigurationError(("VAULT_TLS_SERVER_NAME: cannot be used by way of a proxy",))
+    return engine
 
 
 def _source(access: VaultAccess, open_for: OpenClient) -> TokenSource:
@@ -230,8 +256,8 @@ def _absence(metadata: Mapping[str, Any]) -> Absence:
     return Absence.DESTROYED if metadata.get("destroyed") is True else Absence.DELETED
 
 
-def _created_at(metadata: Mapping[str, Any]) -> datetime | None:
-    value = metadata.get("created_time")
+def _moment(metadata: Mapping[str, Any], name: str) -> datetime | None:
+    value = metadata.get(name)
     try:
         time = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:

@@ -11,14 +11,18 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
 
+from worker.adapters.http.engine import TlsFiles
 from worker.adapters.vault.adapter import CallFailed, HvacClient
-from worker.adapters.vault.errors import Ask, as_error, part, whole
+from worker.adapters.vault.errors import Ask, as_error, is_invalid_token, part, whole
 from worker.errors import VaultLoginFailed
 from worker.secret import Secret
 from worker.settings.proxies import Proxies
 
 OpenClient = Callable[[str], HvacClient]
 """Makes the client for one token; an empty token makes one that sends none."""
+
+FileState = tuple[int, int, int]
+"""What changes when somebody writes a file, or puts another one in its place."""
 
 LOOKUP = Ask("look up", "auth/token/lookup-self", ("read",))
 _LONGEST_TOKEN = 8192
@@ -29,7 +33,8 @@ class VaultAccess:
     """Where Vault is and how to log in: by ``token``, else ``token_file``, else AppRole.
 
     ``secret_id_wrapped`` says that ``secret_id`` is a response-wrapping token; one that looks like a token is asked
-    about at Vault in any case. ``ca_file`` is trusted instead of the system's authorities.
+    about at Vault in any case. ``secret_id_file`` is where ``secret_id`` was read, and is read again once it has
+    changed. ``ca_file`` is trusted instead of the system's authorities; ``tls`` tells the same and more, instead.
     """
 
     address: str
@@ -39,8 +44,10 @@ class VaultAccess:
     token_file: Path | None = None
     role_id: str | None = None
     secret_id: Secret | None = None
+    secret_id_file: Path | None = None
     secret_id_wrapped: bool = False
     approle_mount: str = "approle"
+    tls: TlsFiles | None = None
     proxies: Proxies = field(default_factory=Proxies)
 
 
@@ -61,11 +68,15 @@ class TokenFacts:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """One way's result: the client that has the token, facts, and the token's full ``lease`` in seconds (0: none)."""
+    """One way's result: the client that has the token, facts, and the token's full ``lease`` in seconds (0: none).
+
+    ``ours``: the token was made for this process alone, which revokes it when it ends.
+    """
 
     client: HvacClient = field(repr=False)
     facts: TokenFacts
     lease: int
+    ours: bool = False
 
 
 class TokenSource(Protocol):
@@ -102,11 +113,11 @@ class TokenFile:
     def __init__(self, open_client: OpenClient, path: Path) -> None:
         self._open = open_client
         self._path = path
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: FileState | None = None
 
     def log_in(self) -> Login:
         """See :class:`TokenSource`."""
-        self._seen = self._look()  # before reading: a change in between is seen next time
+        self._seen = look_at(self._path)  # before reading: a change in between is seen next time
         try:
             token = self._path.read_text("ascii").strip()
         except (OSError, UnicodeDecodeError):
@@ -117,14 +128,16 @@ class TokenFile:
 
     def changed(self) -> bool:
         """Whether the file is another than the one that was read, or is gone since."""
-        return self._look() != self._seen
+        return look_at(self._path) != self._seen
 
-    def _look(self) -> tuple[int, int, int] | None:
-        try:
-            stat = self._path.stat()
-        except OSError:
-            return None
-        return stat.st_mtime_ns, stat.st_ino, stat.st_size
+
+def look_at(path: Path) -> FileState | None:
+    """The state of a file, to be compared with another one's; None when it is not there."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_ino, stat.st_size
 
 
 def adopt(open_client: OpenClient, token: str, method: str) -> Login:
@@ -162,8 +175,9 @@ def is_alive(client: HvacClient) -> bool:
 
 
 def denied(failed: CallFailed) -> bool:
-    """Whether it was Vault that answered 403."""
-    return failed.from_vault and failed.status == HTTPStatus.FORBIDDEN
+    """Whether it was Vault that answered 403, or in other words that it does not take this token (any more)."""
+    forbidden = failed.status == HTTPStatus.FORBIDDEN
+    return failed.from_vault and (forbidden or is_invalid_token(failed.status, failed.text))
 
 
 def is_dead(refused_lookup: CallFailed) -> bool:
@@ -173,7 +187,7 @@ def is_dead(refused_lookup: CallFailed) -> bool:
     same measured on OpenBao 2.7.2). An unknown token gets a bare "permission denied", or "2 errors occurred" with
     "invalid token" among them, depending on the release.
     """
-    return "1 error occurred" not in refused_lookup.text
+    return "1 error occurred" not in refused_lookup.text or "invalid token" in refused_lookup.text
 
 
 def facts_of(values: Mapping[str, Any], method: str, ttl: int) -> TokenFacts:

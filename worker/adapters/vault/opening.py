@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 from datetime import timedelta
 
+from worker.adapters.http.engine import TlsFiles
 from worker.adapters.vault.kv import VaultAccess, VaultStore, connect
 from worker.clock import Clock
-from worker.settings.settings import Settings
+from worker.settings.proxies import Proxies
+from worker.settings.settings import Settings, VaultSettings
 
 LONGEST_CALL = timedelta(seconds=15)
 
@@ -18,15 +21,25 @@ def open_vault(settings: Settings, clock: Clock) -> VaultStore:
         address=given.address,
         namespace=given.namespace,
         ca_file=given.ca_file,
+        tls=_tls(given),
         token=given.token,
         token_file=given.token_file,
         role_id=given.role_id,
         secret_id=given.secret_id,
+        secret_id_file=given.secret_id_file,
         secret_id_wrapped=given.secret_id_wrapped,
         approle_mount=given.approle_mount,
-        proxies=settings.proxies,
+        proxies=Proxies.only("VAULT_PROXY_ADDR", given.proxy.reveal()) if given.proxy else settings.proxies,
     )
-    return connect(access, given.mount, clock, deadline=call_deadline(settings).total_seconds())
+    store = connect(access, given.mount, clock, deadline=call_deadline(settings).total_seconds())
+    atexit.register(store.leave)  # a command has no other end that all ways lead to
+    return store
+
+
+def _tls(given: VaultSettings) -> TlsFiles:
+    files = (given.ca_file, given.ca_path, given.client_cert, given.client_key)
+    ca_file, ca_path, cert, key = (str(file) if file else None for file in files)
+    return TlsFiles(ca_file, ca_path, cert, key, given.tls_server_name)
 
 
 def call_deadline(settings: Settings) -> timedelta:

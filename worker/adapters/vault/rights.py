@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from hvac.utils import format_url  # type: ignore[import-untyped]  # hvac ships no types
 
 from worker.adapters.vault.calls import VaultCalls, if_there
 from worker.adapters.vault.errors import Ask, not_versioned, part, unreadable
 from worker.clock import Clock
-from worker.errors import VaultDenied, VaultMountMissing
+from worker.errors import VaultDenied, VaultExpires, VaultMountMissing
 
 MOUNT_CHECK_SECONDS = 60.0
 """How long a mount that was found to be KV version 2 is believed to be one."""
+
+DENIED_SECONDS = 3600.0
+"""How long settings that may not be read are not asked for again: each denial may cost a login."""
 
 PATHS_PER_CALL = 200
 """OpenBao takes at most 1,000 strings in a body (docs/facts.md)."""
 
 _CAPABILITIES = Ask("look up", "sys/capabilities-self", ("update",))
+
+
+@dataclass(frozen=True, slots=True)
+class MountSettings:
+    """What ``GET <mount>/config`` tells of all that is in a mount, unless a document has settings of its own.
+
+    After what time versions expire (Vault's own text; None: never), how many are kept (0: as many as Vault keeps by
+    default), and whether every write must be check-and-set.
+    """
+
+    delete_version_after: str | None
+    max_versions: int
+    cas_required: bool
 
 
 class VaultRights:
@@ -27,7 +44,9 @@ class VaultRights:
         self._calls = calls
         self._mount = mount
         self._clock = clock
+        self._config = Ask("look up", f"{mount}/config", ("read",))
         self._good_until: float | None = None
+        self._lasting_until: float | None = None
 
     def check_mount(self) -> None:
         """Raises VaultMountMissing or VaultNotVersioned; a good answer is believed for MOUNT_CHECK_SECONDS."""
@@ -42,6 +61,40 @@ class VaultRights:
         if not isinstance(options, dict) or options.get("version") != "2":
             raise not_versioned(ask)
         self._good_until = now + MOUNT_CHECK_SECONDS
+
+    def check_expiry(self) -> None:
+        """Raises VaultExpires where the mount lets versions expire; what may not be looked at is taken for well.
+
+        A good answer is believed for MOUNT_CHECK_SECONDS.
+        """
+        now = self._clock.monotonic()
+        if self._lasting_until is not None and now < self._lasting_until:
+            return
+        settings = self.settings()
+        if settings and settings.delete_version_after:
+            raise VaultExpires(
+                f"the mount {self._mount} deletes every version after {settings.delete_version_after}: records and "
+                "apps' secrets too",
+                operation=self._config.operation,
+                path=self._config.path,
+                hint=f"Turn it off: `vault write {self._mount}/config delete_version_after=0s`. No key is made before.",
+            )
+        self._lasting_until = now + (MOUNT_CHECK_SECONDS if settings else DENIED_SECONDS)
+
+    def settings(self) -> MountSettings | None:
+        """The mount's settings; None where the token may not read them. Raises VaultError."""
+        url = format_url("/v1/{mount}/config", mount=self._mount)
+        try:
+            answer = self._calls.ask(self._config, lambda client: client.adapter.get(url))
+        except VaultDenied:
+            return None
+        data = part(answer, "data", self._config)
+        after = data.get("delete_version_after")
+        expires = isinstance(after, str) and any(digit in after for digit in "123456789")
+        most = data.get("max_versions")
+        return MountSettings(
+            str(after) if expires else None, most if isinstance(most, int) else 0, data.get("cas_required") is True
+        )
 
     def missing(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
         """Which of the wanted capabilities the token lacks, by path; never cached.

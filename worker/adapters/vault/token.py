@@ -110,6 +110,12 @@ class TokenKeeper:
         if trouble is not None:
             raise trouble
 
+    def leave(self) -> None:
+        """Revoke the token, if it was made for this process; raises CallFailed. Another call would log in anew."""
+        grant, self._grant = self._grant, None
+        if grant is not None and grant.login.ours:
+            grant.client.auth.token.revoke_self()
+
     def replacement(self, denied: Grant) -> Grant | None:
         """After a 403 to a call with ``denied``: another grant to try with, or None when none would help.
 

@@ -259,7 +259,7 @@ def pruned(creates: tuple[UnconfirmedCreate, ...]) -> tuple[UnconfirmedCreate, .
 
 
 def expecting(record: Record, rotation_id: str, version: int) -> Record:
-    """What was published at the app's path was deleted: publishing has to name another version."""
+    """What was published at the app's path was deleted or added to: publishing has to name another version."""
     rotation = _of(record, rotation_id)
     return replace(record, rotation=replace(rotation, expected_version=version))
 

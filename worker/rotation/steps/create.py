@@ -90,7 +90,8 @@ def _look_first(session: Session) -> int:
             status=403,
             hint="Give the worker's policy these capabilities; no key is made before it can be written down.",
         )
-    return expected_version(session, vault.read(path))
+    session.secret = vault.read(path)
+    return expected_version(session, session.secret)
 
 
 def expected_version(session: Session, document: Document) -> int:
@@ -99,8 +100,10 @@ def expected_version(session: Session, document: Document) -> int:
     if document.data is None:
         return document.version
     found = session.target.fields.read(document.data, "access_key")
-    if current and current.vault_version == document.version and current.access_key == found:
-        return document.version
+    if current and current.access_key == found:
+        by_us = session.target.fields.read(document.data, "rotation_id") == current.rotation_id
+        if current.vault_version == document.version or by_us:
+            return document.version  # a newer version of ours: somebody added a field to it
     ours = f"version {current.vault_version} with access key {current.access_key}" if current else "nothing"
     raise Conflict(
         f"Vault holds version {document.version} at {session.target.path}, which this project did not write "

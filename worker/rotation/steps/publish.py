@@ -8,7 +8,7 @@ from worker.errors import Conflict, RotatorError, Superseded, VaultCasMismatch, 
 from worker.rotation.changes.rotation import expecting, published, refused, verified
 from worker.rotation.decide import ROTATION
 from worker.rotation.ports import Document, Life, Probe
-from worker.rotation.record import Record, Rotation, StagedKey
+from worker.rotation.record import CurrentKey, Record, Rotation, StagedKey
 from worker.rotation.steps.session import Pause, Session
 from worker.targets.backoff import next_verify
 
@@ -79,14 +79,31 @@ def publish(session: Session, rotation_id: str) -> None:
 def _write_secret(session: Session, rotation: Rotation, key: StagedKey) -> int | None:
     path = session.target.path
     values = _values(session, rotation, key)
+    added = _added(session, rotation)
+    content = {**added, **dict(session.target.extra), **session.target.fields.to_secret(values)}
     try:
-        return session.services.vault.write(
-            path, session.target.fields.to_secret(values), rotation.expected_version
-        ).version
+        return session.services.vault.write(path, content, rotation.expected_version).version
     except VaultCasMismatch:
         return _settle_write(session, rotation, key, session.services.vault.read(path))
     except VaultUnavailable as error:
         return _read_after(session, rotation, key, error)
+
+
+def _added(session: Session, rotation: Rotation) -> dict[str, object]:
+    """What somebody added to the secret that is replaced, if it is one of ours; read again where it is not in hand."""
+    current, document = session.record.current, session.secret
+    if current is None or rotation.expected_version == 0:
+        return {}
+    if document is None or document.version != rotation.expected_version:
+        document = session.secret = session.services.vault.read(session.target.path)
+    return session.target.fields.added(document.data or {}) if _is_of(session, document, current) else {}
+
+
+def _is_of(session: Session, document: Document, current: CurrentKey) -> bool:
+    """Whether it is of the rotation that published the current key."""
+    fields, data = session.target.fields, document.data or {}
+    found = fields.read(data, "rotation_id"), fields.read(data, "access_key")
+    return found == (current.rotation_id, current.access_key)
 
 
 def _read_after(session: Session, rotation: Rotation, key: StagedKey, error: VaultUnavailable) -> int | None:
@@ -109,6 +126,10 @@ def _settle_write(session: Session, rotation: Rotation, key: StagedKey, document
         return None
     if fields.read(data, "rotation_id") == rotation.id and fields.read(data, "access_key") == key.access_key:
         return document.version
+    current = session.record.current
+    if current and _is_of(session, document, current):  # somebody added a field to it meanwhile
+        session.change(lambda record: expecting(record, rotation.id, document.version))
+        return None
     session.reload()
     if not _is_under_way(session.record, rotation.id):
         raise Superseded(f"rotation {rotation.id} was finished by another worker", target=session.target.name)

@@ -183,10 +183,17 @@ def _old_secret(session: Session, key: RetiringKey) -> Secret | None:
 
 
 def _destroy_version(session: Session, key: RetiringKey) -> None:
-    """Destroy the version that held the key; never the current one, nor any that came after it."""
+    """Destroy the version that held the key; never the current one, nor any that came after it.
+
+    Versions begin at 1 again after a delete with metadata, so what has the number now may be another key's.
+    """
     current = session.record.current
-    if key.vault_version and current and key.vault_version < current.vault_version:
-        session.services.vault.destroy(session.target.path, key.vault_version)
+    if not key.vault_version or current is None or key.vault_version >= current.vault_version:
+        return
+    vault, path = session.services.vault, session.target.path
+    document = vault.read_version(path, key.vault_version)
+    if document.data is not None and session.target.fields.read(document.data, "access_key") == key.access_key:
+        vault.destroy(path, key.vault_version)
 
 
 def _not_dead_yet(session: Session, key: RetiringKey, probe: Probe) -> Pause | None:

@@ -13,6 +13,7 @@ from worker.errors import RotatorError
 from worker.events import Event
 from worker.rotation.changes.rotation import failed
 from worker.rotation.observe import Observation
+from worker.rotation.ports import Document
 from worker.rotation.record import Record
 from worker.rotation.records import Change, Loaded
 from worker.rotation.services import Services
@@ -50,7 +51,10 @@ class Pause:
 
 @dataclass(slots=True)
 class Session:
-    """One target's record in hand. Changing it writes it, and logs what was added to its history."""
+    """One target's record in hand. Changing it writes it, and logs what was added to its history.
+
+    ``secret`` is the app's secret as it was read before a rotation began.
+    """
 
     services: Services
     target: Target
@@ -59,6 +63,7 @@ class Session:
     reasons: dict[datetime, str] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
     observation: Observation | None = None
+    secret: Document | None = field(default=None, repr=False)
 
     @property
     def record(self) -> Record:

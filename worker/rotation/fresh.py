@@ -1,0 +1,46 @@
+"""What is not there is not always new: it may have been deleted, destroyed, or lost with its metadata."""
+
+from __future__ import annotations
+
+from worker.errors import RecordDeleted
+from worker.rotation.ports import Absence, Document, VaultPort
+from worker.targets.target import Target
+
+
+def see_that_it_is_there(document: Document, mount: str, path: str, target: str | None, otherwise: str) -> Document:
+    """The document as it is, if it can be read or was never written; ``otherwise`` says what helps beside undelete.
+
+    Raises RecordDeleted: a write over a deleted version of a record would destroy it (docs/facts.md, "Vault").
+    """
+    if document.data is not None or document.version == 0:
+        return document
+    if document.absence is Absence.DELETED:
+        command = f"vault kv undelete -mount={mount} -versions={document.version} {path}"
+        hint = f"Nothing was touched. Bring it back: `{command}`. Did it expire? `rotator check` names the setting."
+    else:
+        hint = f"Nothing was touched. Restore it from a snapshot of Vault. {otherwise}"
+    what = f"version {document.version} of {mount}/{path} was {document.absence or 'taken away'}"
+    raise RecordDeleted(what, target=target, hint=hint)
+
+
+def see_that_it_is_new(vault: VaultPort, target: Target, archives: str) -> None:
+    """See that a target without a record is a new one; ``archives`` is the folder of its archived history.
+
+    Deleting a document with its metadata leaves nothing behind, so the record then looks as if it had never been there;
+    but archived history, or a rotation id of ours in the app's secret, shows that it was. Raises RecordDeleted,
+    VaultError.
+    """
+    if vault.list(archives):
+        raise _gone(target, f"there is history of it in {archives}")
+    rotation_id = target.fields.read(vault.read(target.path).data or {}, "rotation_id")
+    if rotation_id:
+        raise _gone(target, f"the app's secret at {target.path} is of rotation {rotation_id}")
+
+
+def _gone(target: Target, sign: str) -> RecordDeleted:
+    return RecordDeleted(
+        f"there is no record, but {sign}: the record was deleted with its metadata, or the target had another name",
+        target=target.name,
+        hint="Nothing was touched. Restore Vault's snapshot, or put the old name back; else have the record made anew "
+        f"from what is left: `rotator repair {target.name}`.",
+    )
