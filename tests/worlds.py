@@ -56,8 +56,8 @@ class Small:
         )
         self.targets = {TARGET.name: TARGET}
 
-    def look(self, target: Target = TARGET, *, watching: bool = False) -> LookResult:
-        return reconcile(self.services, target, watching=watching)
+    def look(self, target: Target = TARGET, *, watching: bool = False, seen_version: int = 0) -> LookResult:
+        return reconcile(self.services, target, watching=watching, seen_version=seen_version)
 
     def passes(self, **time: float) -> None:
         self.clock.time += timedelta(**time)

@@ -21,6 +21,7 @@ class Event(StrEnum):
     KEY_STRAY = "key.stray"
     KEY_VERIFIED = "key.verified"
     KEY_REFUSED = "key.refused"
+    KEY_UNCLAIMED = "key.unclaimed"
     KEY_ADOPTED = "key.adopted"
     KEY_RETIRED = "key.retired"
     KEY_RETIRE_FAILED = "key.retire_failed"
@@ -31,6 +32,8 @@ class Event(StrEnum):
     SECRET_PUBLISHED = "secret.published"  # noqa: S105 - an event's name
     CONFLICT_FOUND = "conflict.found"
     WATCH_FOUND = "watch.found"
+    VAULT_SET_BACK = "vault.set_back"
+    DELETES_RESUMED = "deletes.resumed"
     TARGET_RECOVERED = "target.recovered"
     TARGET_RENAMED = "target.renamed"
     TARGET_BLOCKED = "target.blocked"

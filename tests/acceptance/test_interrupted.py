@@ -107,6 +107,19 @@ def test_a_key_whose_answer_was_lost_is_told_and_never_asked_for_blindly(service
     wait_until(lambda: service.rotator("audit").returncode == 0, "an audit that finds nothing")
 
 
+def test_a_key_in_an_answer_out_of_form_is_published(service: Service) -> None:
+    service.sandbox.simulator.admin.order(fault("notice-before", "create"))
+    worker = service.start()
+    created = worker.wait_for("key.created")
+    assert created["salvaged"] == ["text before the JSON"]
+    wait_until(lambda: service.published() is not None, "the key")
+    published = service.published()
+    assert published is not None
+    assert published["access_key"] == created["access_key"]
+    assert service.works(published)
+    assert len(service.made()) == 1
+
+
 def test_a_worker_that_was_frozen_brings_its_key_on_record(service: Service) -> None:
     _first_key(service)
     admin = service.sandbox.simulator.admin

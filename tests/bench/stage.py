@@ -97,6 +97,8 @@ class Shape:
     grace: str = "24h"
     tick: str = "5s"
     audit_every: str = "24h"
+    watch_every: str = "400d"
+    """A watch would also rotate what the bench holds back."""
     history: int = 40
 
 
@@ -211,6 +213,7 @@ state_path = "{STATE_PATH}"
 concurrency = {shape.concurrency}
 tick = "{shape.tick}"
 audit_every = "{shape.audit_every}"
+watch_every = "{shape.watch_every}"
 lease = "1m"
 """
     each = (

@@ -36,7 +36,7 @@ from worker.selftest.life import REQUEST, seed_history
 from worker.selftest.stand import Stand
 from worker.service.assemble import Runtime, hostup_of, limits, policy, worker_name
 from worker.service.audit_task import audit_once, slack
-from worker.service.look import look_while_due
+from worker.service.look import look_while_due, watch_while_nothing_is_due
 from worker.service.request import rotate
 from worker.service.tick import tick
 from worker.settings.settings import load
@@ -99,8 +99,11 @@ class Shop:
     messages: deque[tuple[str, tuple[Any, ...], str]] = field(default_factory=deque)
     broke: list[BrokenPromise] = field(default_factory=list)
 
-    def live(self, between: Callable[[], None]) -> None:
-        """Work until the target has been through everything and is at rest; ``between`` is called after each look."""
+    def live(self, between: Callable[[], None], ready: Callable[[], bool] = lambda: True) -> None:
+        """Work until the target has been through everything and is at rest; ``between`` is called after each look.
+
+        Once the target is at rest and ``ready``, a rotation is asked for.
+        """
         self.clock.meanwhile = between
         deadline = time.monotonic() + PATIENCE
         seeded = asked = False
@@ -115,7 +118,7 @@ class Shop:
                 task, arguments, request = self.messages.popleft()
                 self._run(task, arguments, request)
             between()
-            if not asked and unrest(self.stand.mount.record(self.stand.watched.name)) == "":
+            if not asked and ready() and unrest(self.stand.mount.record(self.stand.watched.name)) == "":
                 if not seeded:
                     seed_history(self.stand)
                     seeded = True
@@ -150,6 +153,7 @@ class Shop:
         tasks: dict[str, Callable[..., None]] = {
             "rotator.tick": lambda: tick(self.runtime, self._send),
             "rotator.reconcile": lambda name: look_while_due(self.runtime, name),
+            "rotator.watch": lambda name: watch_while_nothing_is_due(self.runtime, name),
             "rotator.rotate": lambda name, reason: rotate(self.runtime, request, name, reason),
             "rotator.audit": lambda: audit_once(self.runtime),
         }
@@ -171,7 +175,9 @@ class Shop:
         """To when the target wants to be looked at, but no further than a lease, and a tick at least."""
         worker = self.runtime.settings.worker
         try:
-            due = self.stand.direct.zscore("rotator:due", self.stand.watched.name)
+            name = self.stand.watched.name
+            scores = [self.stand.direct.zscore(key, name) for key in ("rotator:due", "rotator:watches")]
+            due = min((score for score in scores if score is not None), default=None)
         except redis.RedisError:
             due = None  # it is away just now
         wanted = float(due) - self.clock.now().timestamp() if due is not None else 0.0

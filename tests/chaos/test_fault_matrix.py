@@ -6,6 +6,7 @@ worker's source that no scenario comes to fails the build, because it would have
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -48,7 +49,7 @@ ELSEWHERE = {
 class Scenario:
     """A way through the worker; what ``prepare`` sets up leads it to calls that the plain way does not come to.
 
-    ``tend`` is what an operator does between two looks.
+    ``tend`` is what an operator, or a stranger, does between two looks; ``ready``: when a rotation is asked for.
     """
 
     name: str
@@ -56,6 +57,8 @@ class Scenario:
     tend: Callable[[Stand], None] = lambda _: None
     behaviour: Behaviour | None = None
     may_lose: bool = False
+    pace: Pace = PACE
+    ready: Callable[[Stand], bool] = lambda _: True
 
 
 def _lose_create(stand: Stand) -> None:
@@ -98,6 +101,41 @@ def _refuse_base64(stand: Stand) -> None:
     stand.script.add(Rule.at(DELETE, Moment.BEFORE, refuse("hostup", 400)))
 
 
+WATCHED = replace(PACE, watch_every="1s")
+
+
+def _events(stand: Stand) -> set[str]:
+    record = stand.mount.record(stand.watched.name) or {}
+    return {json.loads(entry)["event"] for entry in record.get("history", [])}
+
+
+def _has(event: str) -> Callable[[Stand], bool]:
+    return lambda stand: event in _events(stand)
+
+
+def _first_current(stand: Stand) -> str | None:
+    """The first key, while it is current and at rest."""
+    record = stand.mount.record(stand.watched.name) or {}
+    first = record.get("current") and not record.get("rotation") and not record.get("trouble")
+    return record["current"]["access_key"] if first and record["current"]["vault_version"] == 1 else None
+
+
+def _stranger_deletes_key(stand: Stand) -> None:
+    key = _first_current(stand)
+    if key and stand.simulator.admin.keys()[key].exists:
+        stand.simulator.admin.remove_key(key)
+
+
+def _stranger_deletes_secret(stand: Stand) -> None:
+    if _first_current(stand) and "secret.restored" not in _events(stand):
+        stand.mount.vault.ask("DELETE", f"{stand.mount.mount}/data/{stand.watched.path}")
+
+
+def _stranger_destroys_secret(stand: Stand) -> None:
+    if _first_current(stand):
+        stand.mount.vault.call("POST", f"{stand.mount.mount}/destroy/{stand.watched.path}", {"versions": [1]})
+
+
 SCENARIOS = (
     Scenario("the plain way"),
     Scenario("keys are deleted by their plain name", behaviour=Behaviour(delete_form="plain")),
@@ -105,6 +143,20 @@ SCENARIOS = (
     Scenario("the answer to a create is lost", _lose_create, may_lose=True),
     Scenario("the answer to a publish is lost", _lose_publish),
     Scenario("another worker publishes first", _publish_twice),
+    Scenario("the gateway refuses every wrong secret", behaviour=Behaviour(blind=True), pace=WATCHED),
+    Scenario("a stranger deletes the current key", tend=_stranger_deletes_key, pace=WATCHED, ready=_has("key.died")),
+    Scenario(
+        "a stranger deletes the app's secret",
+        tend=_stranger_deletes_secret,
+        pace=WATCHED,
+        ready=_has("secret.restored"),
+    ),
+    Scenario(
+        "a stranger destroys the app's secret",
+        tend=_stranger_destroys_secret,
+        pace=WATCHED,
+        ready=_has("secret.lost"),
+    ),
     Scenario("the record becomes garbage", _poison_record, _heal_record, may_lose=True),
 )
 
@@ -140,7 +192,7 @@ def _play(bench: Bench, scenario: Scenario, strike: tuple[Step, Fault] | None) -
     """A scenario from start to rest, with one fault or with none, and the promises checked."""
     LOGGED.set([])
     met = Event()
-    with bench.stand(f"shop-{next(NUMBERS)}", PACE, scenario.behaviour) as stand, open_shop(stand) as shop:
+    with bench.stand(f"shop-{next(NUMBERS)}", scenario.pace, scenario.behaviour) as stand, open_shop(stand) as shop:
         scenario.prepare(stand)
         may_lose, excused = scenario.may_lose, False
         if strike:
@@ -156,7 +208,7 @@ def _play(bench: Bench, scenario: Scenario, strike: tuple[Step, Fault] | None) -
             if strike and met.is_set() and next(looks) == 1:
                 strike[1].lift(stand)
 
-        shop.live(between)
+        shop.live(between, lambda: scenario.ready(stand))
         trace = stand.script.trace()
         if strike:
             strike[1].lift(stand)

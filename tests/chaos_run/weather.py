@@ -25,10 +25,15 @@ _SLOW: Mapping[str, Mapping[str, float]] = {
 NOT_FOR_S3 = ("wrong-type", "without", "400", "not-successful")
 """Faults that spoil the API's JSON, or that say of a key what is not true."""
 
+FOR_CREATES = ("notice-before", "bad-header", "wrong-label")
+"""Faults that only an answer to a create survives: all others are simply asked for again."""
+
 
 def kinds(operation: str) -> tuple[str, ...]:
     """The faults that an operation can have."""
-    return tuple(name for name in CATALOGUE if operation != "s3" or not name.startswith(NOT_FOR_S3))
+    others = FOR_CREATES if operation != "create" else ()
+    excluded = (*others, *(NOT_FOR_S3 if operation == "s3" else ()))
+    return tuple(name for name in CATALOGUE if not name.startswith(excluded))
 
 
 def weather(dice: random.Random) -> Iterator[Fault]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -22,6 +23,7 @@ from worker.errors import (
     QueueUnavailable,
     TryAgainLater,
 )
+from worker.rotation.ports import StorageStatus
 from worker.targets.backoff import Backoff
 
 LIMITS = AccountLimits(2, MINUTE, Backoff(SECOND, timedelta(hours=1)), Backoff(SECOND, SECOND))
@@ -221,6 +223,20 @@ def test_the_count_is_kept_up_between_looks(client: redis.Redis) -> None:
     assert _known_count(account) == 3
     clock.time += 2 * MINUTE
     assert _known_count(account) is None
+
+
+class Miscounting(MemoryHostUp):
+    """Tells a number of keys that cannot be one."""
+
+    def status(self) -> StorageStatus:
+        return replace(super().status(), key_count=None, count_problem="The keyCount is negative.")
+
+
+def test_a_count_that_cannot_be_one_is_told(away: redis.Redis) -> None:
+    with capture_logs() as logs:
+        assert Account(away, Miscounting(), MemoryClock(), LIMITS).key_count() is None
+    told = [(each["event"], each["error"], each["request_id"]) for each in logs]
+    assert told == [("count.unknown", "The keyCount is negative.", "request-s")]
 
 
 def _known_count(account: Account) -> int | None:

@@ -32,17 +32,19 @@ from worker.settings.settings import load
 
 ROTATIONS = 50
 RECORD = "/v1/secret/data/hostup-rotator/state/{target}"
+KEY = "/v1/secret/data/hostup-rotator/state/_keys/{key}"
 SECRET = "/v1/secret/data/apps/{target}/object-storage"
 
 VAULT_CALLS = {
     f"GET {RECORD}": 1,
     "POST /v1/sys/capabilities-self": 1,
     f"GET {SECRET}": 1,
+    f"POST {KEY}": 1,
     f"POST {RECORD}": 4,
     f"POST {SECRET}": 1,
 }
-"""Of one rotation: the record is read, the app's secret looked at; intent, staged, verified and published are recorded;
-the app's secret is written."""
+"""Of one rotation: the record is read, the app's secret looked at; the new key is claimed; intent, staged, verified and
+published are recorded; the app's secret is written."""
 
 REDIS_COMMANDS = {
     "SET rotator:lock:{target}": 1,

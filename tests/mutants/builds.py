@@ -172,4 +172,19 @@ MUTANTS = (
         ),
         ("tests/unit/rotation/test_young_keys.py",),
     ),
+    Mutant(
+        "delete a key without asking whose it is",
+        (Edit("worker/rotation/steps/retire.py", "        _see_that_it_is_ours(session, key)\n", ""),),
+        ("tests/unit/rotation/test_claims.py",),
+    ),
+    Mutant(
+        "take a key whatever its label is",
+        (Edit("worker/adapters/hostup/creating.py", "if key.label not in (None, label):", "if False:"),),
+        ("tests/unit/adapters/test_hostup_answers.py",),
+    ),
+    Mutant(
+        "publish a key that came with an error",
+        (Edit("worker/adapters/hostup/creating.py", "    if success and (created", "    if (created"),),
+        ("tests/unit/adapters/test_hostup_salvaged.py",),
+    ),
 )

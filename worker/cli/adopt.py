@@ -24,6 +24,7 @@ def adopt(options: Options, name: str, access_key: str) -> int:
         raise conflict
     found = _found(runtime, target, access_key)
     see_that_nobody_uses(runtime.services, runtime.settings.targets, access_key, apart_from=name)
+    runtime.services.store.claims.hand_over(access_key, name)
     now = runtime.clock.now()
     record = runtime.services.store.change(loaded, lambda known: adopted_key(known, found, now, target.grace)).record
     trouble = wake_or_say(runtime, name)

@@ -47,7 +47,8 @@ def _api(runtime: Runtime) -> Verdict:
         return Verdict("HostUp", "failed", f"{where} answers, but object storage is not provisioned", hint)
     if status.key_count is None:
         hint = "Rotations work; but a key that nobody has on record cannot be noticed."
-        return Verdict("HostUp", "warning", f"{where} answers, but does not tell how many keys there are", hint)
+        why = f". {status.count_problem}" if status.count_problem else ""
+        return Verdict("HostUp", "warning", f"{where} answers, but does not tell how many keys there are{why}", hint)
     return Verdict(
         "HostUp", "ok", f"{where} answers; {status.key_count} keys (requestId {status.request_id or 'none'})"
     )

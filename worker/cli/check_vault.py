@@ -49,6 +49,7 @@ def needed(settings: Settings) -> dict[str, tuple[str, ...]]:
     """What the worker needs by path, as config/vault/rotator-policy.hcl gives it."""
     mount, state = settings.vault.mount, settings.vault.state_path
     wanted: dict[str, tuple[str, ...]] = {f"{mount}/metadata/{state}": LIST, f"{mount}/data/{state}/_account": RECORD}
+    wanted[f"{mount}/data/{state}/_keys/KEY"] = RECORD
     for name, target in settings.targets.items():
         wanted[f"{mount}/data/{target.path}"] = APP
         wanted[f"{mount}/destroy/{target.path}"] = DESTROY

@@ -173,6 +173,9 @@ def settle(  # noqa: PLR0913, PLR0917 - each is an argument or option of the com
     revoke: Annotated[
         str | None, typer.Option(metavar="ACCESS_KEY", help="The worker is to delete this key.", show_default=False)
     ] = None,
+    restored: Annotated[
+        bool, typer.Option("--restored", help="Vault was set back; you have looked, and keys may be deleted again.")
+    ] = False,
     foreign: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="So many keys of the account are somebody else's.")
     ] = None,
@@ -186,7 +189,9 @@ def settle(  # noqa: PLR0913, PLR0917 - each is an argument or option of the com
     with running(context, config, as_json) as options:
         from worker.cli.settle import Answers, settle_or_note
 
-        raise typer.Exit(settle_or_note(options, target, rotation_id, Answers(none, deleted, revoke), foreign))
+        raise typer.Exit(
+            settle_or_note(options, target, rotation_id, Answers(none, deleted, revoke, restored), foreign)
+        )
 
 
 @app.command()

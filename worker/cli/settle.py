@@ -13,6 +13,7 @@ from worker.cli.status import create_lines
 from worker.errors import UsageError
 from worker.rotation.audit import note_foreign
 from worker.rotation.changes.settlement import Settlement, settled_create
+from worker.rotation.changes.watch import deletes_resumed
 from worker.rotation.record import UnconfirmedCreate
 from worker.rotation.records import Loaded
 from worker.rotation.status import create_facts
@@ -29,11 +30,14 @@ class Answers:
     none: bool = False
     deleted: bool = False
     revoke: str | None = None
+    restored: bool = False
 
     def verdict(self) -> Settlement | None:
         """The answer in words, for the record; None when there is none. Raises UsageError for two."""
-        if self.none + self.deleted + bool(self.revoke) > 1:
-            raise UsageError("--none, --deleted and --revoke exclude each other", hint="Give the one that is true.")
+        if self.none + self.deleted + bool(self.revoke) + self.restored > 1:
+            raise UsageError(
+                "--none, --deleted, --revoke and --restored exclude each other", hint="Give the one that is true."
+            )
         if self.none:
             return Settlement("a person found no key of this label")
         if self.deleted:
@@ -53,7 +57,7 @@ def settle_or_note(
         return foreign(options, number)
     if name is None:
         raise UsageError("neither a TARGET nor --foreign is given", hint="See `rotator settle --help`.")
-    return settle(options, name, rotation_id, answers)
+    return resume(options, name) if answers.restored else settle(options, name, rotation_id, answers)
 
 
 def settle(options: Options, name: str, rotation_id: str | None, answers: Answers) -> int:
@@ -77,6 +81,22 @@ def settle(options: Options, name: str, rotation_id: str | None, answers: Answer
         "open": len(creates) - 1,
     }
     result(options, document, lambda: print_lines(_done(target, verdict, len(creates) - 1)))
+    return 0
+
+
+def resume(options: Options, name: str) -> int:
+    """Let keys be deleted again after Vault was set back: the person has looked, and all is well."""
+    runtime = options.runtime(Need.VAULT)
+    target = target_named(runtime.settings, name)
+    store, now = runtime.services.store, runtime.clock.now()
+    loaded = store.load(target.name, target.path)
+    if not loaded.record.deletes_held:
+        raise UsageError("nothing is held back", target=name, hint="See `rotator status`.")
+    store.change(loaded, lambda record: deletes_resumed(record, "a person says that all is well", now))
+    trouble = wake_or_say(runtime, name)
+    if trouble:
+        say(trouble)
+    result(options, {"target": name, "deletes_held": False}, lambda: print_lines([f"{name}: keys are deleted again"]))
     return 0
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Summary = dict[str, Any]
 
+SET_BACK = "Vault was set back: nothing is deleted, see `rotator audit`"
 NEVER_WATCHED: Summary = {"last_seen_living_at": None, "last_watched_at": None, "watch_found": ""}
 LATE = timedelta(minutes=5)
 """A rotation that has not begun so long after its moment waits for something."""
@@ -148,6 +149,7 @@ def _trouble(summary: Summary, now: datetime) -> str:
     troubles = [f"{creates} unconfirmed create{'s' if creates > 1 else ''}"] if creates else []
     troubles += [f"{key['access_key']} still works" for key in summary["retiring"] if key["state"] == "overdue"]
     troubles += [summary["trouble"]["what"]] if summary["trouble"] else []
+    troubles += [SET_BACK] if summary["deletes_held"] else []
     troubles += [summary["watch_found"]] if summary["watch_found"] else []
     troubles += [summary["last_error"]["what"]] if summary["last_error"] else []
     troubles += _standing(summary, now)
@@ -169,6 +171,8 @@ def _print_detail(summary: Summary) -> None:
     print_facts(_head(summary, now))
     print_lines(_retiring(key, now) for key in summary["retiring"])
     print_lines(line for create in summary["unconfirmed_creates"] for line in create_lines(summary["target"], create))
+    if summary["deletes_held"]:
+        print_lines([f"TROUBLE: {SET_BACK}"])
     trouble = summary["trouble"]
     if trouble:
         print_lines([f"TROUBLE: {trouble['what']}", *_of_trouble(trouble, now)])

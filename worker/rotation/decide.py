@@ -149,8 +149,12 @@ def _goes_on_at(record: Record, now: datetime, pauses: Pauses) -> datetime:
 
 def _of_retiring(record: Record, now: datetime, pauses: Pauses) -> Step | None:
     for key in record.retiring:
-        if _wanted_at(key, pauses) <= now:
-            return ProveDead(key.access_key) if key.deleted_at else Delete(key.access_key)
+        if _wanted_at(key, pauses) > now:
+            continue
+        if key.deleted_at:
+            return ProveDead(key.access_key)
+        if not record.deletes_held:
+            return Delete(key.access_key)
     return None
 
 
@@ -208,6 +212,8 @@ def _moments(record: Record, due: datetime, now: datetime, pauses: Pauses) -> It
     if record.trouble and not record.trouble.confirmed:
         yield pauses.get(WATCH, now), f"a second look to confirm that {record.trouble.what}"
     for key in record.retiring:
+        if record.deletes_held and not key.deleted_at:
+            continue  # an audit or a person lets it go on
         refused = f"the object storage to refuse access key {key.access_key}"
         grace = f"the grace period of access key {key.access_key} to end"
         yield _wanted_at(key, pauses), refused if key.deleted_at else grace

@@ -63,6 +63,12 @@ def of_targets(seen: Survey, targets: Mapping[str, Target], now: datetime, slack
             yield from _of_removed(record, targets)
             yield from _of_retiring(record, now, LEFT_OVER)
             continue
+        if record.deletes_held:
+            hint = (
+                "Nothing is deleted until an audit explains every key, or you say that all is well: "
+                f"`rotator settle {name} --restored`. Keys that were made since are named in the worker's log."
+            )
+            yield AuditFinding("set back", name, "Vault has an older record than was seen before", hint)
         if record.trouble:
             yield of_trouble(name, record.trouble)
         yield from _of_rotation(record, target, now, slack)

@@ -22,11 +22,13 @@ class CreatedKey:
     """A new access key, as ``POST /api/object-storage/keys`` answered (page "Create a key").
 
     The secret is shown this once. ``request_id`` is None only when the answer broke the contract by leaving it out.
+    ``salvaged`` are phrases on what was wrong with an answer in which the key had to be searched for.
     """
 
     access_key: str
     secret_key: Secret
     request_id: str | None
+    salvaged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,17 @@ class DeletedKey:
 
 @dataclass(frozen=True, slots=True)
 class StorageStatus:
-    """``GET /api/object-storage`` (page "Service status"); every field but ``provisioned`` may be missing."""
+    """``GET /api/object-storage`` (page "Service status"); every field but ``provisioned`` may be missing.
+
+    ``count_problem`` says why a count that was there cannot be one.
+    """
 
     provisioned: bool
     endpoint: str | None
     region: str | None
     key_count: int | None
     request_id: str | None
+    count_problem: str = ""
 
 
 class HostUpPort(Protocol):

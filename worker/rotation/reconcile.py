@@ -14,6 +14,7 @@ from datetime import datetime
 from worker.errors import Superseded, TryAgainLater
 from worker.events import Event
 from worker.rotation.changes.rotation import requested
+from worker.rotation.changes.watch import set_back
 from worker.rotation.decide import (
     Archive,
     Begin,
@@ -54,22 +55,26 @@ class LookResult:
     wait: Wait
     touched: frozenset[str]
     observation: Observation | None = None
+    version: int = 0
 
 
-def reconcile(services: Services, target: Target, *, watching: bool = False) -> LookResult:
+def reconcile(services: Services, target: Target, *, watching: bool = False, seen_version: int = 0) -> LookResult:
     """Bring one target to where it should be, as far as possible now; ``watching``: and see what apps read.
+
+    ``seen_version`` is the highest version of the record that any worker has seen; 0: not known.
 
     Raises RecordError (the record cannot be used), Conflict (the target was moved to another path), VaultError (Vault
     cannot be used; nothing is recorded then) and TryAgainLater.
     """
     session = Session(services, target, services.store.load(target.name, target.path))
     _see_that_path_is_the_same(session)
+    _see_that_vault_was_not_set_back(session, seen_version)
     for _ in range(MOST_STEPS):
         due = due_at(session.record, target, session.now)
         step = decide(session.record, due, session.now, session.pauses, watch=watching and session.observation is None)
         if isinstance(step, Wait):
-            wait = _with_reason(session, step)
-            return LookResult(session.record, due, wait, frozenset(session.touched), session.observation)
+            wait, touched = _with_reason(session, step), frozenset(session.touched)
+            return LookResult(session.record, due, wait, touched, session.observation, session.loaded.version)
         try:
             pause = _do(session, step)
         except Superseded as error:
@@ -79,6 +84,15 @@ def reconcile(services: Services, target: Target, *, watching: bool = False) -> 
         if pause:
             session.pause(pause)
     raise TryAgainLater(f"there was no end after {MOST_STEPS} steps", target=target.name, hint="It is looked at again.")
+
+
+def _see_that_vault_was_not_set_back(session: Session, seen_version: int) -> None:
+    if session.loaded.version >= seen_version:
+        return
+    session.reload()  # a standby may have answered that is a moment behind
+    version, now = session.loaded.version, session.now
+    if version < seen_version:
+        session.change(lambda record: set_back(record, seen_version, version, now))
 
 
 def accept(services: Services, target: Target, request: Request) -> Record:

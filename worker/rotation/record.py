@@ -262,7 +262,7 @@ class Record:
     ``nonce`` differs in every write, so that a writer can recognise its own. ``served`` pairs the newest request ids
     with the rotation that served them. ``history`` holds the newest entries; older ones lie in archive documents.
     ``adopted`` counts the keys that were taken over by name. ``healings`` are when rotations began that replace a key
-    because it died, of the last day.
+    because it died, of the last day. ``deletes_held``: Vault was set back, so nothing is deleted until that is settled.
     """
 
     __pydantic_config__ = _STRICT
@@ -279,6 +279,7 @@ class Record:
     failure: Failure | None = None
     trouble: Trouble | None = None
     healings: tuple[_Moment, ...] = ()
+    deletes_held: _Flag = False
     history: _StoredHistory = field(default=History(), repr=False)
     next_entry: _Number = 1
     adopted: _Number = 0

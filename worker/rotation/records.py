@@ -15,6 +15,7 @@ from typing import Any
 from worker.clock import Clock
 from worker.errors import VaultCasMismatch, VaultError, VaultUnavailable
 from worker.events import Event
+from worker.rotation.claims import KeyClaims
 from worker.rotation.history import Entry, decode_entry
 from worker.rotation.ports import VaultPort
 from worker.rotation.record import Record, decode, encode, history_of
@@ -49,6 +50,7 @@ class RecordStore:
         self._vault = vault
         self._root = state_path
         self._clock = clock
+        self.claims = KeyClaims(vault, state_path)
 
     def path(self, target: str) -> str:
         """Where a target's record lies, inside the mount."""

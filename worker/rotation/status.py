@@ -84,6 +84,7 @@ def summarize(record: Record, next_rotation_at: datetime, wait: Wait) -> dict[st
         ],
         "unconfirmed_creates": [create_facts(create) for create in record.unconfirmed_creates if create.open],
         "trouble": _trouble(record.trouble) if record.trouble else None,
+        "deletes_held": record.deletes_held,
         "last_error": _error(record) if record.failure else None,
     }
 
@@ -101,6 +102,7 @@ def unusable(target: str, what: str, hint: str) -> dict[str, Any]:
         "retiring": [],
         "unconfirmed_creates": [],
         "trouble": None,
+        "deletes_held": False,
         "last_error": {"what": what, "hint": hint},
     }
 

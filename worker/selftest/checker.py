@@ -46,7 +46,7 @@ def unrest(record: Json | None) -> str:
     """What a target still has to do, in words; empty when it is at rest with a current key."""
     if record is None:
         return "there is no record yet"
-    busy = [name for name in ("rotation", "requests", "retiring", "failure") if record.get(name)]
+    busy = [name for name in ("rotation", "requests", "retiring", "failure", "trouble") if record.get(name)]
     if record.get("current") is None:
         busy.append("no current key")
     return ", ".join(busy)

@@ -63,6 +63,7 @@ KINDS: tuple[tuple[str, str, str, str], ...] = (
     ("HostUp: delete a key", "hostup", "DELETE", ""),
     ("Vault: the app's secret", "vault", "POST", "/data/{trial}/app"),
     ("Vault: the record", "vault", "POST", "/data/{trial}/state/{target}"),
+    ("Vault: whose a key is", "vault", "POST", "/_keys/"),
     ("Vault: destroy an old version", "vault", "POST", "/destroy/"),
     ("Vault: archived history", "vault", "POST", "/_archive/"),
     ("HostUp: count keys", "hostup", "GET", ""),

@@ -167,12 +167,14 @@ def act(rules: tuple[Rule, ...], moment: Moment, exchange: Exchange) -> Response
 def template(target: str, names: Mapping[str, str]) -> str:
     """The path with what varies from run to run replaced, and of the query only the names.
 
-    Access keys in HostUp's path, UUIDs and numbers become placeholders; ``names`` come first.
+    Access keys in HostUp's and Vault's paths, UUIDs and numbers become placeholders; ``names`` come first.
     """
     path, _, query = target.partition("?")
     segments = path.split("/")
     shown = [names.get(segment) or _placeholder(segment) for segment in segments]
     if segments[:-1] == ["", "api", "object-storage", "keys"]:
+        shown[-1] = "{key}"
+    if segments[-2:-1] == ["_keys"]:
         shown[-1] = "{key}"
     given = sorted({name for name, _ in parse_qsl(query, keep_blank_values=True)})
     return "/".join(shown) + (f"?{'&'.join(given)}" if given else "")

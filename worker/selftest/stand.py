@@ -46,6 +46,7 @@ class Pace:
     audit_every: str = "2s"
     verify_within: str = "5s"
     dead_within: str = "20s"
+    watch_every: str = "1h"
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +210,7 @@ tick = "{pace.tick}"
 audit_every = "{pace.audit_every}"
 verify_within = "{pace.verify_within}"
 dead_within = "{pace.dead_within}"
+watch_every = "{pace.watch_every}"
 lease = "{pace.lease}"
 [[target]]
 name = "{target.name}"

@@ -11,6 +11,7 @@ from worker.adapters.redis.index import IDS_OF_A_TARGET, IndexEntry
 from worker.events import Event
 from worker.rotation.audit import AuditReport, audit
 from worker.rotation.changes.creates import explained
+from worker.rotation.changes.watch import deletes_resumed
 from worker.rotation.leftover import retire_leftovers
 from worker.rotation.record import Record
 from worker.rotation.status import due_at, outlook, summarize
@@ -18,6 +19,7 @@ from worker.rotation.steps.session import Session
 from worker.service.assemble import Runtime
 
 SETTLED_AFTER_LEASES = 4
+EXPLAINED = "the audit explains every key of the account"
 
 _log = structlog.get_logger(__name__)
 
@@ -53,16 +55,18 @@ def slack(runtime: Runtime) -> timedelta:
 
 
 def _settle_explained(runtime: Runtime, report: AuditReport) -> None:
-    """Settle unconfirmed creates: no key of the account is left that one of them could have made.
+    """Settle unconfirmed creates, and let deletes go on: no key of the account is left that is on no record.
 
     Only those that are old enough: a call that timed out may be carried out later.
     """
     before = report.at - runtime.settings.worker.lease * SETTLED_AFTER_LEASES
     for name, record in report.survey.records.items():
         target = runtime.settings.targets.get(name)
-        if target and any(create.open and create.at < before for create in record.unconfirmed_creates):
+        settled = any(create.open and create.at < before for create in record.unconfirmed_creates)
+        if target and (settled or record.deletes_held):
             session = Session(runtime.services, target, runtime.services.store.load(name, target.path))
             session.change(lambda known: explained(known, before, report.at))
+            session.change(lambda known: deletes_resumed(known, EXPLAINED, report.at))
 
 
 def _put_redis_right(runtime: Runtime, records: Mapping[str, Record]) -> None:

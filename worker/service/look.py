@@ -65,10 +65,11 @@ def _look_alone(runtime: Runtime, name: str, *, watching: bool = False) -> bool:
 
 
 def _look(runtime: Runtime, target: Target, hold: Hold, *, watching: bool) -> bool:
-    now = runtime.clock.now()
+    now, version = runtime.clock.now(), hold.seen_version
     try:
         runtime.baseline()
-        found = reconcile(runtime.services, target, watching=watching)
+        found = reconcile(runtime.services, target, watching=watching, seen_version=hold.seen_version)
+        version = found.version
         entry = IndexEntry(
             target.name, summarize(found.record, found.due, found.wait), sorted(found.touched), target.plan()
         )
@@ -85,7 +86,7 @@ def _look(runtime: Runtime, target: Target, hold: Hold, *, watching: bool) -> bo
     else:
         if watching:
             _keep_sighting(runtime, target, found.observation)
-    runtime.shared.index.finish_look(entry, next_look, hold)
+    runtime.shared.index.finish_look(entry, next_look, hold, version)
     return True
 
 

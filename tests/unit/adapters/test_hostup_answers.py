@@ -19,7 +19,7 @@ from tests.unit.adapters.hostup_answering import (
     v1,
 )
 from tests.wire import Wire, answer
-from worker.adapters.hostup.answers import LONGEST_REQUEST_ID
+from worker.adapters.hostup.values import LONGEST_NAME
 from worker.adapters.http.client import HttpClient, new_client
 from worker.adapters.http.engine import USER_AGENT
 from worker.errors import (
@@ -38,7 +38,7 @@ def client() -> Iterator[HttpClient]:
 
 class TestCreate:
     def test_sends_what_the_contract_asks_for(self, client: HttpClient) -> None:
-        with Wire(answer(200, created())) as wire:
+        with Wire(answer(200, created(label="media-uploads ✓"))) as wire:
             hostup(client, wire.url + "/").create_key("media-uploads ✓")
         (heard,) = wire.heard
         assert (heard.method, heard.target) == ("POST", "/api/object-storage/keys")
@@ -55,13 +55,18 @@ class TestCreate:
         assert SECRET not in repr(key)
 
     @pytest.mark.parametrize(
-        "request_id", [None, 17, "", "  ", ["x"], "a\nb", "x" * (LONGEST_REQUEST_ID + 1), SECRET, f"id-{API_KEY}"]
+        "request_id",
+        [None, 17, "", "  ", ["x"], "a\nb", "a\x7fb", ".", "..", "x" * (LONGEST_NAME + 1), SECRET, f"id-{API_KEY}"],
     )
     def test_tolerates_a_missing_or_strange_request_id(self, client: HttpClient, request_id: object) -> None:
         document = {"data": {"key": {"accessKey": "AKIAEXAMPLE", "secretKey": SECRET}}, "requestId": request_id}
         with Wire(answer(200, json.dumps(document).encode())) as wire:
             key = hostup(client, wire.url).create_key("a label")
-        assert key == CreatedKey("AKIAEXAMPLE", Secret(SECRET), None)
+        odd = () if request_id is None else key.salvaged
+        assert key == CreatedKey("AKIAEXAMPLE", Secret(SECRET), None, odd)
+        assert [each.startswith("the requestId ") for each in key.salvaged] == [True] * (request_id is not None)
+        assert SECRET not in repr(key)
+        assert API_KEY not in repr(key)
 
     def test_never_drops_a_key_that_came_with_success_false(self, client: HttpClient) -> None:
         data = {"key": {"accessKey": "AKIAEXAMPLE", "secretKey": SECRET}}
@@ -111,12 +116,11 @@ UNCERTAIN: list[tuple[int, bytes, str | None]] = [
     (600, b"", None),
     (200, b"", None),
     (200, b"<html>maintenance</html>", None),
-    (200, created()[:-9], None),
     (200, b"\xff\xfe\x00", None),
     (200, b"[" * 100_000, None),
     (200, b"null", None),
     (200, b'[{"requestId": "x"}]', None),
-    (200, created() + b" " * 300_000, None),
+    (200, b" " * 300_000, None),
     (200, body(None), REQUEST_ID),
     (200, body([]), REQUEST_ID),
     (200, body({"key": "AKIA"}), REQUEST_ID),
@@ -144,9 +148,77 @@ def test_what_proves_nothing_is_uncertain(client: HttpClient, status: int, text:
     assert str(status) in error.what
 
 
-@pytest.mark.parametrize("secret", [None, "", 5, "a b", "x" * 257, "tab\t", {"value": "x"}])
-def test_an_access_key_without_a_usable_secret_is_named(client: HttpClient, secret: object) -> None:
+@pytest.mark.parametrize(
+    ("access_key", "words"),
+    [
+        (17, "the access key is not a text"),
+        ("", "the access key is empty"),
+        ("AKIA EXAMPLE", "the access key holds blanks"),
+        ("AKIA\x1bEXAMPLE", "the access key holds control characters"),
+        (".", "the access key is a dot or two"),
+        ("..", "the access key is a dot or two"),
+        ("x" * 129, "the access key has more than 128 characters"),
+        (SECRET, "the access key holds a secret"),
+        (f"id-{API_KEY}", "the access key holds a secret"),
+    ],
+)
+def test_what_cannot_be_an_access_key_is_told(client: HttpClient, access_key: object, words: str) -> None:
+    error = failure_of_create(client, answer(200, created(accessKey=access_key)))
+    assert isinstance(error, HostUpUncertain)
+    assert words in error.what
+    assert error.access_key is None
+    assert SECRET not in str(error)
+
+
+SECRETS = [
+    (None, "is not a text"),
+    ("", "is empty"),
+    (5, "is not a text"),
+    ({"value": "x"}, "is not a text"),
+    ("a b", "holds blanks"),
+    ("tab\t", "holds blanks"),
+    ("x" * 15, "has fewer than 16 characters"),
+    ("x" * 257, "has more than 256 characters"),
+    ("x" * 20 + "\x7f", "holds control characters"),
+]
+
+
+@pytest.mark.parametrize(("secret", "words"), SECRETS)
+def test_an_access_key_without_a_usable_secret_is_named(client: HttpClient, secret: object, words: str) -> None:
     error = failure_of_create(client, answer(200, created(secretKey=secret)))
+    assert isinstance(error, HostUpUncertain)
+    assert f"shows the access key AKIAEXAMPLE, but the secret key {words}" in error.what
+    assert error.access_key == "AKIAEXAMPLE"
+    assert error.request_id == REQUEST_ID
+
+
+@pytest.mark.parametrize("name", ["accessKey", "secretKey", "label"])
+def test_a_name_that_stands_twice_makes_the_key_unusable(client: HttpClient, name: str) -> None:
+    text = created().replace(b'"key": {', f'"key": {{"{name}": "another0123456789", '.encode())
+    error = failure_of_create(client, answer(200, text))
+    assert isinstance(error, HostUpUncertain)
+    assert error.access_key is None
+    assert f"these names stand twice in it: {name}" in error.what
+
+
+@pytest.mark.parametrize("label", ["another label", "A label", "a label ", "", 5, ["a label"]])
+@pytest.mark.parametrize("more", [{}, {"secretKey": None}], ids=["pair", "no secret"])
+def test_a_key_for_another_label_is_not_ours(client: HttpClient, label: object, more: dict[str, object]) -> None:
+    error = failure_of_create(client, answer(200, created(label=label, **more)))
+    assert isinstance(error, HostUpUncertain)
+    assert error.access_key is None
+    assert error.request_id == REQUEST_ID
+    assert "AKIAEXAMPLE with another label" in error.what
+    assert "mixed answers up" in error.hint
+
+
+def test_an_answer_without_a_label_is_ours(client: HttpClient) -> None:
+    with Wire(answer(200, created(label=None))) as wire:
+        assert hostup(client, wire.url).create_key("a label").access_key == "AKIAEXAMPLE"
+
+
+def test_an_access_key_in_an_answer_that_was_cut_is_named(client: HttpClient) -> None:
+    error = failure_of_create(client, answer(200, created()[:-9]))
     assert isinstance(error, HostUpUncertain)
     assert error.access_key == "AKIAEXAMPLE"
     assert error.request_id == REQUEST_ID

@@ -45,9 +45,16 @@ class TestBrokenConnections:
         assert isinstance(error, HostUpUncertain)
         assert error.answer.status is None
 
-    def test_a_lying_content_encoding_is_uncertain(self, client: HttpClient) -> None:
-        step = answer(200, created(), {"Content-Encoding": "gzip"})
-        assert isinstance(failure_of_create(client, step), HostUpUncertain)
+    def test_a_lying_content_encoding_loses_no_key(self, client: HttpClient) -> None:
+        with Wire(answer(200, created(), {"Content-Encoding": "gzip"})) as wire:
+            key = hostup(client, wire.url).create_key("a label")
+        assert key.access_key == "AKIAEXAMPLE"
+        assert key.salvaged == ("a Content-Encoding that cannot be undone",)
+
+    def test_a_lying_content_encoding_of_a_status_is_uncertain(self, client: HttpClient) -> None:
+        step = answer(200, body({"provisioned": True}), {"Content-Encoding": "gzip"})
+        with Wire(step) as wire, pytest.raises(HostUpUncertain, match="to its end"):
+            hostup(client, wire.url).status()
 
     def test_a_refused_connection_is_unreachable(self, client: HttpClient) -> None:
         with socket.socket() as closed:

@@ -7,16 +7,18 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.adapters.hostup_answering import API_KEY, SECRET, hostup
+from tests.unit.adapters.salvaging import REQUEST_ID, parts
+from tests.unit.adapters.test_salvage_fuzz import CHARSETS, CODINGS, Honest, framed, honest, junk, recoded
 from tests.wire import Wire, answer, cut, raw
 from worker.adapters.hostup.answers import read
 from worker.adapters.hostup.client import HostUpClient
 from worker.adapters.http.client import HttpClient, new_client
 from worker.adapters.http.messages import Response
-from worker.errors import HostUpError, RotatorError
+from worker.errors import HostUpError, HostUpUncertain, RotatorError
 from worker.secret import Secret
 
 CALLS: list[Callable[[HostUpClient], object]] = [
@@ -114,6 +116,51 @@ def test_broken_answers(client: HttpClient, wire: Wire, call: Callable[[HostUpCl
         call(hostup(client, wire.url))
     assert API_KEY not in "\n".join(said_by(caught.value))
     assert len(wire.heard) == 1
+
+
+@st.composite
+def spoilt(draw: st.DrawFn) -> tuple[Honest, bytes]:
+    """An honest answer to a create, out of form; what is cut is not mended, which no form of an answer would be."""
+    said = draw(honest())
+    assume(not parts(said.secret_key) & parts(said.label))  # the label is quoted
+    coding, recode = draw(st.sampled_from(CODINGS))
+    inner = draw(junk) + said.text.encode(draw(st.sampled_from(CHARSETS)), "replace") + draw(junk)
+    whole = draw(framed(recode(inner), coding))
+    part = whole[: draw(st.integers(0, len(whole)))]
+    return said, draw(
+        st.sampled_from([whole, part, part + whole, whole + part, whole + whole, part + inner, part + part])
+        | st.builds(lambda before, behind: before + whole + behind, junk, junk)
+        | st.builds(lambda before: before + part, junk)
+    )
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
+@given(case=spoilt())
+def test_spoilt_answers_to_a_create(client: HttpClient, wire: Wire, case: tuple[Honest, bytes]) -> None:
+    said, data = case
+    wire.script(cut(data))
+    try:
+        key = hostup(client, wire.url).create_key(said.label)
+    except HostUpUncertain as error:
+        names, seen = (error.access_key, error.request_id), "\n".join(said_by(error))
+    else:
+        assert key.secret_key.reveal() == said.secret_key
+        names, seen = (key.access_key, key.request_id), repr(key)
+        assert key.access_key
+    assert names[0] in (None, said.access_key)
+    assert names[1] in (None, REQUEST_ID)
+    assert not any(part in seen for part in parts(said.secret_key))
+    assert len(wire.heard) == 1
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
+@given(case=recoded())
+def test_a_key_that_is_there_is_taken(client: HttpClient, wire: Wire, case: tuple[Honest, bytes]) -> None:
+    said, data = case
+    wire.script(cut(data))
+    key = hostup(client, wire.url).create_key(said.label)
+    assert (key.access_key, key.secret_key.reveal()) == (said.access_key, said.secret_key)
+    assert key.request_id == REQUEST_ID
 
 
 @given(

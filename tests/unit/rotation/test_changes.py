@@ -47,6 +47,15 @@ def events(record: Record) -> list[str]:
     return [entry.event for entry in record.history.entries()]
 
 
+def test_what_was_wrong_with_the_answer_is_in_the_history() -> None:
+    record = transitions.begun(IDLE, rotation(), IDLE)
+    salvaged = replace(created(), salvaged=("text before the JSON", "a trailing comma"))
+    entry = transitions.staged(record, HOLDER, salvaged, NOW, MINUTE).history.entries()[-1]
+    assert (entry.event, entry.facts) == ("key.created", {"salvaged": ["text before the JSON", "a trailing comma"]})
+    entry = transitions.staged(record, HOLDER, created(), NOW, MINUTE).history.entries()[-1]
+    assert (entry.event, entry.facts) == ("key.created", {})
+
+
 def test_a_rotation_from_beginning_to_end_wipes_the_secret_and_retires_the_old_key() -> None:
     record = transitions.begun(replace(IDLE, requests=(request(),)), rotation(), IDLE)
     record = transitions.staged(record, HOLDER, created(), NOW, MINUTE)

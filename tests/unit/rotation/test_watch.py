@@ -10,6 +10,7 @@ import pytest
 
 from tests.doubles import Gate, MemoryStorage
 from tests.worlds import TARGET, Small
+from worker.rotation.changes.watch import deletes_resumed
 from worker.rotation.ports import DeletedKey, Life, Probe
 from worker.rotation.record import Phase, TroubleKind, Why
 from worker.secret import Secret
@@ -297,3 +298,42 @@ def test_where_it_tells_keys_apart_the_current_one_is_the_measure(watched: Watch
     watched.look()
     (dead,) = [entry for entry in watched.record().history.entries() if entry.event == "key.dead"]
     assert dead.facts["proof"] == "the same gateway knows access key AK2"
+
+
+def _set_back(watched: Watched) -> int:
+    """Vault as it was when AK1 was retiring; by now AK1 is what somebody published again. Answers the version seen."""
+    watched.passes(days=31)
+    watched.look()
+    kept = {path: list(versions) for path, versions in watched.vault.versions.items()}
+    watched.passes(days=31)
+    seen = watched.look().version
+    watched.vault.versions = kept
+    return seen
+
+
+def test_after_vault_was_set_back_nothing_is_deleted(watched: Watched) -> None:
+    seen = _set_back(watched)
+    watched.hostup.living["AK1"] = "back"
+    watched.look(seen_version=seen)
+    watched.passes(days=9)
+    watched.look(seen_version=seen)
+    assert "AK1" in watched.hostup.living
+    assert watched.record().deletes_held
+    assert watched.events().count("vault.set_back") == 1
+
+
+def test_once_that_is_settled_keys_are_deleted_again(watched: Watched) -> None:
+    seen = _set_back(watched)
+    watched.hostup.living["AK1"] = "back"
+    watched.look(seen_version=seen)
+    loaded = watched.store.load(TARGET.name, TARGET.path)
+    watched.store.change(loaded, lambda record: deletes_resumed(record, "a person says so", watched.clock.now()))
+    watched.passes(days=9)
+    watched.look()
+    assert "AK1" not in watched.hostup.living
+
+
+def test_a_record_that_is_as_new_as_was_seen_is_no_sign(watched: Watched) -> None:
+    seen = watched.look().version
+    watched.look(seen_version=seen)
+    assert not watched.record().deletes_held

@@ -11,9 +11,18 @@ import httpx
 import pytest
 
 from tests.sandbox import BASE, PATIENCE, create, wait_until
+from tests.unit.sandbox.conftest import API_KEY
+from worker.adapters.hostup.client import HostUpClient
+from worker.adapters.http.client import HttpClient, new_client
+from worker.errors import HostUpUncertain
 from worker.sandbox.simulator.faults import CATALOGUE, Fault, fault
 from worker.sandbox.simulator.ledger import Call
 from worker.sandbox.simulator.server import Simulator
+from worker.secret import Secret
+
+
+def hostup(http: HttpClient, simulator: Simulator) -> HostUpClient:
+    return HostUpClient(http, simulator.url, Secret(API_KEY), create_deadline=PATIENCE, deadline=PATIENCE)
 
 
 def only_call(simulator: Simulator) -> Call:
@@ -40,6 +49,8 @@ ANSWERED = {
     "problem-422": (422, False),
     "truncated": (200, True),
     "garbage": (200, True),
+    "notice-before": (200, True),
+    "wrong-label": (200, True),
     "wrong-type-data": (200, True),
     "wrong-type-secret-key": (200, True),
     "without-secret-key": (200, True),
@@ -205,6 +216,32 @@ def test_a_truncated_answer_is_no_json(simulator: Simulator, client: httpx.Clien
 
     with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
         answer.json()
+
+
+@pytest.mark.parametrize(
+    ("name", "salvaged"),
+    [("notice-before", ("text before the JSON",)), ("bad-header", ("a header line without a colon",))],
+)
+def test_a_key_in_an_answer_out_of_form_is_ours(simulator: Simulator, name: str, salvaged: tuple[str, ...]) -> None:
+    simulator.admin.order(fault(name, "create"))
+
+    with new_client() as http:
+        made = hostup(http, simulator).create_key("a label")
+
+    (key,) = simulator.admin.keys().values()
+    assert (made.access_key, made.secret_key.reveal()) == (key.access_key, key.secret_key)
+    assert made.request_id == only_call(simulator).request_id
+    assert made.salvaged == salvaged
+
+
+def test_a_key_with_the_label_of_somebody_else_is_not_ours(simulator: Simulator) -> None:
+    simulator.admin.order(fault("wrong-label", "create"))
+
+    with new_client() as http, pytest.raises(HostUpUncertain, match="another label") as caught:
+        hostup(http, simulator).create_key("a label")
+
+    assert caught.value.access_key is None
+    assert caught.value.request_id == only_call(simulator).request_id
 
 
 def test_a_redirect(simulator: Simulator, client: httpx.Client) -> None:

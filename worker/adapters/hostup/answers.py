@@ -17,13 +17,13 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 from worker.adapters.hostup.complaints import complaints, gateway_of, is_page
+from worker.adapters.hostup.values import request_id_problem
 from worker.adapters.http.messages import Response
 from worker.secret import Secret
 
-LONGEST_NAME = 256
-"""Characters of an access key or a secret; S3 access keys have 16 to 128."""
+LONGEST_WORD = 256
+"""Characters of an address or a region."""
 
-LONGEST_REQUEST_ID = 128
 LONGEST_QUOTE = 200
 LONGEST_WAIT = 86400.0
 """Seconds; a Retry-After beyond a day is taken for a day."""
@@ -31,6 +31,7 @@ LONGEST_WAIT = 86400.0
 _LONGEST_BODY = 256 * 1024
 """Bytes; an honest answer has less than two thousand."""
 
+_ONCE = ("data", "key", "accessKey", "secretKey", "label")
 _FIRST_MOMENT = 1e9
 """A number from here on is no length of time but a moment: seconds since 1970, in September 2001."""
 
@@ -86,11 +87,22 @@ class HostUpResponse:
         return _mapping(self.document, "data")
 
     @property
+    def shown_key(self) -> Mapping[str, object] | None:
+        """The object ``data.key``, when it names an access key, of whatever type; None when there is none."""
+        key = _mapping(self.data, "key")
+        return key if "accessKey" in key else None
+
+    @property
     def request_id(self) -> str | None:
-        """The body's ``requestId``, when it is a printable string of at most 128 characters."""
-        value = self._text("requestId").strip()
-        fits = value and value.isprintable() and len(value) <= LONGEST_REQUEST_ID
-        return value if fits and not self._shows_secret(value) else None
+        """The body's ``requestId``, when it is there and can be one."""
+        return None if self.request_id_problem else self._text("requestId") or None
+
+    @property
+    def request_id_problem(self) -> str | None:
+        """Why the body's ``requestId`` cannot be one; None when it can, and when there is none."""
+        if self._shows_secret(self._text("requestId")):
+            return "The requestId holds a secret."
+        return request_id_problem((self.document or {}).get("requestId"))
 
     @property
     def code(self) -> str | None:
@@ -167,20 +179,11 @@ def one_line(text: str) -> str:
     return line if len(line) <= LONGEST_QUOTE else line[: LONGEST_QUOTE - 1] + "…"
 
 
-def usable_name(value: object) -> str | None:
-    """The value, when it can be an access key or a secret: printable, no blanks, at most 256 characters."""
-    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_NAME:
+def usable_word(value: object) -> str | None:
+    """The value, when it can be an address or a region: printable, no blanks, at most 256 characters."""
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_WORD:
         return None
     return value if value.isprintable() and not any(char.isspace() for char in value) else None
-
-
-def new_key(response: HostUpResponse) -> tuple[str | None, str | None]:
-    """The access key and the secret that the answer to a create shows at ``data.key``; None for what is unusable."""
-    key = _mapping(response.data, "key")
-    access_key, secret_key = usable_name(key.get("accessKey")), usable_name(key.get("secretKey"))
-    if access_key in response.secrets:
-        return None, None  # one value in both places: nobody can tell which it is, and the access key is logged
-    return access_key, secret_key
 
 
 def _printable(text: str) -> str:
@@ -192,10 +195,18 @@ def _parse(body: bytes) -> Mapping[str, object] | None:
     if len(body) > _LONGEST_BODY:
         return None
     try:
-        document = json.loads(body)
+        document = json.loads(body, object_pairs_hook=_object)
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object. Raises ValueError when a name of :data:`_ONCE` stands in it twice: nobody can say which counts."""
+    made = dict(pairs)
+    if len(made) < len(pairs) and any(sum(name == each for name, _ in pairs) > 1 for each in _ONCE):
+        raise ValueError("a name stands twice")
+    return made
 
 
 def _secrets_in(document: Mapping[str, object] | None) -> Iterator[str]:

@@ -165,6 +165,8 @@ class Account:
         except HostUpError as error:
             self.failed(error)
             raise
+        if status.count_problem:
+            _log.warning(Event.COUNT_UNKNOWN, error=status.count_problem, request_id=status.request_id)
         if status.key_count is not None:
             self._keep(status.key_count)
         return status.key_count

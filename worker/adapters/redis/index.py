@@ -14,7 +14,7 @@ from datetime import datetime
 import redis
 
 from worker.adapters.redis.client import batches, guard
-from worker.adapters.redis.keys import DUE, IDS, IDS_OF, PLANS, SUMMARY, lock, woken
+from worker.adapters.redis.keys import DUE, IDS, IDS_OF, PLANS, SUMMARY, VERSIONS, lock, woken
 from worker.adapters.redis.locks import Hold
 
 IDS_OF_A_TARGET = 12
@@ -59,6 +59,7 @@ local last = redis.call('GET', KEYS[5]) or ''
 redis.call('ZADD', KEYS[4], last == ARGV[5] and ARGV[6] or 0, ARGV[2])
 redis.call('HSET', KEYS[7], ARGV[2], ARGV[8])
 if redis.call('GET', KEYS[6]) == ARGV[7] then redis.call('DEL', KEYS[6]) end
+redis.call('HSET', KEYS[8], ARGV[2], ARGV[9])
 """
 )
 
@@ -72,6 +73,7 @@ for _, target in ipairs(ARGV) do
   redis.call('HDEL', KEYS[3], target)
   redis.call('HDEL', KEYS[1], target)
   redis.call('HDEL', KEYS[4], target)
+  redis.call('HDEL', KEYS[5], target)
 end
 """
 
@@ -101,14 +103,22 @@ class Index:
         self._forget = client.register_script(_FORGET)
 
     @guard()
-    def finish_look(self, entry: IndexEntry, next_look: datetime, hold: Hold) -> None:
+    def finish_look(self, entry: IndexEntry, next_look: datetime, hold: Hold, version: int = 0) -> None:
         """Keep what a look found, note when the next one is due, and release the hold: in one call.
 
-        A target that was woken since the hold began is due before all else.
+        A target that was woken since the hold began is due before all else. ``version`` is that of the record.
         """
         self._finish_look(
-            keys=[*_KEYS, DUE, woken(entry.target), lock(entry.target), PLANS],
-            args=[IDS_OF_A_TARGET, *_arguments(entry), hold.woken, next_look.timestamp(), hold.token, entry.plan],
+            keys=[*_KEYS, DUE, woken(entry.target), lock(entry.target), PLANS, VERSIONS],
+            args=[
+                IDS_OF_A_TARGET,
+                *_arguments(entry),
+                hold.woken,
+                next_look.timestamp(),
+                hold.token,
+                entry.plan,
+                version,
+            ],
         )
 
     @guard()
@@ -138,7 +148,7 @@ class Index:
     def forget(self, targets: Iterable[str]) -> None:
         """Drop all that is kept of targets that are no longer configured."""
         for batch in batches(targets):
-            self._forget(keys=[*_KEYS, PLANS], args=batch)
+            self._forget(keys=[*_KEYS, PLANS, VERSIONS], args=batch)
 
     @guard()
     def changed_plans(self, plans: Mapping[str, str]) -> list[str]:

@@ -33,6 +33,9 @@ IDS = "rotator:ids"
 IDS_OF = "rotator:ids_of"
 """Hash: the ids in :data:`IDS` that lead to each configured target, as JSON, newest first."""
 
+VERSIONS = "rotator:versions"
+"""Hash: the highest version that was seen of each configured target's record: a lower one was set back."""
+
 PLANS = "rotator:plans"
 """Hash: of each configured target, a digest of the schedule, grace and path that its last look went by."""
 

@@ -135,6 +135,7 @@ def staged(record: Record, holder: Holder, created: CreatedKey, now: datetime, v
         rotation_id=holder.rotation_id,
         request_id=created.request_id,
         access_key=created.access_key,
+        salvaged=list(created.salvaged),
     )
     rotation = record.rotation
     if rotation is None or not _is_ours(rotation, holder):

@@ -80,6 +80,24 @@ def restored(record: Record, version: int, now: datetime) -> Record:
     return replace(noted, trouble=None)
 
 
+def set_back(record: Record, seen_version: int, version: int, now: datetime) -> Record:
+    """Vault has an older record than a worker has seen: it was restored from a snapshot, or somebody deleted metadata.
+
+    What this record calls retiring may be current by now, so nothing is deleted.
+    """
+    if record.deletes_held:
+        return record
+    noted = note(record, Event.VAULT_SET_BACK, now, record_version=version, seen_version=seen_version)
+    return replace(noted, deletes_held=True)
+
+
+def deletes_resumed(record: Record, why: str, now: datetime) -> Record:
+    """The account is explained again, by an audit or a person: keys may be deleted."""
+    if not record.deletes_held:
+        return record
+    return replace(note(record, Event.DELETES_RESUMED, now, verdict=why), deletes_held=False)
+
+
 def _see_that_it_is_current(record: Record, trouble: Trouble) -> None:
     if record.current is None or record.current.access_key != trouble.access_key:
         raise Superseded(f"access key {trouble.access_key} is no longer current", target=record.target)

@@ -30,6 +30,7 @@ from worker.rotation.changes.rotation import Holder, begun, nothing_made, renewe
 from worker.rotation.decide import NEW, Begin, waits_for_person
 from worker.rotation.ports import CreatedKey, Document, Place
 from worker.rotation.record import Lease, Phase, Rotation
+from worker.rotation.steps.claim import somebody_elses
 from worker.rotation.steps.session import Pause, Session
 
 MAYBE_FULL = (409, 422)
@@ -159,13 +160,25 @@ def _create(session: Session, holder: Holder, began: float, place: Place) -> Non
         created = services.hostup.create_key(label)
     except HostUpUncertain as error:
         services.account.failed(error)
-        declare_unconfirmed(session, holder, error, error.access_key, since=since)
+        named = error.access_key
+        stranger = somebody_elses(session, holder, named, error.request_id) if named else None
+        declare_unconfirmed(session, holder, stranger or error, None if stranger else named, since=since)
     except HostUpError as error:
         services.account.failed(error)
         _record_refusal(session, holder, error, since)
     else:
-        _record_key(session, holder, created, since)
         place.made = 1
+        _take_key(session, holder, created, since)
+
+
+def _take_key(session: Session, holder: Holder, created: CreatedKey, since: float) -> None:
+    """Put a key on record, unless it is somebody else's."""
+    session.services.keep_secret(created.secret_key)
+    stranger = somebody_elses(session, holder, created.access_key, created.request_id)
+    if stranger:
+        declare_unconfirmed(session, holder, stranger, since=since)
+    else:
+        _record_key(session, holder, created, since)
 
 
 def _record_refusal(session: Session, holder: Holder, error: HostUpError, since: float) -> None:
@@ -192,7 +205,6 @@ def _comes_free(session: Session) -> str:
 
 def _record_key(session: Session, holder: Holder, created: CreatedKey, since: float) -> None:
     """Put a key that is in hand on record, come what may."""
-    session.services.keep_secret(created.secret_key)
     now, within = session.now, session.services.policy.verify_within
     try:
         session.change_until_written(lambda record: staged(record, holder, created, now, within), since=since)

@@ -41,6 +41,7 @@ def delete(session: Session, access_key: str) -> Pause | None:
     since = session.services.clock.monotonic()
     try:
         _see_that_it_is_not_published(session, key)
+        _see_that_it_is_ours(session, key)
         session.services.account.enter(session.target.name)
         answer = _delete(session, key)
     except CircuitOpen as error:
@@ -76,6 +77,17 @@ def _see_that_it_is_not_published(session: Session, key: RetiringKey) -> None:
         target=session.target.name,
         hint="It is not deleted while it stands there. Somebody put an old version back: rotate again, or put the "
         "current one back (`rotator status` names it).",
+    )
+
+
+def _see_that_it_is_ours(session: Session, key: RetiringKey) -> None:
+    owner = session.services.store.claims.owner(key.access_key)
+    if owner is None or owner.target == session.target.name:
+        return
+    raise Conflict(
+        f"access key {key.access_key} was to be deleted, but it is on record for target {owner.target}",
+        target=session.target.name,
+        hint=f"It is not deleted for this target. See `rotator status {owner.target}`, and which of the two uses it.",
     )
 
 
@@ -126,6 +138,7 @@ def prove_dead(session: Session, access_key: str) -> Pause | None:
         return _not_dead_yet(session, key, probe)
     try:
         _destroy_version(session, key)
+        session.services.store.claims.note_dead(access_key, session.target.name)
     except VaultUnavailable:
         raise
     except VaultError as error:

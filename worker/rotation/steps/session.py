@@ -24,6 +24,8 @@ LOUD = frozenset(
         Event.CREATE_UNCONFIRMED,
         Event.KEY_STRAY,
         Event.KEY_REFUSED,
+        Event.KEY_UNCLAIMED,
+        Event.RECORD_WRITE_RETRIED,
         Event.KEY_OVERDUE,
         Event.KEY_RETIRE_FAILED,
         Event.TARGET_BLOCKED,
@@ -33,7 +35,7 @@ LOUD = frozenset(
 )
 """What a person should see even when logs are read by level."""
 
-GRAVE = frozenset({Event.KEY_DIED, Event.CONFLICT_FOUND})
+GRAVE = frozenset({Event.KEY_DIED, Event.CONFLICT_FOUND, Event.VAULT_SET_BACK})
 """Apps cannot work, or cannot go on as they are."""
 
 

@@ -39,6 +39,8 @@ class Behaviour:
     provisioned: bool = True
     suspended: bool = False
     """The user is suspended: UserSuspended for a right signature."""
+    blind: bool = False
+    """A wrong secret of a living key is refused as if the key were dead, as some gateways do (Ceph with Keystone)."""
     may_list: bool = True
     """Whether keys may list buckets; if not, AccessDenied for a right signature."""
     clock_offset: float = 0.0

@@ -32,6 +32,10 @@ class FaultAnswer(StrEnum):
     GARBAGE = "garbage"
     """200 and bytes that mean nothing."""
     NOT_HTTP = "not-http"
+    NOTICE = "notice"
+    """The honest answer behind a text that some program put before it."""
+    BAD_HEADER = "bad-header"
+    """The honest answer with a header line that is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,9 @@ CATALOGUE: Mapping[str, Fault] = {
         "truncated": replace(_HONEST, answer=FaultAnswer.TRUNCATED),
         "garbage": replace(_HONEST, answer=FaultAnswer.GARBAGE),
         "not-http": replace(_HONEST, answer=FaultAnswer.NOT_HTTP),
+        "notice-before": replace(_HONEST, answer=FaultAnswer.NOTICE),
+        "bad-header": replace(_HONEST, answer=FaultAnswer.BAD_HEADER),
+        "wrong-label": replace(_HONEST, wrong=(("data.key.label", "the label of somebody else"),)),
         "wrong-type-data": replace(_HONEST, wrong=(("data", ["no", "object"]),)),
         "wrong-type-secret-key": replace(_HONEST, wrong=(("data.key.secretKey", 12345),)),
         "wrong-type-access-key": replace(_HONEST, wrong=(("data.key.accessKey", {"no": "string"}),)),

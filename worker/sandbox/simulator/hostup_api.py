@@ -161,7 +161,8 @@ class HostUpApi:
         )
 
     def _noting(self, operation: str, call: ApiCall, answer: Response, fault: Fault | None) -> Callable[[bool], None]:
-        delivered = b"" if answer.raw is not None or answer.delivery.cut else answer.body[: answer.delivery.keep]
+        body = answer.body[: answer.delivery.keep] if answer.raw is None else answer.raw
+        delivered = b"" if answer.delivery.cut else body
         request_id = call.request_id if call.request_id.encode() in delivered else None
 
         def note(delivered: bool) -> None:  # noqa: FBT001 - what the server calls when it is through

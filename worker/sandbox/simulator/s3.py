@@ -76,7 +76,9 @@ class S3Api:
     def _judge_signature(self, request: Request, signature: Signature, secret: str) -> SignatureCheck:
         name = signature.access_key
         if not matches(request, signature, secret):
-            return SignatureCheck(name, 403, "SignatureDoesNotMatch")
+            return SignatureCheck(
+                name, 403, "InvalidAccessKeyId" if self.behaviour.now.blind else "SignatureDoesNotMatch"
+            )
         if self.behaviour.now.suspended:
             return SignatureCheck(name, 403, "UserSuspended")
         if request.path == "/" and not self.behaviour.now.may_list:

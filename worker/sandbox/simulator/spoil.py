@@ -15,6 +15,7 @@ from worker.sandbox.wire import Delivery, Response, reason
 JSON = ("Content-Type", "application/json; charset=utf-8")
 XML = ("Content-Type", "application/xml")
 GARBAGE = bytes(range(256)) * 2
+NOTICE = b"<br />\n<b>Notice</b>: Undefined index: {id} in <b>/srv/api.php</b> on line <b>7</b><br />\n"
 
 
 def api_error(status: int, code: str, message: str, request_id: str | None, timestamp: str) -> Response:
@@ -66,13 +67,27 @@ def _answer(honest: Response, fault: Fault, request_id: str, timestamp: str) -> 
         return _refusal(fault, request_id, timestamp)
     match fault.answer:
         case FaultAnswer.TRUNCATED:
-            return replace(honest, body=honest.body[: len(honest.body) // 2])
+            answer = replace(honest, body=honest.body[: len(honest.body) // 2])
         case FaultAnswer.GARBAGE:
-            return replace(honest, status=200, body=GARBAGE)
+            answer = replace(honest, status=200, body=GARBAGE)
         case FaultAnswer.NOT_HTTP:
-            return replace(honest, raw=GARBAGE)
+            answer = replace(honest, raw=GARBAGE)
+        case FaultAnswer.NOTICE:
+            answer = replace(honest, body=NOTICE + honest.body)
+        case FaultAnswer.BAD_HEADER:
+            answer = replace(honest, raw=_with_bad_header(honest))
         case _:
-            return replace(honest, body=_edited(honest.body, fault)) if fault.without or fault.wrong else honest
+            answer = replace(honest, body=_edited(honest.body, fault)) if fault.without or fault.wrong else honest
+    return answer
+
+
+def _with_bad_header(honest: Response) -> bytes:
+    lines = (
+        f"HTTP/1.1 {honest.status} {reason(honest.status)}",
+        "X-Powered-By PHP",
+        f"Content-Length: {len(honest.body)}",
+    )
+    return "\r\n".join((*lines, "", "")).encode() + honest.body
 
 
 def _refusal(fault: Fault, request_id: str, timestamp: str) -> Response:

@@ -1,0 +1,188 @@
+"""A key is one target's: what another has is neither published nor deleted, whatever HostUp's answer says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from tests.doubles import MemoryHostUp, MemoryVault
+from tests.worlds import STATE, TARGET, Small
+from worker.errors import HostUpCall, HostUpUncertain, VaultDenied
+from worker.rotation.claims import KeyClaims, Owner
+from worker.rotation.ports import CreatedKey
+from worker.rotation.record import Phase
+
+OTHER = replace(TARGET, name="other", path="apps/other")
+
+
+@dataclass
+class Repeating(MemoryHostUp):
+    """Answers with the key that it made first, as a cache would; or only names it."""
+
+    repeats: bool = False
+    only_names: bool = False
+    first: list[CreatedKey] = field(default_factory=list)
+
+    def create_key(self, label: str) -> CreatedKey:
+        made = super().create_key(label)
+        self.first.append(made)
+        if not self.repeats:
+            return made
+        if self.only_names:
+            why = HostUpUncertain("no secret", HostUpCall("create_key"), access_key=self.first[0].access_key)
+            raise why
+        return self.first[0]
+
+
+@pytest.fixture
+def hostup() -> Repeating:
+    return Repeating()
+
+
+@pytest.fixture
+def small(hostup: Repeating) -> Small:
+    world = Small(hostup=hostup)
+    world.targets = {TARGET.name: TARGET, OTHER.name: OTHER}
+    return world
+
+
+def documents(small: Small) -> dict[str, object]:
+    folder = f"{STATE}/_keys"
+    return {name: small.vault.latest(f"{folder}/{name}") for name in small.vault.list(folder)}
+
+
+def test_a_key_has_its_document_from_the_create_to_its_death_and_beyond(small: Small) -> None:
+    small.look()
+    first = small.record().current
+    assert first is not None
+    assert documents(small) == {
+        "AK1": {"target": "media", "rotation_id": first.rotation_id, "access_key": "AK1", "state": "living"}
+    }
+    small.passes(days=31)
+    small.look()
+    small.passes(days=2)
+    small.look()
+    small.passes(hours=1)
+    small.look()
+    assert small.hostup.deleted == ["AK1"]
+    assert {name: dict(found)["state"] for name, found in documents(small).items()} == {"AK1": "dead", "AK2": "living"}  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("only_names", [False, True], ids=["with its secret", "named only"])
+def test_a_key_of_another_target_is_neither_published_nor_deleted(
+    small: Small, hostup: Repeating, *, only_names: bool
+) -> None:
+    small.look()
+    hostup.repeats, hostup.only_names = True, only_names
+    small.look(OTHER)
+    record = small.record("other")
+    assert record.current is None
+    assert record.retiring == ()
+    (create,) = record.unconfirmed_creates
+    assert "AK1, which is on record already for target media" in create.error
+    assert record.phase is Phase.FAILED
+    hostup.repeats = False
+    small.passes(hours=2)
+    small.look(OTHER)
+    small.passes(days=3)
+    small.look(OTHER)
+    assert small.hostup.deleted == []
+    current = small.record("other").current
+    assert current is not None
+    assert current.access_key != "AK1"
+
+
+def test_a_key_of_an_earlier_rotation_is_not_taken_again(small: Small, hostup: Repeating) -> None:
+    small.look()
+    hostup.repeats = True
+    small.passes(days=31)
+    small.look()
+    record = small.record()
+    assert record.current is not None
+    assert record.current.access_key == "AK1"
+    assert record.retiring == ()
+    assert len(record.unconfirmed_creates) == 1
+
+
+def test_a_key_is_not_deleted_for_a_target_that_it_is_not_of(small: Small) -> None:
+    small.look()
+    small.passes(days=31)
+    small.look()
+    small.vault.write(f"{STATE}/_keys/AK1", {"target": "other", "rotation_id": "r", "state": "living"}, 1)
+    small.passes(days=2)
+    small.look()
+    assert small.hostup.deleted == []
+    (key,) = small.record().retiring
+    assert "AK1 was to be deleted, but it is on record for target other" in key.error
+
+
+@pytest.mark.parametrize("document", [{}, {"target": 7}, {"target": ""}, {"other": "words"}])
+def test_a_document_that_names_nobody_stands_in_nobodys_way(small: Small, document: dict[str, object]) -> None:
+    small.vault.write(f"{STATE}/_keys/AK1", document, 0)
+    small.look()
+    current = small.record().current
+    assert current is not None
+    assert current.access_key == "AK1"
+
+
+@dataclass
+class Denying(MemoryVault):
+    """Does not allow to write whose a key is."""
+
+    def _write(self, path: str, data: object, cas: int) -> object:  # type: ignore[override]
+        if "/_keys/" in path:
+            raise VaultDenied("denied", operation="write", path=path, status=403)
+        return super()._write(path, data, cas)  # type: ignore[arg-type]
+
+
+def test_a_key_is_not_lost_where_vault_does_not_allow_the_claim() -> None:
+    small = Small(vault=Denying())
+    small.look()
+    current = small.record().current
+    assert current is not None
+    assert current.access_key == "AK1"
+
+
+class TestDocuments:
+    ME = Owner("media", "rotation-1")
+
+    def test_one_wins(self) -> None:
+        claims = KeyClaims(MemoryVault(), STATE)
+        assert claims.claim("AK", self.ME) == self.ME
+        assert claims.claim("AK", self.ME) == self.ME
+        assert claims.claim("AK", Owner("other", "rotation-2")) == self.ME
+        assert claims.owner("AK") == self.ME
+        assert claims.owner("AK2") is None
+
+    def test_a_person_hands_over(self) -> None:
+        claims = KeyClaims(MemoryVault(), STATE)
+        claims.hand_over("AK", "other")
+        assert claims.owner("AK") is None
+        claims.claim("AK", self.ME)
+        claims.hand_over("AK", "media")
+        assert claims.owner("AK") == self.ME
+        claims.hand_over("AK", "other")
+        assert claims.owner("AK") == Owner("other", None)
+
+    def test_only_its_own_target_notes_its_death(self) -> None:
+        vault = MemoryVault()
+        claims = KeyClaims(vault, STATE)
+        claims.claim("AK", self.ME)
+        claims.note_dead("AK", "other")
+        assert (vault.latest(claims.path("AK")) or {})["state"] == "living"
+        claims.note_dead("AK", "media")
+        assert (vault.latest(claims.path("AK")) or {})["state"] == "dead"
+        assert claims.owner("AK") == self.ME
+
+    def test_any_name_is_one_segment(self) -> None:
+        claims = KeyClaims(MemoryVault(), STATE)
+        odd = ["..", ".", "a/b", "a+b=", "é", "a%2Fb", "x" * 129, "sha256.x", "a?b", "a#b"]
+        paths = [claims.path(name) for name in ["AKIA", "a_b-c", *odd]]
+        assert len(set(paths)) == len(paths)
+        assert paths[0] == f"{STATE}/_keys/AKIA"
+        for path in paths:
+            name = path.removeprefix(f"{STATE}/_keys/")
+            assert "/" not in name
+            assert name.isascii()
+            assert name not in (".", "..")
