@@ -74,6 +74,16 @@ def test_a_worker_that_was_killed_just_before_is_no_worker(scene: Scene) -> None
     assert took < SILENT_SECONDS + 10
 
 
+def test_what_is_left_of_a_worker_that_was_killed_long_ago_is_no_worker(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene.shared.heartbeats.beat("one", NOW - timedelta(hours=1))
+    outcome, took = wait(scene)
+    assert "No worker has shown up" in outcome.gave_up
+    assert took < 20
+    assert "No worker is there to rotate the key" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("skew", [timedelta(0), timedelta(hours=-2), timedelta(hours=2)])
 def test_a_worker_that_lives_is_waited_for_whatever_its_clock_says(scene: Scene, skew: timedelta) -> None:
     scene.beat(until=2 * PATIENCE, skew=skew)

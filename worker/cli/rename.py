@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from worker.cli.messenger import wake_or_say
 from worker.cli.options import Options, target_named
 from worker.cli.output import print_lines, result, say
 from worker.errors import UsageError
 from worker.rotation.changes.renaming import emptied, taken_along
+from worker.rotation.record import Record
+from worker.rotation.records import Loaded, RecordStore
 from worker.settings.environment import Need
 
 
@@ -23,7 +27,7 @@ def rename(options: Options, old: str, new: str) -> int:
         )
     if old not in runtime.services.store.targets():
         raise UsageError(f"nothing is on record of a target {old[:64]!r}", hint="`rotator audit` names what there is.")
-    store, now = runtime.services.store, runtime.clock.now()
+    store = runtime.services.store
     leaving = store.load(old, target.path)
     if leaving.record.path != target.path:
         raise UsageError(
@@ -31,10 +35,7 @@ def rename(options: Options, old: str, new: str) -> int:
             target=new,
             hint="Nothing was changed. A new name at another path is a new target.",
         )
-    known = store.load(new, target.path)
-    record = store.change(known, lambda into: taken_along(into, leaving.record, now)).record
-    if any(leaving.record.keys_on_record()) or leaving.record.rotation or leaving.record.unconfirmed_creates:
-        store.change(leaving, lambda gone: emptied(gone, record, now))
+    record = move(store, leaving, store.load(new, target.path), runtime.clock.now())
     trouble = wake_or_say(runtime, new)
     if trouble:
         say(trouble)
@@ -45,3 +46,16 @@ def rename(options: Options, old: str, new: str) -> int:
     ]
     result(options, {"old": old, "new": new, "access_key": key}, lambda: print_lines(lines))
     return 0
+
+
+def move(store: RecordStore, leaving: Loaded, known: Loaded, now: datetime) -> Record:
+    """Have the new name take everything over; after a crash in between it goes on at the next call.
+
+    Whose each key is stands in a document of its own, too, and is changed before the old name forgets the key.
+    """
+    record = store.change(known, lambda into: taken_along(into, leaving.record, now)).record
+    for access_key in set(leaving.record.keys_on_record()) & set(record.keys_on_record()):
+        store.claims.hand_over(access_key, record.target)
+    if any(leaving.record.keys_on_record()) or leaving.record.rotation or leaving.record.unconfirmed_creates:
+        store.change(leaving, lambda gone: emptied(gone, record, now))
+    return record

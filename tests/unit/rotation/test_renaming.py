@@ -8,11 +8,13 @@ import pytest
 
 from tests.records import MINUTE, NOW, create, current, empty, retiring, rotation, staged
 from tests.worlds import TARGET, Small
+from worker.cli.rename import move
 from worker.errors import Conflict, TryAgainLater, UsageError
 from worker.events import Event
 from worker.rotation.audit import audit
 from worker.rotation.changes.renaming import emptied, taken_along
 from worker.rotation.changes.rotation import note, requested
+from worker.rotation.claims import Owner
 from worker.rotation.record import Phase, Record, Request, decode, encode
 
 FULL = replace(
@@ -97,11 +99,9 @@ def test_the_world_agrees_afterwards_and_no_key_was_made_or_deleted() -> None:
     assert failure.kind == Conflict.__name__
     assert "rotator rename OLD films" in failure.hint
     store, now = small.store, small.clock.now()
-    leaving = store.load("media", "apps/media")
-    moved = store.change(
-        store.load("films", "apps/media"), lambda known: taken_along(known, leaving.record, now)
-    ).record
-    store.change(leaving, lambda gone: emptied(gone, moved, now))
+    store.claims.claim("AK1", Owner("media", None))
+    move(store, store.load("media", "apps/media"), store.load("films", "apps/media"), now)
+    assert store.claims.owner("AK1") == Owner("films", None)
     assert [finding.kind for finding in audit(small.services, small.targets, MINUTE).findings] == []
     keys = dict(small.hostup.living)
     small.passes(days=29)
@@ -111,3 +111,6 @@ def test_the_world_agrees_afterwards_and_no_key_was_made_or_deleted() -> None:
     small.look(films)
     assert len(small.hostup.made) == 2
     assert [key.access_key for key in small.record("films").retiring] == ["AK1"]
+    small.passes(days=1, hours=1)
+    small.look(films)
+    assert set(small.hostup.living) == {"AK2"}, "the key from before is deleted under the new name"

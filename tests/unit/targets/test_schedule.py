@@ -21,6 +21,14 @@ def test_targets_are_spread_over_the_window() -> None:
     assert min(Counter(start.hour for start in starts).values()) > 60
 
 
+def test_where_the_clock_goes_back_a_key_is_not_rotated_twice_in_one_opening() -> None:
+    last = datetime(2026, 10, 24, 2, 30, tzinfo=STOCKHOLM).astimezone(UTC)
+    schedule = Schedule(every=timedelta(days=1), window=NIGHT)  # which opens 25 hours after it opened before
+    for number in range(50):
+        due = next_due(schedule, f"target-{number}", last, last)
+        assert due.astimezone(STOCKHOLM).date().isoformat() == "2026-10-25"
+
+
 def test_a_due_moment_within_the_window_stays_where_it_is() -> None:
     last = datetime(2026, 6, 1, 0, 30, tzinfo=UTC)  # 02:30 in Stockholm
     schedule = Schedule(every=timedelta(hours=1), window=NIGHT)
