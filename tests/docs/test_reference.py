@@ -21,7 +21,7 @@ CONFIGURATION = page("configuration.md")
 OPERATE = page("operate.md")
 SECTIONS = ("hostup", "storage", "vault", "redis", "worker", "[target]")
 
-NO_DEFAULT = {"endpoint", "region", "address", "url", "name", "path", "every", "cron", "window", "jitter"}
+NO_DEFAULT = {"endpoint", "region", "address", "url", "name", "path", "every", "cron", "window", "jitter", "extra"}
 """Settings that must be given, or whose default follows from others."""
 
 OF_LIBRARIES = {

@@ -6,6 +6,7 @@ Shows what it would do, and does it with ``--yes``. The unreadable document is k
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,7 @@ from worker.cli.in_use import in_use, owners, see_that_nobody_uses
 from worker.cli.messenger import wake_or_say
 from worker.cli.options import Options, target_named
 from worker.cli.output import print_lines, result, say
-from worker.errors import RecordDeleted, RecordUnreadable, UsageError
+from worker.errors import QueueUnavailable, RecordDeleted, RecordUnreadable, UsageError
 from worker.rotation.changes.repair import LooseKey, Repair, RepairEvidence, loose_keys, rebuild, retired
 from worker.rotation.changes.settlement import Found
 from worker.rotation.history import Entry
@@ -151,6 +152,8 @@ def _carry_out(runtime: Runtime, plan: RepairPlan, chosen: list[LooseKey]) -> No
     if chosen:
         store.change(loaded, _retirement(chosen, runtime.clock.now(), target))
     _settle_rescued(runtime, plan, chosen)
+    with suppress(QueueUnavailable):  # then a worker finds the record set back, and its audit settles that
+        runtime.shared.index.forget_version(target.name)
     trouble = wake_or_say(runtime, target.name)
     if trouble:
         say(trouble)

@@ -41,6 +41,6 @@ def _gone(target: Target, sign: str) -> RecordDeleted:
     return RecordDeleted(
         f"there is no record, but {sign}: the record was deleted with its metadata, or the target had another name",
         target=target.name,
-        hint="Nothing was touched. Restore Vault's snapshot, or put the old name back; else have the record made anew "
-        f"from what is left: `rotator repair {target.name}`.",
+        hint=f"Nothing was touched. If it had another name: `rotator rename OLD {target.name}`. Else restore Vault's "
+        f"snapshot, or have the record made anew from what is left: `rotator repair {target.name}`.",
     )

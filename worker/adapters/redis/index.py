@@ -160,6 +160,11 @@ class Index:
         return changed
 
     @guard()
+    def forget_version(self, target: str) -> None:
+        """Drop the highest version that was seen of a target's record: a person had it made anew."""
+        self._client.hdel(VERSIONS, target)
+
+    @guard()
     def target_of(self, identifier: str) -> str | None:
         """The target that a requestId, a rotation id or an access key belongs to, if the index knows."""
         found = self._client.hget(IDS, identifier)
