@@ -201,7 +201,7 @@ def test_a_name_that_stands_twice_makes_the_key_unusable(client: HttpClient, nam
     assert f"these names stand twice in it: {name}" in error.what
 
 
-@pytest.mark.parametrize("label", ["another label", "A label", "a label ", "", 5, ["a label"]])
+@pytest.mark.parametrize("label", ["another label", "a label 2", "alabel", "", " ", 5, ["a label"]])
 @pytest.mark.parametrize("more", [{}, {"secretKey": None}], ids=["pair", "no secret"])
 def test_a_key_for_another_label_is_not_ours(client: HttpClient, label: object, more: dict[str, object]) -> None:
     error = failure_of_create(client, answer(200, created(label=label, **more)))
@@ -210,6 +210,19 @@ def test_a_key_for_another_label_is_not_ours(client: HttpClient, label: object, 
     assert error.request_id == REQUEST_ID
     assert "AKIAEXAMPLE with another label" in error.what
     assert "mixed answers up" in error.hint
+
+
+@pytest.mark.parametrize("label", ["A LABEL", " a label\t", "a  label", "a\u00a0label", "\uff41 label"])
+def test_a_label_that_the_server_tidied_up_is_the_same(client: HttpClient, label: str) -> None:
+    with Wire(answer(200, created(label=label))) as wire:
+        assert hostup(client, wire.url).create_key("a label").access_key == "AKIAEXAMPLE"
+
+
+def test_a_label_that_was_cut_is_told_as_such(client: HttpClient) -> None:
+    error = failure_of_create(client, answer(200, created(label="a lab")))
+    assert isinstance(error, HostUpUncertain)
+    assert error.access_key is None
+    assert "HostUp seems to cut labels" in error.hint
 
 
 def test_an_answer_without_a_label_is_ours(client: HttpClient) -> None:

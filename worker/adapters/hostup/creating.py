@@ -5,7 +5,8 @@ documented form is read as it is. Where none can be read, :func:`~worker.adapter
 key in all that was received.
 
 The label that was sent has to be the label in the answer, where there is one: else a cache or proxy mixed answers up,
-and the key may be one that another target publishes. It is not published here, and never deleted by that name.
+and the key may be one that another target publishes. It is not published here, and never deleted by that name. Servers
+also tidy texts up: blanks, letter case and Unicode form make no other label, as each label holds its rotation's id.
 
 Only a 2xx hands a key over. Where the status says otherwise, or there is none, a whole key pair for the label that was
 sent contradicts it: that key was made, since its secret is shown by a create only (page "Create a key"), but the call
@@ -15,6 +16,7 @@ answer names nothing: an error may quote a key that is somebody else's, and a ke
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 
 from worker.adapters.hostup.answers import HostUpResponse
@@ -34,6 +36,11 @@ _OUT_OF_FORM = "no reader of HTTP and JSON took it"
 _MIXED_UP = (
     "A cache or proxy may have mixed answers up: nothing between here and HostUp may keep answers. The key that was "
     "asked for may exist all the same: look for its label in HostUp's panel."
+)
+
+_CUT = (
+    "It is the beginning of it, so HostUp seems to cut labels: give the target a shorter one, such as "
+    '"{rotation_id}". Look for the key in HostUp\'s panel and delete it there if nobody needs it.'
 )
 
 
@@ -70,8 +77,9 @@ def _as_documented(operation: Operation, response: HostUpResponse, label: str) -
     key = _shown(response)
     if not key.access_key:
         return unsettled(operation, response, f"was {response.status}, but {_phrase(key.access_key_problem)}")
-    if key.label not in (None, label):
-        return unsettled(operation, response, _not_ours(key.access_key), Known(hint=_MIXED_UP))
+    if key.label is not None and _tidied(key.label) != _tidied(label):
+        hint = _CUT if _is_cut(key.label, label) else _MIXED_UP
+        return unsettled(operation, response, _not_ours(key.access_key), Known(hint=hint))
     if not key.secret_key:
         why = f"shows the access key {key.access_key}, but {_phrase(key.secret_key_problem)}"
         return unsettled(operation, response, why, Known(key.access_key))
@@ -95,6 +103,17 @@ def _shown(response: HostUpResponse) -> _Shown:
         wrong_secret,
         key.get("label"),
     )
+
+
+def _tidied(label: object) -> object:
+    """A label without what a server may change of it and still mean the same one."""
+    if not isinstance(label, str):
+        return label
+    return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+
+
+def _is_cut(answered: object, sent: str) -> bool:
+    return isinstance(answered, str) and bool(answered.strip()) and sent.startswith(answered)
 
 
 def _shows(access_key: str, secrets: tuple[str, ...]) -> bool:
