@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from http import HTTPStatus
 from typing import Protocol
 
 from worker.errors import HostUpError
@@ -35,13 +36,18 @@ class CreatedKey:
 class DeletedKey:
     """How ``DELETE /api/object-storage/keys/{key}`` ended (page "Delete a key").
 
-    ``status`` is 200, or 404 when there was no such key. ``form`` is how the key stood in the path: ``base64`` or
-    ``plain``.
+    ``status`` is a 2xx, or 404 or 410 when there was no such key. ``form`` is how the key stood in the path:
+    ``base64`` or ``plain``.
     """
 
     status: int
     request_id: str | None
     form: str
+
+    @property
+    def was_there(self) -> bool:
+        """Whether it was this call that deleted the key: any 2xx."""
+        return self.status // 100 == HTTPStatus.OK // 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ class HostUpPort(Protocol):
         ...
 
     def delete_key(self, access_key: str, form: str = "base64") -> DeletedKey:
-        """Delete one key by name; ``form`` is ``base64`` or ``plain``. 404 is a result, not an error.
+        """Delete one key by name; ``form`` is ``base64`` or ``plain``. 404 and 410 are results, not errors.
 
         Raises HostUpLastKey, HostUpRefused, HostUpUnreachable, HostUpUncertain.
         """

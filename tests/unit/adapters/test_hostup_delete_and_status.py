@@ -74,6 +74,7 @@ class TestDelete:
             (204, b"", None),
             (404, v1("NOT_FOUND", "no such key"), REQUEST_ID),
             (404, b"<html>", None),
+            (410, v1("GONE", "deleted before"), REQUEST_ID),
         ],
     )
     def test_done_or_gone_is_a_result(

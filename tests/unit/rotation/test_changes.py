@@ -270,14 +270,15 @@ def test_a_key_leaves_only_by_deletion_and_proof() -> None:
         retirement.dead(record, "A", Probe(Life.DEAD, 403, "InvalidAccessKeyId", "tx1"), NOW)
 
 
-def test_a_delete_that_is_told_late_is_still_told_and_once() -> None:
-    late = DeletedKey(200, "request-d", "base64")
+@pytest.mark.parametrize(("done", "gone"), [(200, 404), (202, 404), (204, 410)])
+def test_a_delete_that_is_told_late_is_still_told_and_once(done: int, gone: int) -> None:
+    late = DeletedKey(done, "request-d", "base64")
     record = retirement.deleted(IDLE, "A", late, NOW)
     assert events(record) == ["key.retired"]
     assert record.history.entries()[0].request_id == "request-d"
     assert retirement.deleted(record, "A", late, NOW) is record
     with pytest.raises(Superseded):
-        retirement.deleted(record, "A", DeletedKey(404, "request-e", "base64"), NOW)
+        retirement.deleted(record, "A", DeletedKey(gone, "request-e", "base64"), NOW)
 
 
 def test_a_delete_of_another_key_whose_name_is_longer_is_not_taken_for_this_one() -> None:

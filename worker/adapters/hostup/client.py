@@ -75,8 +75,8 @@ class HostUpClient:
     def delete_key(self, access_key: str, form: str = "base64") -> DeletedKey:
         """Delete one key by name (page "Delete a key"); ``form`` is how it stands in the path: ``base64`` or ``plain``.
 
-        404 and 204 are results like 200: only a probe proves that the key is dead. Raises HostUpLastKey, HostUpRefused,
-        HostUpUnreachable, HostUpUncertain; UsageError for an unknown form.
+        404, 410 and 204 are results like 200: only a probe proves that the key is dead. Raises HostUpLastKey,
+        HostUpRefused, HostUpUnreachable, HostUpUncertain; UsageError for an unknown form.
         """
         operation = Operation(
             "delete_key",
@@ -86,7 +86,7 @@ class HostUpClient:
         )
         response = self._ask(operation, self._request("DELETE", f"/keys/{_segment(operation, access_key, form)}"))
         agreed = response.succeeded and response.data.get("deleted") is not False
-        if agreed or response.status in (HTTPStatus.NOT_FOUND, HTTPStatus.NO_CONTENT):
+        if agreed or response.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.NO_CONTENT):
             return DeletedKey(response.status, response.request_id, form)
         raise failure(operation, response)
 

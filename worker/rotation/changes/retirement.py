@@ -12,8 +12,6 @@ from worker.rotation.history import Entry
 from worker.rotation.ports import DeletedKey, Probe
 from worker.rotation.record import Record, RetiringKey
 
-_DONE = 200
-
 
 def find(record: Record, access_key: str) -> RetiringKey:
     """The retiring key of this name; raises Superseded when another worker has finished with it."""
@@ -28,7 +26,7 @@ def deleted(record: Record, access_key: str, answer: DeletedKey, now: datetime) 
 
     Raises Superseded when the key was proven dead meanwhile, unless it was this delete that it died of.
     """
-    if not any(key.access_key == access_key for key in record.retiring) and answer.status == _DONE:
+    if not any(key.access_key == access_key for key in record.retiring) and answer.was_there:
         return _deleted_long_ago(record, access_key, answer, now)
     key = find(record, access_key)
     if key.deleted_at and key.delete_request_id == answer.request_id:

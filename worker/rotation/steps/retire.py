@@ -27,7 +27,7 @@ from worker.targets.backoff import next_death_probe
 
 BASE64 = "base64"
 PLAIN = "plain"
-GONE = (400, 404)
+GONE = (400, 404, 410)
 """Statuses that may mean "no such key", or that the key stood in the path in a form the API does not take."""
 
 NEVER_SEEN = frozenset({Why.STRAY, Why.UNUSABLE, Why.SETTLED})
@@ -51,7 +51,7 @@ def delete(session: Session, access_key: str) -> Pause | None:
     except RotatorError as error:
         _failed(session, key, error)
         return None
-    session.services.account.succeeded(made=-1 if answer.status == 200 else 0)  # noqa: PLR2004 - HTTP's own number
+    session.services.account.succeeded(made=-1 if answer.was_there else 0)
     now = session.now
     # repeated until it is written: another delete would get another requestId, and this one would be lost (promise 8);
     # but not for ever, because the key is on record either way, and other targets wait for this thread
