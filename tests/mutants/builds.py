@@ -179,7 +179,7 @@ MUTANTS = (
     ),
     Mutant(
         "take a key whatever its label is",
-        (Edit("worker/adapters/hostup/creating.py", "if key.label not in (None, label):", "if False:"),),
+        (Edit("worker/adapters/hostup/creating.py", "if key.label is not None and _tidied(", "if False and _tidied("),),
         ("tests/unit/adapters/test_hostup_answers.py",),
     ),
     Mutant(
