@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from tests.compose import images, scenario
 from tests.compose.podman import CommandFailed, Podman
 
-NEEDED = ("podman", "runc", "debootstrap", "tar")
-HINT = "apt-get install podman runc netavark debootstrap"
+NEEDED = ("podman", "runc", "iptables", "debootstrap", "tar")
+HINT = "apt-get install podman runc netavark iptables debootstrap"
 
 
 def main() -> int:
