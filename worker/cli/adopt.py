@@ -5,7 +5,7 @@ from __future__ import annotations
 from worker.cli.in_use import see_that_nobody_uses
 from worker.cli.messenger import wake_or_say
 from worker.cli.options import Options, target_named
-from worker.cli.output import print_lines, result, say
+from worker.cli.output import print_lines, result
 from worker.errors import UsageError
 from worker.rotation.changes.settlement import Found, adopted_key
 from worker.rotation.status import due_at, moved, outlook, summarize
@@ -27,9 +27,7 @@ def adopt(options: Options, name: str, access_key: str) -> int:
     runtime.services.store.claims.hand_over(access_key, name)
     now = runtime.clock.now()
     record = runtime.services.store.change(loaded, lambda known: adopted_key(known, found, now, target.grace)).record
-    trouble = wake_or_say(runtime, name)
-    if trouble:
-        say(trouble)
+    wake_or_say(runtime, name)
     summary = summarize(record, due_at(record, target, now), outlook(record, target, now))
     lines = [
         f"{name}: access key {access_key}, version {found.version} of {target.path}, is now the current key",

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from worker.cli.held import held_text
+from worker.cli.held import held_now
 from worker.cli.options import Options
 from worker.cli.output import print_facts, print_lines, progress, result
-from worker.errors import QueueUnavailable
 from worker.rotation.audit import AuditReport
 from worker.rotation.audit import audit as look
 from worker.rotation.findings import AuditFinding
-from worker.service.assemble import Runtime
 from worker.service.audit_task import slack
 from worker.settings.environment import Need
 
@@ -23,18 +19,10 @@ def audit(options: Options) -> int:
     """Print what was found; 1 when there is anything."""
     runtime = options.runtime(Need.HOSTUP | Need.VAULT)
     report = look(runtime.services, runtime.settings.targets, slack(runtime), progress("reading records"))
-    report = replace(report, findings=(*_held(runtime), *report.findings))
+    held = (AuditFinding("held", None, what, hint) for what, hint in held_now(runtime))
+    report = replace(report, findings=(*held, *report.findings))
     result(options, _document(report), lambda: _print_report(report))
     return 1 if report.findings else 0
-
-
-def _held(runtime: Runtime) -> Iterator[AuditFinding]:
-    """Calls to HostUp that are held back; without Redis nobody knows."""
-    now = runtime.clock.now()
-    with suppress(QueueUnavailable):
-        for held in runtime.shared.circuit.held(now):
-            hint = f"{held.hint} `rotator circuit --close` lets calls through at once.".strip()
-            yield AuditFinding("held", None, held_text(held, now), hint)
 
 
 def _document(report: AuditReport) -> dict[str, Any]:

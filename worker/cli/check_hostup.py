@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 
-from worker.cli.held import held_text
+from worker.cli.held import held_now
 from worker.cli.verdicts import Verdict, by_way_of, failed
-from worker.errors import HostUpError, QueueUnavailable, RotatorError
+from worker.errors import HostUpError, RotatorError
 from worker.rotation.ports import Life, Probe
 from worker.service.assemble import Runtime
 from worker.settings.proxies import Proxy
@@ -19,17 +18,9 @@ UNKNOWN_KEY = "ROTATORCHECKNOSUCHKEY"
 def look(runtime: Runtime) -> Iterator[Verdict]:
     """The API, then the storage, whose address may be the API's to tell."""
     yield by_way_of(_proxy_to(runtime, runtime.settings.hostup.base_url), _api(runtime))
-    yield from _held(runtime)
+    for what, hint in held_now(runtime):
+        yield Verdict("calls to HostUp", "warning", what, hint)
     yield _storage(runtime)
-
-
-def _held(runtime: Runtime) -> Iterator[Verdict]:
-    """What is held back; nothing where Redis is away, which has a line of its own."""
-    now = runtime.clock.now()
-    with suppress(QueueUnavailable):
-        for held in runtime.shared.circuit.held(now):
-            hint = f"{held.hint} `rotator circuit --close` lets calls through at once.".strip()
-            yield Verdict("calls to HostUp", "warning", held_text(held, now), hint)
 
 
 def _proxy_to(runtime: Runtime, url: str) -> Proxy | None:

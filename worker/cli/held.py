@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from worker.adapters.redis.circuit import EVERY_CALL, HeldCalls
 from worker.cli.texts import when
+from worker.errors import QueueUnavailable
+
+if TYPE_CHECKING:
+    from worker.service.assemble import Runtime
 
 WORDS = {
     EVERY_CALL: "every call to HostUp",
@@ -25,6 +31,14 @@ def held_text(held: HeldCalls, now: datetime) -> str:
         f"{WORDS[held.operation]} is held back since {when(held.since, now)}{failures}, "
         f"until {when(held.until, now)}{after}: {reason}"
     )
+
+
+def held_now(runtime: Runtime) -> Iterator[tuple[str, str]]:
+    """What is held back now, and what to do about it; nothing where Redis is away, which is said elsewhere."""
+    now = runtime.clock.now()
+    with suppress(QueueUnavailable):
+        for held in runtime.shared.circuit.held(now):
+            yield held_text(held, now), f"{held.hint} `rotator circuit --close` lets calls through at once.".strip()
 
 
 def held_lines(found: Iterable[HeldCalls], now: datetime) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from worker.adapters.redis.client import unavailable
+from worker.cli.output import say
 from worker.errors import QueueUnavailable
 from worker.service.assemble import Runtime
 
@@ -41,10 +42,9 @@ class Messenger:
             raise unavailable(error) from None
 
 
-def wake_or_say(runtime: Runtime, target: str) -> str:
-    """Wake a target after its record was changed; what to say when that cannot be done, else nothing."""
+def wake_or_say(runtime: Runtime, target: str) -> None:
+    """Wake a target after its record was changed, or say that it could not be woken."""
     try:
         Messenger(runtime).wake(target)
     except QueueUnavailable as error:
-        return f"{error.what}. The change is on record; a worker sees it at its next look at the target."
-    return ""
+        say(f"{error.what}. The change is on record; a worker sees it at its next look at the target.")

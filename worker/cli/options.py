@@ -32,8 +32,11 @@ class Options:
 
         return load(self.config, os.environ, needs, only)
 
-    def runtime(self, needs: Need) -> Runtime:
-        """All parts, for a command that does more than read a record; what they log goes to stderr."""
+    def runtime(self, needs: Need, settings: Settings | None = None) -> Runtime:
+        """All parts, for a command that does more than read a record; what they log goes to stderr.
+
+        ``settings`` are those of all targets, where the command has read them already.
+        """
         import logging
         import sys
 
@@ -41,7 +44,7 @@ class Options:
         from worker.logs.redaction import Redactor
         from worker.service.assemble import build
 
-        settings = self.settings(needs)
+        settings = settings or self.settings(needs)
         redactor = Redactor(settings.secrets())
         setup.configure("console", sys.stderr, redactor, logging.WARNING)
         return build(settings, redactor)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from worker.cli.messenger import wake_or_say
 from worker.cli.options import Options, target_named
-from worker.cli.output import print_lines, result, say
+from worker.cli.output import print_lines, result
 from worker.errors import UsageError
 from worker.rotation.changes.renaming import emptied, taken_along
 from worker.rotation.record import Record
@@ -36,9 +36,7 @@ def rename(options: Options, old: str, new: str) -> int:
             hint="Nothing was changed. A new name at another path is a new target.",
         )
     record = move(store, leaving, store.load(new, target.path), runtime.clock.now())
-    trouble = wake_or_say(runtime, new)
-    if trouble:
-        say(trouble)
+    wake_or_say(runtime, new)
     key = record.current.access_key if record.current else None
     lines = [
         f"{old} is called {new} now: its record, with access key {key or 'none'}, is that of {new}",

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from worker.cli.in_use import in_use, owners, see_that_nobody_uses
+from worker.cli.in_use import in_use, owners
 from worker.cli.messenger import wake_or_say
 from worker.cli.options import Options, target_named
-from worker.cli.output import print_lines, result, say
+from worker.cli.output import print_lines, result
 from worker.errors import QueueUnavailable, RecordDeleted, RecordUnreadable, UsageError
 from worker.rotation.changes.repair import LooseKey, Repair, RepairEvidence, loose_keys, rebuild, retired
 from worker.rotation.changes.settlement import Found
@@ -81,17 +81,9 @@ def _plan(runtime: Runtime, target: Target) -> RepairPlan:
             raise
         evidence = _evidence(runtime, target, document)
         repaired = rebuild(target.name, target.path, error.what, evidence, runtime.clock.now())
-        _see_that_it_is_no_others(runtime, target, repaired.record)
         return _with_keys(runtime, RepairPlan(target, raw.version, error.what, document, repaired, rescued, ()))
     unchanged = Repair(record, (), (), ())
     return _with_keys(runtime, RepairPlan(target, raw.version, None, document, unchanged, rescued, ()))
-
-
-def _see_that_it_is_no_others(runtime: Runtime, target: Target, record: Record) -> None:
-    """A target that got another name: the key that apps read is on record under the old one still."""
-    if record.current:
-        services, configured = runtime.services, runtime.settings.targets
-        see_that_nobody_uses(services, configured, record.current.access_key, apart_from=target.name)
 
 
 def _evidence(runtime: Runtime, target: Target, document: Mapping[str, object]) -> RepairEvidence:
@@ -116,7 +108,11 @@ def _with_keys(runtime: Runtime, plan: RepairPlan) -> RepairPlan:
         history = _history(runtime, plan)
         loose += [key for saved in plan.rescued.values() for key in loose_keys(saved, history, plan.repair.record)]
     unique = {key.access_key: key for key in reversed(loose)}
-    whose = owners(runtime.services, runtime.settings.targets, apart_from=plan.target.name) if unique else {}
+    # with a record made anew the target may have had another name: the key that apps read is on record under that still
+    rebuilt = plan.repair.record.current if plan.problem is not None else None
+    whose = owners(runtime.services, runtime.settings.targets, apart_from=plan.target.name) if unique or rebuilt else {}
+    if rebuilt and rebuilt.access_key in whose:
+        raise in_use(rebuilt.access_key, whose[rebuilt.access_key])
     lives = runtime.services.storage.lives
     keys = tuple(FoundKey(key, lives(name).life.value, whose.get(name)) for name, key in reversed(unique.items()))
     return replace(plan, keys=keys)
@@ -154,9 +150,7 @@ def _carry_out(runtime: Runtime, plan: RepairPlan, chosen: list[LooseKey]) -> No
     _settle_rescued(runtime, plan, chosen)
     with suppress(QueueUnavailable):  # then a worker finds the record set back, and its audit settles that
         runtime.shared.index.forget_version(target.name)
-    trouble = wake_or_say(runtime, target.name)
-    if trouble:
-        say(trouble)
+    wake_or_say(runtime, target.name)
 
 
 def _retirement(chosen: list[LooseKey], now: datetime, target: Target) -> Change:

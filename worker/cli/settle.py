@@ -8,7 +8,7 @@ from typing import Any
 from worker.cli.in_use import see_that_nobody_uses
 from worker.cli.messenger import wake_or_say
 from worker.cli.options import Options, target_named
-from worker.cli.output import print_lines, progress, result, say
+from worker.cli.output import print_lines, progress, result
 from worker.cli.status import create_lines
 from worker.errors import UsageError
 from worker.rotation.audit import note_foreign
@@ -93,9 +93,7 @@ def resume(options: Options, name: str) -> int:
     if not loaded.record.deletes_held:
         raise UsageError("nothing is held back", target=name, hint="See `rotator status`.")
     store.change(loaded, lambda record: deletes_resumed(record, "a person says that all is well", now))
-    trouble = wake_or_say(runtime, name)
-    if trouble:
-        say(trouble)
+    wake_or_say(runtime, name)
     result(options, {"target": name, "deletes_held": False}, lambda: print_lines([f"{name}: keys are deleted again"]))
     return 0
 
@@ -121,9 +119,7 @@ def foreign(options: Options, number: int) -> int:
 def _write(runtime: Runtime, loaded: Loaded, rotation_id: str, verdict: Settlement) -> None:
     now = runtime.clock.now()
     runtime.services.store.change(loaded, lambda record: settled_create(record, rotation_id, verdict, now))
-    trouble = wake_or_say(runtime, loaded.record.target)
-    if trouble:
-        say(trouble)
+    wake_or_say(runtime, loaded.record.target)
 
 
 def _the_only_one(name: str, creates: list[UnconfirmedCreate]) -> str:

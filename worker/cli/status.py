@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +19,7 @@ from worker.settings.settings import Settings
 from worker.targets.target import Target
 
 if TYPE_CHECKING:
+    from worker.adapters.redis.circuit import HeldCalls
     from worker.adapters.redis.state import SharedState
 
 Summary = dict[str, Any]
@@ -38,9 +39,9 @@ def status(options: Options, name: str | None, *, fresh: bool) -> int:
     """Show one target as Vault has it now, or all of them."""
     if name is None:
         settings = options.settings(Need.VAULT)
-        summaries = _of_all(options, settings, fresh=fresh)
-        seen = _remembered(settings, lambda shared: shared.watches.sightings()) or {}
-        _say_what_is_held(settings)
+        known, seen, held = _remembered(settings, lambda shared: _overview(shared, fresh=fresh)) or ({}, {}, ())
+        summaries = _of_all(options, settings, known)
+        _say_held(held)
         summaries = [summary | seen.get(summary["target"], NEVER_WATCHED) for summary in summaries]
         result(options, summaries, lambda: _print_overview(summaries))
         return 0
@@ -49,16 +50,27 @@ def status(options: Options, name: str | None, *, fresh: bool) -> int:
         settings = options.settings(Need.VAULT)  # what else there is, to tell of a likely slip
     summary = _of_one(settings, target_named(settings, name), fresh=fresh)
     if summary["last_error"] or summary.get("requests"):  # else Redis is not needed, and not loaded
-        _say_what_is_held(settings)
+        _say_held(_remembered(settings, _held) or ())
     result(options, [summary], lambda: _print_detail(summary))
     return 0
 
 
-def _say_what_is_held(settings: Settings) -> None:
+def _overview(
+    shared: SharedState, *, fresh: bool
+) -> tuple[Mapping[str, Summary], Mapping[str, Summary], Sequence[HeldCalls]]:
+    """All targets as Redis remembers them (none when Vault is to be asked), when their keys were seen, what is held."""
+    return ({} if fresh else shared.index.summaries()), shared.watches.sightings(), _held(shared)
+
+
+def _held(shared: SharedState) -> Sequence[HeldCalls]:
+    return shared.circuit.held(datetime.now(UTC))
+
+
+def _say_held(found: Sequence[HeldCalls]) -> None:
     from worker.cli.held import held_text
 
     now = datetime.now(UTC)
-    for held in _remembered(settings, lambda shared: shared.circuit.held(now)) or ():
+    for held in found:
         say(f"{held_text(held, now)}. See `rotator circuit`.")
 
 
@@ -82,8 +94,7 @@ def _of_one(settings: Settings, target: Target, *, fresh: bool) -> Summary:
     return summarize(record, due_at(record, target, now), outlook(record, target, now))
 
 
-def _of_all(options: Options, settings: Settings, *, fresh: bool) -> list[Summary]:
-    known = {} if fresh else _remembered(settings, lambda shared: shared.index.summaries()) or {}
+def _of_all(options: Options, settings: Settings, known: Mapping[str, Summary]) -> list[Summary]:
     names = sorted(settings.targets)
     if names and all(name in known for name in names):
         return [known[name] for name in names]
@@ -99,7 +110,7 @@ def _of_all(options: Options, settings: Settings, *, fresh: bool) -> list[Summar
 def _surveyed(options: Options, settings: Settings) -> list[Summary]:
     from worker.rotation.survey import survey
 
-    runtime = options.runtime(Need.VAULT)
+    runtime = options.runtime(Need.VAULT, settings)
     seen = survey(runtime.services, settings.targets, progress("reading records"))
     now = runtime.clock.now()
     summaries = []
@@ -120,7 +131,8 @@ def _remembered(settings: Settings, read: Callable[[SharedState], T]) -> T | Non
     from worker.adapters.redis.state import shared_state
 
     try:
-        return read(shared_state(connect(settings.redis_url, timeout=REDIS_SECONDS)))
+        with connect(settings.redis_url, timeout=REDIS_SECONDS, retries=0) as client:
+            return read(shared_state(client))
     except QueueUnavailable:
         return None
 

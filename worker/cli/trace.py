@@ -67,7 +67,8 @@ def _store(settings: Settings) -> RecordStore:
 
 def _hint(settings: Settings, identifier: str) -> str | None:
     try:
-        return Index(connect(settings.redis_url, timeout=REDIS_SECONDS)).target_of(identifier)
+        with connect(settings.redis_url, timeout=REDIS_SECONDS, retries=0) as client:
+            return Index(client).target_of(identifier)
     except QueueUnavailable:
         return None
 

@@ -20,10 +20,10 @@ BATCH = 500
 T = TypeVar("T")
 
 
-def connect(url: Secret, *, timeout: float = 10.0) -> redis.Redis:
+def connect(url: Secret, *, timeout: float = 10.0, retries: int = 2) -> redis.Redis:
     """A client that notices dead connections (docs/facts.md, "Celery on Redis"); connects at first use.
 
-    ``timeout`` in seconds.
+    ``timeout`` in seconds, of one try; ``retries`` are for a connection that died while nobody used it.
     """
     return redis.Redis.from_url(
         url.reveal(),
@@ -32,7 +32,7 @@ def connect(url: Secret, *, timeout: float = 10.0) -> redis.Redis:
         socket_connect_timeout=timeout,
         socket_keepalive=True,
         health_check_interval=5,
-        retry=Retry(ExponentialBackoff(cap=0.2, base=0.01), 2),
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.01), retries),
     )
 
 
