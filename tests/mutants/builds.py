@@ -59,8 +59,9 @@ MUTANTS = (
                 "        from worker.rotation.steps.publish import _values\n"
                 "        key = StagedKey(access_key=created.access_key, secret_key=created.secret_key,\n"
                 "            request_id=created.request_id, created_at=session.now, verify_by=session.now)\n"
+                "        rotation = session.record.rotation\n"
                 "        values = session.target.fields.to_secret(_values(session, rotation, key))\n"
-                "        world.vault.write(session.target.path, values, rotation.expected_version)\n"
+                "        session.services.vault.write(session.target.path, values, rotation.expected_version)\n"
                 "        _record_key(session, holder, created, since)\n",
             ),
         ),

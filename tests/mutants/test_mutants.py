@@ -24,6 +24,7 @@ def test_the_broken_build_is_caught(mutant: Mutant, tmp_path: Path) -> None:
     build(mutant, tmp_path)
     done = _run(mutant.caught_by, tmp_path)
     assert done.returncode == SOME_FAILED, f"{mutant.name} was not caught:\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+    assert "NameError" not in done.stdout, f"{mutant.name} does not even run:\n{done.stdout[-3000:]}"
 
 
 def test_a_change_that_no_longer_fits_is_told(tmp_path: Path) -> None:
