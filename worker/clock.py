@@ -8,6 +8,15 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 
+def moment(value: object) -> datetime | None:
+    """A moment that somebody else wrote down: ISO 8601 with a zone; None for anything else."""
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return found if found and found.tzinfo else None
+
+
 class Clock(Protocol):
     """What the shell needs of time."""
 

@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 from worker.adapters.hostup.complaints import complaints, gateway_of, is_page
-from worker.adapters.hostup.values import request_id_problem
+from worker.adapters.hostup.values import ONCE, request_id_problem
 from worker.adapters.http.messages import Response
 from worker.secret import Secret
 
@@ -31,7 +31,6 @@ LONGEST_WAIT = 86400.0
 _LONGEST_BODY = 256 * 1024
 """Bytes; an honest answer has less than two thousand."""
 
-_ONCE = ("data", "key", "accessKey", "secretKey", "label")
 _FIRST_MOMENT = 1e9
 """A number from here on is no length of time but a moment: seconds since 1970, in September 2001."""
 
@@ -202,9 +201,9 @@ def _parse(body: bytes) -> Mapping[str, object] | None:
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """A JSON object. Raises ValueError when a name of :data:`_ONCE` stands in it twice: nobody can say which counts."""
+    """A JSON object. Raises ValueError when a name of :data:`ONCE` stands in it twice: nobody can say which counts."""
     made = dict(pairs)
-    if len(made) < len(pairs) and any(sum(name == each for name, _ in pairs) > 1 for each in _ONCE):
+    if len(made) < len(pairs) and any(sum(name == each for name, _ in pairs) > 1 for each in ONCE):
         raise ValueError("a name stands twice")
     return made
 

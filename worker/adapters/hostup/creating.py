@@ -22,15 +22,12 @@ from dataclasses import dataclass
 from worker.adapters.hostup.answers import HostUpResponse
 from worker.adapters.hostup.failures import Known, Operation, failure, unanswered, unreachable, unsettled
 from worker.adapters.hostup.salvage import Found, Salvaged, salvage
-from worker.adapters.hostup.values import key_name_problem, secret_problem
+from worker.adapters.hostup.values import SHORTEST_PART, key_name_problem, secret_problem
 from worker.adapters.http.exchange import Received
 from worker.adapters.http.messages import NoResponse
 from worker.errors import HostUpError
 from worker.rotation.ports import CreatedKey
 from worker.secret import Secret
-
-_SHORTEST_PART = 8
-"""Characters of a secret that say something of it when they stand in an access key."""
 
 _OUT_OF_FORM = "no reader of HTTP and JSON took it"
 _MIXED_UP = (
@@ -117,7 +114,7 @@ def _is_cut(answered: object, sent: str) -> bool:
 
 
 def _shows(access_key: str, secrets: tuple[str, ...]) -> bool:
-    return any(secret == access_key or (len(secret) >= _SHORTEST_PART and secret in access_key) for secret in secrets)
+    return any(secret == access_key or (len(secret) >= SHORTEST_PART and secret in access_key) for secret in secrets)
 
 
 def _from_response(operation: Operation, response: HostUpResponse, found: Salvaged | None) -> CreatedKey | HostUpError:

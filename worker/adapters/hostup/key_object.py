@@ -9,17 +9,12 @@ from itertools import pairwise
 
 from worker.adapters.hostup.lenient import Document
 from worker.adapters.hostup.unwrap import REPLACED
+from worker.adapters.hostup.values import ONCE, SHORTEST_PART
 
 PLACE = ("data", "key")
 """The path of the object with the key."""
 
-NAMES = ("data", "key", "accessKey", "secretKey", "label")
-"""The names that may stand once only: with two of them nobody can say which counts."""
-
 _AROUND = ((), ("data",), PLACE)
-
-SHORTEST_PART = 8
-"""Characters of a secret that say something of it."""
 
 SHORTEST_COMMON_LABEL = 8
 """Characters of a damaged label that have to agree."""
@@ -106,7 +101,7 @@ def key_object(document: Document, *, whole: bool) -> KeyObject | None:
     inside = [each for each in members if each.holder == holder]
     values = {each.name: each.text for each in inside if each is not document.pending}
     begun = [(each.name, each.text or "") for each in pending if each.holder == holder]
-    places = Counter((each.holder, each.name) for each in members if each.name in NAMES and each.path in _AROUND)
+    places = Counter((each.holder, each.name) for each in members if each.name in ONCE and each.path in _AROUND)
     return KeyObject(
         values["accessKey"],
         values.get("secretKey"),

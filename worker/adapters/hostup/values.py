@@ -14,6 +14,12 @@ LONGEST_SECRET = 256
 
 LARGEST_COUNT = 10**9
 
+ONCE = ("data", "key", "accessKey", "secretKey", "label")
+"""The names that may stand once only: with two of them nobody can say which counts."""
+
+SHORTEST_PART = 8
+"""Characters of a secret that say something of it when they stand elsewhere."""
+
 
 def key_name_problem(value: object) -> str | None:
     """Why the value cannot be an access key; None when it can."""

@@ -10,7 +10,7 @@ import os
 import ssl
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -109,7 +109,8 @@ class Engine:
         self._server_name = server_name
         self._backend = backend
         # at first use: loading all authorities takes 20 ms, and a service on this machine may do without
-        self._trust = cache(lambda: trust or _public_authorities())
+        self._public = cache(_public_authorities)
+        self._trust = trust
         self._kept: dict[_Way, deque[_Kept]] = {}
 
     def send(self, request: Request, *, fresh: bool = False, keep_raw: bool = False) -> Response:
@@ -195,17 +196,17 @@ class Engine:
 
     def _new_pool(self, way: _Way) -> httpcore.ConnectionPool:
         return httpcore.ConnectionPool(
-            ssl_context=self._trust() if way.secure else None,
-            proxy=_proxy(way.proxy) if way.proxy else None,
+            ssl_context=(self._trust or self._public()) if way.secure else None,
+            proxy=_proxy(way.proxy, self._public) if way.proxy else None,
             keepalive_expiry=IDLE_SECONDS,
             network_backend=self._backend,
         )
 
 
-def _proxy(proxy: Proxy) -> httpcore.Proxy:
+def _proxy(proxy: Proxy, public: Callable[[], ssl.SSLContext]) -> httpcore.Proxy:
     url = httpcore.URL(scheme="https" if proxy.secure else "http", host=proxy.host, port=proxy.port, target="/")
     login = (proxy.login[0].encode(), proxy.login[1].reveal().encode()) if proxy.login else None
-    return httpcore.Proxy(url, auth=login, ssl_context=_public_authorities() if proxy.secure else None)
+    return httpcore.Proxy(url, auth=login, ssl_context=public() if proxy.secure else None)
 
 
 def _exchanged(pool: httpcore.ConnectionPool, request: httpcore.Request, begun: Exchange) -> Response:

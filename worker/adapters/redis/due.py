@@ -17,17 +17,18 @@ WAKE_UP_KEPT = timedelta(days=1)
 After a look of a worker that was frozen for longer still, it is the audit that has the target looked at again.
 """
 
-_CLAIM = """
+CLAIM = """
 local names = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])
 for _, name in ipairs(names) do redis.call('ZADD', KEYS[1], ARGV[2], name) end
 return names
 """
+"""Takes what is due of a sorted set; each name comes back by itself later."""
 
 _CLAIM_NEXT = (
     """
 if redis.call('LLEN', KEYS[2]) > 0 then return {} end
 """
-    + _CLAIM
+    + CLAIM
 )
 
 
@@ -36,7 +37,7 @@ class DueSet:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
-        self._claim = client.register_script(_CLAIM)
+        self._claim = client.register_script(CLAIM)
         self._claim_next = client.register_script(_CLAIM_NEXT)
 
     @guard()

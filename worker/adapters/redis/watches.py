@@ -9,15 +9,16 @@ from datetime import datetime, timedelta
 import redis
 
 from worker.adapters.redis.client import batches, guard
+from worker.adapters.redis.due import CLAIM
 from worker.adapters.redis.keys import DUE, SEEN, WATCHES
 
-_CLAIM = """
+_CLAIM = (
+    """
 if redis.call('LLEN', KEYS[3]) > 0 then return {} end
 if #redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'LIMIT', 0, 1) > 0 then return {} end
-local names = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])
-for _, name in ipairs(names) do redis.call('ZADD', KEYS[1], ARGV[2], name) end
-return names
 """
+    + CLAIM
+)
 """Watches never go before what is due: while there is something, or a message waits, nothing is taken."""
 
 

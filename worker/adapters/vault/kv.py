@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from hvac.utils import format_url  # type: ignore[import-untyped]  # hvac ships no types
@@ -22,7 +21,7 @@ from worker.adapters.vault.errors import Ask, not_versioned, part, unreadable, w
 from worker.adapters.vault.login import GivenToken, OpenClient, TokenFacts, TokenFile, TokenSource, VaultAccess
 from worker.adapters.vault.rights import MountSettings, VaultRights
 from worker.adapters.vault.token import TokenKeeper
-from worker.clock import Clock
+from worker.clock import Clock, moment
 from worker.errors import ConfigurationError, UsageError
 from worker.rotation.ports import Absence, Document, Written
 from worker.settings.address import require_address
@@ -88,9 +87,9 @@ class VaultStore:
             content,
             whole(metadata, "version", ask),
             _request_id(answer),
-            _moment(metadata, "created_time"),
+            moment(metadata.get("created_time")),
             absence,
-            _moment(metadata, "deletion_time") if absence is None else None,
+            moment(metadata.get("deletion_time")) if absence is None else None,
         )
 
     def write(self, path: str, data: Mapping[str, object], cas: int) -> Written:
@@ -254,12 +253,3 @@ def _request_id(answer: Mapping[str, Any]) -> str | None:
 def _absence(metadata: Mapping[str, Any]) -> Absence:
     """Why a version that exists shows no data: Vault keeps its metadata (docs/facts.md, "Vault")."""
     return Absence.DESTROYED if metadata.get("destroyed") is True else Absence.DELETED
-
-
-def _moment(metadata: Mapping[str, Any], name: str) -> datetime | None:
-    value = metadata.get(name)
-    try:
-        time = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-    return time if time and time.tzinfo else None
