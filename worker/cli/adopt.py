@@ -7,8 +7,8 @@ from worker.cli.messenger import wake_or_say
 from worker.cli.options import Options, target_named
 from worker.cli.output import print_lines, result
 from worker.errors import UsageError
-from worker.rotation.changes.settlement import Found, adopted_key
-from worker.rotation.status import due_at, moved, outlook, summarize
+from worker.rotation.changes.settlement import Found, adopted_key, found_in
+from worker.rotation.status import moved, summary_of
 from worker.service.assemble import Runtime
 from worker.settings.environment import Need
 from worker.targets.target import Target
@@ -28,7 +28,7 @@ def adopt(options: Options, name: str, access_key: str) -> int:
     now = runtime.clock.now()
     record = runtime.services.store.change(loaded, lambda known: adopted_key(known, found, now, target.grace)).record
     wake_or_say(runtime, name)
-    summary = summarize(record, due_at(record, target, now), outlook(record, target, now))
+    summary = summary_of(record, target, now)
     lines = [
         f"{name}: access key {access_key}, version {found.version} of {target.path}, is now the current key",
         "  It is replaced at the next rotation, and deleted at HostUp after the grace period that follows.",
@@ -45,18 +45,12 @@ def _found(runtime: Runtime, target: Target, access_key: str) -> Found:
             target=target.name,
             hint="Write the app's secret there first, or let the worker make a new key: `rotator rotate`.",
         )
-    secret, fields = document.data, target.fields
-    if fields.read(secret, "access_key") != access_key:
+    found = found_in(target.fields, document)
+    if found is None or found.access_key != access_key:
         raise UsageError(
             f"version {document.version} of {target.path} does not hold access key {access_key} "
-            f"under {fields.name_of('access_key')!r}",
+            f"under {target.fields.name_of('access_key')!r}",
             target=target.name,
             hint="Look at what is there (vault kv get), and name exactly that key; a wrong one would be deleted later.",
         )
-    return Found(
-        access_key=access_key,
-        version=document.version,
-        label=fields.read(secret, "label"),
-        request_id=fields.read(secret, "request_id") or None,
-        rotation_id=fields.read(secret, "rotation_id") or None,
-    )
+    return found

@@ -17,7 +17,7 @@ from worker.cli.options import Options, target_named
 from worker.cli.output import print_lines, result
 from worker.errors import QueueUnavailable, RecordDeleted, RecordUnreadable, UsageError
 from worker.rotation.changes.repair import LooseKey, Repair, RepairEvidence, loose_keys, rebuild, retired
-from worker.rotation.changes.settlement import Found
+from worker.rotation.changes.settlement import found_in
 from worker.rotation.history import Entry
 from worker.rotation.ports import Absence
 from worker.rotation.record import Record, decode
@@ -87,19 +87,11 @@ def _plan(runtime: Runtime, target: Target) -> RepairPlan:
 
 
 def _evidence(runtime: Runtime, target: Target, document: Mapping[str, object]) -> RepairEvidence:
-    services, fields = runtime.services, target.fields
+    services = runtime.services
     published = services.vault.read(target.path)
-    secret = published.data or {}
-    access_key = fields.read(secret, "access_key")
-    found = access_key and Found(
-        access_key=access_key,
-        version=published.version,
-        label=fields.read(secret, "label"),
-        request_id=fields.read(secret, "request_id") or None,
-        rotation_id=fields.read(secret, "rotation_id") or None,
-    )
     archived = tuple(services.store.archived(target.name))
-    return RepairEvidence(document, archived, found or None, published.created_at or runtime.clock.now())
+    found_at = published.created_at or runtime.clock.now()
+    return RepairEvidence(document, archived, found_in(target.fields, published), found_at)
 
 
 def _with_keys(runtime: Runtime, plan: RepairPlan) -> RepairPlan:

@@ -13,7 +13,7 @@ from worker.cli.texts import ago, when
 from worker.clock import SystemClock
 from worker.errors import QueueUnavailable, RecordError, VaultUnavailable
 from worker.rotation.records import RecordStore
-from worker.rotation.status import due_at, moved, outlook, summarize, unusable
+from worker.rotation.status import moved, summary_of, unusable
 from worker.settings.environment import Need
 from worker.settings.settings import Settings
 from worker.targets.target import Target
@@ -91,7 +91,7 @@ def _of_one(settings: Settings, target: Target, *, fresh: bool) -> Summary:
     if conflict:
         return unusable(target.name, conflict.what, conflict.hint)
     now = clock.now()
-    return summarize(record, due_at(record, target, now), outlook(record, target, now))
+    return summary_of(record, target, now)
 
 
 def _of_all(options: Options, settings: Settings, known: Mapping[str, Summary]) -> list[Summary]:
@@ -121,7 +121,7 @@ def _surveyed(options: Options, settings: Settings) -> list[Summary]:
         if problem:
             summaries.append(unusable(name, problem.what, problem.hint))
         elif record:
-            summaries.append(summarize(record, due_at(record, target, now), outlook(record, target, now)))
+            summaries.append(summary_of(record, target, now))
     return summaries
 
 

@@ -159,7 +159,7 @@ def _of_retiring(record: Record, now: datetime, pauses: Pauses) -> Step | None:
 
 
 def _wanted_at(key: RetiringKey, pauses: Pauses) -> datetime:
-    return max(key.retire_after, key.next_look_at, pauses.get(key.access_key, key.retire_after))
+    return max(key.wanted_at, pauses.get(key.access_key, key.wanted_at))
 
 
 def _is_doubtful(record: Record) -> bool:

@@ -136,12 +136,16 @@ def _of_rotation(record: Record, target: Target, now: datetime, slack: timedelta
 
 
 def _of_waiting(record: Record, target: Target, now: datetime, slack: timedelta) -> Iterator[AuditFinding]:
-    wait = outlook(record, target, now)
+    late = bool(record.requests) and record.requests[0].at + slack < now
+    full = len(record.retiring) >= RETIRING_LIMIT
+    if not (late or full):
+        return
+    wait = outlook(record, due_at(record, target, now), now)
     hint = f"It waits for {wait.why}, until {wait.until.isoformat()}." if wait.until > now else "See `rotator check`."
-    if record.requests and record.requests[0].at + slack < now:
+    if late:
         what = f"a request for a rotation waits since {record.requests[0].at.isoformat()}"
         yield AuditFinding("waiting", record.target, what, hint)
-    if len(record.retiring) >= RETIRING_LIMIT:
+    if full:
         since = min(key.retire_after for key in record.retiring)
         errors = [key.error for key in record.retiring if key.error]
         what = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -67,6 +67,11 @@ class History:
     def entries(self) -> tuple[Entry, ...]:
         """All of them."""
         return (*map(decode_entry, self.stored), *self.added)
+
+    def newest_first(self) -> Iterator[Entry]:
+        """All of them backwards; each is decoded when it is asked for."""
+        yield from reversed(self.added)
+        yield from map(decode_entry, reversed(self.stored))
 
     def with_entry(self, entry: Entry) -> History:
         """The same with one entry more."""

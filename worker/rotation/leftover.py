@@ -52,7 +52,7 @@ def _stand_in(record: Record) -> Target:
 
 def _retire(session: Session, in_use: Collection[str]) -> None:
     for key in session.record.retiring:
-        if max(key.retire_after, key.next_look_at) > session.now or key.access_key in in_use:
+        if key.wanted_at > session.now or key.access_key in in_use:
             continue
         if not key.deleted_at and (_is_published(session, key) or delete(session, key.access_key)):
             continue

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
 from worker.rotation.ports import Absence, Document, Life, Probe
 from worker.rotation.record import CurrentKey, Record, Trouble, TroubleKind
 from worker.rotation.services import Services
-from worker.rotation.survey import READERS, Progress
+from worker.rotation.survey import Progress, read_all
 from worker.secret import Secret
 from worker.targets.target import Target
 
@@ -62,15 +61,8 @@ def observe_all(
 ) -> dict[str, Observation]:
     """The same for every configured target that has a current key. Raises VaultError."""
     names = [name for name, record in records.items() if name in targets and record.current]
-    found: dict[str, Observation] = {}
-    with ThreadPoolExecutor(READERS, thread_name_prefix="observe") as pool:
-        seen = pool.map(lambda name: observe(services, targets[name], records[name]), names)
-        for done, (name, observation) in enumerate(zip(names, seen, strict=True), start=1):
-            if observation:
-                found[name] = observation
-            if progress:
-                progress(done, len(names))
-    return found
+    seen = read_all(names, lambda name: observe(services, targets[name], records[name]), progress)
+    return {name: observation for name, observation in seen if observation}
 
 
 def advice(name: str, trouble: Trouble) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any
@@ -179,6 +180,11 @@ class RetiringKey:
         if self.overdue:
             return "overdue"
         return "deleted" if self.deleted_at else "waiting"
+
+    @property
+    def wanted_at(self) -> datetime:
+        """When the next step of its retirement may be made."""
+        return max(self.retire_after, self.next_look_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,7 +40,7 @@ def failing_since(record: Record) -> datetime:
     if failure is None:
         raise ValueError("there is no failure")
     first = failure.at
-    for entry in reversed(record.history.entries()):
+    for entry in record.history.newest_first():
         if entry.event in (Event.ROTATION_SUCCEEDED, Event.SECRET_PUBLISHED):
             break
         if entry.event == Event.ROTATION_FAILED and entry.at:
@@ -48,10 +48,16 @@ def failing_since(record: Record) -> datetime:
     return min(first, failure.at)
 
 
-def outlook(record: Record, target: Target, now: datetime) -> Wait:
-    """What a target waits for, by its record alone: until now where a step is due."""
-    step = decide(record, due_at(record, target, now), now, {})
+def outlook(record: Record, due: datetime, now: datetime) -> Wait:
+    """What a target waits for, by its record alone: until now where a step is due. ``due`` as of :func:`due_at`."""
+    step = decide(record, due, now, {})
     return step if isinstance(step, Wait) else Wait(now, "the next step is due")
+
+
+def summary_of(record: Record, target: Target, now: datetime) -> dict[str, Any]:
+    """:func:`summarize` by the record alone."""
+    due = due_at(record, target, now)
+    return summarize(record, due, outlook(record, due, now))
 
 
 def summarize(record: Record, next_rotation_at: datetime, wait: Wait) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from worker.errors import RecordError
 from worker.rotation.record import Phase, Record
@@ -15,6 +16,8 @@ READERS = 8
 """Threads that read records; what Vault gives to one hvac client levels off there (docs/facts.md, "Vault")."""
 
 Progress = Callable[[int, int], None]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +49,29 @@ def survey(services: Services, targets: Mapping[str, Target], progress: Progress
     records: dict[str, Record] = {}
     unreadable: dict[str, RecordError] = {}
 
-    def read(name: str) -> tuple[str, Record | RecordError]:
+    def read(name: str) -> Record | RecordError:
         target = targets.get(name)
         try:
             loaded = services.store.open(target) if target else services.store.load(name, "")
         except RecordError as error:
-            return name, error
-        return name, loaded.record
+            return error
+        return loaded.record
 
-    with ThreadPoolExecutor(READERS, thread_name_prefix="survey") as pool:
-        for done, (name, found) in enumerate(pool.map(read, names), start=1):
-            if isinstance(found, RecordError):
-                unreadable[name] = found
-            else:
-                records[name] = found
+    for name, found in read_all(names, read, progress):
+        if isinstance(found, RecordError):
+            unreadable[name] = found
+        else:
+            records[name] = found
+    return Survey(records, unreadable)
+
+
+def read_all(names: Sequence[str], read: Callable[[str], T], progress: Progress | None) -> Iterator[tuple[str, T]]:
+    """Each name with what ``read`` makes of it, several at a time; raises what that raises."""
+    with ThreadPoolExecutor(READERS, thread_name_prefix="read") as pool:
+        for done, (name, found) in enumerate(zip(names, pool.map(read, names), strict=True), start=1):
+            yield name, found
             if progress:
                 progress(done, len(names))
-    return Survey(records, unreadable)
 
 
 def _living(record: Record) -> int:

@@ -76,10 +76,11 @@ def _put_redis_right(runtime: Runtime, records: Mapping[str, Record]) -> None:
     """
     now, targets = runtime.clock.now(), runtime.settings.targets
     known = {name: (records[name], target) for name, target in targets.items() if name in records}
-    waits = {name: outlook(record, target, now) for name, (record, target) in known.items()}
+    dues = {name: due_at(record, target, now) for name, (record, target) in known.items()}
+    waits = {name: outlook(record, dues[name], now) for name, (record, _) in known.items()}
     runtime.shared.index.refresh(
-        IndexEntry(name, summarize(record, due_at(record, target, now), waits[name]), newest_ids(record))
-        for name, (record, target) in known.items()
+        IndexEntry(name, summarize(record, dues[name], waits[name]), newest_ids(record))
+        for name, (record, _) in known.items()
     )
     runtime.shared.due.look_sooner({name: wait.until for name, wait in waits.items()})
 
@@ -87,7 +88,7 @@ def _put_redis_right(runtime: Runtime, records: Mapping[str, Record]) -> None:
 def newest_ids(record: Record) -> list[str]:
     """The ids in a record's history, oldest first: no more than the index keeps."""
     found: dict[str, None] = {}
-    for entry in reversed(record.history.entries()):
+    for entry in record.history.newest_first():
         found |= dict.fromkeys(sorted(entry.ids))
         if len(found) >= IDS_OF_A_TARGET:
             break

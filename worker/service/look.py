@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
@@ -30,11 +31,8 @@ def look_while_due(runtime: Runtime, name: str) -> None:
 
     Raises UsageError for a target that is not configured, QueueUnavailable.
     """
-    clock, worker = runtime.clock, runtime.settings.worker
-    until = clock.monotonic() + worker.tick.total_seconds()
-    target: str | None = name
-    while target and _look_alone(runtime, target) and not clock.stopping and clock.monotonic() < until:
-        target = runtime.shared.due.claim_next(clock.now(), worker.lease, QUEUE)
+    clock, lease = runtime.clock, runtime.settings.worker.lease
+    _go_on(runtime, name, lambda: runtime.shared.due.claim_next(clock.now(), lease, QUEUE))
 
 
 def watch_while_nothing_is_due(runtime: Runtime, name: str) -> None:
@@ -42,11 +40,19 @@ def watch_while_nothing_is_due(runtime: Runtime, name: str) -> None:
 
     Raises UsageError for a target that is not configured, QueueUnavailable.
     """
-    clock, worker = runtime.clock, runtime.settings.worker
-    until = clock.monotonic() + worker.tick.total_seconds()
-    names: tuple[str, ...] = (name,)
-    while names and _look_alone(runtime, names[0], watching=True) and not clock.stopping and clock.monotonic() < until:
-        names = runtime.shared.watches.claim(clock.now(), worker.lease, 1, QUEUE)
+    clock, lease = runtime.clock, runtime.settings.worker.lease
+    watches = runtime.shared.watches
+    _go_on(runtime, name, lambda: next(iter(watches.claim(clock.now(), lease, 1, QUEUE)), None), watching=True)
+
+
+def _go_on(runtime: Runtime, name: str, claim: Callable[[], str | None], *, watching: bool = False) -> None:
+    clock = runtime.clock
+    until = clock.monotonic() + runtime.settings.worker.tick.total_seconds()
+    target: str | None = name
+    while target and _look_alone(runtime, target, watching=watching):
+        if clock.stopping or clock.monotonic() >= until:
+            return
+        target = claim()
 
 
 def _look_alone(runtime: Runtime, name: str, *, watching: bool = False) -> bool:
@@ -93,14 +99,18 @@ def _look(runtime: Runtime, target: Target, hold: Hold, *, watching: bool) -> bo
 def _keep_sighting(runtime: Runtime, target: Target, seen: Observation | None) -> None:
     """How what apps read was seen goes into Redis only: a watch of a healthy target writes nothing to Vault."""
     now = runtime.clock.now()
-    before = runtime.shared.watches.sighting(target.name) or {}
     at = seen.at.isoformat(timespec="seconds") if seen else None
+    living_at = at if seen and seen.living else _last_seen_living_at(runtime, target)
     sighting = {
-        "last_seen_living_at": at if seen and seen.living else before.get("last_seen_living_at"),
+        "last_seen_living_at": living_at,
         "last_watched_at": at,
         "watch_found": seen.what if seen else "",
     }
     runtime.shared.watches.seen(target.name, sighting, next_watch(runtime.watch_every(target), target.name, now))
+
+
+def _last_seen_living_at(runtime: Runtime, target: Target) -> object:
+    return (runtime.shared.watches.sighting(target.name) or {}).get("last_seen_living_at")
 
 
 def _soon(runtime: Runtime, name: str) -> timedelta:

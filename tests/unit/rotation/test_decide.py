@@ -30,7 +30,7 @@ from worker.rotation.decide import (
 )
 from worker.rotation.history import History
 from worker.rotation.record import Failure, Phase, Record
-from worker.rotation.status import outlook
+from worker.rotation.status import due_at, outlook
 
 FAILURE = Failure(
     at=NOW - SECOND,
@@ -162,10 +162,11 @@ def test_settled_mints_hold_nobody_up() -> None:
     ],
 )
 def test_what_is_waited_for_is_said_in_words(record: Record, words: str) -> None:
-    wait = outlook(record, TARGET, NOW)
+    wait = outlook(record, due_at(record, TARGET, NOW), NOW)
     assert wait.why == words
     assert wait.until > NOW
 
 
 def test_a_step_that_is_due_is_not_waited_for() -> None:
-    assert outlook(replace(IDLE, requests=(request(),)), TARGET, NOW).until == NOW
+    record = replace(IDLE, requests=(request(),))
+    assert outlook(record, due_at(record, TARGET, NOW), NOW).until == NOW

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from worker.errors import RotatorError
 from worker.events import Event
-from worker.rotation.changes.rotation import Holder, creating, failed, note, pruned, to_retire
+from worker.rotation.changes.rotation import Holder, creating, failed, note, pruned, put_aside, to_retire
 from worker.rotation.record import Record, Rotation, UnconfirmedCreate, Why
 
 
@@ -34,16 +34,7 @@ def create_unconfirmed(
     ended = replace(record, rotation=None)
     if outcome.access_key and outcome.access_key not in record.keys_on_record():
         key = to_retire(outcome.access_key, Why.UNUSABLE, rotation.id, outcome.why.request_id, now)
-        ended = note(
-            ended,
-            Event.KEY_STRAY,
-            now,
-            rotation_id=rotation.id,
-            request_id=key.request_id,
-            access_key=key.access_key,
-            why=key.why.value,
-        )
-        ended = replace(ended, retiring=(*record.retiring, key))
+        ended = put_aside(ended, key, now)
     else:
         ended = _with_unconfirmed(ended, rotation, outcome, now)
     return failed(ended, outcome.why, now, retry_at, operation="create", rotation_id=rotation.id)

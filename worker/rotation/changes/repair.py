@@ -13,11 +13,12 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from worker.clock import moment
 from worker.events import Event
-from worker.rotation.changes.rotation import note, to_retire
+from worker.rotation.changes.rotation import note, put_aside, to_retire
 from worker.rotation.changes.settlement import Found
 from worker.rotation.history import Entry, History, decode_entry
-from worker.rotation.record import CurrentKey, Record, Request, RetiringKey, UnconfirmedCreate, Why
+from worker.rotation.record import CurrentKey, Record, Request, UnconfirmedCreate, Why
 
 T = TypeVar("T")
 
@@ -107,17 +108,8 @@ def retired(record: Record, key: LooseKey, now: datetime, when: datetime) -> Rec
     """Bring a loose key that a person named back on record, to be deleted from ``when`` on."""
     if key.access_key in record.keys_on_record():
         return record
-    noted = note(
-        record,
-        Event.KEY_STRAY,
-        now,
-        rotation_id=key.rotation_id,
-        request_id=key.request_id,
-        access_key=key.access_key,
-        why=Why.SETTLED.value,
-    )
-    retiring: RetiringKey = to_retire(key.access_key, Why.SETTLED, key.rotation_id, key.request_id, when)
-    return replace(noted, retiring=(*noted.retiring, retiring))
+    key_to_retire = to_retire(key.access_key, Why.SETTLED, key.rotation_id, key.request_id, when)
+    return put_aside(record, key_to_retire, now)
 
 
 def _current(evidence: RepairEvidence, dead: frozenset[str]) -> CurrentKey | None:
@@ -129,15 +121,7 @@ def _current(evidence: RepairEvidence, dead: frozenset[str]) -> CurrentKey | Non
         return replace(known, vault_version=found.version)
     if not found.rotation_id or found.access_key in dead:
         return None  # not ours, or an old version put back: the worker says so, and a person decides
-    return CurrentKey(
-        access_key=found.access_key,
-        vault_version=found.version,
-        rotation_id=found.rotation_id,
-        request_id=found.request_id,
-        label=found.label,
-        created_at=evidence.found_at,
-        published_at=evidence.found_at,
-    )
+    return found.as_current(evidence.found_at, evidence.found_at)
 
 
 def _interrupted(rotation: object, now: datetime) -> Iterator[UnconfirmedCreate]:
@@ -147,7 +131,7 @@ def _interrupted(rotation: object, now: datetime) -> Iterator[UnconfirmedCreate]
     count = rotation.get("key_count_before")
     yield UnconfirmedCreate(
         rotation_id=_text(rotation.get("id")) or "unknown",
-        at=_moment(rotation.get("started_at")) or now,
+        at=moment(rotation.get("started_at")) or now,
         label=_text(rotation.get("label")) or "",
         error="the record became unreadable while a key may have been made",
         request_id=None,
@@ -218,11 +202,3 @@ def _valid_items(kind: type[T], raw: object) -> tuple[T, ...]:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
-
-
-def _moment(value: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-    return moment if moment and moment.tzinfo else None

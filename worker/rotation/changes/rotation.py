@@ -163,6 +163,20 @@ def _stray(record: Record, holder: Holder, created: CreatedKey, now: datetime) -
     return replace(noted, retiring=(*record.retiring, key), unconfirmed_creates=creates)
 
 
+def put_aside(record: Record, key: RetiringKey, now: datetime) -> Record:
+    """Note a key that was never published, and retire it."""
+    noted = note(
+        record,
+        Event.KEY_STRAY,
+        now,
+        rotation_id=key.rotation_id,
+        request_id=key.request_id,
+        access_key=key.access_key,
+        why=key.why.value,
+    )
+    return replace(noted, retiring=(*noted.retiring, key))
+
+
 def verified(record: Record, rotation_id: str, now: datetime) -> Record:
     """The staged key works. From here on it may be published at any moment, so it is never given up again."""
     rotation = _of(record, rotation_id)

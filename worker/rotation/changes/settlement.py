@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 from worker.errors import UsageError
 from worker.events import Event
 from worker.rotation.changes.rotation import note, to_retire
+from worker.rotation.ports import Document
 from worker.rotation.record import CurrentKey, Record, UnconfirmedCreate, Why
+from worker.targets.fields import FieldMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,33 @@ class Found:
     label: str | None
     request_id: str | None
     rotation_id: str | None
+
+    def as_current(self, created_at: datetime, published_at: datetime) -> CurrentKey:
+        """The same as the current key of a record."""
+        return CurrentKey(
+            access_key=self.access_key,
+            vault_version=self.version,
+            rotation_id=self.rotation_id,
+            request_id=self.request_id,
+            label=self.label,
+            created_at=created_at,
+            published_at=published_at,
+        )
+
+
+def found_in(fields: FieldMap, document: Document) -> Found | None:
+    """What an app's secret names; None where it names no access key."""
+    secret = document.data or {}
+    access_key = fields.read(secret, "access_key")
+    if not access_key:
+        return None
+    return Found(
+        access_key=access_key,
+        version=document.version,
+        label=fields.read(secret, "label"),
+        request_id=fields.read(secret, "request_id") or None,
+        rotation_id=fields.read(secret, "rotation_id") or None,
+    )
 
 
 def tried_at_once(record: Record, now: datetime) -> Record:
@@ -52,15 +81,8 @@ def adopted_key(record: Record, found: Found, now: datetime, grace: timedelta) -
         )
     old = record.current
     known = old is not None and old.access_key == found.access_key
-    current = CurrentKey(
-        access_key=found.access_key,
-        vault_version=found.version,
-        rotation_id=found.rotation_id,
-        request_id=found.request_id,
-        label=found.label,
-        created_at=old.created_at if old and known else now,
-        published_at=old.published_at if old and known else now,
-    )
+    began = (old.created_at, old.published_at) if old and known else (now, now)
+    current = found.as_current(*began)
     noted = note(
         record,
         Event.KEY_ADOPTED,

@@ -198,7 +198,7 @@ def _record_refusal(session: Session, holder: Holder, error: HostUpError, since:
 def _comes_free(session: Session) -> str:
     """Which keys of the target give a place free, and when, should HostUp have no room for another key."""
     keys = [
-        f"{key.access_key} (from {max(key.retire_after, key.next_look_at).isoformat(timespec='seconds')})"
+        f"{key.access_key} (from {key.wanted_at.isoformat(timespec='seconds')})"
         for key in session.record.retiring
         if not key.deleted_at
     ]
