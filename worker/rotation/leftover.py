@@ -54,6 +54,8 @@ def _retire(session: Session, in_use: Collection[str]) -> None:
     for key in session.record.retiring:
         if key.wanted_at > session.now or key.access_key in in_use:
             continue
+        if session.record.deletes_held and not key.deleted_at:
+            continue  # Vault was set back: as in the decision for a target that is configured
         if not key.deleted_at and (_is_published(session, key) or delete(session, key.access_key)):
             continue
         try:

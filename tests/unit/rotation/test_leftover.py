@@ -63,6 +63,16 @@ def test_a_key_that_is_published_by_any_name_is_not_deleted(small: Small) -> Non
     assert "AK1" in small.hostup.living
 
 
+def test_nothing_is_deleted_while_deletes_are_held(small: Small) -> None:
+    small.alter(deletes_held=True)
+    small.passes(days=2)
+    _retire(small)
+    assert "AK1" in small.hostup.living
+    small.alter(deletes_held=False)
+    _retire(small)
+    assert "AK1" not in small.hostup.living
+
+
 def test_a_key_that_another_target_has_is_not_deleted(small: Small) -> None:
     other = Record(target="films", path="apps/films", current=current("AK1"))
     small.put(other)
