@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -20,7 +19,7 @@ from tests.unit.adapters.hostup_answering import (
 )
 from tests.wire import Wire, answer
 from worker.adapters.hostup.values import LONGEST_NAME
-from worker.adapters.http.client import HttpClient, new_client
+from worker.adapters.http.client import HttpClient
 from worker.adapters.http.engine import USER_AGENT
 from worker.errors import (
     HostUpRefused,
@@ -28,12 +27,6 @@ from worker.errors import (
 )
 from worker.rotation.ports import CreatedKey
 from worker.secret import Secret
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[HttpClient]:
-    with new_client() as made:
-        yield made
 
 
 class TestCreate:

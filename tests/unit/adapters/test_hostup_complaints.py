@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,19 +10,13 @@ from tests.unit.adapters.hostup_answering import API_KEY, failure_of_create
 from tests.wire import answer
 from worker.adapters.hostup.answers import read
 from worker.adapters.hostup.complaints import complaints, is_page
-from worker.adapters.http.client import HttpClient, new_client
+from worker.adapters.http.client import HttpClient
 from worker.adapters.http.messages import Response
 from worker.errors import HostUpRefused, HostUpUncertain
 from worker.secret import Secret
 
 PAGE = b"<!DOCTYPE html><html><title>Just a moment...</title></html>"
 RAY = "8f1b2c3d4e5f6a7b-ARN"
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[HttpClient]:
-    with new_client() as made:
-        yield made
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,12 +10,6 @@ from tests.unit.adapters.hostup_answering import SHORT, body, created, failure_o
 from tests.wire import LOOPBACK_PEM, Step, Wire, answer, cut, drip, raw, reset, silence
 from worker.adapters.http.client import HttpClient, new_client
 from worker.errors import HostUpRefused, HostUpUncertain, HostUpUnreachable
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[HttpClient]:
-    with new_client() as made:
-        yield made
 
 
 class TestBrokenConnections:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import pytest
 
 from tests.unit.adapters.hostup_answering import REQUEST_ID, body, hostup, problem, v1
 from tests.wire import Wire, answer
-from worker.adapters.http.client import HttpClient, new_client
+from worker.adapters.http.client import HttpClient
 from worker.errors import (
     HostUpError,
     HostUpLastKey,
@@ -19,12 +19,6 @@ from worker.errors import (
     UsageError,
 )
 from worker.rotation.ports import DeletedKey, StorageStatus
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[HttpClient]:
-    with new_client() as made:
-        yield made
 
 
 class TestDelete:

@@ -16,7 +16,7 @@ from tests.unit.adapters.test_salvage_fuzz import CHARSETS, CODINGS, Honest, fra
 from tests.wire import Wire, answer, cut, raw
 from worker.adapters.hostup.answers import read
 from worker.adapters.hostup.client import HostUpClient
-from worker.adapters.http.client import HttpClient, new_client
+from worker.adapters.http.client import HttpClient
 from worker.adapters.http.messages import Response
 from worker.errors import HostUpError, HostUpUncertain, RotatorError
 from worker.secret import Secret
@@ -66,12 +66,6 @@ def said_by(error: BaseException | None) -> Iterator[str]:
         yield f"{error} {error!r} {error.args!r} {vars(error)!r} {getattr(error, '__notes__', '')}"
         yield from said_by(error.__cause__)
         error = error.__context__
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[HttpClient]:
-    with new_client() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 
@@ -11,19 +10,13 @@ import pytest
 from tests.unit.adapters.hostup_answering import API_KEY, REQUEST_ID, SECRET, body, failure_of_create, v1
 from tests.wire import answer
 from worker.adapters.hostup.answers import LONGEST_QUOTE, quotable, read
-from worker.adapters.http.client import HttpClient, new_client
+from worker.adapters.http.client import HttpClient
 from worker.adapters.http.messages import Response
 from worker.errors import HostUpRateLimited
 from worker.secret import Secret
 
 NOW = datetime(2026, 2, 10, 12, 0, tzinfo=UTC)
 EAST = timezone(timedelta(hours=2))
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[HttpClient]:
-    with new_client() as made:
-        yield made
 
 
 class TestRateLimit:

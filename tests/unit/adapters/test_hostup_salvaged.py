@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -13,7 +12,7 @@ from tests.unit.adapters.hostup_answering import SHORT, hostup
 from tests.unit.adapters.salvaging import ACCESS_KEY, LABEL, REQUEST_ID, SECRET, body, head, with_length
 from tests.unit.adapters.test_salvage import WHOLE
 from tests.wire import Step, Wire, answer, cut
-from worker.adapters.http.client import HttpClient, new_client
+from worker.adapters.http.client import HttpClient
 from worker.adapters.http.engine import new_engine
 from worker.adapters.http.exchange import Received
 from worker.adapters.http.messages import NoResponse, Request, Response
@@ -33,12 +32,6 @@ TAKEN = {
     "UTF-16",
 }
 """Odd forms that readers of HTTP and JSON take."""
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[HttpClient]:
-    with new_client() as made:
-        yield made
 
 
 def create(client: HttpClient, step: Step, deadline: float = 30.0) -> CreatedKey:

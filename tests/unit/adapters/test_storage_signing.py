@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Iterator
 
 import pytest
 
 from tests.wire import Heard, Wire, answer
-from worker.adapters.http.client import HttpClient, new_client
+from worker.adapters.http.client import HttpClient
 from worker.adapters.s3.probe import StorageProbe
 from worker.secret import Secret
 
@@ -20,12 +19,6 @@ REGION = "eu-north-1"
 
 LONG = 30.0
 """Seconds that no test waits for."""
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[HttpClient]:
-    with new_client() as made:
-        yield made
 
 
 def _hmac(key: bytes, text: str) -> bytes:

@@ -39,12 +39,6 @@ def lives(probe: StorageProbe) -> Probe:
     return probe.lives(ACCESS_KEY)
 
 
-@pytest.fixture(scope="module")
-def client() -> Iterator[HttpClient]:
-    with new_client() as made:
-        yield made
-
-
 def refusal(code: str, status: int = 403, namespace: str = "") -> Step:
     text = f'<?xml version="1.0" encoding="UTF-8"?><Error{namespace}><Code>{code}</Code><HostId>x</HostId></Error>'
     return answer(status, text.encode(), AMZ_ID)
