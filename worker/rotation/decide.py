@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.rotation.changes.rotation import HEALING, Holder
+from worker.rotation.changes.rotation import DAY, HEALING, Holder
 from worker.rotation.changes.watch import may_heal
 from worker.rotation.record import Phase, Record, RetiringKey, UnconfirmedCreate
 
@@ -25,8 +25,6 @@ CREATES_AGAIN_PER_DAY = 2
 
 OPEN_CREATES = 20
 """With so many unconfirmed creates that nobody has settled, no further key is asked for, whatever the counts say."""
-
-_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +125,7 @@ def waits_for_person(creates: tuple[UnconfirmedCreate, ...]) -> bool:
     if sum(create.open for create in creates) >= OPEN_CREATES:
         return True
     risky = sorted(create.at for create in creates if create.open and not create.harmless)
-    return any(last - first <= _DAY for first, last in zip(risky, risky[CREATES_AGAIN_PER_DAY:], strict=False))
+    return any(last - first <= DAY for first, last in zip(risky, risky[CREATES_AGAIN_PER_DAY:], strict=False))
 
 
 def _of_rotation(record: Record, now: datetime, pauses: Pauses) -> Step | None:

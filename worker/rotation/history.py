@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from worker.clock import moment
 from worker.events import Event
 
 GARBLED = "?"
 """The event of an entry that cannot be read."""
+
+UNREADABLE_TIME = "unreadable_time"
+"""The fact that keeps what stood in the place of a moment, without an offset from UTC or no moment at all."""
 
 _IDS = ("rotation_id", "request_id", "access_key")
 
@@ -20,8 +24,9 @@ _IDS = ("rotation_id", "request_id", "access_key")
 class Entry:
     """One event in the history of a target.
 
-    ``number`` counts from 1 within the target, 0 is an entry that cannot be read. ``facts`` are what else is known, by
-    the names that log lines use, in JSON's own types. No entry holds a secret.
+    ``number`` counts from 1 within the target, 0 is an entry that cannot be read. ``at`` has an offset from UTC; None
+    where the text has no such moment (see :data:`UNREADABLE_TIME`). ``facts`` are what else is known, by the names that
+    log lines use, in JSON's own types. No entry holds a secret.
     """
 
     number: int
@@ -105,7 +110,10 @@ def decode_entry(text: str) -> Entry:
         return Entry(number=0, at=None, event=GARBLED)
     facts = {name: value for name, value in found.items() if name not in ("n", "at", "event", *_IDS)}
     ids = {name: value if isinstance(value := found.get(name), str) else None for name in _IDS}
-    return Entry(number=found["n"], at=_moment(found.get("at")), event=str(found.get("event")), facts=facts, **ids)
+    at = moment(found.get("at"))
+    if at is None and found.get("at"):
+        facts[UNREADABLE_TIME] = found["at"]
+    return Entry(number=found["n"], at=at, event=str(found.get("event")), facts=facts, **ids)
 
 
 def rotations(entries: Iterable[Entry]) -> list[dict[str, Any]]:
@@ -159,12 +167,5 @@ def _first(events: list[Entry], event: Event) -> Entry:
     return next((entry for entry in events if entry.event == event), _NONE)
 
 
-def _text(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
-
-
-def _moment(value: object) -> datetime | None:
-    try:
-        return datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
+def _text(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None

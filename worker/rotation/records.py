@@ -14,12 +14,12 @@ from typing import Any
 
 from worker.clock import Clock
 from worker.errors import VaultCasMismatch, VaultError, VaultUnavailable
-from worker.events import Event
 from worker.rotation.claims import KeyClaims
 from worker.rotation.fresh import see_that_it_is_new, see_that_it_is_there
 from worker.rotation.history import Entry, decode_entry
 from worker.rotation.ports import Absence, Document, VaultPort
 from worker.rotation.record import Record, decode, encode, history_of
+from worker.rotation.until_written import PAUSE_FIRST, until_written
 from worker.targets.target import Target
 
 ATTEMPTS = 12
@@ -27,10 +27,6 @@ ATTEMPTS = 12
 
 UNAVAILABLE_ATTEMPTS = 4
 """How often a write is tried that Vault does not take, although it can be read: a standby without leader is such."""
-
-PAUSE_FIRST = 0.2
-PAUSE_LONGEST = 5.0
-"""Seconds between tries to record what must not be lost."""
 
 Change = Callable[[Record], Record]
 
@@ -135,30 +131,12 @@ class RecordStore:
 
         Where the record itself cannot be used, raises RecordError (see :meth:`rescue`); VaultError afterwards.
         """
-        pause = PAUSE_FIRST
-        give_up = self._clock.monotonic() + patience
-        while True:
-            try:
-                return self.change(loaded, change)
-            except VaultError as error:
-                if self._clock.monotonic() > give_up:
-                    raise
-                _log_retry(loaded.record.target, error)
-            self._clock.sleep(pause)
-            pause = min(pause * 2, PAUSE_LONGEST)
+        target = loaded.record.target
+        return until_written(lambda: self.change(loaded, change), self._clock, target, patience=patience)
 
     def rescue(self, target: str, name: str, content: Mapping[str, object]) -> None:
         """Keep what must not be lost beside a record that cannot be used; goes on until it is written."""
-        pause = PAUSE_FIRST
-        while True:
-            try:
-                self.put_rescued(target, name, content)
-            except VaultError as error:
-                _log_retry(target, error)
-            else:
-                return
-            self._clock.sleep(pause)
-            pause = min(pause * 2, PAUSE_LONGEST)
+        until_written(lambda: self.put_rescued(target, name, content), self._clock, target)
 
     def put_rescued(self, target: str, name: str, content: Mapping[str, object]) -> str:
         """Keep a document beside the records, once; answers its path. Raises VaultError.
@@ -260,12 +238,6 @@ def _without_secrets(value: object) -> Any:
     if isinstance(value, Mapping):
         return {name: "***" if "secret" in name.lower() else _without_secrets(inner) for name, inner in value.items()}
     return [_without_secrets(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _log_retry(target: str, error: VaultError) -> None:
-    import structlog  # noqa: PLC0415 - loading it takes longer than `rotator status TARGET` may take
-
-    structlog.get_logger(__name__).warning(Event.RECORD_WRITE_RETRIED, target=target, error=str(error))
 
 
 def _texts(data: Mapping[str, object]) -> tuple[str, ...]:

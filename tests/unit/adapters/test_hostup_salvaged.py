@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 
@@ -210,7 +210,7 @@ class Keeping(HttpClient):
     "data", [with_length(BODY), head(": x") + BODY, with_length(BODY)[:-50]], ids=["good", "salvaged", "cut"]
 )
 def test_what_was_received_is_wiped(data: bytes) -> None:
-    with new_engine() as engine, Keeping(engine) as client, Wire(cut(data)) as wire:
+    with closing(new_engine()) as engine, Keeping(engine) as client, Wire(cut(data)) as wire:
         with suppress(HostUpUncertain):
             hostup(client, wire.url).create_key(LABEL)
         assert client.received is not None

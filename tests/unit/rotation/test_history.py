@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -9,9 +10,10 @@ import pytest
 
 from tests.doubles import Gate
 from tests.worlds import STATE, TARGET, Small
+from worker.cli.texts import entry_text
 from worker.errors import RecordError, VaultUnavailable
 from worker.rotation.decide import HISTORY_LIMIT
-from worker.rotation.history import rotations
+from worker.rotation.history import decode_entry, encode_entry, rotations
 from worker.rotation.record import SCHEMA
 from worker.rotation.trace import entries, trace
 
@@ -117,6 +119,28 @@ def test_rotations_are_told_one_by_one(small: Small) -> None:
     assert told[0]["delete_request_id"] == "delete-of-AK1"
     assert told[1]["previous_access_key"] == "AK1"
     assert [rotation["vault_version"] for rotation in told] == list(range(1, 21))
+
+
+@pytest.mark.parametrize("at", ["2026-11-26T14:43:01", "2026-11-26", "yesterday", "", 5, None, ["2026"]])
+def test_a_time_that_was_edited_by_hand_is_told_as_it_stands_and_hides_nothing(at: object) -> None:
+    """A moment without an offset cannot be compared with one that has it."""
+    texts = [
+        {
+            "n": 1,
+            "at": "2026-11-26T14:43:00+00:00",
+            "event": "rotation.started",
+            "rotation_id": "R",
+            "trigger": "manual",
+        },
+        {"n": 2, "at": at, "event": "rotation.succeeded", "rotation_id": "R", "access_key": "K"},
+    ]
+    known = [decode_entry(json.dumps(text)) for text in texts]
+    told = rotations(known)[0]
+    assert (told["outcome"], told["ended_at"], told["duration_ms"]) == ("succeeded", None, None)
+    assert known[1].access_key == "K"
+    assert known[1].facts == ({"unreadable_time": at} if at else {})
+    assert decode_entry(encode_entry(known[1])) == known[1], "as rename writes it anew"
+    assert entry_text(known[1])
 
 
 class _LosesArchives(Gate):

@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import certifi
 import httpcore
@@ -140,16 +139,6 @@ class Engine:
             with suppress(IndexError):
                 while True:
                     kept.pop().pool.close()
-
-    def __enter__(self) -> Self:
-        """For ``with``."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close every connection."""
-        self.close()
 
     def _outcome(self, request: Request, way: _Way, begun: Exchange, *, fresh: bool) -> Response | NoResponse:
         try:

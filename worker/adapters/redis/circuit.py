@@ -119,12 +119,10 @@ class Circuit:
             pipe.execute()
 
     @guard()
-    def close(self, now: datetime) -> bool:
-        """Let calls through again, and wake the targets that were turned away; whether it was open."""
-        was_open = bool(self._close(keys=[CIRCUIT, PARKED, DUE], args=[now.timestamp()]))
-        if was_open:
+    def close(self, now: datetime) -> None:
+        """Let calls through again, and wake the targets that were turned away."""
+        if self._close(keys=[CIRCUIT, PARKED, DUE], args=[now.timestamp()]):
             _log.info(Event.CIRCUIT_CLOSED)
-        return was_open
 
     @guard()
     def close_all(self, now: datetime) -> None:

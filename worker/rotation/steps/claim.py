@@ -6,8 +6,8 @@ from worker.errors import HostUpCall, HostUpUncertain, VaultError, VaultUnavaila
 from worker.events import Event
 from worker.rotation.changes.rotation import Holder
 from worker.rotation.claims import Owner
-from worker.rotation.records import PAUSE_FIRST, PAUSE_LONGEST
 from worker.rotation.steps.session import Session
+from worker.rotation.until_written import until_written
 
 
 def somebody_elses(session: Session, holder: Holder, access_key: str, request_id: str | None) -> HostUpUncertain | None:
@@ -31,14 +31,11 @@ def somebody_elses(session: Session, holder: Holder, access_key: str, request_id
 
 
 def _claimed(session: Session, access_key: str, owner: Owner) -> Owner | None:
-    pause = PAUSE_FIRST
-    while True:
-        try:
-            return session.services.store.claims.claim(access_key, owner)
-        except VaultUnavailable as error:
-            session.log(Event.RECORD_WRITE_RETRIED, error=str(error))
-        except VaultError as error:
-            session.log(Event.KEY_UNCLAIMED, rotation_id=owner.rotation_id, access_key=access_key, error=str(error))
-            return owner
-        session.services.clock.sleep(pause)
-        pause = min(pause * 2, PAUSE_LONGEST)
+    claims, clock = session.services.store.claims, session.services.clock
+    try:
+        return until_written(
+            lambda: claims.claim(access_key, owner), clock, session.target.name, tried_again=VaultUnavailable
+        )
+    except VaultError as error:
+        session.log(Event.KEY_UNCLAIMED, rotation_id=owner.rotation_id, access_key=access_key, error=str(error))
+        return owner

@@ -8,7 +8,7 @@ from worker.errors import Conflict, RotatorError, Superseded, VaultCasMismatch, 
 from worker.rotation.changes.rotation import expecting, published, refused, verified
 from worker.rotation.decide import ROTATION
 from worker.rotation.ports import Document, Life, Probe
-from worker.rotation.record import CurrentKey, Record, Rotation, StagedKey
+from worker.rotation.record import Record, Rotation, StagedKey
 from worker.rotation.steps.session import Pause, Session
 from worker.targets.backoff import next_verify
 
@@ -91,19 +91,24 @@ def _write_secret(session: Session, rotation: Rotation, key: StagedKey) -> int |
 
 def _added(session: Session, rotation: Rotation) -> dict[str, object]:
     """What somebody added to the secret that is replaced, if it is one of ours; read again where it is not in hand."""
-    current, document = session.record.current, session.secret
-    if current is None or rotation.expected_version == 0:
+    document = session.secret
+    if session.record.current is None or rotation.expected_version == 0:
         return {}
     if document is None or document.version != rotation.expected_version:
         document = session.secret = session.services.vault.read(session.target.path)
-    return session.target.fields.added(document.data or {}) if _is_of(session, document, current) else {}
+    return session.target.fields.added(document.data or {}) if _is_current(session, document) else {}
 
 
-def _is_of(session: Session, document: Document, current: CurrentKey) -> bool:
+def _is_current(session: Session, document: Document) -> bool:
     """Whether it is of the rotation that published the current key."""
+    current = session.record.current
+    return current is not None and _names(session, document) == (current.rotation_id, current.access_key)
+
+
+def _names(session: Session, document: Document) -> tuple[str | None, str | None]:
+    """The rotation and the access key that an app's secret names."""
     fields, data = session.target.fields, document.data or {}
-    found = fields.read(data, "rotation_id"), fields.read(data, "access_key")
-    return found == (current.rotation_id, current.access_key)
+    return fields.read(data, "rotation_id"), fields.read(data, "access_key")
 
 
 def _read_after(session: Session, rotation: Rotation, key: StagedKey, error: VaultUnavailable) -> int | None:
@@ -119,15 +124,9 @@ def _read_after(session: Session, rotation: Rotation, key: StagedKey, error: Vau
 
 def _settle_write(session: Session, rotation: Rotation, key: StagedKey, document: Document) -> int | None:
     """Another version stands there: ours from before, nothing, or somebody else's."""
-    fields = session.target.fields
-    data = document.data
-    if data is None:
-        session.change(lambda record: expecting(record, rotation.id, document.version))
-        return None
-    if fields.read(data, "rotation_id") == rotation.id and fields.read(data, "access_key") == key.access_key:
+    if _names(session, document) == (rotation.id, key.access_key):
         return document.version
-    current = session.record.current
-    if current and _is_of(session, document, current):  # somebody added a field to it meanwhile
+    if document.data is None or _is_current(session, document):  # deleted, or somebody added a field to it meanwhile
         session.change(lambda record: expecting(record, rotation.id, document.version))
         return None
     session.reload()

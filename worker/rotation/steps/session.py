@@ -26,7 +26,6 @@ LOUD = frozenset(
         Event.KEY_STRAY,
         Event.KEY_REFUSED,
         Event.KEY_UNCLAIMED,
-        Event.RECORD_WRITE_RETRIED,
         Event.KEY_OVERDUE,
         Event.KEY_RETIRE_FAILED,
         Event.TARGET_BLOCKED,
