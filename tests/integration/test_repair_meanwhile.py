@@ -1,0 +1,50 @@
+"""A worker rescues a key while a person repairs: what nobody has looked at stays as it is until somebody does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.integration.scene import Scene, scene_on
+from tests.records import current
+from worker.cli.repair import _carry_out, _plan
+from worker.rotation.ports import VaultPort
+from worker.rotation.record import Record, encode
+from worker.sandbox.servers import ValkeyServer
+
+RESCUED = {"access_key": "AK7", "secret_key": "s3cr3t-canary", "rotation_id": "rotation-7", "request_id": "request-7"}
+SEEN = {"access_key": "AK6", "secret_key": "s3cr3t-canary", "rotation_id": "rotation-6", "request_id": "request-6"}
+
+
+@pytest.fixture
+def scene(tmp_path: Path, client: redis.Redis, server: ValkeyServer) -> Scene:
+    return scene_on(tmp_path, client, server, Record(target="media", path="apps/media", current=current()))
+
+
+def _unreadable(scene: Scene) -> None:
+    services = scene.runtime.services
+    services.vault.write(services.store.path("media"), {**encode(scene.record()), "hello": "world"}, _version(scene))
+
+
+def _version(scene: Scene) -> int:
+    vault: VaultPort = scene.runtime.services.vault
+    return vault.read(scene.runtime.services.store.path("media")).version
+
+
+@pytest.mark.parametrize("broken", [True, False], ids=["the record is unreadable", "the record is well"])
+def test_a_key_that_is_rescued_after_the_look_is_not_settled_by_it(scene: Scene, *, broken: bool) -> None:
+    """Neither AK6 nor AK7 lives, so that the first repair settles all that it looked at."""
+    store = scene.runtime.services.store
+    store.rescue("media", "rotation-6", SEEN)
+    if broken:
+        _unreadable(scene)
+    plan = _plan(scene.runtime, scene.target)
+    store.rescue("media", "rotation-7", RESCUED)
+    _carry_out(scene.runtime, plan, [])
+    assert store.rescued("media") == {"rotation-7": RESCUED}
+    again = _plan(scene.runtime, scene.target)
+    assert [key.loose.access_key for key in again.keys] == ["AK7"]
+    _carry_out(scene.runtime, again, [])
+    assert store.rescued("media") == {}
