@@ -35,11 +35,19 @@ def main() -> None:
 
 
 def _see_to_closed_streams() -> None:
-    """Have no connection take the number of a stream that was closed before we began; of stderr all goes nowhere."""
+    """Have no connection take the number of a stream that was closed before we began.
+
+    What is written to stdout then fails, also what typer writes, and is told; of stderr all goes nowhere.
+    """
+    for number, flags in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, flags)  # it gets the lowest number that is free: this one
     if sys.stdout is None:
-        os.open(os.devnull, os.O_RDONLY)
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - open until the process ends
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open until the process ends
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - open until the process ends
 
 
 def _say_unwritable(error: OSError) -> NoReturn:

@@ -5,6 +5,7 @@ Nothing that comes from outside (a label, an error's text) may move the terminal
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -101,8 +102,10 @@ def _write(text: str) -> None:
 
 
 def why_unwritable(error: Exception) -> str:
-    """Why a stream could not be written."""
-    return (isinstance(error, OSError) and error.strerror) or "stdout is closed"
+    """Why stdout could not be written."""
+    if not isinstance(error, OSError) or error.errno == errno.EBADF:
+        return "stdout is closed"
+    return error.strerror or type(error).__name__
 
 
 def _to_stderr(text: str) -> None:

@@ -33,13 +33,13 @@ def config(tmp_path: Path) -> Path:
     return file
 
 
-def rotator(config: Path, arguments: str, redirection: str) -> Done:
+def rotator(config: Path, arguments: str, redirection: str, **more: str) -> Done:
     """The command as a shell runs it, with nothing that answers behind it."""
     away = {"VAULT_ADDR": "https://127.0.0.1:1", "REDIS_URL": "redis://127.0.0.1:1/0", "ROTATOR_CONFIG": str(config)}
     line = f'exec "{sys.executable}" -m worker.cli {arguments} {redirection}'
     done = subprocess.run(
         ["/bin/sh", "-c", line],
-        env={**ENV, **away, "PATH": os.environ["PATH"]},
+        env={**ENV, **away, "PATH": os.environ["PATH"], **more},
         capture_output=True,
         text=True,
         check=False,
@@ -59,10 +59,30 @@ def test_a_result_that_cannot_be_written(config: Path, arguments: str, redirecti
     assert "run the command again" not in done.err
 
 
-@pytest.mark.parametrize("argument", ["--help", "--version", "status --help"])
-def test_help_that_cannot_be_written(config: Path, argument: str) -> None:
-    done = rotator(config, argument, f">{FULL}")
-    assert (done.code, done.err) == (1, "rotator: the output could not be written: No space left on device\n")
+NOWHERE = [(f">{FULL}", "No space left on device"), (">&-", "stdout is closed"), ("<&- >&-", "stdout is closed")]
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version", "status --help", "rotate -h", "--show-completion"])
+@pytest.mark.parametrize(("redirection", "why"), NOWHERE)
+def test_what_typer_writes_itself_and_cannot_be_written(
+    config: Path, argument: str, redirection: str, why: str
+) -> None:
+    done = rotator(config, argument, redirection)
+    assert (done.code, done.err) == (1, f"rotator: the output could not be written: {why}\n")
+
+
+@pytest.mark.parametrize("instruction", ["complete_bash", "source_bash", "source_zsh"])
+@pytest.mark.parametrize(("redirection", "why"), NOWHERE)
+def test_a_completion_that_cannot_be_written(config: Path, instruction: str, redirection: str, why: str) -> None:
+    words = {"COMP_WORDS": "rotator st", "COMP_CWORD": "1", "_ROTATOR_COMPLETE": instruction}
+    done = rotator(config, "", redirection, **words)
+    assert (done.code, done.err) == (1, f"rotator: the output could not be written: {why}\n")
+
+
+@pytest.mark.parametrize("redirection", [">&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_a_wrong_usage_is_one_also_without_stdout(config: Path, redirection: str) -> None:
+    done = rotator(config, "nosuch", redirection)
+    assert (done.code, "No such command" in done.err) == (2, "2>" not in redirection)
 
 
 @pytest.mark.parametrize("redirection", [f"2>{FULL}", "2>&-"])
