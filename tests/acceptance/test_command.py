@@ -17,7 +17,7 @@ from worker.sandbox.simulator.faults import fault
 NOBODY = "127.0.0.1:9"
 """An address where nothing listens (the discard port)."""
 
-LIGHT_WITHOUT = {"rich", "redis", "celery", "structlog", "botocore", "pygments", "click"}
+LIGHT_WITHOUT = {"rich", "celery", "structlog", "botocore", "pygments", "click"}
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,8 @@ class TestLooking:
                 [status] = said.json
                 assert (status["access_key"], status["vault_version"], status["request_id"]) == expected
                 assert (status["phase"], status["retiring"], status["last_error"]) == ("idle", [], None)
+        [status] = without_redis(service, "status", service.target, "--json").json
+        assert (status["last_seen_living_at"], status["watch_found"]) == (None, ""), "that only Redis knows"
         assert without_redis(service, "trace", key["request_id"], "--json").json["target"] == service.target
         assert without_redis(service, "history", service.target).code == 0
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.acceptance.service import Service
 from tests.sandbox import wait_until
+from worker.sandbox.simulator.faults import fault
 
 
 @pytest.fixture
@@ -91,3 +92,15 @@ def test_a_healthy_target_is_seen_living_and_nothing_is_written(watched: Service
     wait_until(lambda: _seen_living(watched) > seen, "another look")
     after = watched.vault.secrets.kv.v2.read_secret_metadata(path=f"{watched.state}/{watched.target}")
     assert after["data"]["current_version"] == before["data"]["current_version"]
+    assert _status(watched)["last_seen_living_at"] >= seen, "of one target as of all"
+    assert "seen living" in watched.rotator("status", watched.target).stdout
+
+
+def test_a_storage_that_cannot_tell_is_named_by_the_status_of_one_target(watched: Service) -> None:
+    wait_until(lambda: _seen_living(watched) != "", "a look")
+    watched.sandbox.simulator.admin.order(fault("500-before", "s3", times=-1))
+    try:
+        wait_until(lambda: _status(watched)["watch_found"] != "", "a look at a storage that cannot tell")
+        assert f"TROUBLE: {_status(watched)['watch_found']}" in watched.rotator("status", watched.target).stdout
+    finally:
+        watched.sandbox.simulator.admin.clear()

@@ -48,11 +48,23 @@ def status(options: Options, name: str | None, *, fresh: bool) -> int:
     settings = options.settings(Need.VAULT, only=(name,))
     if name not in settings.targets:
         settings = options.settings(Need.VAULT)  # what else there is, to tell of a likely slip
-    summary = _of_one(settings, target_named(settings, name), fresh=fresh)
-    if summary["last_error"] or summary.get("requests"):  # else Redis is not needed, and not loaded
+    summary = _of_one(settings, target_named(settings, name), fresh=fresh) | _sighting(settings, name)
+    if summary["last_error"] or summary.get("requests"):
         _say_held(_remembered(settings, _held) or ())
     result(options, [summary], lambda: _print_detail(summary))
     return 0
+
+
+def _sighting(settings: Settings, name: str) -> Summary:
+    """How the watch saw the target last: Redis alone knows. Loads no more of our own than that takes."""
+    from worker.adapters.redis.client import connect
+    from worker.adapters.redis.watches import Watches
+
+    try:
+        with connect(settings.redis_url, timeout=REDIS_SECONDS, retries=0) as client:
+            return NEVER_WATCHED | (Watches(client).sighting(name) or {})
+    except QueueUnavailable:
+        return NEVER_WATCHED
 
 
 def _overview(
@@ -188,6 +200,8 @@ def _print_detail(summary: Summary) -> None:
     trouble = summary["trouble"]
     if trouble:
         print_lines([f"TROUBLE: {trouble['what']}", *_of_trouble(trouble, now)])
+    elif summary["watch_found"]:
+        print_lines([f"TROUBLE: {summary['watch_found']}", f"  seen {when(summary['last_watched_at'], now)}"])
     error = summary["last_error"]
     if error:
         print_lines([f"last error: {error['what']}"])
@@ -244,6 +258,7 @@ def _head(summary: Summary, now: datetime) -> list[tuple[str, str]]:
         ("phase", summary["phase"]),
         ("access key", summary["access_key"] or no_key),
         ("created", when(summary["created_at"], now)),
+        ("seen living", when(summary["last_seen_living_at"], now)),
         ("requestId", summary["request_id"] or ""),
         ("rotation id", summary.get("rotation_id") or ""),
         ("in Vault", "" if unreadable else f"{summary.get('path') or ''}, {version}"),
