@@ -16,6 +16,7 @@ from worker.adapters.redis.account import Account, AccountLimits
 from worker.adapters.redis.index import IndexEntry
 from worker.adapters.redis.locks import Hold
 from worker.adapters.redis.state import SharedState, shared_state
+from worker.cli.options import Options
 from worker.clock import ProcessClock
 from worker.errors import HostUpCall, HostUpRateLimited
 from worker.rotation.record import Record
@@ -23,6 +24,8 @@ from worker.rotation.records import RecordStore
 from worker.rotation.services import Policy, Services
 from worker.sandbox.servers import ValkeyServer
 from worker.service.assemble import Runtime
+from worker.settings.environment import Need
+from worker.settings.settings import Settings
 from worker.targets.backoff import Backoff
 from worker.targets.target import Target
 
@@ -55,10 +58,15 @@ class Scene:
     clock: ActingClock
     shared: SharedState
     config: Path
+    hostup: MemoryHostUp
 
     @property
     def target(self) -> Target:
         return self.runtime.settings.targets["media"]
+
+    def options(self, *, as_json: bool = True) -> Options:
+        """For commands, which print to stdout."""
+        return ByHand(as_json=as_json, on=self.runtime)
 
     def record(self) -> Record:
         return self.runtime.services.store.load("media", "apps/media").record
@@ -88,6 +96,17 @@ class Scene:
         act(NOW)
 
 
+@dataclass(frozen=True)
+class ByHand(Options):
+    """What a command is called with, on the scene's own runtime."""
+
+    on: Runtime | None = None
+
+    def runtime(self, needs: Need, settings: Settings | None = None) -> Runtime:  # noqa: ARG002 - all is there
+        assert self.on is not None
+        return replace(self.on, settings=settings) if settings else self.on
+
+
 def scene_on(folder: Path, client: redis.Redis, server: ValkeyServer, record: Record) -> Scene:
     """The scene with this record."""
     vault, hostup, clock = MemoryVault(), MemoryHostUp(), ActingClock()
@@ -102,4 +121,4 @@ def scene_on(folder: Path, client: redis.Redis, server: ValkeyServer, record: Re
     runtime = Runtime(settings, services, shared, None, process_clock, "here")  # type: ignore[arg-type]  # no Vault server
     store.change(store.load("media", "apps/media"), lambda _: record)
     shared.index.finish_look(IndexEntry("media", {"target": "media"}, ()), NOW, Hold("media", mine=True))
-    return Scene(runtime, clock, shared, settings.file)
+    return Scene(runtime, clock, shared, settings.file, hostup)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from worker.cli.output import progress
 from worker.errors import UsageError
+from worker.rotation.claims import Owner
 from worker.rotation.services import Services
 from worker.rotation.survey import survey
 from worker.targets.target import Target
@@ -18,6 +19,24 @@ def see_that_nobody_uses(
     owner = owners(services, targets, apart_from=apart_from).get(access_key)
     if owner is not None:
         raise in_use(access_key, owner)
+
+
+def claim(services: Services, target: str, access_key: str, rotation_id: str | None) -> None:
+    """Have a key that a person named be the target's, before it goes on record: as with a key that HostUp hands over.
+
+    Raises UsageError when it is another target's, also one whose record does not name it (any more); VaultError.
+    """
+    owner = services.store.claims.claim(access_key, Owner(target, rotation_id))
+    if owner is not None and owner.target != target:
+        raise was_made_for(access_key, owner.target)
+
+
+def was_made_for(access_key: str, owner: str) -> UsageError:
+    """What to say when the key is another target's by its own document."""
+    return UsageError(
+        f"access key {access_key} was made for target {owner}",
+        hint=f"Nothing was changed. See `rotator trace {access_key}`: is it the key that you mean?",
+    )
 
 
 def in_use(access_key: str, owner: str) -> UsageError:

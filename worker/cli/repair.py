@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from worker.cli.in_use import in_use, owners
+from worker.cli.in_use import claim, in_use, owners
 from worker.cli.messenger import wake_or_say
 from worker.cli.options import Options, target_named
 from worker.cli.output import print_lines, result
@@ -106,8 +106,17 @@ def _with_keys(runtime: Runtime, plan: RepairPlan) -> RepairPlan:
     if rebuilt and rebuilt.access_key in whose:
         raise in_use(rebuilt.access_key, whose[rebuilt.access_key])
     lives = runtime.services.storage.lives
-    keys = tuple(FoundKey(key, lives(name).life.value, whose.get(name)) for name, key in reversed(unique.items()))
+    keys = tuple(
+        FoundKey(key, lives(name).life.value, whose.get(name) or _made_for(runtime, plan, name))
+        for name, key in reversed(unique.items())
+    )
     return replace(plan, keys=keys)
+
+
+def _made_for(runtime: Runtime, plan: RepairPlan, access_key: str) -> str | None:
+    """The other target that the key was made for, by the key's own document."""
+    owner = runtime.services.store.claims.owner(access_key)
+    return owner.target if owner and owner.target != plan.target.name else None
 
 
 def _history(runtime: Runtime, plan: RepairPlan) -> tuple[Entry, ...]:
@@ -131,6 +140,8 @@ def _chosen(plan: RepairPlan, access_key: str) -> LooseKey:
 
 def _carry_out(runtime: Runtime, plan: RepairPlan, chosen: list[LooseKey]) -> None:
     store, target = runtime.services.store, plan.target
+    for key in chosen:
+        claim(runtime.services, target.name, key.access_key, key.rotation_id)
     if plan.problem:
         for name in _rescued_names(plan):
             store.put_rescued(target.name, name, {"why": plan.problem, "document": dict(plan.document)})
@@ -219,7 +230,7 @@ def _about_key(plan: RepairPlan, key: FoundKey, *, retire: bool) -> Iterator[str
     if retire:
         yield f"  {where}: is retired, and deleted after the grace period"
     elif key.owner:
-        yield f"  {where}: is on record of target {key.owner}"
+        yield f"  {where}: is a key of target {key.owner}"
     elif key.life == "dead":
         yield f"  {where}: the object storage does not know it; nothing to do"
     else:

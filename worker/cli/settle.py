@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from worker.cli.in_use import see_that_nobody_uses
+from worker.cli.in_use import claim, see_that_nobody_uses
 from worker.cli.messenger import wake_or_say
 from worker.cli.options import Options, target_named
 from worker.cli.output import print_lines, progress, result
@@ -73,6 +73,7 @@ def settle(options: Options, name: str, rotation_id: str | None, answers: Answer
     chosen = rotation_id or _the_only_one(name, creates)
     if verdict.revoke:
         see_that_nobody_uses(runtime.services, runtime.settings.targets, verdict.revoke)
+        claim(runtime.services, name, verdict.revoke, chosen)
     _write(runtime, loaded, chosen, verdict)
     document: dict[str, Any] = {
         "target": name,

@@ -55,10 +55,10 @@ class KeyClaims:
         return owner
 
     def hand_over(self, access_key: str, target: str) -> None:
-        """A person says that the key is this target's."""
+        """A person says that the key is this target's, whoever had it before."""
         document = self._read(access_key)
         there = _owner(document)
-        if there and there.target != target:
+        if there is None or there.target != target:
             self._put(access_key, Owner(target, None), "living", document.version)
 
     def note_dead(self, access_key: str, target: str) -> None:

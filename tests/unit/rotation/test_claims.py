@@ -157,8 +157,8 @@ class TestDocuments:
 
     def test_a_person_hands_over(self) -> None:
         claims = KeyClaims(MemoryVault(), STATE)
-        claims.hand_over("AK", "other")
-        assert claims.owner("AK") is None
+        claims.hand_over("AK2", "other")
+        assert claims.owner("AK2") == Owner("other", None), "also a key that was nobody's"
         claims.claim("AK", self.ME)
         claims.hand_over("AK", "media")
         assert claims.owner("AK") == self.ME
