@@ -14,9 +14,11 @@ from worker.adapters.hostup.answers import HostUpResponse, one_line, read, usabl
 from worker.adapters.hostup.creating import key_or_error
 from worker.adapters.hostup.failures import Operation, failure, unanswered, unreachable
 from worker.adapters.hostup.values import count_problem, key_name_problem
+from worker.adapters.hostup.whole import holds_whole_object
 from worker.adapters.http.client import HttpClient
 from worker.adapters.http.deadline import within
 from worker.adapters.http.messages import NoResponse, Request, Response
+from worker.adapters.http.patience import reading_until
 from worker.errors import (
     ConfigurationError,
     HostUpCall,
@@ -126,7 +128,7 @@ class HostUpClient:
 
     def _send(self, operation: Operation, request: Request, *, keep_raw: bool = False) -> Response | NoResponse:
         try:
-            with within(operation.deadline):
+            with within(operation.deadline), reading_until(holds_whole_object):
                 return self._client.send(request, fresh=not operation.repeatable, keep_raw=keep_raw)
         except NoResponse as lost:
             return lost

@@ -69,9 +69,14 @@ class _Inflated:
 
 def bodies(raw: bytes, head: Head) -> Iterator[Body]:
     """What the body can be, the likeliest first, and at last all that was received."""
+    yield from unwrapped(raw, head)
+    yield Body(raw, in_order=False, wrong=head.wrong)
+
+
+def unwrapped(raw: bytes, head: Head) -> Iterator[Body]:
+    """What stands behind the head, in every form that it can be meant in."""
     for body in _unframed(Body(raw[head.end :], wrong=head.wrong), head):
         yield from _unpacked(body, head.codings)
-    yield Body(raw, in_order=False, wrong=head.wrong)
 
 
 def texts(body: Body) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import httpcore
@@ -120,16 +121,13 @@ class DeadlineStream(httpcore.NetworkStream):
         return (info == "is_readable" and bool(self._held_back)) or self._inner.get_extra_info(info)
 
     def _read(self, max_bytes: int) -> bytes:
-        """Wait until the deadline, then still look once.
+        """Wait until the deadline, or until what came is enough; then still look once.
 
         A process that was frozen in the middle of a create must not throw away the response that waits in its socket.
         The look comes also after a wait that timed out: a signal that comes as the process goes on ends the wait
         without one.
         """
-        left = seconds_left()
-        if left > 0:
-            try:
+        while (left := min(seconds_left(), current().seconds_left())) > 0:
+            with suppress(httpcore.ReadTimeout):
                 return self._inner.read(max_bytes, left)
-            except httpcore.ReadTimeout:
-                pass
         return self._inner.read(max_bytes, _A_LOOK)

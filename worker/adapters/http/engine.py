@@ -145,7 +145,8 @@ class Engine:
             with self._pool(way, fresh=fresh) as pool:
                 return _exchanged(pool, _as_httpcore(request, begun, self._server_name), begun)
         except httpcore.TimeoutException as error:
-            return NoResponse(_reason(error, begun, way.proxy), sent=begun.sent, timed_out=True, raw=begun.raw)
+            timed_out = not begun.patience.is_over
+            return NoResponse(_reason(error, begun, way.proxy), sent=begun.sent, timed_out=timed_out, raw=begun.raw)
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, OSError) as error:
             # OSError: the authorities to trust cannot be loaded
             return NoResponse(_reason(error, begun, way.proxy), sent=begun.sent, raw=begun.raw)
@@ -245,6 +246,8 @@ def _reason(error: Exception, begun: Exchange, proxy: Proxy | None) -> str:
     if isinstance(error, httpcore.ProxyError):
         return f"the proxy {proxy} refused the connection: it answered {str(error)[:3]}"
     timed_out = isinstance(error, httpcore.TimeoutException)
+    if timed_out and begun.patience.is_over:
+        return "the end of the response did not come"
     if begun.sent and timed_out:
         return "there was no whole response in time"
     if begun.sent:

@@ -13,6 +13,8 @@ from typing import Any
 
 import httpcore
 
+from worker.adapters.http.patience import Patience, patience
+
 MAX_RECEIVED = 8 * 1024 * 1024
 """Bytes of one response in all: head, hints before it and framing too, which have no limit of their own."""
 
@@ -46,6 +48,7 @@ class Exchange:
     kept: bytearray | None = field(default=None, repr=False)
     by_proxy: bool = False
     sent: bool = False
+    patience: Patience = field(default_factory=patience)
     _received: int = 0
     _tunnelling: bool = False
 
@@ -53,6 +56,10 @@ class Exchange:
     def raw(self) -> Received | None:
         """What came, if it is kept."""
         return None if self.kept is None else Received(self.kept)
+
+    def seconds_left(self) -> float:
+        """How long more may be waited for, by what came; fewer than none when that is enough."""
+        return self.patience.left(self.kept)
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """See httpcore's ``trace`` extension, which tells a request from the CONNECT to a proxy that goes before it.
@@ -71,6 +78,7 @@ class Exchange:
         self._received += len(data)
         if self.kept is not None and not self._tunnelling:
             self.kept += data
+            self.patience.new()
         if self._received > MAX_RECEIVED:
             raise httpcore.ReadError(f"longer than {MAX_RECEIVED} bytes")
 
