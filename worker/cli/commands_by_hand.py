@@ -13,6 +13,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(circuit)
     app.command()(rename)
+    app.command()(remove)
 
 
 def circuit(
@@ -46,3 +47,23 @@ def rename(
         from worker.cli.rename import rename as run
 
         raise typer.Exit(run(options, old, new))
+
+
+def remove(
+    context: typer.Context,
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="The name that it had in the configuration.")],
+    revoke: Annotated[
+        bool, typer.Option("--revoke", help="Delete its current key, too: apps that still read it fail.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """End a target that was removed from the configuration.
+
+    Shows what it will do, and asks. Keys in grace are still deleted; the current key is left to you.
+    """
+    with running(context, config, as_json) as options:
+        from worker.cli.remove import remove as run
+
+        raise typer.Exit(run(options, target, revoke=revoke, yes=yes))

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.cli.in_use import claim, see_that_nobody_uses
-from worker.cli.messenger import wake_or_say
-from worker.cli.options import Options, target_named
+from worker.cli.leaving import on_record, wake
+from worker.cli.options import Options
 from worker.cli.output import print_lines, progress, result
 from worker.cli.status import create_lines
 from worker.errors import UsageError
@@ -15,10 +15,8 @@ from worker.rotation.audit import note_foreign
 from worker.rotation.changes.settlement import Settlement, settled_create
 from worker.rotation.changes.watch import deletes_resumed
 from worker.rotation.record import UnconfirmedCreate
-from worker.rotation.records import Loaded
 from worker.rotation.status import create_facts
 from worker.rotation.survey import survey
-from worker.service.assemble import Runtime
 from worker.settings.environment import Need
 from worker.targets.target import Target
 
@@ -64,7 +62,7 @@ def settle(options: Options, name: str, rotation_id: str | None, answers: Answer
     """Settle one unconfirmed create, or without an answer list those that are open."""
     verdict = answers.verdict()
     runtime = options.runtime(Need.VAULT)
-    target = target_named(runtime.settings, name)
+    target = on_record(runtime, name)
     loaded = runtime.services.store.load(target.name, target.path)
     creates = [create for create in loaded.record.unconfirmed_creates if create.open]
     if verdict is None:
@@ -74,7 +72,9 @@ def settle(options: Options, name: str, rotation_id: str | None, answers: Answer
     if verdict.revoke:
         see_that_nobody_uses(runtime.services, runtime.settings.targets, verdict.revoke)
         claim(runtime.services, name, verdict.revoke, chosen)
-    _write(runtime, loaded, chosen, verdict)
+    now = runtime.clock.now()
+    runtime.services.store.change(loaded, lambda record: settled_create(record, chosen, verdict, now))
+    wake(runtime, target)
     document: dict[str, Any] = {
         "target": name,
         "rotation_id": chosen,
@@ -88,13 +88,13 @@ def settle(options: Options, name: str, rotation_id: str | None, answers: Answer
 def resume(options: Options, name: str) -> int:
     """Let keys be deleted again after Vault was set back: the person has looked, and all is well."""
     runtime = options.runtime(Need.VAULT)
-    target = target_named(runtime.settings, name)
+    target = on_record(runtime, name)
     store, now = runtime.services.store, runtime.clock.now()
     loaded = store.load(target.name, target.path)
     if not loaded.record.deletes_held:
         raise UsageError("nothing is held back", target=name, hint="See `rotator status`.")
     store.change(loaded, lambda record: deletes_resumed(record, "a person says that all is well", now))
-    wake_or_say(runtime, name)
+    wake(runtime, target)
     result(options, {"target": name, "deletes_held": False}, lambda: print_lines([f"{name}: keys are deleted again"]))
     return 0
 
@@ -115,12 +115,6 @@ def foreign(options: Options, number: int) -> int:
         lambda: print_lines([f"noted: {number} keys at HostUp are somebody else's; see `rotator audit`"]),
     )
     return 0
-
-
-def _write(runtime: Runtime, loaded: Loaded, rotation_id: str, verdict: Settlement) -> None:
-    now = runtime.clock.now()
-    runtime.services.store.change(loaded, lambda record: settled_create(record, rotation_id, verdict, now))
-    wake_or_say(runtime, loaded.record.target)
 
 
 def _the_only_one(name: str, creates: list[UnconfirmedCreate]) -> str:

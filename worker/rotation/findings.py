@@ -72,14 +72,11 @@ def of_targets(seen: Survey, targets: Mapping[str, Target], now: datetime, slack
         target = targets.get(name)
         if target is None:
             yield from _of_removed(record, targets)
+            yield from _of_held(record)
+            yield from _of_creates(record)
             yield from _of_retiring(record, now, LEFT_OVER)
             continue
-        if record.deletes_held:
-            hint = (
-                "Nothing is deleted until an audit explains every key, or you say that all is well: "
-                f"`rotator settle {name} --restored`. Keys that were made since are named in the worker's log."
-            )
-            yield AuditFinding("set back", name, "Vault has an older record than was seen before", hint)
+        yield from _of_held(record)
         if record.trouble:
             yield of_trouble(name, record.trouble)
         yield from _of_rotation(record, target, now, slack)
@@ -98,7 +95,10 @@ def _of_removed(record: Record, targets: Mapping[str, Target]) -> Iterator[Audit
         yield AuditFinding("renamed", name, what, f"If it was renamed, run `rotator rename {name} {again}`.")
     else:
         key = record.current.access_key if record.current else "that is staged"
-        hint = "Put the target back into the configuration; nobody deletes this key meanwhile, only what retires."
+        hint = (
+            f"End it with `rotator remove {name}`, or put the target back into the configuration. Nobody deletes this "
+            "key meanwhile, only what retires."
+        )
         yield AuditFinding("removed", name, f"access key {key} is on record, but the target is not configured", hint)
 
 
@@ -107,7 +107,16 @@ def of_trouble(name: str, trouble: Trouble) -> AuditFinding:
     return AuditFinding(trouble.kind.value, name, trouble.what, advice(name, trouble))
 
 
-def _of_rotation(record: Record, target: Target, now: datetime, slack: timedelta) -> Iterator[AuditFinding]:
+def _of_held(record: Record) -> Iterator[AuditFinding]:
+    if record.deletes_held:
+        hint = (
+            "Nothing is deleted until an audit explains every key, or you say that all is well: "
+            f"`rotator settle {record.target} --restored`. Keys that were made since are named in the worker's log."
+        )
+        yield AuditFinding("set back", record.target, "Vault has an older record than was seen before", hint)
+
+
+def _of_creates(record: Record) -> Iterator[AuditFinding]:
     for create in record.unconfirmed_creates:
         if create.open:
             what = (
@@ -116,6 +125,10 @@ def _of_rotation(record: Record, target: Target, now: datetime, slack: timedelta
                 f"{create.key_count_after} after)"
             )
             yield AuditFinding("unconfirmed create", record.target, what, f"See `rotator settle {record.target}`.")
+
+
+def _of_rotation(record: Record, target: Target, now: datetime, slack: timedelta) -> Iterator[AuditFinding]:
+    yield from _of_creates(record)
     if waits_for_person(record.unconfirmed_creates):
         what = "no key is made before the unconfirmed creates are settled"
         yield AuditFinding("blocked", record.target, what, "See above.")

@@ -1,6 +1,6 @@
-"""Keys of targets that left the configuration: those that retire already are still deleted and proven dead.
+"""Targets that left the configuration: what retires of them already is still deleted and proven dead.
 
-Nothing else happens to such a target: its current key stays as it is, and a person decides.
+Nothing else happens to such a target: its current key stays as it is until a person ends it (`rotator remove`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from worker.errors import RotatorError, Superseded
 from worker.events import Event
-from worker.rotation.record import Record, RetiringKey
+from worker.rotation.record import Record, RetiringKey, Why
 from worker.rotation.services import Services
 from worker.rotation.steps.retire import delete, prove_dead
 from worker.rotation.steps.session import Session
@@ -26,28 +26,51 @@ def retire_leftovers(services: Services, seen: Survey, targets: Mapping[str, Tar
     A target whose path another one has now was renamed, or is about to be: it is left alone.
     """
     paths = {target.path for target in targets.values()}
-    in_use = frozenset(_in_use(seen))
     for name, record in seen.records.items():
-        if name in targets or record.path in paths or not record.retiring:
-            continue
-        session = Session(services, _stand_in(record), services.store.load(name, record.path))
-        try:
-            _retire(session, in_use)
-        except RotatorError as error:
-            session.log(Event.TARGET_FAILED, **error.fields())
+        if name not in targets and record.path not in paths and record.retiring:
+            retire_leftover(services, seen, name)
+
+
+def retire_leftover(services: Services, seen: Survey, name: str) -> Record:
+    """The same for one of them; its record afterwards."""
+    session = leftover(services, name)
+    session.witness = next(iter(_current(seen)), None)
+    try:
+        _retire(session, frozenset(_in_use(seen)))
+    except RotatorError as error:
+        session.log(Event.TARGET_FAILED, **error.fields())
+    return session.record
+
+
+def leftover(services: Services, name: str) -> Session:
+    """The record of a target that is not configured, in hand. Raises RecordError, VaultError."""
+    loaded = services.store.load(name, "")
+    return Session(services, stand_in(loaded.record), loaded)
+
+
+def stand_in(record: Record) -> Target:
+    """What the steps need of a target that has no configuration any more."""
+    schedule = Schedule(every=timedelta(days=1))
+    return Target(record.target, "", record.path, schedule, timedelta(0), PRESETS["plain"])
+
+
+def published_of(services: Services, record: Record) -> frozenset[str]:
+    """Which keys of a record stand anywhere in the app's secret, by whatever name: the names are known no more.
+
+    Raises VaultError.
+    """
+    data = services.vault.read(record.path).data or {}
+    return frozenset(key for key in record.keys_on_record() if any(key in str(value) for value in data.values()))
 
 
 def _in_use(seen: Survey) -> Collection[str]:
     """Every key that some record has as current or staged: it is never deleted by another one's account."""
-    current = [record.current.access_key for record in seen.records.values() if record.current]
     rotations = [record.rotation for record in seen.records.values()]
-    return [*current, *(rotation.key.access_key for rotation in rotations if rotation and rotation.key)]
+    return [*_current(seen), *(rotation.key.access_key for rotation in rotations if rotation and rotation.key)]
 
 
-def _stand_in(record: Record) -> Target:
-    """What the steps need of a target that has no configuration any more."""
-    schedule = Schedule(every=timedelta(days=1))
-    return Target(record.target, "", record.path, schedule, timedelta(0), PRESETS["plain"])
+def _current(seen: Survey) -> Collection[str]:
+    return [record.current.access_key for record in seen.records.values() if record.current]
 
 
 def _retire(session: Session, in_use: Collection[str]) -> None:
@@ -56,7 +79,7 @@ def _retire(session: Session, in_use: Collection[str]) -> None:
             continue
         if session.record.deletes_held and not key.deleted_at:
             continue  # Vault was set back: as in the decision for a target that is configured
-        if not key.deleted_at and (_is_published(session, key) or delete(session, key.access_key)):
+        if not key.deleted_at and (_must_stay(session, key) or delete(session, key.access_key)):
             continue
         try:
             now_known = next((each for each in session.record.retiring if each.access_key == key.access_key), None)
@@ -66,7 +89,6 @@ def _retire(session: Session, in_use: Collection[str]) -> None:
             session.reload()
 
 
-def _is_published(session: Session, key: RetiringKey) -> bool:
-    """Whether the key stands anywhere in the app's secret, by whatever name: the names are known no more."""
-    data = session.services.vault.read(session.target.path).data or {}
-    return any(key.access_key in str(value) for value in data.values())
+def _must_stay(session: Session, key: RetiringKey) -> bool:
+    """Whether apps read it, and no person wants it deleted all the same."""
+    return key.why is not Why.REVOKED and key.access_key in published_of(session.services, session.record)

@@ -8,7 +8,7 @@ The steps are in :mod:`worker.rotation.steps.create`, :mod:`worker.rotation.step
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from worker.errors import Superseded, TryAgainLater
@@ -140,3 +140,5 @@ def _see_that_path_is_the_same(session: Session) -> None:
     conflict = moved(session.record, session.target)
     if conflict:
         raise conflict
+    path = session.target.path
+    session.change(lambda record: replace(record, path=path) if record.is_bare and record.path != path else record)

@@ -86,6 +86,8 @@ class Why(StrEnum):
     STRAY = "stray"  # it came after its rotation had been given up
     UNUSABLE = "unusable"  # the API named it but showed no secret
     SETTLED = "settled"  # a person found it and named it
+    REMOVED = "removed"  # its target was removed before any app read it
+    REVOKED = "revoked"  # its target was removed, and a person wants it deleted although apps read it
     DIED = "died"  # it stopped working while it was current; nothing has to be deleted
 
 
@@ -267,8 +269,9 @@ class Record:
 
     ``nonce`` differs in every write, so that a writer can recognise its own. ``served`` pairs the newest request ids
     with the rotation that served them. ``history`` holds the newest entries; older ones lie in archive documents.
-    ``adopted`` counts the keys that were taken over by name. ``healings`` are when rotations began that replace a key
-    because it died, of the last day. ``deletes_held``: Vault was set back, so nothing is deleted until that is settled.
+    ``adopted`` counts the keys that were taken over by name, ``released`` those that were left to a person.
+    ``healings`` are when rotations began that replace a key because it died, of the last day. ``deletes_held``: Vault
+    was set back, so nothing is deleted until that is settled.
     """
 
     __pydantic_config__ = _STRICT
@@ -289,6 +292,7 @@ class Record:
     history: _StoredHistory = field(default=History(), repr=False)
     next_entry: _Number = 1
     adopted: _Number = 0
+    released: _Number = 0
 
     @property
     def phase(self) -> Phase:
@@ -296,6 +300,16 @@ class Record:
         if self.rotation:
             return self.rotation.phase
         return Phase.FAILED if self.failure else Phase.IDLE
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no key is current or on its way to be: nothing is left but history, and perhaps what retires."""
+        return not (self.current or self.rotation or any(create.open for create in self.unconfirmed_creates))
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it answers for no key at all, so that the target may begin anew, also at another path."""
+        return self.has_ended and not self.retiring
 
     def keys_on_record(self) -> Iterator[str]:
         """Every access key that this record answers for and that is not proven dead."""

@@ -25,7 +25,7 @@ def due_at(record: Record, target: Target, now: datetime) -> datetime:
 
 def moved(record: Record, target: Target) -> Conflict | None:
     """What is wrong when the configuration names another path than the one that the record was begun with."""
-    if record.path == target.path:
+    if record.path == target.path or record.is_bare:
         return None
     return Conflict(
         f"the target was published at {record.path}, and is configured at {target.path}",

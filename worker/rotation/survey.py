@@ -34,8 +34,8 @@ class Survey:
 
     @property
     def adopted(self) -> int:
-        """How many foreign keys were taken over by name."""
-        return sum(record.adopted for record in self.records.values())
+        """How many foreign keys were taken over by name, less those that were left to a person."""
+        return sum(record.adopted - record.released for record in self.records.values())
 
     @property
     def creating(self) -> bool:

@@ -12,7 +12,7 @@ from worker.events import Event
 from worker.rotation.audit import AuditReport, audit
 from worker.rotation.changes.creates import explained
 from worker.rotation.changes.watch import deletes_resumed
-from worker.rotation.leftover import retire_leftovers
+from worker.rotation.leftover import retire_leftovers, stand_in
 from worker.rotation.record import Record
 from worker.rotation.status import due_at, outlook, summarize
 from worker.rotation.steps.session import Session
@@ -61,9 +61,9 @@ def _settle_explained(runtime: Runtime, report: AuditReport) -> None:
     """
     before = report.at - runtime.settings.worker.lease * SETTLED_AFTER_LEASES
     for name, record in report.survey.records.items():
-        target = runtime.settings.targets.get(name)
+        target = runtime.settings.targets.get(name) or stand_in(record)
         settled = any(create.open and create.at < before for create in record.unconfirmed_creates)
-        if target and (settled or record.deletes_held):
+        if settled or record.deletes_held:
             session = Session(runtime.services, target, runtime.services.store.load(name, target.path))
             session.change(lambda known: explained(known, before, report.at))
             session.change(lambda known: deletes_resumed(known, EXPLAINED, report.at))

@@ -62,7 +62,6 @@ def rebuild(target: str, path: str, problem: str, evidence: RepairEvidence, now:
     requests = _valid_items(Request, document.get("requests"))
     served = _valid_items(tuple[str, str], document.get("served"))
     creates = _valid_items(UnconfirmedCreate, document.get("unconfirmed_creates"))
-    adopted = document.get("adopted")
     record = Record(
         target=target,
         path=path,
@@ -72,7 +71,8 @@ def rebuild(target: str, path: str, problem: str, evidence: RepairEvidence, now:
         unconfirmed_creates=(*creates, *_interrupted(document.get("rotation"), now)),
         history=history,
         next_entry=max((entry.number for entry in entries), default=0) + 1,
-        adopted=adopted if isinstance(adopted, int) and adopted > 0 else 0,
+        adopted=_counted(document.get("adopted")),
+        released=_counted(document.get("released")),
     )
     record = note(record, Event.RECORD_REPAIRED, now, error=problem, access_key=current.access_key if current else None)
     taken = {
@@ -122,6 +122,10 @@ def _current(evidence: RepairEvidence, dead: frozenset[str]) -> CurrentKey | Non
     if not found.rotation_id or found.access_key in dead:
         return None  # not ours, or an old version put back: the worker says so, and a person decides
     return found.as_current(evidence.found_at, evidence.found_at)
+
+
+def _counted(number: object) -> int:
+    return number if isinstance(number, int) and number > 0 else 0
 
 
 def _interrupted(rotation: object, now: datetime) -> Iterator[UnconfirmedCreate]:

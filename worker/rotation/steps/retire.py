@@ -30,7 +30,7 @@ PLAIN = "plain"
 GONE = (400, 404, 410)
 """Statuses that may mean "no such key", or that the key stood in the path in a form the API does not take."""
 
-NEVER_SEEN = frozenset({Why.STRAY, Why.UNUSABLE, Why.SETTLED})
+NEVER_SEEN = frozenset({Why.STRAY, Why.UNUSABLE, Why.SETTLED, Why.REMOVED})
 """Keys that never worked under our eyes and retire as soon as they are known. One that has not spread yet is refused
 just as a dead one is, and then a delete that only says 200 or 404 would be believed."""
 
@@ -68,6 +68,8 @@ def delete(session: Session, access_key: str) -> Pause | None:
 
 
 def _see_that_it_is_not_published(session: Session, key: RetiringKey) -> None:
+    if key.why is Why.REVOKED:
+        return  # a person has said so
     document = session.services.vault.read(session.target.path)
     if document.data is None or session.target.fields.read(document.data, "access_key") != key.access_key:
         return
@@ -154,14 +156,16 @@ def _proof(session: Session, key: RetiringKey) -> Probe:
 
     Some gateways refuse a wrong secret of a living key just as a dead one (docs/facts.md, "Ceph's object gateway"). So
     a refusal counts only where the same gateway tells a living key apart in the same moment: the target's current one.
-    Else the key's own secret is used once, from its old version in Vault.
+    For a target that has none any more, another's does. Else the key's own secret is used once, from its old version in
+    Vault.
     """
     storage, current = session.services.storage, session.record.current
     probe = storage.lives(key.access_key)
     if probe.life is not Life.DEAD:
         return probe
-    if current and current.access_key != key.access_key and storage.lives(current.access_key).life is Life.ALIVE:
-        return replace(probe, detail=f"the same gateway knows access key {current.access_key}")
+    witness = current.access_key if current else session.witness
+    if witness and witness != key.access_key and storage.lives(witness).life is Life.ALIVE:
+        return replace(probe, detail=f"the same gateway knows access key {witness}")
     secret = _old_secret(session, key)
     if secret is None:
         return replace(probe, life=Life.UNKNOWN, detail="the gateway may refuse a wrong secret of any key")

@@ -29,6 +29,7 @@ LOUD = frozenset(
         Event.KEY_OVERDUE,
         Event.KEY_RETIRE_FAILED,
         Event.TARGET_BLOCKED,
+        Event.TARGET_FAILED,
         Event.SECRET_LOST,
         Event.WATCH_FOUND,
     }
@@ -52,7 +53,8 @@ class Pause:
 class Session:
     """One target's record in hand. Changing it writes it, and logs what was added to its history.
 
-    ``secret`` is the app's secret as it was read before a rotation began.
+    ``secret`` is the app's secret as it was read before a rotation began. ``witness`` is a key that should live, for a
+    target that has none itself any more.
     """
 
     services: Services
@@ -63,6 +65,7 @@ class Session:
     touched: set[str] = field(default_factory=set)
     observation: Observation | None = None
     secret: Document | None = field(default=None, repr=False)
+    witness: str | None = None
 
     @property
     def record(self) -> Record:
