@@ -219,10 +219,20 @@ class MemoryAccount:
     """The account's places and circuit, without limits; the count is what HostUp tells."""
 
     hostup: MemoryHostUp
+    begun: int = 0
+    under_way: int = 0
 
     @contextmanager
     def place(self, target: str) -> Iterator[Place]:  # noqa: ARG002 - nobody is turned away
-        yield Place(trial=False, key_count=None)
+        self.begun += 1
+        self.under_way += 1
+        try:
+            yield Place(trial=False, key_count=None)
+        finally:
+            self.under_way -= 1
+
+    def quiet(self) -> int | None:
+        return None if self.under_way else self.begun
 
     def enter(self, target: str) -> bool:  # noqa: ARG002 - nobody is turned away
         return False

@@ -27,6 +27,7 @@ class Event(StrEnum):
     KEY_REVOKED = "key.revoked"
     KEY_RETIRED = "key.retired"
     KEY_RETIRE_FAILED = "key.retire_failed"
+    KEY_UNCOUNTED = "key.uncounted"
     KEY_DEAD = "key.dead"
     KEY_OVERDUE = "key.overdue"
     SECRET_LOST = "secret.lost"  # noqa: S105 - an event's name

@@ -54,6 +54,19 @@ def test_the_place_of_a_worker_that_died_comes_back(client: redis.Redis) -> None
         pass
 
 
+def test_it_is_quiet_while_no_create_is_begun(client: redis.Redis, away: redis.Redis) -> None:
+    mine, others = (Account(client, MemoryHostUp(), MemoryClock(), LIMITS) for _ in range(2))
+    mark = mine.quiet()
+    assert mark is not None
+    mine.look()
+    mine.enter("a")
+    assert others.quiet() == mark, "deletes and looks are no creates"
+    with others.place("a"):
+        assert mine.quiet() is None
+    assert mine.quiet() not in (None, mark), "one was made in between"
+    assert Account(away, MemoryHostUp(), MemoryClock(), LIMITS).quiet() is None
+
+
 def test_no_create_runs_without_a_place(away: redis.Redis) -> None:
     with pytest.raises(QueueUnavailable), Account(away, MemoryHostUp(), MemoryClock(), LIMITS).place("a"):
         raise AssertionError("a place was given without Redis")

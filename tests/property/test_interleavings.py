@@ -146,6 +146,7 @@ class Interleavings(RuleBasedStateMachine):
         self._no_published_key_is_deleted(app)
         self._only_own_keys_are_deleted()
         self._every_key_is_somewhere(record)
+        self._no_delete_is_doubted(record)
         self._keys_live_through_their_grace()
         self._secrets_are_only_where_they_may_be(record)
         self._no_worker_broke()
@@ -195,6 +196,10 @@ class Interleavings(RuleBasedStateMachine):
 
     def _no_published_key_is_deleted(self, app: Any) -> None:
         assert app is None or app["access_key"] in self.hostup.living
+
+    def _no_delete_is_doubted(self, record: Record | None) -> None:
+        """HostUp does what it says, so whatever the workers do at the same time is no reason."""
+        assert not any(key.undiminished for key in (record.retiring if record else ()))
 
     def _only_own_keys_are_deleted(self) -> None:
         assert set(self.hostup.deleted) <= set(self.hostup.made)

@@ -171,7 +171,8 @@ def _of_waiting(record: Record, target: Target, now: datetime, slack: timedelta)
 def _of_retiring(record: Record, now: datetime, slack: timedelta) -> Iterator[AuditFinding]:
     for key in record.retiring:
         if key.overdue:
-            what = f"access key {key.access_key} was deleted, and still works"
+            still = "still works" if key.undiminished is None else "HostUp counts no fewer keys since"
+            what = f"access key {key.access_key} was deleted, and {still}"
             hint = f"It is deleted again. Ask HostUp, naming requestId {key.delete_request_id}."
             yield AuditFinding("alive", record.target, what, hint)
         elif not key.deleted_at and key.retire_after + slack < now:

@@ -230,6 +230,13 @@ class AccountPort(Protocol):
         """A call failed."""
         ...
 
+    def quiet(self) -> int | None:
+        """A number that is the same later if no create was begun in between; None while one is under way, or unknown.
+
+        Only creates of workers are known here.
+        """
+        ...
+
     def look(self) -> int | None:
         """Ask HostUp how many keys there are; None when its answer does not tell. Raises HostUpError."""
         ...

@@ -159,7 +159,8 @@ class RetiringKey:
 
     It works at least until ``retire_after``; then it is deleted (``deleted_at``, ``delete_request_id``) and probed
     until the object storage refuses it. ``next_look_at``: when it wants the next step; ``attempts`` of that step were
-    made so far, and ``error`` tells why the last one failed.
+    made so far, and ``error`` tells why the last one failed. ``undiminished``: how many keys HostUp counted before its
+    delete, where it counted no fewer afterwards.
     """
 
     __pydantic_config__ = _STRICT
@@ -174,6 +175,7 @@ class RetiringKey:
     delete_request_id: _Text | None = None
     attempts: _Number = 0
     overdue: _Flag = False
+    undiminished: _Number | None = None
     error: _Text = ""
 
     @property

@@ -11,6 +11,7 @@ from worker.adapters.redis.index import IDS_OF_A_TARGET, IndexEntry
 from worker.events import Event
 from worker.rotation.audit import AuditReport, audit
 from worker.rotation.changes.creates import explained
+from worker.rotation.changes.retirement import counted_after_all
 from worker.rotation.changes.watch import deletes_resumed
 from worker.rotation.leftover import retire_leftovers, stand_in
 from worker.rotation.record import Record
@@ -63,9 +64,11 @@ def _settle_explained(runtime: Runtime, report: AuditReport) -> None:
     for name, record in report.survey.records.items():
         target = runtime.settings.targets.get(name) or stand_in(record)
         settled = any(create.open and create.at < before for create in record.unconfirmed_creates)
-        if settled or record.deletes_held:
+        uncounted = any(key.undiminished is not None for key in record.retiring)
+        if settled or uncounted or record.deletes_held:
             session = Session(runtime.services, target, runtime.services.store.load(name, target.path))
             session.change(lambda known: explained(known, before, report.at))
+            session.change(lambda known: counted_after_all(known, before))
             session.change(lambda known: deletes_resumed(known, EXPLAINED, report.at))
 
 

@@ -50,6 +50,7 @@ if ARGV[4] then
   redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
   if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[5]) then return {'full'} end
   redis.call('ZADD', KEYS[2], ends, ARGV[4])
+  redis.call('HINCRBY', KEYS[3], 'begun', 1)
 end
 if open > 0 then redis.call('HSET', KEYS[1], 'trial_until', ends) end
 return {open > 0 and 'trial' or 'free', unpack(redis.call('HMGET', KEYS[3], 'value', 'at', 'made'))}
@@ -156,6 +157,18 @@ class Account:
             self._circuit.count_failure(error, self._limits.backoff_of(error), self._clock.now())
         except QueueUnavailable as problem:
             _log.debug(Event.QUEUE_UNAVAILABLE, error=problem.what)  # each target's own backoff still holds
+
+    def quiet(self) -> int | None:
+        """See :class:`AccountPort`."""
+        now = self._clock.now().timestamp()
+        try:
+            with guard(), self._client.pipeline(transaction=True) as pipe:
+                pipe.zcount(CREATES, now, "+inf")
+                pipe.hget(COUNT, "begun")
+                under_way, begun = pipe.execute()
+        except QueueUnavailable:
+            return None
+        return None if under_way else int(begun or 0)
 
     def look(self) -> int | None:
         """See :class:`AccountPort`."""

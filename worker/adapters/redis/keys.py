@@ -52,7 +52,8 @@ PARKED = "rotator:parked"
 """Set: targets that the open circuit or a pause turned away; emptied when it closes, and expires."""
 
 COUNT = "rotator:count"
-"""Hash of three fields: the number of keys at HostUp, when it was asked for, how many were made since."""
+"""Hash of four fields: the number of keys at HostUp, when it was asked for, how many were made since; and how many
+creates were begun in all."""
 
 
 def lock(target: str) -> str:

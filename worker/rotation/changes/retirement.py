@@ -107,7 +107,35 @@ def still_alive(record: Record, access_key: str, next_look_at: datetime, *, over
 def delete_again(record: Record, access_key: str, now: datetime) -> Record:
     """A key that lives on long after its delete is deleted once more."""
     key = find(record, access_key)
-    return _with(record, replace(key, deleted_at=None, next_look_at=now, attempts=0))
+    return _with(record, replace(key, deleted_at=None, next_look_at=now, attempts=0, undiminished=None))
+
+
+def uncounted(record: Record, access_key: str, before: int, after: int, now: datetime) -> Record:
+    """HostUp confirmed the delete, and counted no fewer keys afterwards: the delete alone is not to be believed."""
+    key = find(record, access_key)
+    noted = note(
+        record,
+        Event.KEY_UNCOUNTED,
+        now,
+        rotation_id=key.rotation_id,
+        request_id=key.delete_request_id,
+        access_key=access_key,
+        key_count_before=before,
+        key_count_after=after,
+    )
+    error = f"HostUp counted {before} keys before its delete, and {after} after it"
+    return _with(noted, replace(key, undiminished=before, error=error))
+
+
+def counted_after_all(record: Record, before: datetime) -> Record:
+    """An audit found every key of the account explained: so those deleted before a moment are gone."""
+    keys = tuple(
+        replace(key, undiminished=None, error="")
+        if key.undiminished is not None and key.deleted_at and key.deleted_at < before
+        else key
+        for key in record.retiring
+    )
+    return record if keys == record.retiring else replace(record, retiring=keys)
 
 
 def dead(record: Record, access_key: str, proof: Probe, now: datetime) -> Record:

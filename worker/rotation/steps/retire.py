@@ -18,9 +18,10 @@ from worker.errors import (
     VaultUnavailable,
 )
 from worker.events import Event
-from worker.rotation.changes.retirement import dead, delete_again, delete_failed, deleted, find, still_alive
+from worker.rotation.changes.retirement import dead, delete_again, delete_failed, deleted, find, still_alive, uncounted
 from worker.rotation.ports import DeletedKey, Life, Probe
 from worker.rotation.record import RetiringKey, Why
+from worker.rotation.steps.counted import count_before, undiminished
 from worker.rotation.steps.session import Pause, Session
 from worker.secret import Secret
 from worker.targets.backoff import next_death_probe
@@ -43,6 +44,7 @@ def delete(session: Session, access_key: str) -> Pause | None:
         _see_that_it_is_not_published(session, key)
         _see_that_it_is_ours(session, key)
         session.services.account.enter(session.target.name)
+        before = count_before(session.services.account)
         answer = _delete(session, key)
     except CircuitOpen as error:
         return Pause(access_key, error.until, error.what)
@@ -64,6 +66,10 @@ def delete(session: Session, access_key: str) -> Pause | None:
         # then at least the log has the requestId
         session.log(Event.KEY_RETIRED, access_key=access_key, request_id=answer.request_id, error=error.what)
         raise
+    after = undiminished(session.services.account, before) if before and answer.was_there else None
+    if before and after is not None:
+        counts = before.keys, after
+        session.change(lambda record: uncounted(record, access_key, *counts, now))
     return None
 
 
@@ -164,13 +170,24 @@ def _proof(session: Session, key: RetiringKey) -> Probe:
     if probe.life is not Life.DEAD:
         return probe
     witness = current.access_key if current else session.witness
+    if not _is_counted(session, key):
+        witness = None
     if witness and witness != key.access_key and storage.lives(witness).life is Life.ALIVE:
         return replace(probe, detail=f"the same gateway knows access key {witness}")
     secret = _old_secret(session, key)
     if secret is None:
-        return replace(probe, life=Life.UNKNOWN, detail="the gateway may refuse a wrong secret of any key")
+        why = key.error if key.undiminished else "the gateway may refuse a wrong secret of any key"
+        return replace(probe, life=Life.UNKNOWN, detail=why)
     probe = storage.works(key.access_key, secret)
     return replace(probe, detail="refused with its own secret") if probe.life is Life.DEAD else probe
+
+
+def _is_counted(session: Session, key: RetiringKey) -> bool:
+    """Whether HostUp counts fewer keys than before the delete, where it did not at once."""
+    if key.undiminished is None:
+        return True
+    count = session.services.account.key_count()
+    return count is not None and count < key.undiminished
 
 
 def _old_secret(session: Session, key: RetiringKey) -> Secret | None:
@@ -206,7 +223,7 @@ def _not_dead_yet(session: Session, key: RetiringKey, probe: Probe) -> Pause | N
     if since_deleted <= session.services.policy.dead_within:
         reason = f"access key {key.access_key} is deleted, not refused yet: {probe.code or probe.detail}"
         return Pause(key.access_key, now + next_death_probe(since_deleted), reason)
-    if probe.life is Life.ALIVE and key.overdue:
+    if key.overdue and (probe.life is Life.ALIVE or key.undiminished is not None):
         session.change(lambda record: delete_again(record, key.access_key, now))
         return None
     look_at = now + session.services.policy.backoff(session.target).delay(key.attempts + 1, key.access_key)
