@@ -37,7 +37,7 @@ DELETE = Step("hostup", "DELETE", "/api/object-storage/keys/{key}", 1)
 ELSEWHERE = {
     Site("records.archived", "vault.list"): "reads what was archived, for `rotator history` and `rotator trace`",
     Site("records.settle_rescued", "vault.write"): "for `rotator repair`",
-    Site("leftover._is_published", "vault.read"): "of targets that left the configuration; their own tests do it",
+    Site("leftover.published_of", "vault.read"): "of targets that left the configuration; their own tests do it",
     Site("worker._pulse", "vault.keep_alive"): "renews the token; tests/contract/vault",
 }
 """Calls that are no step of a rotation, a retirement or the audit; what is named here in vain fails the build, too."""

@@ -179,6 +179,16 @@ MUTANTS = (
         ("tests/unit/rotation/test_claims.py",),
     ),
     Mutant(
+        "delete what apps read of a target that was removed",
+        (Edit("worker/rotation/leftover.py", "return key.why is not Why.REVOKED and", "return False and"),),
+        ("tests/unit/rotation/test_leftover.py",),
+    ),
+    Mutant(
+        "believe a delete after which HostUp counts no fewer keys",
+        (Edit("worker/rotation/steps/retire.py", "if not _is_counted(session, key):", "if False:"),),
+        ("tests/unit/rotation/test_counted.py",),
+    ),
+    Mutant(
         "take a key whatever its label is",
         (Edit("worker/adapters/hostup/creating.py", "if key.label is not None and _tidied(", "if False and _tidied("),),
         ("tests/unit/adapters/test_hostup_answers.py",),

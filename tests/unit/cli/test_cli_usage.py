@@ -17,7 +17,7 @@ from worker.cli.commands import app
 
 COMMANDS = {
     "worker", "rotate", "status", "history", "trace", "check", "audit", "settle", "adopt", "repair", "sandbox",
-    "circuit", "rename",
+    "circuit", "rename", "remove",
 }  # fmt: skip
 HEAVY = {"pydantic", "rich", "httpcore", "hvac", "redis", "celery", "structlog", "botocore"}
 
@@ -95,6 +95,7 @@ def test_usage_is_exit_2(arguments: tuple[str, ...]) -> None:
         ("settle", "media", "--foreign", "3"),
         ("adopt", "nobody", "--access-key", "AK1"),
         ("repair", "nobody"),
+        ("remove", "media", "--yes"),
     ],
 )
 def test_what_does_not_exist_is_exit_2_before_anything_is_called(config: str, arguments: tuple[str, ...]) -> None:
