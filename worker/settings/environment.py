@@ -52,7 +52,7 @@ def variables(model: type[BaseModel]) -> dict[str, Variable]:
 
 def is_set(name: str, env: Mapping[str, str]) -> bool:
     """Whether a variable is set, right or wrong, itself or as the file that holds its value."""
-    return bool(env.get(_place(name, env)))
+    return bool(env.get(place_of(name, env)))
 
 
 def read_environment(model: type[M], env: Mapping[str, str], problems: Problems) -> M:
@@ -62,7 +62,7 @@ def read_environment(model: type[M], env: Mapping[str, str], problems: Problems)
     try:
         return model.model_validate({key: value for key, value in found.items() if value})
     except ValidationError as error:
-        problems.note_invalid(error, lambda key: f"{WHERE}: {_place(named[key], env)}", model)
+        problems.note_invalid(error, lambda key: f"{WHERE}: {place_of(named[key], env)}", model)
         return model()
 
 
@@ -93,7 +93,7 @@ def unknown_variables(model: type[BaseModel], prefix: str, env: Mapping[str, str
     return tuple(sorted(name for name in named if not name.startswith(by_kubernetes)))
 
 
-def _place(name: str, env: Mapping[str, str]) -> str:
+def place_of(name: str, env: Mapping[str, str]) -> str:
     """The variable that sets what ``name`` stands for: itself, or the one that names a file."""
     return f"{name}_FILE" if name in SECRETS and env.get(f"{name}_FILE") else name
 
@@ -103,7 +103,7 @@ def _value(name: str, env: Mapping[str, str]) -> str:
 
     Raises ConfigurationError.
     """
-    place = _place(name, env)
+    place = place_of(name, env)
     if place == name:
         return env.get(name, "")
     if env.get(name):

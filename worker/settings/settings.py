@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, Field, StrictInt, ValidationError, ValidationInfo
+from pydantic import AfterValidator, BaseModel, Field, StrictBool, StrictInt, ValidationError, ValidationInfo
 
 from worker.secret import Secret
 from worker.settings.environment import (
@@ -21,13 +21,14 @@ from worker.settings.environment import (
     Variable,
     check_logins,
     is_set,
+    place_of,
     read_environment,
     variables,
 )
 from worker.settings.file import find_file, read_file
 from worker.settings.problems import Problems, show_key, unknown
 from worker.settings.proxies import Proxies, login_secrets, proxy_secrets
-from worker.settings.redis_url import redis_passwords
+from worker.settings.redis_url import read_redis_url, redis_passwords
 from worker.settings.targets import read_targets
 from worker.settings.values import (
     FILE,
@@ -102,11 +103,12 @@ class VaultSettings(BaseModel):
 
 
 class RedisSettings(BaseModel):
-    """``[redis]``."""
+    """``[redis]``. ``insecure``: a password may go to another machine in the clear."""
 
     model_config = STRICT
 
     url: Annotated[RedisUrl, Variable("REDIS_URL", "redis://127.0.0.1:6379/0")] = Secret("")
+    insecure: StrictBool = False
 
 
 def _long_lease(lease: timedelta) -> timedelta:
@@ -199,6 +201,7 @@ def load(
     redis = _over(_table("redis", RedisSettings, document, file, problems), redis)
     worker = _table("worker", WorkerSettings, document, file, problems)
     _check_missing(document, env, problems)
+    _check_in_the_clear(redis, env, problems)
     targets = read_targets(str(file), document.get("target", []), vault.state_path, problems, only)
     problems.raise_any()
     if vault.token_file:  # it is read again whenever it changes; here it was only seen that it can be
@@ -228,6 +231,14 @@ def _table(name: str, model: type[M], document: Mapping[str, object], file: Path
 
 def _over(in_file: M, in_environment: M) -> M:
     return in_file.model_copy(update={key: getattr(in_environment, key) for key in in_environment.model_fields_set})
+
+
+def _check_in_the_clear(redis: RedisSettings, env: Mapping[str, str], problems: Problems) -> None:
+    """See that no password goes over a network for all to read."""
+    if redis.url.reveal() and not redis.insecure and read_redis_url(redis.url).in_the_clear:
+        what = "would send its password to another machine in the clear; use rediss://"
+        allow = "where the network is yours alone, set insecure = true under [redis]"
+        problems.note(f"{WHERE}: {place_of('REDIS_URL', env)}", f"{what}, or {allow}")
 
 
 def _check_missing(document: Mapping[str, object], env: Mapping[str, str], problems: Problems) -> None:

@@ -13,6 +13,7 @@ from redis.retry import Retry
 
 from worker.errors import QueueUnavailable
 from worker.secret import Secret
+from worker.settings.redis_url import read_redis_url
 
 BATCH = 500
 """How many targets one call is about at most: a call for all 100,000 would hold up the other workers."""
@@ -25,12 +26,13 @@ def connect(url: Secret, *, timeout: float = 10.0, retries: int = 2) -> redis.Re
 
     ``timeout`` in seconds, of one try; ``retries`` are for a connection that died while nobody used it.
     """
-    return redis.Redis.from_url(
-        url.reveal(),
+    return redis.Redis(
+        **read_redis_url(url).for_redis(),
         decode_responses=True,
+        # what is no UTF-8 was not written by us: it comes back as it is, so that it can be named and dropped
+        encoding_errors="surrogateescape",
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
-        socket_keepalive=True,
         health_check_interval=5,
         retry=Retry(ExponentialBackoff(cap=0.2, base=0.01), retries),
     )
