@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+AGREE = timedelta(seconds=5)
+"""Clocks that are no further apart agree: an answer takes its time, and names the second only."""
+
+SLOWEST_WORD = 2.0
+"""Seconds. What took longer says too little of the time."""
+
+Hear = Callable[[datetime, float], None]
+"""Takes what another clock said, and when by :meth:`Clock.monotonic` it was asked."""
 
 
 def moment(value: object) -> datetime | None:
@@ -80,3 +90,55 @@ class SystemClock:
     def stopping(self) -> bool:
         """Whether the process was asked to stop."""
         return self._stop.is_set()
+
+
+class WitnessedClock:
+    """A machine's clock that is put right by another one's: all workers go by the one that they share (Vault's).
+
+    Where both agree it is the machine's. Where they do not, or the machine's jumps, it goes on from what the other one
+    said last, as the monotonic clock does. Needs that to be said now and then (:meth:`hear`).
+    """
+
+    def __init__(self, own: ProcessClock) -> None:
+        self.own = own
+        self._heard: tuple[datetime, float] | None = None
+
+    def hear(self, said: datetime, asked_at: float) -> None:
+        """Another clock said so, at some moment since ``asked_at`` (by :meth:`monotonic`)."""
+        now = self.own.monotonic()
+        if 0 <= now - asked_at <= SLOWEST_WORD:
+            self._heard = (said + timedelta(seconds=(now - asked_at) / 2), now)
+
+    @property
+    def ahead(self) -> timedelta:
+        """How far the machine's clock is ahead of the other one, or (negative) behind; zero where they agree."""
+        if self._heard is None:
+            return timedelta(0)
+        said, at = self._heard
+        ahead = self.own.now() - (said + timedelta(seconds=self.own.monotonic() - at))
+        return ahead if abs(ahead) > AGREE else timedelta(0)
+
+    def now(self) -> datetime:
+        """See :class:`Clock`."""
+        return self.own.now() - self.ahead
+
+    def monotonic(self) -> float:
+        """See :class:`Clock`."""
+        return self.own.monotonic()
+
+    def wait(self, seconds: float) -> bool:
+        """See :class:`Clock`."""
+        return self.own.wait(seconds)
+
+    def sleep(self, seconds: float) -> None:
+        """See :class:`Clock`."""
+        self.own.sleep(seconds)
+
+    def stop(self) -> None:
+        """See :class:`ProcessClock`."""
+        self.own.stop()
+
+    @property
+    def stopping(self) -> bool:
+        """See :class:`ProcessClock`."""
+        return self.own.stopping

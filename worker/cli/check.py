@@ -40,6 +40,7 @@ def _look(options: Options, *, keys: bool) -> Iterator[Verdict]:
     yield Verdict("configuration", "ok", f"{runtime.settings.file}: {targets} target{'' if targets == 1 else 's'}")
     yield from check_redis.look(runtime)
     yield from check_vault.look(runtime)
+    yield from check_vault.look_at_clock(runtime)
     yield from check_hostup.look(runtime)
     if not runtime.settings.vault.secret_id_wrapped:
         yield from check_targets.look(runtime, keys=keys)

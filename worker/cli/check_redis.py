@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError
 
-from worker.adapters.redis.client import guard
+from worker.adapters.redis.client import guard, is_cluster
+from worker.adapters.redis.errors import CLUSTER, NO_CLUSTER
 from worker.adapters.redis.workers import SILENT_SECONDS
-from worker.cli.texts import when
+from worker.cli.texts import span
 from worker.cli.verdicts import Verdict, failed
 from worker.errors import QueueUnavailable
 from worker.service.assemble import Runtime
+from worker.service.celery_app import QUEUE
 
 NEARLY_FULL = 0.9
 
@@ -22,11 +24,16 @@ def look(runtime: Runtime) -> Iterator[Verdict]:
     """Redis, and the workers that have signed in there."""
     try:
         facts = _info(runtime)
+        verdict = judged(facts) if facts else Verdict("Redis", "ok", "answers and takes writes; more it may not tell")
+        if verdict.state != "failed":
+            runtime.shared.repairs.try_out(QUEUE)
+        wrong = runtime.shared.repairs.wrong_types()
     except QueueUnavailable as error:
         yield failed("Redis", error)
         yield Verdict("worker", "warning", "not known: workers sign in at Redis")
         return
-    yield judged(facts) if facts else Verdict("Redis", "ok", "answers; it may not be asked whether it takes writes")
+    yield verdict
+    yield from _of_wrong_types(wrong)
     yield _workers(runtime)
 
 
@@ -37,21 +44,33 @@ def _info(runtime: Runtime) -> Mapping[str, Any]:
         client.ping()
         try:
             return dict(client.info())
-        except ResponseError:
+        except NoPermissionError:
             return {}
+
+
+def _of_wrong_types(found: Mapping[str, str]) -> Iterator[Verdict]:
+    """Keys of ours that something else was written to."""
+    if found:
+        what = ", ".join(f"{key} ({kind})" for key, kind in found.items())
+        hint = "A worker makes them anew at its next tick. See who else can write to this Redis."
+        yield Verdict("Redis", "warning", f"keys of the worker's are of another type than it writes: {what}", hint)
 
 
 def judged(facts: Mapping[str, Any]) -> Verdict:
     """Redis' INFO as a verdict; for a Redis that refuses writes it says why."""
     name = f"{facts.get('server_name') or 'Redis'} {facts.get('valkey_version') or facts.get('redis_version')}"
-    trouble = _refuses_writes(facts)
+    trouble = _can_never_be_used(facts) or _refuses_writes(facts)
     if trouble:
         return Verdict("Redis", "failed", f"{name} answers, but {trouble[0]}", trouble[1])
-    policy = str(facts.get("maxmemory_policy", "noeviction"))
+    policy = str(facts.get("maxmemory_policy") or "noeviction")
     if facts.get("maxmemory") and policy != "noeviction":
         hint = "Set maxmemory-policy to noeviction. Nothing is lost for good: all of it is made anew from Vault."
-        return Verdict("Redis", "warning", f"{name} may drop keys when it is full ({policy})", hint)
+        return Verdict("Redis", "warning", f"{name} may drop keys when it is full (maxmemory-policy {policy})", hint)
     return Verdict("Redis", "ok", f"{name} answers and takes writes")
+
+
+def _can_never_be_used(facts: Mapping[str, Any]) -> tuple[str, str] | None:
+    return (CLUSTER, NO_CLUSTER) if is_cluster(facts) else None
 
 
 def _refuses_writes(facts: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -71,17 +90,16 @@ def _refuses_writes(facts: Mapping[str, Any]) -> tuple[str, str] | None:
 
 def _workers(runtime: Runtime) -> Verdict:
     try:
-        seen = runtime.shared.heartbeats.last_seen()
+        return of_workers(runtime.shared.heartbeats.ages())
     except QueueUnavailable as error:
         return Verdict("worker", "warning", error.what, error.hint)
-    return of_workers(seen, runtime.clock.now())
 
 
-def of_workers(seen: Mapping[str, datetime], now: datetime) -> Verdict:
-    """The workers, by when each showed itself last; one that was killed never says that it ends."""
-    ages = {name: now - at for name, at in sorted(seen.items())}
-    there = [name for name, age in ages.items() if age <= timedelta(seconds=SILENT_SECONDS)]
-    silent = [f"{name} was last seen {when(seen[name], now)}" for name in ages if name not in there]
+def of_workers(ages: Mapping[str, timedelta]) -> Verdict:
+    """The workers, by how long ago each showed itself; one that was killed never says that it ends."""
+    seen = [(age, f"{name} (seen {span(age)} ago)") for name, age in sorted(ages.items())]
+    there = [text for age, text in seen if age <= timedelta(seconds=SILENT_SECONDS)]
+    silent = [f"silent: {text}" for age, text in seen if age > timedelta(seconds=SILENT_SECONDS)]
     if not there:
         hint = "Start one with `rotator worker`."
         return Verdict("worker", "warning", "; ".join(["none is there, so nothing is rotated", *silent]), hint)

@@ -15,8 +15,8 @@ from worker.rotation.survey import Survey, survey
 from worker.service.assemble import Runtime
 from worker.service.audit_task import slack
 
-GRAVE = ("blocked",)
-"""Kinds of findings with which a target stands still until a person acts."""
+GRAVE = ("blocked", "overdue")
+"""Kinds of findings with which a target stands still: until a person acts, or although nothing holds it back."""
 
 
 def look(runtime: Runtime, *, keys: bool) -> Iterator[Verdict]:

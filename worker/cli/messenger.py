@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from worker.adapters.redis.client import unavailable
+from worker.adapters.redis.errors import unavailable
+from worker.adapters.redis.workers import SILENT_SECONDS
 from worker.cli.output import say
 from worker.errors import QueueUnavailable
 from worker.service.assemble import Runtime
@@ -19,7 +20,7 @@ class Messenger:
 
     def has_worker(self) -> bool:
         """Whether a worker is there. Raises QueueUnavailable."""
-        return bool(self._runtime.shared.heartbeats.workers(self._runtime.clock.now()))
+        return bool(self._runtime.shared.heartbeats.workers(SILENT_SECONDS))
 
     def wake(self, target: str) -> None:
         """Have the target looked at now; without a worker, as soon as there is one. Raises QueueUnavailable."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from worker.adapters.redis.workers import SILENT_SECONDS
+from worker.cli.texts import span
 from worker.service.assemble import Runtime
 
 WORKER_SECONDS = 10.0
@@ -13,16 +16,15 @@ UNTOUCHED_LOOKS = 5
 
 
 class Presence:
-    """Follows the workers' heartbeats.
+    """Follows the workers' heartbeats, whose moments are by Redis' clock.
 
-    A worker is there while its heartbeats go on, whatever moment they name: its clock may be another than ours, and
-    the last heartbeat of one that was killed stays in Redis.
+    The last heartbeat of a worker that was killed stays in Redis: a worker counts as there until it has been silent for
+    :data:`SILENT_SECONDS`, from when it was last seen, whenever that was.
     """
 
     def __init__(self, runtime: Runtime, target: str) -> None:
         self._runtime = runtime
         self._target = target
-        self._last: tuple[str, float] | None = None
         self._missing_since: float | None = None
         self._untouched = 0
         self._said_missing = False
@@ -31,18 +33,13 @@ class Presence:
 
     def look(self) -> str:
         """Look once; what a person should know now and was not shown before, else empty. Raises QueueUnavailable."""
-        shared, clock = self._runtime.shared, self._runtime.clock
-        newest = shared.heartbeats.newest()
-        moving = newest is not None and newest != self._last
-        if self._last is None and moving and not shared.heartbeats.workers(clock.now()):
-            moving = False  # it is what is left of a worker that was killed long ago
-        self._last = newest
-        if moving:
-            self._missing_since, self._said_missing, self.ever_there = None, False, True
+        silent = min(self._runtime.shared.heartbeats.ages().values(), default=None)
+        if silent is not None and silent <= timedelta(seconds=SILENT_SECONDS):
+            self.ever_there, self._missing_since, self._said_missing = True, None, False
         elif self._missing_since is None:
-            self._missing_since = clock.monotonic()
+            self._missing_since = self._runtime.clock.monotonic()
         self._untouched = 0 if self._is_taken_up() else self._untouched + 1
-        return self._what_to_say(left=newest is None)
+        return self._what_to_say(silent)
 
     def forget(self) -> None:
         """Redis or Vault is away: nothing is known of the workers, so that time does not count."""
@@ -50,24 +47,20 @@ class Presence:
         self._untouched = 0
 
     def is_gone(self) -> bool:
-        """Whether no worker has been there for longer than one may be silent."""
-        if self._missing_since is None:
-            return False
-        patience = SILENT_SECONDS if self.ever_there and self._last else WORKER_SECONDS
-        return self._runtime.clock.monotonic() - self._missing_since >= patience
+        """Whether there has been no worker for longer than it takes another one to start."""
+        return (
+            self._missing_since is not None and self._runtime.clock.monotonic() - self._missing_since >= WORKER_SECONDS
+        )
 
     def _is_taken_up(self) -> bool:
         shared = self._runtime.shared
         return shared.due.is_taken_up(self._target) and shared.index.summary(self._target) is not None
 
-    def _what_to_say(self, *, left: bool) -> str:
-        if self._missing_since is not None and not self._said_missing and (left or not self.ever_there):
+    def _what_to_say(self, silent: timedelta | None) -> str:
+        if self._missing_since is not None and not self._said_missing:
             self._said_missing = True
-            return (
-                "The last worker has stopped. Start one with `rotator worker`; waiting for it."
-                if self.ever_there
-                else "No worker is there to rotate the key. Start one with `rotator worker`; waiting for it."
-            )
+            last = f"; one was seen {span(silent)} ago" if silent is not None else ""
+            return f"No worker is there to rotate the key{last}. Start one with `rotator worker`; waiting for it."
         if self._untouched >= UNTOUCHED_LOOKS and self._missing_since is None and not self._said_untouched:
             self._said_untouched = True
             return (

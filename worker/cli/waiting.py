@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from worker.cli.messenger import Messenger
 from worker.cli.output import say
 from worker.cli.presence import Presence
 from worker.cli.texts import entry_text, when
+from worker.clock import moment
 from worker.errors import QueueUnavailable, VaultUnavailable
 from worker.rotation.history import Entry, rotations
 from worker.rotation.record import Failure, Record, Request
@@ -140,13 +141,13 @@ class Waiting:
     def _say_what_it_waits_for(self) -> None:
         """Once for each reason: until when no worker goes on, as the last look had it."""
         summary = self._runtime.shared.index.summary(self._target.name) or {}
-        why, until = summary.get("waits_for"), summary.get("waits_until")
+        why, until = summary.get("waits_for"), moment(summary.get("waits_until"))
         now = self._runtime.clock.now()
-        if not why or not until or datetime.fromisoformat(str(until)) < now + timedelta(seconds=LOOK_SECONDS):
+        if not why or not until or until < now + timedelta(seconds=LOOK_SECONDS):
             return
         if why not in (self._waits_for, "the next rotation"):
             self._waits_for = str(why)
-            say(f"Waits for {why}, until {when(str(until), now)}.")
+            say(f"Waits for {why}, until {when(until, now)}.")
 
     def _give_up(self, waited: float, patience: timedelta) -> Outcome | None:
         if waited >= patience.total_seconds():

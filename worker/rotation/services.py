@@ -52,7 +52,10 @@ def _no_logs(secret: Secret) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything outside, as ports. ``keep_secret`` hands a secret to the logs' redaction."""
+    """Everything outside, as ports. ``keep_secret`` hands a secret to the logs' redaction.
+
+    ``machine`` is the machine's own clock, where ``clock`` may be put right by another one.
+    """
 
     hostup: HostUpPort
     vault: VaultPort
@@ -62,3 +65,4 @@ class Services:
     clock: Clock
     policy: Policy
     keep_secret: Callable[[Secret], None] = _no_logs
+    machine: Clock | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import threading
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from worker.adapters.redis.state import SharedState, shared_state
 from worker.adapters.s3.lazy import LazyStorage
 from worker.adapters.vault.kv import VaultStore
 from worker.adapters.vault.opening import call_deadline, open_vault
-from worker.clock import ProcessClock, SystemClock
+from worker.clock import ProcessClock, SystemClock, WitnessedClock
 from worker.errors import RecordDeleted, UsageError
 from worker.events import Event
 from worker.logs.redaction import Redactor
@@ -26,11 +27,11 @@ from worker.rotation.audit import ensure_baseline
 from worker.rotation.records import RecordStore
 from worker.rotation.services import Policy, Services
 from worker.secret import Secret
+from worker.service.own_audit import AuditDiary
+from worker.service.standing import ClockTrouble, RedisTrouble
 from worker.settings.settings import Settings
-from worker.targets.backoff import Backoff
+from worker.targets.backoff import LONGEST_ASKED, Backoff
 from worker.targets.target import Target
-
-LONGEST_CREATE_PAUSE = timedelta(hours=1)
 
 _log = structlog.get_logger(__name__)
 
@@ -45,7 +46,10 @@ class Runtime:
     vault: VaultStore
     clock: ProcessClock
     name: str
+    redis_trouble: RedisTrouble
+    audits: AuditDiary
     http: HttpClient | None = None
+    longest_watch: timedelta = timedelta(days=3660)
     _baseline: threading.Event = field(default_factory=threading.Event)
     _surveying: threading.Lock = field(default_factory=threading.Lock)
 
@@ -88,12 +92,13 @@ class Runtime:
 def build(settings: Settings, redactor: Redactor | None = None, clock: ProcessClock | None = None) -> Runtime:
     """Make all clients; none of them calls out before its first use. ``redactor`` is given secrets that come up.
 
-    ``clock`` is another one than the machine's.
+    ``clock`` is another one than the machine's, put right by Vault's.
 
     Raises ConfigurationError for addresses and secrets that cannot be used.
     """
-    clock = clock or SystemClock()
-    vault = open_vault(settings, clock)
+    clock = clock or WitnessedClock(SystemClock())
+    witnessed = clock if isinstance(clock, WitnessedClock) else None
+    vault = open_vault(settings, clock, ClockTrouble(witnessed).hear if witnessed else None)
     shared = shared_state(connect(settings.redis_url))
     http = new_client(proxies=settings.proxies)
     hostup = hostup_of(settings, http)
@@ -112,8 +117,21 @@ def build(settings: Settings, redactor: Redactor | None = None, clock: ProcessCl
         clock=clock,
         policy=policy(settings),
         keep_secret=(redactor or Redactor()).add,
+        machine=witnessed.own if witnessed else clock,
     )
-    return Runtime(settings, services, shared, vault, clock, worker_name(), http)
+    every = (target.watch_every or settings.worker.watch_every for target in settings.targets.values())
+    return Runtime(
+        settings,
+        services,
+        shared,
+        vault,
+        clock,
+        worker_name(),
+        RedisTrouble(clock),
+        AuditDiary(clock, settings.worker.audit_every),
+        http,
+        max(every, default=settings.worker.watch_every),
+    )
 
 
 def hostup_of(settings: Settings, http: HttpClient) -> HostUpClient:
@@ -145,12 +163,12 @@ def limits(settings: Settings) -> AccountLimits:
     return AccountLimits(
         creates=settings.hostup.parallel_creates,
         hold=settings.worker.lease,
-        after_create=Backoff(tick, LONGEST_CREATE_PAUSE),
+        after_create=Backoff(tick, LONGEST_ASKED),
         # with its jitter still less than a tick, so that the first tick after an outage finds out that it is over
         after_other=Backoff(tick / 2, tick / 2),
     )
 
 
 def worker_name() -> str:
-    """A name that no other worker process has."""
-    return f"{socket.gethostname()}-{os.getpid()}"
+    """A name that no other worker process has: in containers, many have one host's name and are process 1."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"

@@ -26,10 +26,14 @@ _log = structlog.get_logger(__name__)
 
 
 def audit_once(runtime: Runtime) -> None:
-    """The audit. One worker does it, however many are asked. Raises VaultError, QueueUnavailable."""
-    every = runtime.settings.worker.audit_every
-    if not runtime.shared.locks.only_one("audit", every * 0.9):
+    """The audit. One worker does it, however many are asked. Raises VaultError, QueueUnavailable.
+
+    Redis says which one; but it is not believed for ever, nor is it waited for.
+    """
+    hold = runtime.settings.worker.audit_every * 0.9
+    if not (runtime.audits.is_overdue() or runtime.shared.locks.only_one("audit", hold)):
         return
+    runtime.audits.note()
     report = audit(runtime.services, runtime.settings.targets, slack(runtime))
     for finding in report.findings:
         event = Event.DRIFT_FOUND if finding.kind == "drift" else Event.AUDIT_FOUND

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 from celery import Celery
+from celery.schedules import schedule as every
 
+from worker.clock import Clock
 from worker.secret import Secret
 
 QUEUE = "celery"
@@ -23,15 +26,27 @@ def make_app(broker: Secret) -> Celery:
     return app
 
 
-def schedule(app: Celery, tick: timedelta, audit_every: timedelta) -> None:
-    """Have beat send the tick and the audit. A tick that was not taken before the next one is worthless: it expires."""
+Now = Callable[[], datetime]
+
+
+def paced_by(clock: Clock) -> Now:
+    """The time for beat: it begins now, and goes on as the monotonic clock does.
+
+    Beat compares moments, so a wall clock that is set back by an hour would stop it for an hour.
+    """
+    began, at = clock.now(), clock.monotonic()
+    return lambda: began + timedelta(seconds=clock.monotonic() - at)
+
+
+def schedule(app: Celery, tick: timedelta, audit_every: timedelta, now: Now) -> None:
+    """Have beat send the tick and the audit, by the time that ``now`` says.
+
+    No tick has a moment at which it expires: that would be by the clock of the machine that sends it, and another
+    machine whose clock is ahead would throw every one of them away.
+    """
     app.conf.beat_schedule = {
-        "tick": {
-            "task": "rotator.tick",
-            "schedule": tick.total_seconds(),
-            "options": {"expires": tick.total_seconds()},
-        },
-        "audit": {"task": "rotator.audit", "schedule": audit_every.total_seconds()},
+        "tick": {"task": "rotator.tick", "schedule": every(tick, nowfun=now, app=app)},
+        "audit": {"task": "rotator.audit", "schedule": every(audit_every, nowfun=now, app=app)},
     }
 
 

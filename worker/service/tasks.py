@@ -11,7 +11,7 @@ from collections.abc import Callable
 import structlog
 from celery import Celery, Task
 
-from worker.errors import RotatorError, UsageError
+from worker.errors import QueueUnavailable, RotatorError, UsageError
 from worker.events import Event
 from worker.service import audit_task, look, request
 from worker.service import tick as ticks
@@ -22,32 +22,36 @@ _log = structlog.get_logger(__name__)
 
 def register(app: Celery, runtime: Runtime) -> None:
     """Define the tasks on an app."""
+    pace = ticks.Pace(runtime.clock)
 
     @app.task(name="rotator.tick", bind=True)
     def tick(task: Task[..., None]) -> None:
-        _guarded(str(task.name), lambda: ticks.tick(runtime, app.send_task))
+        pace.run(lambda: guarded(runtime, str(task.name), lambda: ticks.tick(runtime, app.send_task)))
 
     @app.task(name="rotator.reconcile", bind=True)
     def reconcile(task: Task[..., None], target: str) -> None:
-        _guarded(str(task.name), lambda: look.look_while_due(runtime, str(target)))
+        guarded(runtime, str(task.name), lambda: look.look_while_due(runtime, str(target)))
 
     @app.task(name="rotator.watch", bind=True)
     def watch(task: Task[..., None], target: str) -> None:
-        _guarded(str(task.name), lambda: look.watch_while_nothing_is_due(runtime, str(target)))
+        guarded(runtime, str(task.name), lambda: look.watch_while_nothing_is_due(runtime, str(target)))
 
     @app.task(name="rotator.rotate", bind=True)
     def rotate(task: Task[..., None], target: str, reason: str = "") -> None:
         message = str(task.request.id)
-        _guarded(str(task.name), lambda: request.rotate(runtime, message, str(target), str(reason)))
+        guarded(runtime, str(task.name), lambda: request.rotate(runtime, message, str(target), str(reason)))
 
     @app.task(name="rotator.audit", bind=True)
     def audit(task: Task[..., None]) -> None:
-        _guarded(str(task.name), lambda: audit_task.audit_once(runtime))
+        guarded(runtime, str(task.name), lambda: audit_task.audit_once(runtime))
 
 
-def _guarded(task: str, run: Callable[[], None]) -> None:
+def guarded(runtime: Runtime, task: str, run: Callable[[], None]) -> None:
+    """Run it, and log what it raises."""
     try:
         run()
+    except QueueUnavailable as error:
+        runtime.redis_trouble.failed(error)
     except UsageError as error:
         _log.error(Event.TASK_REFUSED, task=task, **error.fields())
     except RotatorError as error:

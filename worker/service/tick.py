@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
+import math
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 
 import structlog
 
-from worker.adapters.redis.client import unavailable
+from worker.adapters.redis.errors import unavailable
+from worker.adapters.redis.keys import DUE
+from worker.adapters.redis.repair import Scheduled, tell
+from worker.clock import Clock
 from worker.errors import VaultNoLeader, VaultSealed
 from worker.events import Event
 from worker.service.assemble import Runtime
@@ -17,34 +21,76 @@ from worker.targets.schedule import next_watch
 Send = Callable[..., object]
 """Sends a message, as ``Celery.send_task`` does."""
 
+LONGEST_LOOK = timedelta(days=3660)
+"""No schedule has its next rotation further away; the audit puts right what is nearer than that (``look_sooner``)."""
+
+AT_ONCE_SECONDS = 0.2
+
 WATCHING_SHARE = 4
 """One in so many threads may watch, so that the others are free for what becomes due."""
 
 _log = structlog.get_logger(__name__)
 
 
+class Pace:
+    """Ticks that come at once, as after all threads were busy, are one: what the first found, the others would find."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ended = -math.inf
+
+    def run(self, tick: Callable[[], None]) -> None:
+        """Tick, unless one has just ended."""
+        if self._clock.monotonic() - self._ended >= AT_ONCE_SECONDS:
+            tick()
+            self._ended = self._clock.monotonic()
+
+
 def tick(runtime: Runtime, send: Send) -> None:
     """Hand out what is due. A tick while Vault is away hands out nothing: it would only fail."""
     _see_that_vault_is_ready(runtime)
     shared = runtime.shared
-    if not shared.due.is_built():
+    if not _is_whole(runtime):
         rebuild(runtime)
     for request, content in shared.requests.all().items():
         _hand_out(send, "rotator.rotate", [content["target"], content["reason"]], task_id=request)
     now = runtime.clock.now()
-    room = _threads(runtime, now) - shared.due.waiting(QUEUE)
+    room = _threads(runtime) - shared.due.waiting(QUEUE)
     if room > 0:
-        names = shared.due.claim(now, runtime.settings.worker.lease, room)
+        names = _configured(runtime, shared.due.claim(now, runtime.settings.worker.lease, room))
         for name in names:
             _hand_out(send, "rotator.reconcile", [name])
         if not names:
             _hand_out_watches(runtime, send, now)
 
 
+def _is_whole(runtime: Runtime) -> bool:
+    """Put right what no worker writes to Redis; False where some of what a worker writes is gone (wiped or evicted)."""
+    scheduled = _put_right(runtime)
+    return runtime.shared.due.is_built() and min(scheduled.looks, scheduled.watches) >= len(runtime.settings.targets)
+
+
+def _put_right(runtime: Runtime) -> Scheduled:
+    now = runtime.clock.now()
+    last_watch = now + 2 * (runtime.longest_watch + runtime.settings.worker.lease)
+    return runtime.shared.repairs.put_right(now, now + LONGEST_LOOK, last_watch)
+
+
+def _configured(runtime: Runtime, names: Iterable[str]) -> list[str]:
+    """Of these names those that are configured. The others are dropped; another worker that has them puts them back."""
+    found = list(names)
+    unknown = [name for name in found if name not in runtime.settings.targets]
+    if unknown:
+        runtime.shared.due.forget(unknown)
+        runtime.shared.watches.forget(unknown)
+        tell(DUE, "targets that are not configured", dropped=len(unknown))
+    return [name for name in found if name not in unknown]
+
+
 def _hand_out_watches(runtime: Runtime, send: Send, now: datetime) -> None:
     """With nothing due, have a share of the threads look at what apps read; they go on by themselves."""
     share = max(1, runtime.settings.worker.concurrency // WATCHING_SHARE)
-    for name in runtime.shared.watches.claim(now, runtime.settings.worker.lease, share, QUEUE):
+    for name in _configured(runtime, runtime.shared.watches.claim(now, runtime.settings.worker.lease, share, QUEUE)):
         _hand_out(send, "rotator.watch", [name])
 
 
@@ -54,6 +100,7 @@ def rebuild(runtime: Runtime) -> None:
     Targets that have no next look get one, and each look then fills the index. Those whose schedule, grace or path has
     changed since they were looked at are looked at now. Of targets that are not configured nothing stays.
     """
+    _put_right(runtime)
     names, shared = set(runtime.settings.targets), runtime.shared
     gone = shared.due.scheduled() - names
     shared.index.forget(gone)
@@ -88,12 +135,12 @@ def _refuse_requests_without_target(runtime: Runtime) -> None:
             )
 
 
-def _threads(runtime: Runtime, now: datetime) -> int:
+def _threads(runtime: Runtime) -> int:
     """How many threads there are, so how many messages may wait; what is due beyond that, they take by themselves.
 
     A message costs two milliseconds of CPU, a fifth of a rotation; taking what is due costs a tenth of that.
     """
-    return runtime.settings.worker.concurrency * max(1, len(runtime.shared.heartbeats.workers(now)))
+    return runtime.settings.worker.concurrency * max(1, len(runtime.shared.heartbeats.workers()))
 
 
 def _hand_out(send: Send, task: str, arguments: list[str], task_id: str | None = None) -> None:

@@ -20,9 +20,11 @@ from worker.events import Event
 from worker.logs import setup
 from worker.logs.redaction import Redactor
 from worker.service.assemble import Runtime, build
-from worker.service.celery_app import QUEUE, make_app, schedule
+from worker.service.audit_task import audit_once
+from worker.service.celery_app import QUEUE, make_app, paced_by, schedule
+from worker.service.own_audit import OwnAudit
 from worker.service.pulse import Pulse
-from worker.service.tasks import register
+from worker.service.tasks import guarded, register
 from worker.service.tick import rebuild
 from worker.settings.redis_url import for_celery
 from worker.settings.settings import Settings
@@ -47,9 +49,15 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool) -> int:
     app = make_app(for_celery(runtime.settings.redis_url))
     register(app, runtime)
     worker = runtime.settings.worker
-    schedule(app, worker.tick, worker.audit_every)
+    schedule(app, worker.tick, worker.audit_every, paced_by(runtime.clock))
     beats = _Beat(app) if beat else None
     pulse = _pulse(runtime)
+    audits = OwnAudit(
+        runtime.clock,
+        runtime.audits,
+        worker.audit_every,
+        lambda: guarded(runtime, "rotator.audit", lambda: audit_once(runtime)),
+    )
 
     def ready(**_: Any) -> None:
         _log.info(
@@ -62,6 +70,7 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool) -> int:
         )
         _rebuild(runtime)
         pulse.start()
+        audits.start()
         if beats:
             beats.start()
 
@@ -127,8 +136,16 @@ class _Beat:
 
 def _pulse(runtime: Runtime) -> Pulse:
     file = os.environ.get("ROTATOR_HEALTH_FILE")
-    beats = (lambda: runtime.shared.heartbeats.beat(runtime.name, runtime.clock.now()), runtime.vault.keep_alive)
-    return Pulse(beats, Path(file) if file else None)
+    return Pulse((lambda: _show(runtime), runtime.vault.keep_alive), Path(file) if file else None)
+
+
+def _show(runtime: Runtime) -> None:
+    try:
+        runtime.shared.heartbeats.beat(runtime.name)
+    except QueueUnavailable as error:
+        runtime.redis_trouble.failed(error)
+    else:
+        runtime.redis_trouble.well()
 
 
 def _rebuild(runtime: Runtime) -> None:
@@ -136,7 +153,7 @@ def _rebuild(runtime: Runtime) -> None:
     try:
         rebuild(runtime)
     except QueueUnavailable as error:
-        _log.warning(Event.QUEUE_UNAVAILABLE, error=error.what, hint=error.hint)
+        runtime.redis_trouble.failed(error)
 
 
 def _leave(runtime: Runtime) -> None:

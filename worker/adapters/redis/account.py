@@ -10,14 +10,16 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import redis
 import structlog
 
-from worker.adapters.redis.circuit import Circuit, is_of_account
+from worker.adapters.redis.circuit import LONGEST_HELD, Circuit, is_of_account
 from worker.adapters.redis.client import guard
 from worker.adapters.redis.keys import CIRCUIT, COUNT, CREATES, PAUSES
+from worker.adapters.redis.reading import count, seconds, since
+from worker.adapters.redis.repair import tell
 from worker.clock import Clock
 from worker.errors import (
     CircuitOpen,
@@ -32,31 +34,46 @@ from worker.events import Event
 from worker.rotation.ports import HostUpPort, Place
 from worker.targets.backoff import Backoff
 
-COUNT_FRESH_SECONDS = 60.0
+COUNT_FRESH = timedelta(minutes=1)
 PLACE_WAIT_SECONDS = 10.0
 PLACE_POLL_SECONDS = 0.02
 
 _ENTER = """
-local now, ends = tonumber(ARGV[1]), ARGV[2]
-local open = tonumber(redis.call('HGET', KEYS[1], 'open_until') or '0')
+local now, ends, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local lied = {}
+local function held_until(key, field, most)
+  local text = redis.call('HGET', key, field)
+  if not text then return 0 end
+  local value = tonumber(text)
+  if value and value == value and value > 0 and value <= now + most then return value end
+  lied[#lied + 1] = key
+  -- what is no moment holds nothing back; what is too far away holds back as long as is ever asked for
+  local is_far = value and value == value and value > 0
+  if is_far then redis.call('HSET', key, field, tostring(now + most)) else redis.call('HDEL', key, field) end
+  return is_far and now + most or 0
+end
+local open = held_until(KEYS[1], 'open_until', longest)
 if open > 0 then
-  if now < open then return {'open', tostring(open)} end
-  local trial = tonumber(redis.call('HGET', KEYS[1], 'trial_until') or '0')
-  if now < trial then return {'open', tostring(trial)} end
+  if now < open then return {'open', tostring(open), table.concat(lied, ' ')} end
+  local trial = held_until(KEYS[1], 'trial_until', ends - now)
+  if now < trial then return {'open', tostring(trial), table.concat(lied, ' ')} end
 end
-local paused = tonumber(redis.call('HGET', KEYS[4], ARGV[3]) or '0')
-if now < paused then return {'paused', tostring(paused)} end
-if ARGV[4] then
+local paused = held_until(KEYS[4], ARGV[4], longest)
+if now < paused then return {'paused', tostring(paused), table.concat(lied, ' ')} end
+if ARGV[5] then
   redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
-  if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[5]) then return {'full'} end
-  redis.call('ZADD', KEYS[2], ends, ARGV[4])
-  redis.call('HINCRBY', KEYS[3], 'begun', 1)
+  if redis.call('ZREMRANGEBYSCORE', KEYS[2], '(' .. tostring(ends + 1), '+inf') > 0 then lied[#lied + 1] = KEYS[2] end
+  if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[6]) then return {'full', '', table.concat(lied, ' ')} end
+  redis.call('ZADD', KEYS[2], ARGV[2], ARGV[5])
+  local begun = redis.pcall('HINCRBY', KEYS[3], 'begun', 1)
+  if type(begun) == 'table' then redis.call('HSET', KEYS[3], 'begun', '1') end
 end
-if open > 0 then redis.call('HSET', KEYS[1], 'trial_until', ends) end
-return {open > 0 and 'trial' or 'free', unpack(redis.call('HMGET', KEYS[3], 'value', 'at', 'made'))}
+if open > 0 then redis.call('HSET', KEYS[1], 'trial_until', ARGV[2]) end
+return {open > 0 and 'trial' or 'free', '', table.concat(lied, ' '),
+  unpack(redis.call('HMGET', KEYS[3], 'value', 'at', 'made'))}
 """
 """The circuit; the pause of this kind of call; a place, if a token for one is given; and the number of keys as far as
-it is known: in one call."""
+it is known: in one call. A moment that is none of ours is cut to what one of ours can be, and its key is named."""
 
 _log = structlog.get_logger(__name__)
 
@@ -123,12 +140,17 @@ class Account:
         wanted: tuple[str | int, ...] = (
             ("delete_key",) if token is None else ("create_key", token, self._limits.creates)
         )
-        state, *more = self._enter(keys=[CIRCUIT, CREATES, COUNT, PAUSES], args=[now.timestamp(), until, *wanted])
+        state, end, lied, *known = self._enter(
+            keys=[CIRCUIT, CREATES, COUNT, PAUSES],
+            args=[now.timestamp(), until, LONGEST_HELD.total_seconds(), *wanted],
+        )
+        for key in dict.fromkeys(str(lied).split()):
+            tell(key, "calls to HostUp that are held back for longer than they ever are")
         if state in ("open", "paused"):
             self._circuit.turn_away(target)
             why = f"HostUp asked for a pause of such calls ({wanted[0]})" if state == "paused" else None
-            raise CircuitOpen(datetime.fromtimestamp(float(more[0]), tz=UTC), why)
-        return None if state == "full" else Place(state == "trial", _known(more, now))
+            raise CircuitOpen(seconds(end) or now, why)
+        return None if state == "full" else Place(state == "trial", _known(known, now))
 
     def succeeded(self, made: int = 0) -> None:
         """See :class:`AccountPort`. Only what changes something closes the circuit: looks may work while that fails."""
@@ -212,8 +234,9 @@ class Account:
             _log.debug(Event.QUEUE_UNAVAILABLE, error=error.what)  # only a cache
 
 
-def _known(count: Sequence[object], now: datetime) -> int | None:
-    value, at, made = count
-    if value is None or at is None or now.timestamp() - float(str(at)) > COUNT_FRESH_SECONDS:
+def _known(known: Sequence[object], now: datetime) -> int | None:
+    value, at, made = (*known, None, None, None)[:3]
+    number, more, asked = count(value), count(made or "0"), since(at, now)
+    if number is None or more is None or asked is None or now - asked > COUNT_FRESH:
         return None
-    return int(str(value)) + int(str(made or 0))
+    return max(0, number + more)

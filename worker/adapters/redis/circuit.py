@@ -7,24 +7,29 @@ circuit opens after failures in a row, and at once for what is said of the whole
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import redis
 import structlog
 
 from worker.adapters.redis.client import guard
+from worker.adapters.redis.errors import first_word
 from worker.adapters.redis.keys import CIRCUIT, DUE, PARKED, PAUSES
+from worker.adapters.redis.reading import Why, checked, count, seconds, since, until
+from worker.clock import moment
 from worker.errors import HostUpError, HostUpRateLimited, HostUpRefused, HostUpUncertain, HostUpUnreachable
 from worker.events import Event
 from worker.targets.backoff import LONGEST_ASKED, Backoff
 
 FAILURES_TO_OPEN = 3
+MOST_FAILURES = 10**6
 EVERY_CALL = "every call"
 OPERATIONS = ("create_key", "delete_key", "status")
 KEPT = timedelta(days=1)
+LONGEST_HELD = LONGEST_ASKED * 1.25
+"""Nothing is held back for longer, whatever Redis says: the longest wait with its jitter."""
 
 _CLOSE = """
 local was = redis.call('HEXISTS', KEYS[1], 'open_until')
@@ -84,7 +89,7 @@ class Circuit:
     @guard()
     def count_failure(self, error: HostUpError, backoff: Backoff, now: datetime) -> None:
         """A call failed: pause its kind if HostUp asked for that, and open the circuit if it is time to."""
-        failures = int(self._client.hincrby(CIRCUIT, "failures", 1))
+        failures = self._failures_with_this()
         self._client.expire(CIRCUIT, KEPT)
         self._client.hdel(CIRCUIT, "trial_until")
         if isinstance(error, HostUpRateLimited) or error.retry_after:
@@ -92,6 +97,19 @@ class Circuit:
         if failures >= FAILURES_TO_OPEN or _is_of_all(error):
             count = max(1, failures - FAILURES_TO_OPEN + 1)
             self._open(error, failures, now + backoff.delay(count, "circuit", error.retry_after), now)
+
+    def _failures_with_this(self) -> int:
+        """Count one more; from the beginning where what is written there is no number of failures."""
+        try:
+            failures = int(self._client.hincrby(CIRCUIT, "failures", 1))
+        except redis.ResponseError as error:
+            if first_word(error):
+                raise
+            failures = 0
+        if 0 < failures < MOST_FAILURES:
+            return failures
+        self._client.hset(CIRCUIT, "failures", "1")
+        return 1
 
     def _pause(self, error: HostUpError, until: datetime, now: datetime) -> None:
         operation = error.answer.operation
@@ -133,23 +151,21 @@ class Circuit:
     @guard()
     def paused_until(self, operation: str, now: datetime) -> datetime | None:
         """Until when HostUp wants no such call; None when it may be made."""
-        found = self._client.hget(PAUSES, operation)
-        until = _moment(str(found)) if found else None
-        return until if until and until > now else None
+        return until(self._client.hget(PAUSES, operation), now, LONGEST_HELD)
 
     @guard()
     def held(self, now: datetime) -> tuple[HeldCalls, ...]:
         """All that is held back; the circuit also while single calls try whether HostUp answers again."""
         circuit, pauses = self._hash(CIRCUIT), self._hash(PAUSES)
         found = []
-        opened, until = _moment(circuit.get("opened_at")), _moment(circuit.get("open_until"))
-        if opened and until:
-            failures = int(circuit.get("failures") or 0)
-            found.append(_held(EVERY_CALL, opened, until, circuit.get("why"), failures))
+        opened, ends = since(circuit.get("opened_at"), now), seconds(circuit.get("open_until"))
+        if opened and ends:
+            failures = count(circuit.get("failures"), MOST_FAILURES) or 0
+            found.append(_held(EVERY_CALL, opened, min(ends, now + LONGEST_HELD), circuit.get("why"), failures))
         for operation in OPERATIONS:
-            until = _moment(pauses.get(operation))
-            if until and until > now:
-                found.append(_held(operation, now, until, pauses.get(f"{operation} why")))
+            paused = until(pauses.get(operation), now, LONGEST_HELD)
+            if paused:
+                found.append(_held(operation, now, paused, pauses.get(f"{operation} why")))
         return tuple(found)
 
     def _hash(self, key: str) -> dict[str, str]:
@@ -166,20 +182,9 @@ def _logged(error: HostUpError) -> dict[str, object]:
     return {"error": error.what, "request_id": error.request_id, **capped}
 
 
-def _held(operation: str, since: datetime, until: datetime, why: str | None, failures: int = 0) -> HeldCalls:
-    facts: Mapping[str, Any] = json.loads(why) if why else {}
-    if operation != EVERY_CALL and facts:
-        since = datetime.fromisoformat(facts["at"])
-    return HeldCalls(
-        operation,
-        since,
-        until,
-        facts.get("what") or "not known",
-        facts.get("hint") or "",
-        facts.get("request_id"),
-        failures,
-    )
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromtimestamp(float(text), tz=UTC) if text else None
+def _held(operation: str, begun: datetime, ends: datetime, text: str | None, failures: int = 0) -> HeldCalls:
+    why = checked(Why, text)
+    if why is None:
+        return HeldCalls(operation, begun, ends, "not known", failures=failures)
+    paused_at = moment(why.at) if operation != EVERY_CALL else None
+    return HeldCalls(operation, paused_at or begun, ends, why.what or "not known", why.hint, why.request_id, failures)

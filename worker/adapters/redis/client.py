@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from worker.errors import QueueUnavailable
+from worker.adapters.redis.errors import unavailable
 from worker.secret import Secret
 from worker.settings.redis_url import read_redis_url
 
@@ -40,19 +40,16 @@ def connect(url: Secret, *, timeout: float = 10.0, retries: int = 2) -> redis.Re
 
 @contextmanager
 def guard() -> Iterator[None]:
-    """Turn every error of Redis into QueueUnavailable; its text may quote a command, so only its kind is kept."""
+    """Turn every error of Redis into QueueUnavailable, which says why (:mod:`worker.adapters.redis.errors`)."""
     try:
         yield
     except (redis.RedisError, OSError) as error:
         raise unavailable(error) from None
 
 
-def unavailable(error: Exception) -> QueueUnavailable:
-    """What to say of an error of Redis."""
-    return QueueUnavailable(
-        f"Redis cannot be used: {type(error).__name__}",
-        hint="See that Redis runs, takes writes and is reached by REDIS_URL. Nothing is lost; work goes on when it is.",
-    )
+def is_cluster(facts: Mapping[str, Any]) -> bool:
+    """Whether a server is one of a cluster, by its INFO."""
+    return facts.get("redis_mode") == "cluster" or facts.get("cluster_enabled") == 1
 
 
 def batches(items: Iterable[T]) -> Iterator[list[T]]:

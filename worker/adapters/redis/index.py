@@ -16,6 +16,7 @@ import redis
 from worker.adapters.redis.client import batches, guard
 from worker.adapters.redis.keys import DUE, IDS, IDS_OF, PLANS, SUMMARY, VERSIONS, lock, woken
 from worker.adapters.redis.locks import Hold
+from worker.adapters.redis.reading import Summary, as_written, checked
 
 IDS_OF_A_TARGET = 12
 """The bound on ids: so many for each configured target, those of its newest two or three rotations.
@@ -27,7 +28,21 @@ allows 256. Older ids are found in Vault, only not as quickly.
 LONGEST_ID = 128
 """HostUp's and Celery's ids are a third of that; one that is longer is not indexed."""
 
-_KEEP = """
+_IDS_OF = """
+local function ids_of(target)
+  local read, ids = pcall(cjson.decode, redis.call('HGET', KEYS[3], target) or '[]')
+  local found = {}
+  for _, id in ipairs(read and type(ids) == 'table' and ids or {}) do
+    if type(id) == 'string' then found[#found + 1] = id end
+  end
+  return found
+end
+"""
+"""The ids that are kept of a target; none where something else than a list of them was written there."""
+
+_KEEP = (
+    _IDS_OF
+    + """
 local function keep(target, summary, added)
   redis.call('HSET', KEYS[1], target, summary)
   if #added == 0 then return end
@@ -37,7 +52,7 @@ local function keep(target, summary, added)
     fields[2 * i - 1], fields[2 * i] = id, target
   end
   redis.call('HSET', KEYS[2], unpack(fields))
-  for _, id in ipairs(cjson.decode(redis.call('HGET', KEYS[3], target) or '[]')) do
+  for _, id in ipairs(ids_of(target)) do
     if not is_kept[id] then
       if #kept < tonumber(ARGV[1]) then
         kept[#kept + 1], is_kept[id] = id, true
@@ -49,25 +64,30 @@ local function keep(target, summary, added)
   redis.call('HSET', KEYS[3], target, cjson.encode(kept))
 end
 """
+)
 """Keep a summary, and the newest ids: those that are added (newest first), then those that were there."""
 
 _FINISH_LOOK = (
     _KEEP
     + """
 keep(ARGV[2], ARGV[3], cjson.decode(ARGV[4]))
-local last = redis.call('GET', KEYS[5]) or ''
+local last = redis.call('TYPE', KEYS[5]).ok == 'string' and redis.call('GET', KEYS[5]) or ''
 redis.call('ZADD', KEYS[4], last == ARGV[5] and ARGV[6] or 0, ARGV[2])
 redis.call('HSET', KEYS[7], ARGV[2], ARGV[8])
-if redis.call('GET', KEYS[6]) == ARGV[7] then redis.call('DEL', KEYS[6]) end
+if redis.call('TYPE', KEYS[6]).ok == 'string' and redis.call('GET', KEYS[6]) == ARGV[7] then
+  redis.call('DEL', KEYS[6])
+end
 redis.call('HSET', KEYS[8], ARGV[2], ARGV[9])
 """
 )
 
 _KEEP_MANY = _KEEP + "for i = 2, #ARGV, 3 do keep(ARGV[i], ARGV[i + 1], cjson.decode(ARGV[i + 2])) end"
 
-_FORGET = """
+_FORGET = (
+    _IDS_OF
+    + """
 for _, target in ipairs(ARGV) do
-  for _, id in ipairs(cjson.decode(redis.call('HGET', KEYS[3], target) or '[]')) do
+  for _, id in ipairs(ids_of(target)) do
     if redis.call('HGET', KEYS[2], id) == target then redis.call('HDEL', KEYS[2], id) end
   end
   redis.call('HDEL', KEYS[3], target)
@@ -76,6 +96,7 @@ for _, target in ipairs(ARGV) do
   redis.call('HDEL', KEYS[5], target)
 end
 """
+)
 
 _KEYS = [SUMMARY, IDS, IDS_OF]
 
@@ -168,18 +189,23 @@ class Index:
     def target_of(self, identifier: str) -> str | None:
         """The target that a requestId, a rotation id or an access key belongs to, if the index knows."""
         found = self._client.hget(IDS, identifier)
-        return None if found is None else str(found)
+        return found if isinstance(found, str) and found.isascii() and found.isprintable() else None
 
     @guard()
     def summary(self, target: str) -> dict[str, object] | None:
-        """One target's summary."""
-        found = self._client.hget(SUMMARY, target)
-        return None if found is None else dict(json.loads(str(found)))
+        """One target's summary; None where there is none, or one of another form."""
+        return _summary_of(target, self._client.hget(SUMMARY, target))
 
     @guard()
     def summaries(self) -> dict[str, dict[str, object]]:
-        """All summaries."""
-        return {str(k): dict(json.loads(str(v))) for k, v in self._client.hgetall(SUMMARY).items()}
+        """All summaries that have our form."""
+        found = ((str(name), _summary_of(str(name), text)) for name, text in self._client.hgetall(SUMMARY).items())
+        return {name: summary for name, summary in found if summary is not None}
+
+
+def _summary_of(target: str, text: object) -> dict[str, object] | None:
+    found = checked(Summary, text)
+    return as_written(found) if found and found.target == target else None
 
 
 def _arguments(entry: IndexEntry) -> tuple[str, str, str]:

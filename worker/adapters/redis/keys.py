@@ -56,6 +56,10 @@ COUNT = "rotator:count"
 creates were begun in all."""
 
 
+TRIAL = "rotator:trial"
+"""String: written by ``rotator check`` to see that writing works; expires at once."""
+
+
 def lock(target: str) -> str:
     """String: the token of the one who looks at a target; expires."""
     return f"rotator:lock:{target}"

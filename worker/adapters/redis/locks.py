@@ -11,9 +11,28 @@ import redis
 
 from worker.adapters.redis.client import guard
 from worker.adapters.redis.keys import VERSIONS, lock, once, woken
+from worker.adapters.redis.repair import tell
 
 DIGITS = 16
 """Of a version; more is no version of ours."""
+
+_HOLD = """
+local longest = tonumber(ARGV[2])
+local mine, lied = redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', longest), false
+if not mine then
+  local left = redis.call('PTTL', KEYS[1])
+  lied = left < 0 or left > longest or redis.call('TYPE', KEYS[1]).ok ~= 'string'
+  if lied then mine = redis.call('SET', KEYS[1], ARGV[1], 'PX', longest) end
+end
+local last, version = '', ''
+if KEYS[2] then
+  if redis.call('TYPE', KEYS[2]).ok ~= 'string' then redis.call('DEL', KEYS[2]) end
+  last = redis.call('GET', KEYS[2]) or ''
+  if redis.call('TYPE', KEYS[3]).ok == 'hash' then version = redis.call('HGET', KEYS[3], ARGV[3]) or '' end
+end
+return {mine and 1 or 0, lied and 1 or 0, last, version}
+"""
+"""Take what is free, or is held for longer than anybody holds it: that was not written by a worker."""
 
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
@@ -37,6 +56,7 @@ class TargetLocks:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
+        self._hold = client.register_script(_HOLD)
         self._release = client.register_script(_RELEASE)
 
     def hold(self, target: str, longest: timedelta) -> Hold:
@@ -47,14 +67,14 @@ class TargetLocks:
         """
         token = secrets.token_hex(8)
         try:
-            with self._client.pipeline(transaction=False) as pipe:
-                pipe.set(lock(target), token, nx=True, px=_milliseconds(longest))
-                pipe.get(woken(target))
-                pipe.hget(VERSIONS, target)
-                mine, last, version = pipe.execute()
+            mine, lied, last, version = self._hold(
+                keys=[lock(target), woken(target), VERSIONS], args=[token, _milliseconds(longest), target]
+            )
         except (redis.RedisError, OSError):
             return Hold(target, mine=True)
-        return Hold(target, bool(mine), token, str(last or ""), _whole(version))
+        if lied:
+            tell(lock(target), "held for longer than a look may take")
+        return Hold(target, bool(mine), token, str(last), _whole(version))
 
     def release(self, hold: Hold) -> None:
         """Let others look at a target; no error without Redis, as a hold ends by itself."""
@@ -64,7 +84,10 @@ class TargetLocks:
     @guard()
     def only_one(self, work: str, hold: timedelta) -> bool:
         """Whether this is the first to ask for ``work`` within ``hold``. Raises QueueUnavailable."""
-        return bool(self._client.set(once(work), "1", nx=True, px=_milliseconds(hold)))
+        mine, lied, _, _ = self._hold(keys=[once(work)], args=["1", _milliseconds(hold)])
+        if lied:
+            tell(once(work), "taken for longer than it may be")
+        return bool(mine)
 
 
 def _whole(text: object) -> int:

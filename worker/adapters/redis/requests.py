@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import islice
 
 import redis
 
 from worker.adapters.redis.client import guard
 from worker.adapters.redis.keys import REQUESTS
+from worker.adapters.redis.reading import StoredRequest, checked
+from worker.adapters.redis.repair import tell
+
+MOST = 1_000
+"""So many are handed out at a time; more than that is no crowd of people."""
+
+LONGEST_ID = 64
+"""Celery's ids have 36 characters."""
 
 
 class PendingRequests:
@@ -29,5 +38,16 @@ class PendingRequests:
 
     @guard()
     def all(self) -> dict[str, dict[str, str]]:
-        """All requests that are not on record yet."""
-        return {str(k): dict(json.loads(str(v))) for k, v in self._client.hgetall(REQUESTS).items()}
+        """The requests that are not on record yet, at most :data:`MOST`; what has no form of ours is dropped."""
+        found: dict[str, dict[str, str]] = {}
+        malformed = []
+        for request, text in islice(self._client.hscan_iter(REQUESTS, count=MOST), MOST):
+            content = checked(StoredRequest, text)
+            if content and len(request) <= LONGEST_ID and request.isascii() and request.isprintable():
+                found[str(request)] = {"target": content.target, "reason": content.reason}
+            else:
+                malformed.append(request)
+        if malformed:
+            self._client.hdel(REQUESTS, *malformed)
+            tell(REQUESTS, "entries of another form than a request's", dropped=len(malformed))
+        return found

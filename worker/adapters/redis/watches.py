@@ -11,6 +11,7 @@ import redis
 from worker.adapters.redis.client import batches, guard
 from worker.adapters.redis.due import CLAIM
 from worker.adapters.redis.keys import DUE, SEEN, WATCHES
+from worker.adapters.redis.reading import Sighting, as_written, checked
 
 _CLAIM = (
     """
@@ -54,14 +55,15 @@ class Watches:
 
     @guard()
     def sighting(self, target: str) -> dict[str, object] | None:
-        """How a target was seen last."""
-        found = self._client.hget(SEEN, target)
-        return None if found is None else dict(json.loads(str(found)))
+        """How a target was seen last; None where that is not known."""
+        found = checked(Sighting, self._client.hget(SEEN, target))
+        return as_written(found) if found else None
 
     @guard()
     def sightings(self) -> dict[str, dict[str, object]]:
-        """How every target was seen last."""
-        return {str(name): dict(json.loads(str(text))) for name, text in self._client.hgetall(SEEN).items()}
+        """How every target was seen last, as far as that is known."""
+        found = ((name, checked(Sighting, text)) for name, text in self._client.hgetall(SEEN).items())
+        return {str(name): as_written(sighting) for name, sighting in found if sighting}
 
     @guard()
     def scheduled(self) -> frozenset[str]:

@@ -22,6 +22,7 @@ import hvac.adapters  # type: ignore[import-untyped]  # the same
 from worker.adapters.http.deadline import seconds_left
 from worker.adapters.http.engine import Engine
 from worker.adapters.http.messages import NoResponse, Request, Response
+from worker.adapters.vault.witness import Listening
 
 HvacClient: TypeAlias = Any
 """An ``hvac.Client``, of which hvac tells no types: what it answers is checked where it is used."""
@@ -78,7 +79,7 @@ class CallFailed(Exception):
         return self.document is not None and isinstance(self.document.get("data"), dict)
 
 
-def open_client(http: Engine, address: str, namespace: str | None, token: str, sleep: Sleep) -> HvacClient:
+def open_client(http: Engine | Listening, address: str, namespace: str | None, token: str, sleep: Sleep) -> HvacClient:
     """An ``hvac.Client`` for this one token. An empty token sends none (and keeps hvac from looking for one)."""
     return hvac.Client(
         url=address, token=token, namespace=namespace, session=http, adapter=DeadlineAdapter, sleep=sleep
@@ -93,7 +94,14 @@ class DeadlineAdapter(hvac.adapters.Adapter):  # type: ignore[misc]  # hvac ship
     """
 
     def __init__(  # Adapter.__init__ is not called: all it adds is a session of requests'
-        self, *, base_uri: str, token: str, namespace: str | None, session: Engine, sleep: Sleep, **_: object
+        self,
+        *,
+        base_uri: str,
+        token: str,
+        namespace: str | None,
+        session: Engine | Listening,
+        sleep: Sleep,
+        **_: object,
     ) -> None:
         self.base_uri = base_uri
         self.token = token

@@ -21,7 +21,8 @@ from worker.adapters.vault.errors import Ask, not_versioned, part, unreadable, w
 from worker.adapters.vault.login import GivenToken, OpenClient, TokenFacts, TokenFile, TokenSource, VaultAccess
 from worker.adapters.vault.rights import MountSettings, VaultRights
 from worker.adapters.vault.token import TokenKeeper
-from worker.clock import Clock, moment
+from worker.adapters.vault.witness import Listening
+from worker.clock import Clock, Hear, moment
 from worker.errors import ConfigurationError, UsageError
 from worker.rotation.ports import Absence, Document, Written
 from worker.settings.address import require_address
@@ -30,22 +31,25 @@ from worker.settings.proxies import Proxy
 __all__ = ["Health", "MountSettings", "TokenFacts", "VaultAccess", "VaultStore", "connect"]
 
 
-def connect(access: VaultAccess, mount: str, clock: Clock, *, deadline: float) -> VaultStore:
+def connect(access: VaultAccess, mount: str, clock: Clock, *, deadline: float, hear: Hear | None = None) -> VaultStore:
     """Make the store for one mount; calls nothing yet. ``deadline`` is in seconds, for each method as a whole.
+
+    ``hear`` is told what time it is by Vault.
 
     Raises ConfigurationError for an address, a CA file or a login that cannot work.
     """
     address = require_address(access.address, "VAULT_ADDR")
     mount = _checked_mount(mount)
     _check_namespace(access.namespace)
-    http = _http(access)
+    engine = _http(access)
+    http = Listening(engine, clock, hear) if hear else engine
 
     def open_for(token: str) -> HvacClient:
         return open_client(http, address, access.namespace, token, clock.sleep)
 
     keeper = TokenKeeper(_source(access, open_for), clock)
     calls = VaultCalls(keeper, open_client(http, address, None, "", clock.sleep), deadline=deadline)
-    return VaultStore(calls, mount, clock, http.proxies.to(address))
+    return VaultStore(calls, mount, clock, engine.proxies.to(address))
 
 
 class VaultStore:

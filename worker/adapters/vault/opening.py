@@ -7,15 +7,15 @@ from datetime import timedelta
 
 from worker.adapters.http.engine import TlsFiles
 from worker.adapters.vault.kv import VaultAccess, VaultStore, connect
-from worker.clock import Clock
+from worker.clock import Clock, Hear
 from worker.settings.proxies import Proxies
 from worker.settings.settings import Settings, VaultSettings
 
 LONGEST_CALL = timedelta(seconds=15)
 
 
-def open_vault(settings: Settings, clock: Clock) -> VaultStore:
-    """The Vault that the settings name; calls nothing yet. Raises ConfigurationError."""
+def open_vault(settings: Settings, clock: Clock, hear: Hear | None = None) -> VaultStore:
+    """The Vault that the settings name; calls nothing yet. ``hear`` is told its time. Raises ConfigurationError."""
     given = settings.vault
     access = VaultAccess(
         address=given.address,
@@ -31,7 +31,7 @@ def open_vault(settings: Settings, clock: Clock) -> VaultStore:
         approle_mount=given.approle_mount,
         proxies=Proxies.only("VAULT_PROXY_ADDR", given.proxy.reveal()) if given.proxy else settings.proxies,
     )
-    store = connect(access, given.mount, clock, deadline=call_deadline(settings).total_seconds())
+    store = connect(access, given.mount, clock, deadline=call_deadline(settings).total_seconds(), hear=hear)
     atexit.register(store.leave)  # a command has no other end that all ways lead to
     return store
 

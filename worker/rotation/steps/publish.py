@@ -72,7 +72,8 @@ def publish(session: Session, rotation_id: str) -> None:
         return
     if version is None:
         return
-    now, grace = session.now, session.target.grace
+    now = session.now
+    grace = session.target.grace + (session.latest - now)
     session.change(lambda record: published(record, rotation.id, version, now, grace), since=since)
 
 

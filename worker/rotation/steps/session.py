@@ -77,6 +77,18 @@ class Session:
         """The wall clock."""
         return self.services.clock.now()
 
+    @property
+    def earliest(self) -> datetime:
+        """The earlier of what the clocks say that are known: what must not be done too early goes by this."""
+        machine, now = self.services.machine, self.now
+        return min(now, machine.now()) if machine else now
+
+    @property
+    def latest(self) -> datetime:
+        """The later of what the clocks say: a promise for a time to come is given by this."""
+        machine, now = self.services.machine, self.now
+        return max(now, machine.now()) if machine else now
+
     def pause(self, pause: Pause) -> None:
         """Have a kind of step wait, and remember why."""
         self.pauses[pause.kind] = pause.until

@@ -1,0 +1,126 @@
+"""Putting our own keys right: what no worker writes is made anew, and told.
+
+That loses nothing: all that lies in Redis can be made anew from Vault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import redis
+import structlog
+
+from worker.adapters.redis import keys
+from worker.adapters.redis.client import guard
+from worker.events import Event
+
+TYPES: Mapping[str, str] = {
+    keys.DUE: "zset",
+    keys.WATCHES: "zset",
+    keys.WORKERS: "zset",
+    keys.CREATES: "zset",
+    keys.SEEN: "hash",
+    keys.REQUESTS: "hash",
+    keys.SUMMARY: "hash",
+    keys.IDS: "hash",
+    keys.IDS_OF: "hash",
+    keys.VERSIONS: "hash",
+    keys.PLANS: "hash",
+    keys.CIRCUIT: "hash",
+    keys.PAUSES: "hash",
+    keys.COUNT: "hash",
+    keys.PARKED: "set",
+    keys.BUILT: "string",
+}
+"""The keys that there are once, the due set and the watches first; those of one target are put right where they lie."""
+
+MOST = 1_000
+"""So many moments are put right at a time."""
+
+_PUT_RIGHT = """
+local found = {}
+for i, key in ipairs(KEYS) do
+  local kind = redis.call('TYPE', key).ok
+  if kind ~= 'none' and kind ~= ARGV[i] then
+    redis.call('DEL', key)
+    found[#found + 1] = key
+    found[#found + 1] = kind
+  end
+end
+local now, late = ARGV[#KEYS + 1], {}
+for i = 1, 2 do
+  local names = redis.call('ZRANGEBYSCORE', KEYS[i], ARGV[#KEYS + 1 + i], '+inf', 'LIMIT', 0, ARGV[#KEYS + 4])
+  for _, name in ipairs(names) do redis.call('ZADD', KEYS[i], now, name) end
+  late[i] = #names
+end
+return {late[1], late[2], redis.call('ZCARD', KEYS[1]), redis.call('ZCARD', KEYS[2]), unpack(found)}
+"""
+"""Delete keys of another type, have looks that are put off for ever happen now, and count what is scheduled."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """How many targets have a next look, and a next watch."""
+
+    looks: int
+    watches: int
+
+
+class Repairs:
+    """Sees that what lies in Redis may be used. All methods raise QueueUnavailable."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._put_right = client.register_script(_PUT_RIGHT)
+
+    @guard()
+    def put_right(self, now: datetime, last_look: datetime, last_watch: datetime) -> Scheduled:
+        """See to all keys that there are once; no look is put off beyond ``last_look``, no watch beyond the other."""
+        looks, watches, all_looks, all_watches, *wrong = self._put_right(
+            keys=list(TYPES),
+            args=[*TYPES.values(), now.timestamp(), f"({last_look.timestamp()}", f"({last_watch.timestamp()}", MOST],
+        )
+        for key, kind in zip(wrong[::2], wrong[1::2], strict=True):
+            tell(str(key), f"of type {kind}, not {TYPES[str(key)]}")
+        if looks:
+            tell(keys.DUE, "looks that are put off for ever", entries=looks)
+        if watches:
+            tell(keys.WATCHES, "watches that are put off for too long", entries=watches)
+        return Scheduled(int(all_looks), int(all_watches))
+
+    @guard()
+    def wrong_types(self) -> dict[str, str]:
+        """The keys of another type than ours, with that type."""
+        with self._client.pipeline(transaction=False) as pipe:
+            for key in TYPES:
+                pipe.type(key)
+            kinds = map(str, pipe.execute())
+        return {key: kind for key, kind in zip(TYPES, kinds, strict=True) if kind not in ("none", TYPES[key])}
+
+    @guard()
+    def try_out(self, queue: str) -> None:
+        """Do once what a worker does all the time, to hear from Redis why it would refuse: write, and look at queues.
+
+        What is written is gone in a moment.
+        """
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.set(keys.TRIAL, "1", px=1)
+            for key in (queue, "unacked", "unacked_index", "unacked_mutex", f"_kombu.binding.{queue}"):
+                pipe.exists(key)
+            pipe.execute()
+        self._client.eval("return redis.call('EXISTS', KEYS[1], KEYS[2])", 2, keys.DUE, keys.WATCHES)
+
+
+def tell(key: str, what: str, **facts: object) -> None:
+    """Say what was wrong at one of our keys, and was put right."""
+    _log.warning(
+        Event.REDIS_REPAIRED,
+        key=key,
+        found=what,
+        hint="No worker writes that: see who else can write to this Redis. It was made anew; nothing is lost.",
+        **facts,
+    )
