@@ -67,6 +67,7 @@ class Service:
     lease: str = "4s"
     verify_within: str = "20s"
     watch_every: str = "1h"
+    audit_every: str = "1h"
     workers: list[Worker] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -204,6 +205,7 @@ lease = "{self.lease}"
 verify_within = "{self.verify_within}"
 dead_within = "20s"
 watch_every = "{self.watch_every}"
+audit_every = "{self.audit_every}"
 [[target]]
 name = "{self.target}"
 path = "{self.path}"

@@ -37,7 +37,9 @@ from worker.selftest.stand import Stand
 from worker.service.assemble import Runtime, hostup_of, limits, policy, worker_name
 from worker.service.audit_task import audit_once, slack
 from worker.service.look import look_while_due, watch_while_nothing_is_due
+from worker.service.own_audit import AuditDiary
 from worker.service.request import rotate
+from worker.service.standing import RedisTrouble
 from worker.service.tick import tick
 from worker.settings.settings import load
 
@@ -211,5 +213,6 @@ def open_shop(stand: Stand) -> Iterator[Shop]:
             clock=clock,
             policy=policy(settings),
         )
-        runtime = Runtime(settings, services, shared, vault, clock, worker_name())
+        audits = AuditDiary(clock, settings.worker.audit_every)
+        runtime = Runtime(settings, services, shared, vault, clock, worker_name(), RedisTrouble(clock), audits)
         yield Shop(stand, runtime, clock, notes)

@@ -14,17 +14,22 @@ from tests.records import MINUTE, NOW, SECOND
 from tests.unit.settings.configuring import TARGET, read
 from worker.adapters.redis.account import Account, AccountLimits
 from worker.adapters.redis.index import IndexEntry
+from worker.adapters.redis.keys import WORKERS
 from worker.adapters.redis.locks import Hold
 from worker.adapters.redis.state import SharedState, shared_state
 from worker.cli.options import Options
+from worker.adapters.vault.kv import VaultStore
 from worker.clock import ProcessClock
 from worker.errors import HostUpCall, HostUpRateLimited
 from worker.rotation.record import Record
 from worker.rotation.records import RecordStore
 from worker.rotation.services import Policy, Services
+from worker.rotation.status import unusable
 from worker.sandbox.servers import ValkeyServer
 from worker.service.assemble import Runtime
 from worker.settings.environment import Need
+from worker.service.own_audit import AuditDiary
+from worker.service.standing import RedisTrouble
 from worker.settings.settings import Settings
 from worker.targets.backoff import Backoff
 from worker.targets.target import Target
@@ -81,16 +86,16 @@ class Scene:
         account = Account(client, services.hostup, self.clock, LIMITS)
         return replace(self.runtime, services=replace(services, account=account))
 
-    def beat(self, until: timedelta, *, skew: timedelta = timedelta(0), takes: bool = True) -> None:
-        """A worker beats every five seconds, by a clock that is wrong by ``skew``, and takes up what is due."""
+    def beat(self, until: timedelta, *, takes: bool = True) -> None:
+        """A worker beats every five seconds, and takes up what is due; Redis' clock is made to go as this one does."""
         last = [NOW - 5 * SECOND]
 
         def act(now: datetime) -> None:
             if now - last[0] >= 5 * SECOND and now < NOW + until:
                 last[0] = now
-                self.shared.heartbeats.beat("one", now + skew)
                 if takes:
                     self.shared.due.claim(now, MINUTE, 5)
+            shows(self.shared.client, "one", now - last[0])
 
         self.clock.acts.append(act)
         act(NOW)
@@ -107,6 +112,25 @@ class ByHand(Options):
         return replace(self.on, settings=settings) if settings else self.on
 
 
+def runtime_with(
+    settings: Settings, services: Services, shared: SharedState, vault: VaultStore, clock: ProcessClock
+) -> Runtime:
+    """A worker's runtime made of these parts."""
+    audits = AuditDiary(clock, settings.worker.audit_every)
+    return Runtime(settings, services, shared, vault, clock, "here", RedisTrouble(clock), audits)
+
+
+def full_summary(target: str, **facts: object) -> dict[str, object]:
+    """A summary that has its form, with some facts set."""
+    return {**unusable(target, "nothing", ""), "last_error": None, "phase": "idle", **facts}
+
+
+def shows(client: redis.Redis, worker: str, ago: timedelta) -> None:
+    """As if a worker had shown itself so long ago, by Redis' clock."""
+    seconds, micros = client.time()
+    client.zadd(WORKERS, {worker: seconds + micros / 1_000_000 - ago.total_seconds()})
+
+
 def scene_on(folder: Path, client: redis.Redis, server: ValkeyServer, record: Record) -> Scene:
     """The scene with this record."""
     vault, hostup, clock = MemoryVault(), MemoryHostUp(), ActingClock()
@@ -118,7 +142,7 @@ def scene_on(folder: Path, client: redis.Redis, server: ValkeyServer, record: Re
         Policy("secret", MINUTE, MINUTE, MINUTE, MINUTE, SECOND),
     )  # fmt: skip
     process_clock: ProcessClock = clock
-    runtime = Runtime(settings, services, shared, None, process_clock, "here")  # type: ignore[arg-type]  # no Vault server
+    runtime = runtime_with(settings, services, shared, None, process_clock)  # type: ignore[arg-type]  # no Vault server
     store.change(store.load("media", "apps/media"), lambda _: record)
-    shared.index.finish_look(IndexEntry("media", {"target": "media"}, ()), NOW, Hold("media", mine=True))
+    shared.index.finish_look(IndexEntry("media", full_summary("media"), ()), NOW, Hold("media", mine=True))
     return Scene(runtime, clock, shared, settings.file, hostup)

@@ -47,9 +47,7 @@ VAULT_CALLS = {
 published are recorded; the app's secret is written."""
 
 REDIS_COMMANDS = {
-    "SET rotator:lock:{target}": 1,
-    "GET rotator:woken:{target}": 1,
-    "HGET rotator:versions": 1,
+    "EVALSHA rotator:lock:{target}": 1,
     "EVALSHA rotator:circuit": 1,
     "EXISTS rotator:circuit": 1,
     "HINCRBY rotator:count": 1,

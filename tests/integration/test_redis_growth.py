@@ -16,6 +16,7 @@ import pytest
 import redis
 
 from tests.doubles import MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault
+from tests.integration.scene import runtime_with
 from tests.records import DAY, MINUTE, NOW, current
 from worker.adapters.redis.account import Account
 from worker.adapters.redis.client import BATCH, connect
@@ -78,7 +79,7 @@ class Small:
             clock=self.clock,
             policy=policy(settings),
         )
-        return Runtime(settings, services, self.shared, cast("VaultStore", self.vault), self.clock, "worker")
+        return runtime_with(settings, services, self.shared, cast("VaultStore", self.vault), self.clock)
 
     def changed(self, names: tuple[str, ...], old: str, new: str) -> Runtime:
         """The same with one line of the first table that has ``media`` in it changed."""

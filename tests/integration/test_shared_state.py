@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 import redis
 
+from tests.integration.scene import full_summary, shows
 from tests.records import MINUTE, NOW
 from tests.sandbox import wait_until
 from worker.adapters.redis.client import connect
@@ -18,7 +19,8 @@ from worker.adapters.redis.state import SharedState, shared_state
 from worker.errors import QueueUnavailable
 from worker.sandbox.servers import start_valkey
 
-ENTRY = IndexEntry("media", {"target": "media"}, ("request-1",))
+SUMMARY = full_summary("media")
+ENTRY = IndexEntry("media", SUMMARY, ("request-1",))
 
 
 def test_what_is_due_is_claimed_once_and_comes_back_by_itself(shared: SharedState) -> None:
@@ -124,7 +126,7 @@ def test_the_index_finds_targets_by_id(shared: SharedState) -> None:
     shared.index.finish_look(ENTRY, NOW + MINUTE, Hold("media", mine=True))
     assert shared.index.target_of("request-1") == "media"
     assert shared.index.target_of("request-2") is None
-    assert shared.index.summary("media") == {"target": "media"}
+    assert shared.index.summary("media") == SUMMARY
     shared.index.forget(["media"])
     shared.due.forget(["media"])
     assert shared.index.summaries() == {}
@@ -132,12 +134,14 @@ def test_the_index_finds_targets_by_id(shared: SharedState) -> None:
 
 
 def test_workers_are_there_until_they_leave_or_fall_silent(shared: SharedState) -> None:
-    shared.heartbeats.beat("one", NOW)
-    shared.heartbeats.beat("two", NOW + MINUTE / 2)
-    assert shared.heartbeats.workers(NOW + MINUTE / 2) == ("one", "two")
-    assert shared.heartbeats.workers(NOW + MINUTE * 1.2) == ("two",)
+    shows(shared.client, "one", MINUTE * 1.2)
+    shows(shared.client, "two", MINUTE / 2)
+    assert shared.heartbeats.workers() == ("two",)
+    shared.heartbeats.beat("three")
+    assert shared.heartbeats.workers() == ("three", "two")
+    assert set(shared.heartbeats.ages()) == {"two", "three"}, "what is gone is dropped"
     shared.heartbeats.leave("two")
-    assert shared.heartbeats.workers(NOW + MINUTE * 1.2) == ()
+    assert shared.heartbeats.workers() == ("three",)
 
 
 def test_without_redis_every_call_says_so_and_the_lock_is_no_obstacle(away: redis.Redis) -> None:

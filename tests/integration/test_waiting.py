@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.integration.scene import Scene, scene_on
+from tests.integration.scene import Scene, full_summary, scene_on, shows
 from tests.records import NOW, SECOND, current, empty, rotation, staged
 from worker.adapters.redis.index import IndexEntry
 from worker.adapters.redis.workers import SILENT_SECONDS
@@ -56,7 +56,7 @@ def test_a_worker_that_stops_meanwhile_is_noticed(scene: Scene, capsys: pytest.C
     assert outcome.exit_code == 75
     assert took < 20 + 20
     assert "No worker is there any more" in outcome.gave_up
-    assert "The last worker has stopped" in capsys.readouterr().err
+    assert "No worker is there to rotate the key" in capsys.readouterr().err
 
 
 def test_a_worker_that_is_killed_meanwhile_is_noticed(scene: Scene) -> None:
@@ -68,7 +68,7 @@ def test_a_worker_that_is_killed_meanwhile_is_noticed(scene: Scene) -> None:
 
 
 def test_a_worker_that_was_killed_just_before_is_no_worker(scene: Scene) -> None:
-    scene.shared.heartbeats.beat("one", NOW - 5 * SECOND)
+    scene.beat(until=timedelta(0))
     outcome, took = wait(scene)
     assert outcome.exit_code == 75
     assert took < SILENT_SECONDS + 10
@@ -77,16 +77,15 @@ def test_a_worker_that_was_killed_just_before_is_no_worker(scene: Scene) -> None
 def test_what_is_left_of_a_worker_that_was_killed_long_ago_is_no_worker(
     scene: Scene, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    scene.shared.heartbeats.beat("one", NOW - timedelta(hours=1))
+    shows(scene.shared.client, "one", timedelta(hours=1))
     outcome, took = wait(scene)
     assert "No worker has shown up" in outcome.gave_up
     assert took < 20
     assert "No worker is there to rotate the key" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("skew", [timedelta(0), timedelta(hours=-2), timedelta(hours=2)])
-def test_a_worker_that_lives_is_waited_for_whatever_its_clock_says(scene: Scene, skew: timedelta) -> None:
-    scene.beat(until=2 * PATIENCE, skew=skew)
+def test_a_worker_that_lives_is_waited_for(scene: Scene) -> None:
+    scene.beat(until=2 * PATIENCE)
     outcome, took = wait(scene)
     assert took >= PATIENCE.total_seconds()
     assert "There is no outcome yet" in outcome.gave_up
@@ -94,7 +93,7 @@ def test_a_worker_that_lives_is_waited_for_whatever_its_clock_says(scene: Scene,
 
 def test_a_worker_that_comes_later_is_waited_for(scene: Scene) -> None:
     began = NOW + 8 * SECOND
-    scene.clock.acts.append(lambda now: scene.shared.heartbeats.beat("two", now) if now > began else None)
+    scene.clock.acts.append(lambda now: shows(scene.shared.client, "two", SECOND) if now > began else None)
     _, took = wait(scene)
     assert took >= PATIENCE.total_seconds()
 
@@ -113,23 +112,24 @@ def test_workers_that_take_it_up_are_not(scene: Scene, capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize("phase", [None], indirect=True)
 def test_check_says_since_when_a_killed_worker_was_not_seen(scene: Scene) -> None:
-    heartbeats = scene.shared.heartbeats
-    heartbeats.beat("killed", NOW)
-    heartbeats.beat("there", NOW + 38 * SECOND)
-    both = of_workers(heartbeats.last_seen(), NOW + 40 * SECOND)
+    client, heartbeats = scene.shared.client, scene.shared.heartbeats
+    shows(client, "killed", 40 * SECOND)
+    shows(client, "there", 2 * SECOND)
+    both = of_workers(heartbeats.ages())
     assert both.state == "ok"
-    assert "1 there: there; killed was last seen" in both.detail
-    assert "(40 s ago)" in both.detail
-    none = of_workers(heartbeats.last_seen(), NOW + timedelta(hours=3))
+    assert "1 there: there (seen 2 s ago)" in both.detail
+    assert "silent: killed (seen 40 s ago)" in both.detail
+    shows(client, "there", timedelta(hours=3))
+    none = of_workers(heartbeats.ages())
     assert none.state == "warning"
     assert "none is there" in none.detail
-    assert "there was last seen" in none.detail
+    assert "silent: there (seen 3 h ago)" in none.detail
 
 
 @pytest.mark.parametrize("phase", [None], indirect=True)
 def test_what_it_waits_for_is_said_once(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     scene.beat(until=2 * PATIENCE)
-    wait_of_look = {"target": "media", "waits_for": "the end of the world", "waits_until": (NOW + PATIENCE).isoformat()}
+    wait_of_look = full_summary("media", waits_for="the end of the world", waits_until=(NOW + PATIENCE).isoformat())
     scene.shared.index.refresh([IndexEntry("media", wait_of_look, ())])
     outcome, _ = wait(scene)
     assert capsys.readouterr().err.count("Waits for the end of the world, until 2026-11-24 12:05:00 UTC") == 1

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 
 from worker.adapters.vault.kv import Health, TokenFacts
+from worker.cli.texts import span
 from worker.cli.verdicts import Verdict, by_way_of, failed
+from worker.clock import WitnessedClock
 from worker.errors import VaultError
 from worker.service.assemble import Runtime
+from worker.service.standing import CLOCKS
 from worker.settings.environment import unknown_variables
 from worker.settings.settings import Settings, VaultSettings
 
@@ -49,6 +53,15 @@ def look(runtime: Runtime) -> Iterator[Verdict]:
         return
     yield _of_token(facts)
     yield from _rights(runtime)
+
+
+def look_at_clock(runtime: Runtime) -> Iterator[Verdict]:
+    """Whether this machine's clock is another than Vault's, as far as Vault was heard; nothing where they agree."""
+    clock = runtime.clock
+    ahead = clock.ahead if isinstance(clock, WitnessedClock) else timedelta(0)
+    if ahead:
+        where = "ahead of" if ahead > timedelta(0) else "behind"
+        yield Verdict("clock", "warning", f"this machine's clock is {span(ahead)} {where} Vault's", CLOCKS)
 
 
 def needed(settings: Settings) -> dict[str, tuple[str, ...]]:

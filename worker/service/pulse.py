@@ -39,10 +39,18 @@ class Pulse:
         while True:
             for beat in self._beats:
                 _try(beat)
-            if self._file:
-                self._file.touch()
+            _try(self._touch)
             if self._stop.wait(PULSE_SECONDS):
                 return
+
+    def _touch(self) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.touch()
+        except OSError as error:
+            hint = "ROTATOR_HEALTH_FILE must name a file that the worker may write; until then it seems dead."
+            raise RotatorError(f"the health file cannot be written: {error.strerror}", hint=hint) from None
 
 
 def _try(beat: Callable[[], None]) -> None:

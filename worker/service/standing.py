@@ -15,8 +15,8 @@ QUIET_SECONDS = 15.0
 """What has not failed for so long is over: one kind of call may work while another fails."""
 
 CLOCKS = (
-    "Set this machine's clock, and Vault's, by NTP. Meanwhile the worker goes by Vault's; no key is deleted before both "
-    "say that its time is over."
+    "Set this machine's clock, and Vault's, by NTP. Meanwhile the worker goes by Vault's, and deletes no key before "
+    "both say that its time is over."
 )
 
 _log = structlog.get_logger(__name__)

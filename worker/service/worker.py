@@ -12,10 +12,13 @@ import structlog
 from celery import Celery
 from celery.apps.worker import Worker, install_worker_term_handler  # type: ignore[attr-defined]  # types lack these
 from celery.beat import Scheduler, Service
+from celery.exceptions import WorkerShutdown
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
 from worker import __version__
-from worker.errors import QueueUnavailable
+from worker.adapters.redis.client import guard, is_cluster
+from worker.adapters.redis.errors import CLUSTER, NO_CLUSTER
+from worker.errors import ConfigurationError, QueueUnavailable
 from worker.events import Event
 from worker.logs import setup
 from worker.logs.redaction import Redactor
@@ -46,6 +49,7 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool) -> int:
 
     A second signal, or a kill, loses nothing: every step is on record before the next begins.
     """
+    _refuse_cluster(runtime)
     app = make_app(for_celery(runtime.settings.redis_url))
     register(app, runtime)
     worker = runtime.settings.worker
@@ -59,7 +63,7 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool) -> int:
         lambda: guarded(runtime, "rotator.audit", lambda: audit_once(runtime)),
     )
 
-    def ready(**_: Any) -> None:
+    def begin() -> None:
         _log.info(
             Event.WORKER_STARTED,
             version=__version__,
@@ -74,6 +78,14 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool) -> int:
         if beats:
             beats.start()
 
+    def ready(**_: Any) -> None:
+        try:
+            begin()
+        except Exception as error:  # noqa: BLE001 - the border to Celery
+            # Celery would go on without it, and serve nothing
+            _log.critical(Event.ERROR_UNCAUGHT, kind=type(error).__name__, exc_info=error)
+            raise WorkerShutdown(1) from None
+
     def shutting_down(**_: Any) -> None:
         runtime.clock.stop()
 
@@ -87,6 +99,17 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool) -> int:
         pulse.stop()
         _leave(runtime)
         _log.info(Event.WORKER_STOPPED, worker=runtime.name)
+
+
+def _refuse_cluster(runtime: Runtime) -> None:
+    """Raises ConfigurationError for what can never work; a Redis that is away, or that may not be asked, may work."""
+    try:
+        with guard():
+            facts = runtime.shared.client.info()
+    except QueueUnavailable:
+        return
+    if is_cluster(facts):
+        raise ConfigurationError((f"environment: REDIS_URL: cannot be used: {CLUSTER}",), hint=NO_CLUSTER)
 
 
 def _run(app: Celery, runtime: Runtime, concurrency: int) -> int:

@@ -47,6 +47,11 @@ def guard() -> Iterator[None]:
         raise unavailable(error) from None
 
 
+def raw(text: str) -> bytes:
+    """What was read of Redis, as it lies there: redis-py itself sends nothing that is no UTF-8."""
+    return text.encode("utf-8", "surrogateescape")
+
+
 def is_cluster(facts: Mapping[str, Any]) -> bool:
     """Whether a server is one of a cluster, by its INFO."""
     return facts.get("redis_mode") == "cluster" or facts.get("cluster_enabled") == 1

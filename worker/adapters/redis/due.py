@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import redis
 
-from worker.adapters.redis.client import batches, guard
+from worker.adapters.redis.client import batches, guard, raw
 from worker.adapters.redis.keys import BUILT, DUE, woken
 
 WAKE_UP_KEPT = timedelta(days=1)
@@ -101,7 +101,7 @@ class DueSet:
     def forget(self, targets: Iterable[str]) -> None:
         """Drop targets that are no longer configured."""
         for batch in batches(targets):
-            self._client.zrem(DUE, *batch)
+            self._client.zrem(DUE, *map(raw, batch))
 
     @guard()
     def claim(self, now: datetime, hold: timedelta, limit: int) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from datetime import datetime
 
 import redis
 
-from worker.adapters.redis.client import batches, guard
+from worker.adapters.redis.client import batches, guard, raw
 from worker.adapters.redis.keys import DUE, IDS, IDS_OF, PLANS, SUMMARY, VERSIONS, lock, woken
 from worker.adapters.redis.locks import Hold
 from worker.adapters.redis.reading import Summary, as_written, checked
@@ -169,7 +169,7 @@ class Index:
     def forget(self, targets: Iterable[str]) -> None:
         """Drop all that is kept of targets that are no longer configured."""
         for batch in batches(targets):
-            self._forget(keys=[*_KEYS, PLANS, VERSIONS], args=batch)
+            self._forget(keys=[*_KEYS, PLANS, VERSIONS], args=[*map(raw, batch)])
 
     @guard()
     def changed_plans(self, plans: Mapping[str, str]) -> list[str]:
@@ -188,6 +188,8 @@ class Index:
     @guard()
     def target_of(self, identifier: str) -> str | None:
         """The target that a requestId, a rotation id or an access key belongs to, if the index knows."""
+        if not identifier.isascii():
+            return None
         found = self._client.hget(IDS, identifier)
         return found if isinstance(found, str) and found.isascii() and found.isprintable() else None
 

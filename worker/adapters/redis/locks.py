@@ -26,8 +26,11 @@ if not mine then
 end
 local last, version = '', ''
 if KEYS[2] then
-  if redis.call('TYPE', KEYS[2]).ok ~= 'string' then redis.call('DEL', KEYS[2]) end
-  last = redis.call('GET', KEYS[2]) or ''
+  last = redis.call('TYPE', KEYS[2]).ok == 'string' and redis.call('GET', KEYS[2]) or ''
+  if #last > 64 or not string.match(last, '^%x+$') then
+    redis.call('DEL', KEYS[2])
+    last = ''
+  end
   if redis.call('TYPE', KEYS[3]).ok == 'hash' then version = redis.call('HGET', KEYS[3], ARGV[3]) or '' end
 end
 return {mine and 1 or 0, lied and 1 or 0, last, version}

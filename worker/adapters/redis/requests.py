@@ -8,7 +8,7 @@ from itertools import islice
 
 import redis
 
-from worker.adapters.redis.client import guard
+from worker.adapters.redis.client import guard, raw
 from worker.adapters.redis.keys import REQUESTS
 from worker.adapters.redis.reading import StoredRequest, checked
 from worker.adapters.redis.repair import tell
@@ -48,6 +48,6 @@ class PendingRequests:
             else:
                 malformed.append(request)
         if malformed:
-            self._client.hdel(REQUESTS, *malformed)
+            self._client.hdel(REQUESTS, *map(raw, malformed))
             tell(REQUESTS, "entries of another form than a request's", dropped=len(malformed))
         return found

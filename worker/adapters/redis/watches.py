@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import redis
 
-from worker.adapters.redis.client import batches, guard
+from worker.adapters.redis.client import batches, guard, raw
 from worker.adapters.redis.due import CLAIM
 from worker.adapters.redis.keys import DUE, SEEN, WATCHES
 from worker.adapters.redis.reading import Sighting, as_written, checked
@@ -74,5 +74,6 @@ class Watches:
     def forget(self, targets: Iterable[str]) -> None:
         """Drop targets that are no longer configured."""
         for batch in batches(targets):
-            self._client.zrem(WATCHES, *batch)
-            self._client.hdel(SEEN, *batch)
+            names = [*map(raw, batch)]
+            self._client.zrem(WATCHES, *names)
+            self._client.hdel(SEEN, *names)

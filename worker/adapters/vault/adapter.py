@@ -36,6 +36,9 @@ SHORTEST_SECRET = 4
 SHORTEST_QUOTA_PAUSE, LONGEST_QUOTA_PAUSE = 0.1, 2.0
 """Seconds before the next try where a rate limit quota is used up, before jitter; most quotas are for each second."""
 
+Sender: TypeAlias = Engine | Listening
+"""What sends requests."""
+
 Sleep = Callable[[float], None]
 
 _jitter = random.SystemRandom()
@@ -79,7 +82,7 @@ class CallFailed(Exception):
         return self.document is not None and isinstance(self.document.get("data"), dict)
 
 
-def open_client(http: Engine | Listening, address: str, namespace: str | None, token: str, sleep: Sleep) -> HvacClient:
+def open_client(http: Sender, address: str, namespace: str | None, token: str, sleep: Sleep) -> HvacClient:
     """An ``hvac.Client`` for this one token. An empty token sends none (and keeps hvac from looking for one)."""
     return hvac.Client(
         url=address, token=token, namespace=namespace, session=http, adapter=DeadlineAdapter, sleep=sleep
@@ -99,7 +102,7 @@ class DeadlineAdapter(hvac.adapters.Adapter):  # type: ignore[misc]  # hvac ship
         base_uri: str,
         token: str,
         namespace: str | None,
-        session: Engine | Listening,
+        session: Sender,
         sleep: Sleep,
         **_: object,
     ) -> None:
