@@ -68,6 +68,7 @@ class Service:
     verify_within: str = "20s"
     watch_every: str = "1h"
     audit_every: str = "1h"
+    more: dict[str, str] = field(default_factory=dict)
     workers: list[Worker] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -104,13 +105,18 @@ class Service:
             "VAULT_ADDR": self.sandbox.environment["VAULT_ADDR"],
             "VAULT_TOKEN_FILE": str(token),
             "REDIS_URL_FILE": str(url),
+            **self.more,
         }
 
     def start(self, *arguments: str) -> Worker:
+        return self.run_worker("worker.cli", "worker", *arguments)
+
+    def run_worker(self, *module_and_arguments: str) -> Worker:
+        """A worker by another entry than the command's."""
         log = self.folder / f"worker-{len(self.workers)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "worker.cli", "worker", *arguments],
+                [sys.executable, "-m", *module_and_arguments],
                 env=self.environment(),
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from celery.signals import setup_logging, worker_ready, worker_shutting_down
 from worker import __version__
 from worker.adapters.redis.client import guard, is_cluster
 from worker.adapters.redis.errors import CLUSTER, NO_CLUSTER
-from worker.errors import ConfigurationError, QueueUnavailable
+from worker.errors import ConfigurationError, QueueUnavailable, VaultError
 from worker.events import Event
 from worker.logs import setup
 from worker.logs.redaction import Redactor
@@ -173,6 +174,8 @@ def _show(runtime: Runtime) -> None:
 
 def _rebuild(runtime: Runtime) -> None:
     """Have every target looked at soon: the configuration may have changed since the last worker."""
+    with suppress(VaultError):  # the first tick says what is wrong; here it is only asked for the time
+        runtime.vault.health()
     try:
         rebuild(runtime)
     except QueueUnavailable as error:

@@ -1,0 +1,112 @@
+"""Clocks that are wrong, or that jump: nothing is deleted early, leases end, and rotations come when they are due."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.acceptance.service import Service, Worker
+from tests.sandbox import wait_until
+from worker.adapters.redis import keys
+from worker.sandbox.simulator.faults import HANG, fault
+
+HOUR = 3600
+
+
+def shifted(service: Service, seconds: int, *arguments: str) -> Worker:
+    """A worker whose machine's clock is wrong by so many seconds."""
+    shift(service, seconds)
+    return service.run_worker("tests.acceptance.shifted_worker", str(service.folder / "shift"), *arguments)
+
+
+def shift(service: Service, seconds: int) -> None:
+    """From now on the clock is wrong by so much."""
+    fresh = service.folder / "shift.new"
+    fresh.write_text(str(seconds))
+    fresh.replace(service.folder / "shift")
+
+
+def over(moment: float) -> None:
+    """Wait until a moment of the monotonic clock has passed."""
+    wait_until(lambda: time.monotonic() > moment, "a moment to pass")
+
+
+@pytest.mark.parametrize("wrong", [HOUR, -HOUR])
+def test_a_key_is_not_deleted_early_by_a_worker_whose_clock_is_wrong(service: Service, wrong: int) -> None:
+    service.grace = "8s"
+    right = service.start()
+    right.wait_for("rotation.succeeded")
+    old = service.published()
+    assert old is not None
+    service.rotate()
+    replaced = time.monotonic()
+    right.stop()
+    worker = shifted(service, wrong)
+    worker.wait_for("clock.apart")
+    wait_until(lambda: service.redis.zscore(keys.DUE, service.target) is not None, "a look")
+    over(replaced + 6)
+    assert service.works(old), "apps may still use it"
+    if wrong < 0:  # both clocks have to say that the time is over
+        over(replaced + 12)
+        assert service.works(old)
+        shift(service, 0)
+        worker.wait_for("clock.agrees")
+    worker.wait_for("key.retired")
+    assert time.monotonic() - replaced >= 7.5
+
+
+@pytest.mark.parametrize("wrong", [HOUR, -HOUR])
+def test_records_go_by_the_clock_that_all_workers_share(service: Service, wrong: int) -> None:
+    service.grace = "8s"
+    worker = shifted(service, wrong)
+    worker.wait_for("rotation.succeeded")
+    service.rotate()
+    record = service.record()
+    published = datetime.fromisoformat(record["current"]["published_at"])
+    assert abs((published - datetime.now(UTC)).total_seconds()) < 60
+    (retiring,) = record["retiring"]
+    kept = datetime.fromisoformat(retiring["retire_after"]) - published
+    assert kept.total_seconds() >= 8, "never less than the grace, whichever clock is the right one"
+    assert abs(worker.wait_for("clock.apart")["ahead_s"] - wrong) < 10
+    check = service.rotator("check", "--json")
+    assert "1 there" in next(each["detail"] for each in json.loads(check.stdout) if each["check"] == "worker")
+
+
+def test_rotations_come_when_they_are_due_while_the_clock_jumps_ahead_and_back(service: Service) -> None:
+    service.every, service.grace = "10s", "2s"
+    worker = shifted(service, 0)
+    for jump in (0, HOUR, 0, -HOUR, 0):
+        shift(service, jump)
+        done, began = len(worker.events("rotation.succeeded")), time.monotonic()
+        worker.wait_for("rotation.succeeded", done + 1)
+        assert time.monotonic() - began < 40
+    assert len(service.made()) <= 8, "no rotation is made because a clock is wrong"
+
+
+def test_workers_whose_clocks_are_apart_see_each_other_and_share_the_ticks(service: Service) -> None:
+    service.every = "8s"
+    ahead = shifted(service, 120, "--no-beat")
+    ahead.wait_for("worker.started")
+    other = service.start()
+    other.wait_for("worker.started")
+    wait_until(lambda: service.redis.zcard(keys.WORKERS) == 2, "both workers")
+    check = service.rotator("check", "--json")
+    assert "2 there" in next(each["detail"] for each in json.loads(check.stdout) if each["check"] == "worker")
+    wait_until(lambda: len(service.made()) >= 4, "four keys")
+    assert not ahead.events("task.revoked")
+
+
+def test_the_lease_of_a_worker_whose_clock_is_ahead_ends(service: Service) -> None:
+    ahead = shifted(service, HOUR)
+    ahead.wait_for("rotation.succeeded")
+    service.sandbox.simulator.admin.order(replace(fault("timeout-before", "create"), wait=HANG))
+    service.rotator("rotate", service.target)
+    wait_until(lambda: bool((service.record()["rotation"] or {}).get("phase") == "creating"), "a create under way")
+    ahead.kill()
+    service.sandbox.simulator.admin.clear()
+    follower = service.start()
+    follower.wait_for("create.unconfirmed")
