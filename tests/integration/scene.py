@@ -17,8 +17,8 @@ from worker.adapters.redis.index import IndexEntry
 from worker.adapters.redis.keys import WORKERS
 from worker.adapters.redis.locks import Hold
 from worker.adapters.redis.state import SharedState, shared_state
-from worker.cli.options import Options
 from worker.adapters.vault.kv import VaultStore
+from worker.cli.options import Options
 from worker.clock import ProcessClock
 from worker.errors import HostUpCall, HostUpRateLimited
 from worker.rotation.record import Record
@@ -27,9 +27,9 @@ from worker.rotation.services import Policy, Services
 from worker.rotation.status import unusable
 from worker.sandbox.servers import ValkeyServer
 from worker.service.assemble import Runtime
-from worker.settings.environment import Need
 from worker.service.own_audit import AuditDiary
 from worker.service.standing import RedisTrouble
+from worker.settings.environment import Need
 from worker.settings.settings import Settings
 from worker.targets.backoff import Backoff
 from worker.targets.target import Target

@@ -157,7 +157,7 @@ class TestRefused:
 
     def test_while_a_worker_serves_it(self, scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
         scene.shared.due.schedule("gone", NOW)
-        scene.shared.heartbeats.beat("one", NOW)
+        scene.shared.heartbeats.beat("one")
         error = _refused(scene)
         assert isinstance(error, TryAgainLater)
         assert "Restart the workers" in error.hint

@@ -35,6 +35,7 @@ from worker.rotation.ports import HostUpPort, Place
 from worker.targets.backoff import Backoff
 
 COUNT_FRESH = timedelta(minutes=1)
+MOST_BEGUN = 10**12
 PLACE_WAIT_SECONDS = 10.0
 PLACE_POLL_SECONDS = 0.02
 
@@ -190,7 +191,7 @@ class Account:
                 under_way, begun = pipe.execute()
         except QueueUnavailable:
             return None
-        return None if under_way else int(begun or 0)
+        return None if under_way else count(begun, MOST_BEGUN) or 0
 
     def look(self) -> int | None:
         """See :class:`AccountPort`."""
