@@ -100,6 +100,16 @@ def redis_problem(url: Secret) -> str | None:
     return None
 
 
+def exposure(url: Secret) -> str | None:
+    """What is wrong with an address by which a password goes over a network for all to read; None where none does."""
+    if not read_redis_url(url).in_the_clear:
+        return None
+    return (
+        "would send its password to another machine in the clear; use rediss://, or where the network is yours alone, "
+        "set insecure = true under [redis]"
+    )
+
+
 def redis_passwords(url: Secret) -> tuple[Secret, ...]:
     """The password in an address of Redis, as written, as meant, and as Celery is told it; for redaction."""
     parts = urlsplit(url.reveal())

@@ -28,7 +28,7 @@ from worker.settings.environment import (
 from worker.settings.file import find_file, read_file
 from worker.settings.problems import Problems, show_key, unknown
 from worker.settings.proxies import Proxies, login_secrets, proxy_secrets
-from worker.settings.redis_url import read_redis_url, redis_passwords
+from worker.settings.redis_url import exposure, redis_passwords
 from worker.settings.targets import read_targets
 from worker.settings.values import (
     FILE,
@@ -201,7 +201,8 @@ def load(
     redis = _over(_table("redis", RedisSettings, document, file, problems), redis)
     worker = _table("worker", WorkerSettings, document, file, problems)
     _check_missing(document, env, problems)
-    _check_in_the_clear(redis, env, problems)
+    if redis.url.reveal() and not redis.insecure and (exposed := exposure(redis.url)):
+        problems.note(f"{WHERE}: {place_of('REDIS_URL', env)}", exposed)
     targets = read_targets(str(file), document.get("target", []), vault.state_path, problems, only)
     problems.raise_any()
     if vault.token_file:  # it is read again whenever it changes; here it was only seen that it can be
@@ -231,14 +232,6 @@ def _table(name: str, model: type[M], document: Mapping[str, object], file: Path
 
 def _over(in_file: M, in_environment: M) -> M:
     return in_file.model_copy(update={key: getattr(in_environment, key) for key in in_environment.model_fields_set})
-
-
-def _check_in_the_clear(redis: RedisSettings, env: Mapping[str, str], problems: Problems) -> None:
-    """See that no password goes over a network for all to read."""
-    if redis.url.reveal() and not redis.insecure and read_redis_url(redis.url).in_the_clear:
-        what = "would send its password to another machine in the clear; use rediss://"
-        allow = "where the network is yours alone, set insecure = true under [redis]"
-        problems.note(f"{WHERE}: {place_of('REDIS_URL', env)}", f"{what}, or {allow}")
 
 
 def _check_missing(document: Mapping[str, object], env: Mapping[str, str], problems: Problems) -> None:
