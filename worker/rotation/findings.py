@@ -60,7 +60,7 @@ def _of_rescued(services: Services, target: str) -> Iterator[AuditFinding]:
         yield AuditFinding("rescued", target, error.what, error.hint)
         return
     if rescued:
-        what = "a key that came while the record could not be read was rescued"
+        what = "a key that came while the record could not be read or written was rescued"
         yield AuditFinding("rescued", target, what, f"See `rotator repair {target}`.")
 
 

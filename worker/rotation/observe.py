@@ -10,6 +10,7 @@ from worker.rotation.ports import Absence, Document, Life, Probe
 from worker.rotation.record import CurrentKey, Record, Trouble, TroubleKind
 from worker.rotation.services import Services
 from worker.rotation.survey import Progress, read_all
+from worker.rotation.texts import short
 from worker.secret import Secret
 from worker.targets.target import Target
 
@@ -115,4 +116,4 @@ def _probe(services: Services, target: Target, current: CurrentKey, document: Do
 
 
 def _trouble(current: CurrentKey, kind: TroubleKind, now: datetime, what: str, code: str | None = None) -> Trouble:
-    return Trouble(kind=kind, access_key=current.access_key, since=now, what=what, code=code)
+    return Trouble(kind=kind, access_key=current.access_key, since=now, what=short(what), code=code)
