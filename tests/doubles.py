@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from tests.records import NOW
 from worker.errors import (
+    EndpointRefused,
     HostUpCall,
     HostUpError,
     HostUpLastKey,
@@ -213,12 +214,22 @@ class MemoryStorage:
     gate: Gate = field(default_factory=Gate)
     endpoint: str = "http://127.0.0.1:1"
     region: str = "eu-north-1"
+    refused: str = ""
+    """Why its endpoint is not accepted."""
+
+    def see_that_it_can_be_asked(self) -> None:
+        if self.refused:
+            raise EndpointRefused(self.refused, hint="Accept it.")
 
     def works(self, access_key: str, secret_key: Secret) -> Probe:
+        if self.refused:
+            return Probe(Life.UNKNOWN, None, None, None, self.refused, asked=False)
         right = secret_key.reveal() == f"secret-of-{access_key}"
         return self.gate.pass_through("storage works", lambda: self._probe(access_key, right=right), _never)
 
     def lives(self, access_key: str) -> Probe:
+        if self.refused:
+            return Probe(Life.UNKNOWN, None, None, None, self.refused, asked=False)
         return self.gate.pass_through("storage lives", lambda: self._probe(access_key, right=True), _never)
 
     def _probe(self, access_key: str, *, right: bool) -> Probe:

@@ -32,6 +32,7 @@ holds an answer's body, a header or a secret.
     │   ├── VaultTooLarge           more than Vault or its storage takes: nothing was written
     │   └── VaultRefused            any other 4xx
     ├── StorageError                the object storage's address is unknown or wrong
+    │   └── EndpointRefused         HostUp names another one than before, or one inside; a person decides
     ├── RecordError                 a target's record cannot be used as it is
     │   ├── RecordUnreadable        garbage or hand-edited values
     │   ├── RecordTooNew            written by a newer release
@@ -254,6 +255,10 @@ class VaultRefused(VaultError):
 
 class StorageError(RotatorError):
     """The object storage's address is unknown or wrong."""
+
+
+class EndpointRefused(StorageError):
+    """HostUp names an object storage that is not the accepted one, or none that may be asked; a person decides."""
 
 
 class RecordError(RotatorError):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.errors import RecordDeleted
+from worker.errors import HostUpError, RecordDeleted, StorageError
 from worker.rotation.decide import RETIRING_LIMIT, waits_for_person
 from worker.rotation.observe import advice
 from worker.rotation.record import Record, Trouble
@@ -51,6 +51,16 @@ def of_account(services: Services, seen: Survey, count: int | None, drift: int |
         yield AuditFinding("drift", None, f"HostUp counts {-drift} keys fewer than are on record or foreign", hint)
     for target in services.store.targets_with_rescued():
         yield from _of_rescued(services, target)
+
+
+def of_storage(services: Services) -> Iterator[AuditFinding]:
+    """Whether the object storage may be asked at all. Raises VaultError."""
+    try:
+        services.storage.see_that_it_can_be_asked()
+    except HostUpError:
+        return  # its count is missing, too, and that is a finding
+    except (StorageError, RecordDeleted) as error:
+        yield AuditFinding("endpoint", None, error.what, error.hint)
 
 
 def _of_rescued(services: Services, target: str) -> Iterator[AuditFinding]:

@@ -15,6 +15,7 @@ from typing import Any
 from worker.clock import Clock
 from worker.errors import VaultCasMismatch, VaultError, VaultUnavailable
 from worker.rotation.claims import KeyClaims
+from worker.rotation.endpoint import EndpointNotes
 from worker.rotation.fresh import see_that_it_is_new, see_that_it_is_there
 from worker.rotation.history import Entry, decode_entry
 from worker.rotation.ports import Absence, Document, VaultPort
@@ -52,6 +53,7 @@ class RecordStore:
         self._root = state_path
         self._clock = clock
         self.claims = KeyClaims(vault, state_path)
+        self.endpoint = EndpointNotes(vault, state_path, clock, mount)
         self._mount = mount
 
     def path(self, target: str) -> str:

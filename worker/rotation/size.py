@@ -36,8 +36,8 @@ def see_that_it_fits(record: Record) -> None:
         f"the record has {size} bytes and {strings} names and texts; with more than {LONGEST_RECORD} or {MOST_STRINGS} "
         f"a new key might not fit into it any more (it holds {holds})",
         target=record.target,
-        hint=f"No key is made. Settle what is open (`rotator settle {record.target}`); for keys that are not deleted see "
-        "`rotator audit`.",
+        hint=f"No key is made. Settle what is open (`rotator settle {record.target}`), and see `rotator audit` for "
+        "keys that are not deleted.",
     )
 
 

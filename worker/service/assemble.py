@@ -11,11 +11,14 @@ from datetime import timedelta
 import structlog
 
 from worker.adapters.hostup.client import HostUpClient
+from worker.adapters.http.backend import DeadlineBackend
 from worker.adapters.http.client import HttpClient, new_client
+from worker.adapters.http.guard import Guard
 from worker.adapters.redis.account import Account, AccountLimits
 from worker.adapters.redis.client import connect
 from worker.adapters.redis.state import SharedState, shared_state
-from worker.adapters.s3.lazy import LazyStorage
+from worker.adapters.s3.endpoint import is_inside, named_endpoint_problem
+from worker.adapters.s3.lazy import LazyStorage, StoragePlace
 from worker.adapters.vault.kv import VaultStore
 from worker.adapters.vault.opening import call_deadline, open_vault
 from worker.clock import ProcessClock, SystemClock
@@ -46,6 +49,7 @@ class Runtime:
     clock: ProcessClock
     name: str
     http: HttpClient | None = None
+    guard: Guard = field(default_factory=Guard)
     _baseline: threading.Event = field(default_factory=threading.Event)
     _surveying: threading.Lock = field(default_factory=threading.Lock)
 
@@ -77,6 +81,12 @@ class Runtime:
             if known:
                 self._baseline.set()
 
+    def endpoint_problem(self, endpoint: str) -> str | None:
+        """What is wrong with an endpoint that HostUp names, by its address alone; None when nothing is."""
+        by_proxy = self.settings.proxies.to(self.settings.hostup.base_url) is not None
+        inside = is_inside(self.settings.hostup.base_url, self.guard, by_proxy=by_proxy)
+        return named_endpoint_problem(endpoint, inside=inside)
+
     def close(self) -> None:
         """Close every connection."""
         if self.http:
@@ -85,35 +95,41 @@ class Runtime:
         self.shared.client.close()
 
 
-def build(settings: Settings, redactor: Redactor | None = None, clock: ProcessClock | None = None) -> Runtime:
+def build(
+    settings: Settings, redactor: Redactor | None = None, clock: ProcessClock | None = None, *, keep: bool = False
+) -> Runtime:
     """Make all clients; none of them calls out before its first use. ``redactor`` is given secrets that come up.
 
-    ``clock`` is another one than the machine's.
+    ``clock`` is another one than the machine's; ``keep``: note the storage's endpoint at its first sight.
 
     Raises ConfigurationError for addresses and secrets that cannot be used.
     """
     clock = clock or SystemClock()
     vault = open_vault(settings, clock)
     shared = shared_state(connect(settings.redis_url))
-    http = new_client(proxies=settings.proxies)
+    guard = Guard()
+    http = new_client(proxies=settings.proxies, backend=DeadlineBackend(guard))
+    store = RecordStore(vault, settings.vault.state_path, clock, settings.vault.mount)
     hostup = hostup_of(settings, http)
     services = Services(
         hostup=hostup,
         vault=vault,
         storage=LazyStorage(
             http,
+            guard,
             hostup,
-            settings.storage.endpoint,
-            settings.storage.region,
-            deadline=call_deadline(settings).total_seconds(),
+            storage_place(settings),
+            store.endpoint,
+            clock,
+            keep=keep,
         ),
-        store=RecordStore(vault, settings.vault.state_path, clock, settings.vault.mount),
+        store=store,
         account=Account(shared.client, hostup, clock, limits(settings)),
         clock=clock,
         policy=policy(settings),
         keep_secret=(redactor or Redactor()).add,
     )
-    return Runtime(settings, services, shared, vault, clock, worker_name(), http)
+    return Runtime(settings, services, shared, vault, clock, worker_name(), http, guard)
 
 
 def hostup_of(settings: Settings, http: HttpClient) -> HostUpClient:
@@ -125,6 +141,12 @@ def hostup_of(settings: Settings, http: HttpClient) -> HostUpClient:
         create_deadline=settings.worker.create_deadline.total_seconds(),
         deadline=call_deadline(settings).total_seconds(),
     )
+
+
+def storage_place(settings: Settings) -> StoragePlace:
+    """Where the object storage is, as far as the settings say."""
+    deadline = call_deadline(settings).total_seconds()
+    return StoragePlace(settings.hostup.base_url, deadline, settings.storage.endpoint, settings.storage.region)
 
 
 def policy(settings: Settings) -> Policy:

@@ -53,7 +53,9 @@ def strings(value: Any) -> int:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "x" * (LONGEST_ID + 1), HUGE, "a\nb", "a\x1b[2Jb", "\u202eab", "a\x00"], ids=ascii
+    "name",
+    ["", "x" * (LONGEST_ID + 1), HUGE, "a\nb", "a\x1b[2Jb", "\u202eab", "a\x00"],
+    ids=lambda name: ascii(name)[:20],
 )
 def test_an_id_that_is_none_is_refused_and_not_quoted(name: str) -> None:
     with pytest.raises(UsageError) as caught:
@@ -113,7 +115,7 @@ def test_of_an_apps_secret_only_what_can_be_an_id_is_taken() -> None:
     assert found_in(fields, Document({**secret, "access_key": HUGE}, 1)) is None
 
 
-@pytest.mark.parametrize("name", [HUGE, "x" * (LONGEST_ID + 1), "AK\n"])
+@pytest.mark.parametrize("name", [HUGE, "x" * (LONGEST_ID + 1), "AK\n"], ids=["huge", "long", "line end"])
 def test_a_person_cannot_name_a_key_that_is_none(name: str) -> None:
     record = replace(empty(), unconfirmed_creates=(create(),))
     with pytest.raises(UsageError) as caught:

@@ -55,6 +55,7 @@ def begin(session: Session, step: Begin) -> Pause | None:
 def _begin_in_place(session: Session, step: Begin, place: Place) -> Pause | None:
     decided_on = session.record
     try:
+        session.services.storage.see_that_it_can_be_asked()  # a key that cannot be verified would only use its grace up
         expected = _look_first(session)
         key_count = _count_first(session, place)
         session.change(trimmed)
