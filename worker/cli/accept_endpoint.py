@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from worker.adapters.s3.endpoint import same_endpoint
+from worker.adapters.s3.endpoint import named_endpoint_problem, same_endpoint
 from worker.cli.options import Options
 from worker.cli.output import print_lines, result
 from worker.errors import EndpointRefused, StorageError, UsageError
@@ -58,7 +58,7 @@ def _look(runtime: Runtime) -> _Found:
     if status.endpoint is None:
         hint = "Set endpoint under [storage]; see that object storage is provisioned (`rotator check`)."
         raise StorageError("HostUp does not tell the object storage's endpoint", hint=hint)
-    problem = runtime.endpoint_problem(status.endpoint)
+    problem = named_endpoint_problem(status.endpoint, inside=runtime.hostup_is_inside)
     if problem:
         hint = "It cannot be accepted here. If it is right, set it as endpoint under [storage]."
         raise EndpointRefused(f"HostUp names the object storage {status.endpoint}, which {problem}", hint=hint)

@@ -22,7 +22,7 @@ def look(runtime: Runtime) -> Iterator[Verdict]:
         yield Verdict("calls to HostUp", "warning", what, hint)
     storage = _storage(runtime)
     yield storage
-    if storage.state == "ok" and not runtime.settings.storage.endpoint:
+    if storage.state == "ok" and not runtime.settings.storage.endpoint and not runtime.hostup_is_inside:
         endpoint = runtime.services.storage.endpoint
         hint = f'Pin it: endpoint = "{endpoint}" under [storage]. Then nobody can move it but you.'
         yield Verdict("storage endpoint", "warning", f"{endpoint} is what HostUp names, not the configuration", hint)

@@ -17,7 +17,7 @@ from worker.adapters.http.guard import Guard
 from worker.adapters.redis.account import Account, AccountLimits
 from worker.adapters.redis.client import connect
 from worker.adapters.redis.state import SharedState, shared_state
-from worker.adapters.s3.endpoint import is_inside, named_endpoint_problem
+from worker.adapters.s3.endpoint import is_inside
 from worker.adapters.s3.lazy import LazyStorage, StoragePlace
 from worker.adapters.vault.kv import VaultStore
 from worker.adapters.vault.opening import call_deadline, open_vault
@@ -81,11 +81,11 @@ class Runtime:
             if known:
                 self._baseline.set()
 
-    def endpoint_problem(self, endpoint: str) -> str | None:
-        """What is wrong with an endpoint that HostUp names, by its address alone; None when nothing is."""
-        by_proxy = self.settings.proxies.to(self.settings.hostup.base_url) is not None
-        inside = is_inside(self.settings.hostup.base_url, self.guard, by_proxy=by_proxy)
-        return named_endpoint_problem(endpoint, inside=inside)
+    @property
+    def hostup_is_inside(self) -> bool:
+        """Whether HostUp's API is on this machine or in a network of its own, as a simulated one is."""
+        base = self.settings.hostup.base_url
+        return is_inside(base, self.guard, by_proxy=self.settings.proxies.to(base) is not None)
 
     def close(self) -> None:
         """Close every connection."""
