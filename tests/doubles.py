@@ -7,6 +7,7 @@ order of their calls, and a crash before or after any of them, can be played.
 from __future__ import annotations
 
 import copy
+import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,16 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from tests.records import NOW
-from worker.errors import HostUpCall, HostUpError, HostUpLastKey, HostUpUncertain, VaultCasMismatch, VaultUnavailable
+from worker.errors import (
+    EndpointRefused,
+    HostUpCall,
+    HostUpError,
+    HostUpLastKey,
+    HostUpUncertain,
+    VaultCasMismatch,
+    VaultTooLarge,
+    VaultUnavailable,
+)
 from worker.rotation.ports import Absence, CreatedKey, DeletedKey, Document, Life, Place, Probe, StorageStatus, Written
 from worker.secret import Secret
 
@@ -63,6 +73,8 @@ class MemoryVault:
     versions: dict[str, list[Mapping[str, Any] | None]] = field(default_factory=dict)
     single: set[str] = field(default_factory=set)
     deleted: dict[tuple[str, int], Mapping[str, Any] | None] = field(default_factory=dict)
+    longest: int | None = None
+    """Bytes that it takes in a document, as raft and Consul have a limit."""
 
     def read(self, path: str) -> Document:
         return self.gate.pass_through(f"vault read {path}", lambda: self._read(path), _vault_lost)
@@ -127,6 +139,8 @@ class MemoryVault:
             self.versions[path][version - 1] = self.deleted.pop((path, version))
 
     def _write(self, path: str, data: Mapping[str, Any], cas: int) -> Written:
+        if self.longest is not None and len(json.dumps(data)) > self.longest:
+            raise VaultTooLarge("it is more than Vault takes", operation="write", path=path, status=500)
         versions = self.versions.setdefault(path, [])
         if cas != len(versions):
             raise VaultCasMismatch("another writer was first", operation="write", path=path, status=400)
@@ -200,12 +214,22 @@ class MemoryStorage:
     gate: Gate = field(default_factory=Gate)
     endpoint: str = "http://127.0.0.1:1"
     region: str = "eu-north-1"
+    refused: str = ""
+    """Why its endpoint is not accepted."""
+
+    def see_that_it_can_be_asked(self) -> None:
+        if self.refused:
+            raise EndpointRefused(self.refused, hint="Accept it.")
 
     def works(self, access_key: str, secret_key: Secret) -> Probe:
+        if self.refused:
+            return Probe(Life.UNKNOWN, None, None, None, self.refused, asked=False)
         right = secret_key.reveal() == f"secret-of-{access_key}"
         return self.gate.pass_through("storage works", lambda: self._probe(access_key, right=right), _never)
 
     def lives(self, access_key: str) -> Probe:
+        if self.refused:
+            return Probe(Life.UNKNOWN, None, None, None, self.refused, asked=False)
         return self.gate.pass_through("storage lives", lambda: self._probe(access_key, right=True), _never)
 
     def _probe(self, access_key: str, *, right: bool) -> Probe:

@@ -29,11 +29,14 @@ holds an answer's body, a header or a secret.
     │   ├── VaultNotVersioned       the mount is KV v1: a write would answer 204 and keep no version
     │   ├── VaultExpires            the mount lets all that is in it expire
     │   ├── VaultCasMismatch        check-and-set: another writer was first
+    │   ├── VaultTooLarge           more than Vault or its storage takes: nothing was written
     │   └── VaultRefused            any other 4xx
     ├── StorageError                the object storage's address is unknown or wrong
+    │   └── EndpointRefused         HostUp names another one than before, or one inside; a person decides
     ├── RecordError                 a target's record cannot be used as it is
     │   ├── RecordUnreadable        garbage or hand-edited values
     │   ├── RecordTooNew            written by a newer release
+    │   ├── RecordTooLarge          a new key might not fit into it any more: none is made
     │   └── RecordDeleted           deleted, destroyed, or lost with its metadata: no fresh start
     ├── Superseded                  another worker has taken over this rotation
     ├── PersonNeeded                only a person can clear this up (unconfirmed creates)
@@ -242,12 +245,20 @@ class VaultCasMismatch(VaultError):
     """Check-and-set refused the write: another writer was first."""
 
 
+class VaultTooLarge(VaultError):
+    """What was to be written is larger than Vault, its storage or a proxy takes: trying again changes nothing."""
+
+
 class VaultRefused(VaultError):
     """Any other 4xx answer of Vault."""
 
 
 class StorageError(RotatorError):
     """The object storage's address is unknown or wrong."""
+
+
+class EndpointRefused(StorageError):
+    """HostUp names an object storage that is not the accepted one, or none that may be asked; a person decides."""
 
 
 class RecordError(RotatorError):
@@ -260,6 +271,10 @@ class RecordUnreadable(RecordError):
 
 class RecordTooNew(RecordError):
     """The record was written by a newer release, which this one must not interpret."""
+
+
+class RecordTooLarge(RecordError):
+    """The record holds so much that the rest of a rotation might not fit into it any more."""
 
 
 class RecordDeleted(RecordError):

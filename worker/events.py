@@ -35,6 +35,10 @@ class Event(StrEnum):
     SECRET_PUBLISHED = "secret.published"  # noqa: S105 - an event's name
     CONFLICT_FOUND = "conflict.found"
     WATCH_FOUND = "watch.found"
+    STORAGE_UNASKED = "storage.unasked"
+    ENDPOINT_NOTED = "endpoint.noted"
+    ENDPOINT_REFUSED = "endpoint.refused"
+    ENDPOINT_ACCEPTED = "endpoint.accepted"
     VAULT_SET_BACK = "vault.set_back"
     DELETES_RESUMED = "deletes.resumed"
     TARGET_RECOVERED = "target.recovered"

@@ -20,12 +20,14 @@ import redis
 import structlog
 
 from tests.chaos.sites import Noted, Notes
+from worker.adapters.http.backend import DeadlineBackend
 from worker.adapters.http.client import new_client
+from worker.adapters.http.guard import Guard
 from worker.adapters.redis.account import Account
 from worker.adapters.redis.client import connect
 from worker.adapters.redis.state import shared_state
 from worker.adapters.s3.lazy import LazyStorage
-from worker.adapters.vault.opening import call_deadline, open_vault
+from worker.adapters.vault.opening import open_vault
 from worker.errors import RotatorError
 from worker.rotation.audit import audit
 from worker.rotation.records import RecordStore
@@ -34,7 +36,7 @@ from worker.selftest.checker import BrokenPromise, check, orphans, unrest
 from worker.selftest.evidence import Evidence
 from worker.selftest.life import REQUEST, seed_history
 from worker.selftest.stand import Stand
-from worker.service.assemble import Runtime, hostup_of, limits, policy, worker_name
+from worker.service.assemble import Runtime, hostup_of, limits, policy, storage_place, worker_name
 from worker.service.audit_task import audit_once, slack
 from worker.service.look import look_while_due, watch_while_nothing_is_due
 from worker.service.own_audit import AuditDiary
@@ -196,19 +198,21 @@ def open_shop(stand: Stand) -> Iterator[Shop]:
         stack.callback(shared.client.close)
         vault = open_vault(settings, clock)
         stack.callback(vault.close)
-        client = stack.enter_context(new_client())
+        guard = Guard()
+        client = stack.enter_context(new_client(backend=DeadlineBackend(guard)))
 
         def note(port: object, name: str) -> Any:
             return Noted(port, name, notes, lambda: len(stand.script.trace()))
 
         hostup = note(hostup_of(settings, client), "hostup")
-        storage = LazyStorage(client, hostup, None, None, deadline=call_deadline(settings).total_seconds())
         vault = note(vault, "vault")
+        store = RecordStore(vault, settings.vault.state_path, clock)
+        storage = LazyStorage(client, guard, hostup, storage_place(settings), store.endpoint, clock, keep=True)
         services = Services(
             hostup=hostup,
             vault=vault,
             storage=note(storage, "storage"),
-            store=RecordStore(vault, settings.vault.state_path, clock),
+            store=store,
             account=Account(shared.client, hostup, clock, limits(settings)),
             clock=clock,
             policy=policy(settings),

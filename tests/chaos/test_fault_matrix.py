@@ -38,6 +38,7 @@ ELSEWHERE = {
     Site("records.archived", "vault.list"): "reads what was archived, for `rotator history` and `rotator trace`",
     Site("records.settle_rescued", "vault.write"): "for `rotator repair`",
     Site("leftover.published_of", "vault.read"): "of targets that left the configuration; their own tests do it",
+    Site("endpoint.accept", "vault.read"): "for `rotator accept-endpoint`",
     Site("worker._pulse", "vault.keep_alive"): "renews the token; tests/contract/vault",
 }
 """Calls that are no step of a rotation, a retirement or the audit; what is named here in vain fails the build, too."""

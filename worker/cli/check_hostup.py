@@ -20,7 +20,12 @@ def look(runtime: Runtime) -> Iterator[Verdict]:
     yield by_way_of(_proxy_to(runtime, runtime.settings.hostup.base_url), _api(runtime))
     for what, hint in held_now(runtime):
         yield Verdict("calls to HostUp", "warning", what, hint)
-    yield _storage(runtime)
+    storage = _storage(runtime)
+    yield storage
+    if storage.state == "ok" and not runtime.settings.storage.endpoint and not runtime.hostup_is_inside:
+        endpoint = runtime.services.storage.endpoint
+        hint = f'Pin it: endpoint = "{endpoint}" under [storage]. Then nobody can move it but you.'
+        yield Verdict("storage endpoint", "warning", f"{endpoint} is what HostUp names, not the configuration", hint)
 
 
 def _proxy_to(runtime: Runtime, url: str) -> Proxy | None:

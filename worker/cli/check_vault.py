@@ -69,6 +69,8 @@ def needed(settings: Settings) -> dict[str, tuple[str, ...]]:
     mount, state = settings.vault.mount, settings.vault.state_path
     wanted: dict[str, tuple[str, ...]] = {f"{mount}/metadata/{state}": LIST, f"{mount}/data/{state}/_account": RECORD}
     wanted[f"{mount}/data/{state}/_keys/KEY"] = RECORD
+    if not settings.storage.endpoint:
+        wanted[f"{mount}/data/{state}/_endpoint"] = RECORD
     for name, target in settings.targets.items():
         wanted[f"{mount}/data/{target.path}"] = APP
         wanted[f"{mount}/destroy/{target.path}"] = DESTROY

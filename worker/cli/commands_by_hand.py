@@ -14,6 +14,7 @@ def register(app: typer.Typer) -> None:
     app.command()(circuit)
     app.command()(rename)
     app.command()(remove)
+    app.command()(accept_endpoint)
 
 
 def circuit(
@@ -67,3 +68,19 @@ def remove(
         from worker.cli.remove import remove as run
 
         raise typer.Exit(run(options, target, revoke=revoke, yes=yes))
+
+
+def accept_endpoint(
+    context: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", help="Accept it, instead of only showing it.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Say that the object storage that HostUp names now is the right one.
+
+    Shows what it names and what is accepted, and accepts it with --yes. Until then no key is made or deleted.
+    """
+    with running(context, config, as_json) as options:
+        from worker.cli.accept_endpoint import accept_endpoint as run
+
+        raise typer.Exit(run(options, yes=yes))

@@ -11,7 +11,7 @@ from worker.cli.options import Options, target_named
 from worker.cli.output import print_facts, print_lines, print_table, progress, result, say
 from worker.cli.texts import ago, when
 from worker.clock import SystemClock
-from worker.errors import QueueUnavailable, RecordError, VaultUnavailable
+from worker.errors import QueueUnavailable, RecordError, StorageError, VaultUnavailable
 from worker.rotation.records import RecordStore
 from worker.rotation.status import moved, summary_of, unusable
 from worker.settings.environment import Need
@@ -91,6 +91,7 @@ def _of_one(settings: Settings, target: Target, *, fresh: bool) -> Summary:
     store = RecordStore(open_vault(settings, clock), settings.vault.state_path, clock, settings.vault.mount)
     try:
         record = store.open(target).record
+        _say_endpoint(settings, store)
     except RecordError as error:
         return unusable(target.name, error.what, error.hint)
     except VaultUnavailable as error:
@@ -104,6 +105,22 @@ def _of_one(settings: Settings, target: Target, *, fresh: bool) -> Summary:
         return unusable(target.name, conflict.what, conflict.hint)
     now = clock.now()
     return summary_of(record, target, now)
+
+
+def _say_endpoint(settings: Settings, store: RecordStore) -> None:
+    """Say that HostUp names another object storage than the accepted one, where a worker saw that."""
+    if settings.storage.endpoint:
+        return
+    try:
+        noted = store.endpoint.accepted()
+    except (StorageError, RecordError) as error:
+        say(f"{error.what}. {error.hint}")
+        return
+    if noted and noted.named_instead:
+        say(
+            f"HostUp names the object storage {noted.named_instead}, and accepted is {noted.endpoint}: no key is made "
+            "or deleted. See `rotator accept-endpoint`."
+        )
 
 
 def _of_all(options: Options, settings: Settings, known: Mapping[str, Summary]) -> list[Summary]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from worker.errors import RecordDeleted, VaultCasMismatch
-from worker.rotation.findings import AuditFinding, of_account, of_targets, of_trouble
+from worker.rotation.findings import AuditFinding, of_account, of_storage, of_targets, of_trouble
 from worker.rotation.observe import observe_all
 from worker.rotation.ports import Document
 from worker.rotation.services import Services
@@ -75,7 +75,11 @@ def audit(
     foreign, findings = _foreign_keys(services, targets)
     seen, count, drift = _measure(services, targets, foreign, progress)
     now = services.clock.now()
-    findings += [*of_account(services, seen, count, drift), *of_targets(seen, targets, now, slack)]
+    findings += [
+        *of_storage(services),
+        *of_account(services, seen, count, drift),
+        *of_targets(seen, targets, now, slack),
+    ]
     if drift and drift < 0:
         findings += _missing_keys(services, seen, targets)
     return AuditReport(now, len(targets), count, seen.living, foreign, drift, tuple(findings), seen)

@@ -113,7 +113,7 @@ def decide(record: Record, due: datetime, now: datetime, pauses: Pauses, *, watc
     step = _of_rotation(record, now, pauses) or _of_retiring(record, now, pauses)
     if step:
         return step
-    if len(record.history) > HISTORY_LIMIT:
+    if len(record.history) > HISTORY_LIMIT or record.history.is_long:
         return Archive()
     if record.current and (watch or _is_doubtful(record)) and pauses.get(WATCH, now) <= now:
         return Watch()

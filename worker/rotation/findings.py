@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.errors import RecordDeleted
+from worker.errors import HostUpError, RecordDeleted, StorageError
 from worker.rotation.decide import RETIRING_LIMIT, waits_for_person
 from worker.rotation.observe import advice
 from worker.rotation.record import Record, Trouble
@@ -53,6 +53,16 @@ def of_account(services: Services, seen: Survey, count: int | None, drift: int |
         yield from _of_rescued(services, target)
 
 
+def of_storage(services: Services) -> Iterator[AuditFinding]:
+    """Whether the object storage may be asked at all. Raises VaultError."""
+    try:
+        services.storage.see_that_it_can_be_asked()
+    except HostUpError:
+        return  # its count is missing, too, and that is a finding
+    except (StorageError, RecordDeleted) as error:
+        yield AuditFinding("endpoint", None, error.what, error.hint)
+
+
 def _of_rescued(services: Services, target: str) -> Iterator[AuditFinding]:
     try:
         rescued = services.store.rescued(target)
@@ -60,7 +70,7 @@ def _of_rescued(services: Services, target: str) -> Iterator[AuditFinding]:
         yield AuditFinding("rescued", target, error.what, error.hint)
         return
     if rescued:
-        what = "a key that came while the record could not be read was rescued"
+        what = "a key that came while the record could not be read or written was rescued"
         yield AuditFinding("rescued", target, what, f"See `rotator repair {target}`.")
 
 

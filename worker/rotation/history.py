@@ -17,6 +17,11 @@ GARBLED = "?"
 UNREADABLE_TIME = "unreadable_time"
 """The fact that keeps what stood in the place of a moment, without an offset from UTC or no moment at all."""
 
+LONGEST_HISTORY = 128 * 1024
+LONGEST_KEPT = 64 * 1024
+LONGEST_ARCHIVE = 256 * 1024
+"""Characters: of a history that stays in the record, of what stays after archiving, of one archive document."""
+
 _IDS = ("rotation_id", "request_id", "access_key")
 
 
@@ -68,6 +73,25 @@ class History:
     def __len__(self) -> int:
         """How many entries there are."""
         return len(self.stored) + len(self.added)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether its texts are so long that part of it has to leave the record, however few they are."""
+        return sum(map(len, self.stored)) > LONGEST_HISTORY
+
+    def oldest(self, keep: int) -> tuple[str, ...]:
+        """The texts to be archived: all but the newest ``keep``, and more where those are long; one document full."""
+        left, kept = 0, 0
+        for text in reversed(self.stored[-keep:]):
+            left += len(text)
+            kept += left <= LONGEST_KEPT
+        moved, size = 0, 0
+        for text in self.stored[: len(self.stored) - kept]:
+            size += len(text)
+            if moved and size > LONGEST_ARCHIVE:
+                break
+            moved += 1
+        return self.stored[:moved]
 
     def entries(self) -> tuple[Entry, ...]:
         """All of them."""

@@ -10,6 +10,7 @@ from worker.rotation.ports import Absence, Document, Life, Probe
 from worker.rotation.record import CurrentKey, Record, Trouble, TroubleKind
 from worker.rotation.services import Services
 from worker.rotation.survey import Progress, read_all
+from worker.rotation.texts import short
 from worker.secret import Secret
 from worker.targets.target import Target
 
@@ -21,7 +22,8 @@ class Observation:
     """What was seen at one moment.
 
     ``living``: whether the current key works, None where that could not be found out; then ``what`` says why.
-    ``trouble`` is what is wrong, if anything; ``document`` is the app's secret as Vault has it.
+    ``trouble`` is what is wrong, if anything; ``document`` is the app's secret as Vault has it. ``asked`` is False
+    where the object storage could not be asked.
     """
 
     at: datetime
@@ -29,6 +31,7 @@ class Observation:
     what: str = ""
     trouble: Trouble | None = None
     document: Document | None = None
+    asked: bool = True
 
 
 def observe(services: Services, target: Target, record: Record) -> Observation | None:
@@ -48,7 +51,7 @@ def observe(services: Services, target: Target, record: Record) -> Observation |
     probe = _probe(services, target, current, document)
     if probe.life is not Life.DEAD:
         living = True if probe.life is Life.ALIVE else None
-        return Observation(now, living, "" if living else probe.detail, document=document)
+        return Observation(now, living, "" if living else probe.detail, document=document, asked=probe.asked)
     kind = TroubleKind.KEY_DENIED if probe.code == DENIED else TroubleKind.KEY_REFUSED
     what = f"the object storage refuses access key {current.access_key}: {probe.code or probe.detail}"
     return Observation(
@@ -115,4 +118,4 @@ def _probe(services: Services, target: Target, current: CurrentKey, document: Do
 
 
 def _trouble(current: CurrentKey, kind: TroubleKind, now: datetime, what: str, code: str | None = None) -> Trouble:
-    return Trouble(kind=kind, access_key=current.access_key, since=now, what=what, code=code)
+    return Trouble(kind=kind, access_key=current.access_key, since=now, what=short(what), code=code)

@@ -100,7 +100,8 @@ class Probe:
     """What the object storage answered to one signed ``GET /``.
 
     ``life`` is the verdict; ``status`` and ``code`` (the S3 error code) are what it rests on; ``request_id`` is the
-    storage's own ``x-amz-request-id``; ``detail`` says in words why a verdict is unknown.
+    storage's own ``x-amz-request-id``; ``detail`` says in words why a verdict is unknown. ``asked`` is False where the
+    storage could not even be asked, because it is not known or not accepted.
     """
 
     life: Life
@@ -108,6 +109,7 @@ class Probe:
     code: str | None
     request_id: str | None
     detail: str = ""
+    asked: bool = True
 
 
 class StoragePort(Protocol):
@@ -119,6 +121,36 @@ class StoragePort(Protocol):
 
     def lives(self, access_key: str) -> Probe:
         """Does this key exist? Needs no secret: signed with a wrong one (docs/facts.md, "Ceph's object gateway")."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointNote:
+    """The endpoint that is accepted, with the region beside it, since when, and by whom (first sight, or a person).
+
+    ``named_instead`` is what HostUp was seen to name since.
+    """
+
+    endpoint: str
+    region: str | None
+    accepted_at: str
+    accepted_by: str
+    named_instead: str | None = None
+
+
+class EndpointNotesPort(Protocol):
+    """What is kept of the object storage's endpoint. All raise VaultError and RecordDeleted."""
+
+    def accepted(self) -> EndpointNote | None:
+        """What was accepted; None before the first sight."""
+        ...
+
+    def keep(self, endpoint: str, region: str | None) -> None:
+        """HostUp names this one, which is the accepted one or the first."""
+        ...
+
+    def refuse(self, endpoint: str) -> None:
+        """HostUp names this one instead of the accepted one."""
         ...
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from worker.clock import Clock
 from worker.errors import VaultCasMismatch, VaultError, VaultUnavailable
 from worker.rotation.claims import KeyClaims
+from worker.rotation.endpoint import EndpointNotes
 from worker.rotation.fresh import see_that_it_is_new, see_that_it_is_there
 from worker.rotation.history import Entry, decode_entry
 from worker.rotation.ports import Absence, Document, VaultPort
@@ -52,6 +53,7 @@ class RecordStore:
         self._root = state_path
         self._clock = clock
         self.claims = KeyClaims(vault, state_path)
+        self.endpoint = EndpointNotes(vault, state_path, clock, mount)
         self._mount = mount
 
     def path(self, target: str) -> str:
@@ -129,7 +131,8 @@ class RecordStore:
     def change_until_written(self, loaded: Loaded, change: Change, patience: float = math.inf) -> Loaded:
         """Apply a change that must not be lost: go on until it is written, for ``patience`` seconds.
 
-        Where the record itself cannot be used, raises RecordError (see :meth:`rescue`); VaultError afterwards.
+        Where the record itself cannot be used, raises RecordError (see :meth:`rescue`), and VaultTooLarge where it has
+        become too large for Vault; VaultError afterwards.
         """
         target = loaded.record.target
         return until_written(lambda: self.change(loaded, change), self._clock, target, patience=patience)
@@ -178,10 +181,12 @@ class RecordStore:
     def archive(self, loaded: Loaded, keep: int) -> Loaded:
         """Move all but the newest ``keep`` entries of the history into an archive document of their own.
 
+        Fewer stay where they are long, and more where they would be too much for one document.
+
         The archive is written first, under the number of its first entry; a crash in between leaves entries in both
         places, and the next try finds the archive written.
         """
-        moved = loaded.record.history.stored[:-keep]
+        moved = loaded.record.history.oldest(keep)
         path = f"{self._archive_folder(loaded.record.target)}/{decode_entry(moved[0]).number:012d}"
         there = self._vault.read(path)
         if there.data is None:

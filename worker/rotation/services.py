@@ -37,12 +37,19 @@ class Storage(StoragePort, Protocol):
 
     @property
     def endpoint(self) -> str:
-        """The S3 endpoint. Raises StorageError, HostUpError."""
+        """The S3 endpoint. Raises as :meth:`see_that_it_can_be_asked`."""
         ...
 
     @property
     def region(self) -> str:
-        """The region for signatures. Raises StorageError, HostUpError."""
+        """The region for signatures. Raises as :meth:`see_that_it_can_be_asked`."""
+        ...
+
+    def see_that_it_can_be_asked(self) -> None:
+        """See that its address is known and accepted.
+
+        Raises EndpointRefused, StorageError, HostUpError, VaultError, RecordDeleted.
+        """
         ...
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from worker.clock import Clock
-from worker.errors import VaultError
+from worker.errors import VaultError, VaultTooLarge
 from worker.events import Event
 
 PAUSE_FIRST = 0.2
@@ -27,13 +27,15 @@ def until_written(
 ) -> T:
     """What ``write`` gives, once it does; an error that is ``tried_again`` is logged, and the write is repeated.
 
-    Raises that error after ``patience`` seconds, and any other at once.
+    Raises that error after ``patience`` seconds, and any other at once; VaultTooLarge, too, which no repeating changes.
     """
     pause = PAUSE_FIRST
     give_up = clock.monotonic() + patience
     while True:
         try:
             return write()
+        except VaultTooLarge:
+            raise
         except tried_again as error:
             if clock.monotonic() > give_up:
                 raise

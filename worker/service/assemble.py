@@ -12,11 +12,14 @@ from datetime import timedelta
 import structlog
 
 from worker.adapters.hostup.client import HostUpClient
+from worker.adapters.http.backend import DeadlineBackend
 from worker.adapters.http.client import HttpClient, new_client
+from worker.adapters.http.guard import Guard
 from worker.adapters.redis.account import Account, AccountLimits
 from worker.adapters.redis.client import connect
 from worker.adapters.redis.state import SharedState, shared_state
-from worker.adapters.s3.lazy import LazyStorage
+from worker.adapters.s3.endpoint import is_inside
+from worker.adapters.s3.lazy import LazyStorage, StoragePlace
 from worker.adapters.vault.kv import VaultStore
 from worker.adapters.vault.opening import call_deadline, open_vault
 from worker.clock import ProcessClock, SystemClock, WitnessedClock
@@ -50,6 +53,7 @@ class Runtime:
     audits: AuditDiary
     http: HttpClient | None = None
     longest_watch: timedelta = timedelta(days=3660)
+    guard: Guard = field(default_factory=Guard)
     _baseline: threading.Event = field(default_factory=threading.Event)
     _surveying: threading.Lock = field(default_factory=threading.Lock)
 
@@ -81,6 +85,12 @@ class Runtime:
             if known:
                 self._baseline.set()
 
+    @property
+    def hostup_is_inside(self) -> bool:
+        """Whether HostUp's API is on this machine or in a network of its own, as a simulated one is."""
+        base = self.settings.hostup.base_url
+        return is_inside(base, self.guard, by_proxy=self.settings.proxies.to(base) is not None)
+
     def close(self) -> None:
         """Close every connection."""
         if self.http:
@@ -89,10 +99,13 @@ class Runtime:
         self.shared.client.close()
 
 
-def build(settings: Settings, redactor: Redactor | None = None, clock: ProcessClock | None = None) -> Runtime:
+def build(
+    settings: Settings, redactor: Redactor | None = None, clock: ProcessClock | None = None, *, keep: bool = False
+) -> Runtime:
     """Make all clients; none of them calls out before its first use. ``redactor`` is given secrets that come up.
 
-    ``clock`` is another one than the machine's, put right by Vault's.
+    ``clock`` is another one than the machine's, put right by Vault's; ``keep``: note the storage's endpoint at its
+    first sight.
 
     Raises ConfigurationError for addresses and secrets that cannot be used.
     """
@@ -100,19 +113,23 @@ def build(settings: Settings, redactor: Redactor | None = None, clock: ProcessCl
     witnessed = clock if isinstance(clock, WitnessedClock) else None
     vault = open_vault(settings, clock, ClockTrouble(witnessed).hear if witnessed else None)
     shared = shared_state(connect(settings.redis_url))
-    http = new_client(proxies=settings.proxies)
+    guard = Guard()
+    http = new_client(proxies=settings.proxies, backend=DeadlineBackend(guard))
+    store = RecordStore(vault, settings.vault.state_path, clock, settings.vault.mount)
     hostup = hostup_of(settings, http)
     services = Services(
         hostup=hostup,
         vault=vault,
         storage=LazyStorage(
             http,
+            guard,
             hostup,
-            settings.storage.endpoint,
-            settings.storage.region,
-            deadline=call_deadline(settings).total_seconds(),
+            storage_place(settings),
+            store.endpoint,
+            clock,
+            keep=keep,
         ),
-        store=RecordStore(vault, settings.vault.state_path, clock, settings.vault.mount),
+        store=store,
         account=Account(shared.client, hostup, clock, limits(settings)),
         clock=clock,
         policy=policy(settings),
@@ -131,6 +148,7 @@ def build(settings: Settings, redactor: Redactor | None = None, clock: ProcessCl
         AuditDiary(clock, settings.worker.audit_every),
         http,
         max(every, default=settings.worker.watch_every),
+        guard,
     )
 
 
@@ -143,6 +161,12 @@ def hostup_of(settings: Settings, http: HttpClient) -> HostUpClient:
         create_deadline=settings.worker.create_deadline.total_seconds(),
         deadline=call_deadline(settings).total_seconds(),
     )
+
+
+def storage_place(settings: Settings) -> StoragePlace:
+    """Where the object storage is, as far as the settings say."""
+    deadline = call_deadline(settings).total_seconds()
+    return StoragePlace(settings.hostup.base_url, deadline, settings.storage.endpoint, settings.storage.region)
 
 
 def policy(settings: Settings) -> Policy:

@@ -42,7 +42,7 @@ def run(settings: Settings, concurrency: int | None = None, *, beat: bool = True
     setup.configure("json" if json_logs else setup.mode_for(sys.stdout), sys.stdout, redactor)
     setup.take_over(setup_logging)
     setup.catch_uncaught()
-    return serve(build(settings, redactor), concurrency or settings.worker.concurrency, beat=beat)
+    return serve(build(settings, redactor, keep=True), concurrency or settings.worker.concurrency, beat=beat)
 
 
 def serve(runtime: Runtime, concurrency: int, *, beat: bool) -> int:

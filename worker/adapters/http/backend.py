@@ -70,8 +70,9 @@ class DeadlineStream(httpcore.NetworkStream):
     its response. Such a connection is not used again.
     """
 
-    def __init__(self, inner: httpcore.NetworkStream) -> None:
+    def __init__(self, inner: httpcore.NetworkStream, *, secure: bool = False) -> None:
         self._inner = inner
+        self._secure = secure
         self._held_back = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -110,7 +111,8 @@ class DeadlineStream(httpcore.NetworkStream):
         if left <= 0:
             self.close()
             raise httpcore.ConnectTimeout
-        return DeadlineStream(self._inner.start_tls(ssl_context, server_hostname, left))
+        ssl_context.sslsocket_class = _DeadlineSocket
+        return DeadlineStream(self._inner.start_tls(ssl_context, server_hostname, left), secure=True)
 
     def close(self) -> None:
         """Close the connection."""
@@ -125,9 +127,31 @@ class DeadlineStream(httpcore.NetworkStream):
 
         A process that was frozen in the middle of a create must not throw away the response that waits in its socket.
         The look comes also after a wait that timed out: a signal that comes as the process goes on ends the wait
-        without one.
+        without one. How often is counted, see :meth:`.exchange.Exchange.looks_late`.
         """
-        while (left := min(seconds_left(), current().seconds_left())) > 0:
+        while (left := _left()) > 0:
             with suppress(httpcore.ReadTimeout):
                 return self._inner.read(max_bytes, left)
-        return self._inner.read(max_bytes, _A_LOOK)
+        most = max_bytes if self._secure else current().looks_late(max_bytes)
+        return self._inner.read(most, _A_LOOK)
+
+
+class _DeadlineSocket(ssl.SSLSocket):
+    """Receives within the deadline, however many receives a read takes.
+
+    One of TLS inside TLS (a server behind a proxy that speaks TLS itself) takes as many as there are pieces of a
+    record, and would give each of them all the time.
+    """
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        """Raises TimeoutError."""
+        left = _left()
+        if left <= 0:
+            left, buflen = _A_LOOK, current().looks_late(buflen)
+        self.settimeout(left)
+        return super().recv(buflen, flags)
+
+
+def _left() -> float:
+    """How many seconds may still be waited for something to read."""
+    return min(seconds_left(), current().seconds_left())

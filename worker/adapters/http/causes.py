@@ -7,6 +7,8 @@ import socket
 import ssl
 from collections.abc import Mapping
 
+from worker.adapters.http.guard import NotPublic
+
 _OF_CERTIFICATES: Mapping[int, str] = {
     9: "its certificate is not valid yet; is this machine's clock right?",
     10: "its certificate has expired; or this machine's clock is wrong",
@@ -56,6 +58,8 @@ def cause_in_words(error: BaseException) -> str:
         known = _OF_TLS.get(getattr(error, "reason", None) or "")
     elif isinstance(error, socket.gaierror):
         known = _OF_NAMES.get(error.errno or 0)
+    elif isinstance(error, NotPublic):
+        known = "its name leads to this machine or into a network of its own, and somebody else named it"
     elif isinstance(error, OSError):
         known = _OF_SYSTEM.get(error.errno or 0)
     elif isinstance(error, ValueError):

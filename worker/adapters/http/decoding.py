@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import zlib
 
+MOST_LAYERS = 3
+"""Of compression in one another; ``gzip, gzip`` was seen in public. Each takes its time, and a header has room for
+thousands."""
+
 
 class Undecodable(Exception):
     """It cannot be read, or is too long. The text quotes nothing of it."""
@@ -22,9 +26,12 @@ def decoded(body: bytes, encodings: str, longest: int) -> bytes:
 
     Raises Undecodable.
     """
-    for name in reversed([part.strip().lower() for part in encodings.split(",")]):
-        if name not in ("", "identity"):
-            body = _undone(body, _FORMATS.get(name, ()), longest)
+    named = [part.strip().lower() for part in encodings.split(",")]
+    layers = [name for name in reversed(named) if name not in ("", "identity")]
+    if len(layers) > MOST_LAYERS:
+        raise Undecodable(f"the response is packed more than {MOST_LAYERS} times")
+    for name in layers:
+        body = _undone(body, _FORMATS.get(name, ()), longest)
     return body
 
 

@@ -18,6 +18,13 @@ from worker.adapters.http.patience import Patience, patience
 MAX_RECEIVED = 8 * 1024 * 1024
 """Bytes of one response in all: head, hints before it and framing too, which have no limit of their own."""
 
+MOST_LATE_LOOKS = 16
+LONGEST_LATE_LOOK = 16 * 1024
+"""What is still read when the deadline is over: a look is for what waits already, and takes a record of TLS at most.
+
+Counted and not timed, as the process may be frozen again meanwhile. An honest answer to a create has two thousand
+bytes. Who goes on sending is cut off: endless hints, chunks or trailers held a call for 14 s longer (docs/facts.md)."""
+
 
 class Received:
     """The bytes that came for one call, as they came out of TLS. Never shown: they hold the secret of a new key."""
@@ -51,6 +58,7 @@ class Exchange:
     patience: Patience = field(default_factory=patience)
     _received: int = 0
     _tunnelling: bool = False
+    _late_looks: int = 0
 
     @property
     def raw(self) -> Received | None:
@@ -81,6 +89,16 @@ class Exchange:
             self.patience.new()
         if self._received > MAX_RECEIVED:
             raise httpcore.ReadError(f"longer than {MAX_RECEIVED} bytes")
+
+    def looks_late(self, most: int) -> int:
+        """Something is about to be read although the deadline is over: how many bytes of the ``most`` may be.
+
+        Raises httpcore.ReadTimeout when that has been done often enough.
+        """
+        self._late_looks += 1
+        if self._late_looks > MOST_LATE_LOOKS:
+            raise httpcore.ReadTimeout
+        return min(most, LONGEST_LATE_LOOK)
 
 
 _current: ContextVar[Exchange] = ContextVar("exchange")

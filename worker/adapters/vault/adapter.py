@@ -38,6 +38,18 @@ SHORTEST_QUOTA_PAUSE, LONGEST_QUOTA_PAUSE = 0.1, 2.0
 
 Sender: TypeAlias = Engine | Listening
 """What sends requests."""
+_TOO_LARGE = (
+    "value being too large",  # raft and memory (sdk/physical)
+    "exceeds max entry size",
+    "byte limit",  # Consul
+    "request body too large",
+    "request is too large",  # etcd
+    "maximum allowed size",  # DynamoDB
+    "max_allowed_packet",  # MySQL
+    "high complexity",  # OpenBao: more than 1,000 strings
+    "exceeds allowed",  # Vault: a string of more than 1 MiB, objects and lists of more than 10,000
+)
+"""What Vault and its storages say of too much, mostly as status 400 or 500 (docs/facts.md, "Vault")."""
 
 Sleep = Callable[[float], None]
 
@@ -51,7 +63,8 @@ class CallFailed(Exception):
 
     ``status`` is None when there was no whole answer, and ``sent`` is False when the request never left.
     ``from_vault`` tells an answer of Vault's from one of a proxy's. ``text`` is Vault's own ``errors``, cleaned and
-    fit to be quoted. ``document`` is the body of a 404 of Vault's, which describes a deleted version.
+    fit to be quoted. ``document`` is the body of a 404 of Vault's, which describes a deleted version. ``is_too_large``:
+    more was to be written than Vault, its storage or a proxy takes.
     """
 
     def __init__(
@@ -70,6 +83,10 @@ class CallFailed(Exception):
         self.from_vault = answer is not None and _is_vaults(answer)
         self.document = answer if self.from_vault and status == HTTPStatus.NOT_FOUND else None
         self.text = text
+        # by the answer itself: the names that storages put into it can make it too long to be quoted
+        self.is_too_large = status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or (
+            self.from_vault and _says_too_large((answer or {}).get("errors"))
+        )
 
     @property
     def is_missing(self) -> bool:
@@ -191,6 +208,11 @@ def _is_vaults(answer: Mapping[str, Any]) -> bool:
     if isinstance(errors, list):
         return all(isinstance(error, str) for error in errors)
     return isinstance(answer.get("data"), dict)
+
+
+def _says_too_large(errors: object) -> bool:
+    said = " ".join(errors).lower() if isinstance(errors, list) else ""
+    return any(words in said for words in _TOO_LARGE)
 
 
 def _quotable(answer: Mapping[str, Any] | None, secrets: set[str]) -> str:

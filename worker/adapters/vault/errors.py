@@ -23,6 +23,7 @@ from worker.errors import (
     VaultRefused,
     VaultSealed,
     VaultStandby,
+    VaultTooLarge,
     VaultUnavailable,
 )
 
@@ -52,11 +53,11 @@ def as_error(ask: Ask, failed: CallFailed) -> VaultError:
         return _turned_away(ask, failed, status)
     if status // 100 == _SUCCESS:
         return unreadable(ask, failed.reason)
+    if failed.is_too_large:
+        return _too_large(ask, failed)
     if not failed.from_vault:
         return _foreign(ask, failed)
-    if status // 100 == _SERVER_ERROR:
-        return _failing(ask, failed)
-    return _refused(ask, failed)
+    return _failing(ask, failed) if status // 100 == _SERVER_ERROR else _refused(ask, failed)
 
 
 def no_leader(ask: Ask, failed: CallFailed) -> VaultError:
@@ -140,6 +141,11 @@ def _foreign(ask: Ask, failed: CallFailed) -> VaultError:
         failed,
         hint="Check VAULT_ADDR (http or https?) and the proxy or load balancer in front of Vault.",
     )
+
+
+def _too_large(ask: Ask, failed: CallFailed) -> VaultError:
+    hint = "Nothing was written. See what is so long, or raise the limit (max_entry_size, kv_max_value_size)."
+    return _make(VaultTooLarge, "it is more than Vault takes", ask, failed, hint=hint)
 
 
 def _failing(ask: Ask, failed: CallFailed) -> VaultError:

@@ -12,6 +12,7 @@ from worker.errors import RotatorError
 from worker.events import Event
 from worker.rotation.changes.rotation import Holder, creating, failed, note, pruned, put_aside, to_retire
 from worker.rotation.record import Record, Rotation, UnconfirmedCreate, Why
+from worker.rotation.texts import short
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def _with_unconfirmed(record: Record, rotation: Rotation, outcome: CreateOutcome
         rotation_id=rotation.id,
         at=rotation.started_at,
         label=rotation.label,
-        error=outcome.why.what,
+        error=short(outcome.why.what),
         request_id=outcome.why.request_id,
         key_count_before=rotation.key_count_before,
         key_count_after=outcome.key_count_after,

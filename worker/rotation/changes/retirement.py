@@ -11,6 +11,7 @@ from worker.rotation.changes.rotation import note
 from worker.rotation.history import Entry
 from worker.rotation.ports import DeletedKey, Probe
 from worker.rotation.record import Record, RetiringKey
+from worker.rotation.texts import short
 
 
 def find(record: Record, access_key: str) -> RetiringKey:
@@ -79,7 +80,7 @@ def delete_failed(record: Record, access_key: str, why: RotatorError, retry_at: 
     found (promise 8).
     """
     key = find(record, access_key)
-    error = type(why).__name__ + ": " + why.what
+    error = short(type(why).__name__ + ": " + why.what)
     may_be_done = isinstance(why, HostUpUncertain) and why.request_id is not None
     if error != key.error or may_be_done:
         record = note(

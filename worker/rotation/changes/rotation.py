@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from worker.errors import RotatorError, Superseded, TryAgainLater
+from worker.errors import RotatorError, Superseded, TryAgainLater, UsageError
 from worker.events import Event
 from worker.rotation.history import Entry
 from worker.rotation.ports import CreatedKey
@@ -26,6 +26,7 @@ from worker.rotation.record import (
     UnconfirmedCreate,
     Why,
 )
+from worker.rotation.texts import LONGEST_ID, LONGEST_REASON, short, short_fact
 
 HEALING = "healing"
 """The trigger of a rotation that replaces a key because apps cannot work with what they read."""
@@ -54,7 +55,7 @@ def note(
     access_key: str | None = None,
     **facts: object,
 ) -> Record:
-    """Add an entry to the record's history; facts that are None or empty are left out."""
+    """Add an entry to the record's history; facts that are None or empty are left out, long ones cut."""
     entry = Entry(
         number=record.next_entry,
         at=now,
@@ -62,13 +63,22 @@ def note(
         rotation_id=rotation_id or None,
         request_id=request_id or None,
         access_key=access_key or None,
-        facts={name: value for name, value in facts.items() if value not in (None, "", [])},
+        facts={name: short_fact(value) for name, value in facts.items() if value not in (None, "", [])},
     )
     return replace(record, history=record.history.with_entry(entry), next_entry=record.next_entry + 1)
 
 
 def requested(record: Record, request: Request) -> Record:
-    """Record a request for a rotation; one that is known already (a message delivered twice) changes nothing."""
+    """Record a request for a rotation; one that is known already (a message delivered twice) changes nothing.
+
+    Raises UsageError for an id that is none, TryAgainLater where too many wait.
+    """
+    if not (0 < len(request.id) <= LONGEST_ID and request.id.isprintable()):
+        raise UsageError(
+            f"a request's id has 1 to {LONGEST_ID} printable characters, and this one has {len(request.id)}",
+            target=record.target,
+            hint="The program that sends messages has to choose another one, as Celery does by itself.",
+        )
     if any(known.id == request.id for known in record.requests) or any(
         known == request.id for known, _ in record.served
     ):
@@ -79,6 +89,7 @@ def requested(record: Record, request: Request) -> Record:
             target=record.target,
             hint="They will all be served by one rotation; see `rotator status`.",
         )
+    request = replace(request, reason=short(request.reason, LONGEST_REASON))
     noted = note(record, Event.ROTATION_REQUESTED, request.at, request=request.id, reason=request.reason)
     return replace(noted, requests=(*record.requests, request))
 
@@ -211,7 +222,7 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
         created_at=staged.created_at,
         published_at=now,
     )
-    served = tuple((request.id, rotation.id) for request in record.requests)
+    served = tuple((request.id, rotation.id) for request in record.requests if len(request.id) <= LONGEST_ID)
     noted = note(
         record,
         Event.SECRET_PUBLISHED,
@@ -300,8 +311,8 @@ def failed(
     again = before is not None and (before.kind, before.operation) == (kind, operation)
     failure = Failure(
         at=now,
-        what=why.what,
-        hint=why.hint,
+        what=short(why.what),
+        hint=short(why.hint),
         kind=kind,
         operation=operation,
         request_id=why.request_id,

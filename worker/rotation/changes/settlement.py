@@ -10,6 +10,7 @@ from worker.events import Event
 from worker.rotation.changes.rotation import note, to_retire
 from worker.rotation.ports import Document
 from worker.rotation.record import CurrentKey, Record, UnconfirmedCreate, Why
+from worker.rotation.texts import LONGEST_ID, LONGEST_REASON, short, short_id
 from worker.targets.fields import FieldMap
 
 
@@ -37,17 +38,18 @@ class Found:
 
 
 def found_in(fields: FieldMap, document: Document) -> Found | None:
-    """What an app's secret names; None where it names no access key."""
+    """What an app's secret names, of ids only what can be one; None where it names no access key."""
     secret = document.data or {}
-    access_key = fields.read(secret, "access_key")
+    access_key = short_id(fields.read(secret, "access_key"))
     if not access_key:
         return None
+    label = fields.read(secret, "label")
     return Found(
         access_key=access_key,
         version=document.version,
-        label=fields.read(secret, "label"),
-        request_id=fields.read(secret, "request_id") or None,
-        rotation_id=fields.read(secret, "rotation_id") or None,
+        label=label if label is None else short(label, LONGEST_REASON),
+        request_id=short_id(fields.read(secret, "request_id")),
+        rotation_id=short_id(fields.read(secret, "rotation_id")),
     )
 
 
@@ -113,6 +115,12 @@ def settled_create(record: Record, rotation_id: str, verdict: Settlement, now: d
 
     Raises UsageError when there is no such open unconfirmed create, or when the key to revoke is one on record.
     """
+    if verdict.revoke and not (len(verdict.revoke) <= LONGEST_ID and verdict.revoke.isprintable()):
+        raise UsageError(
+            f"no access key has such a name: it has {len(verdict.revoke)} characters, or some that cannot be printed",
+            target=record.target,
+            hint="Name the key as HostUp's panel shows it.",
+        )
     create = _open_create(record, rotation_id)
     if verdict.revoke and verdict.revoke in record.keys_on_record():
         raise UsageError(

@@ -22,6 +22,7 @@ from worker.errors import (
     VaultLoginFailed,
     VaultMountMissing,
     VaultNotVersioned,
+    VaultTooLarge,
     VaultUnavailable,
 )
 from worker.events import Event
@@ -30,6 +31,7 @@ from worker.rotation.changes.rotation import Holder, begun, nothing_made, renewe
 from worker.rotation.decide import NEW, Begin, waits_for_person
 from worker.rotation.ports import CreatedKey, Document, Place
 from worker.rotation.record import Lease, Phase, Rotation
+from worker.rotation.size import see_that_it_fits, trimmed
 from worker.rotation.steps.claim import somebody_elses
 from worker.rotation.steps.session import Pause, Session
 
@@ -53,8 +55,11 @@ def begin(session: Session, step: Begin) -> Pause | None:
 def _begin_in_place(session: Session, step: Begin, place: Place) -> Pause | None:
     decided_on = session.record
     try:
+        session.services.storage.see_that_it_can_be_asked()  # a key that cannot be verified would only use its grace up
         expected = _look_first(session)
         key_count = _count_first(session, place)
+        session.change(trimmed)
+        see_that_it_fits(session.record)
     except (VaultUnavailable, VaultLoginFailed, VaultMountMissing, VaultNotVersioned):
         raise  # then the record cannot be written either
     except HostUpError as error:
@@ -211,7 +216,7 @@ def _record_key(session: Session, holder: Holder, created: CreatedKey, since: fl
     now, within = session.now, session.services.policy.verify_within
     try:
         session.change_until_written(lambda record: staged(record, holder, created, now, within), since=since)
-    except RecordError as error:
+    except (RecordError, VaultTooLarge) as error:
         content = {
             "why": error.what,
             "rotation_id": holder.rotation_id,

@@ -47,6 +47,7 @@ def delete(session: Session, access_key: str) -> Pause | None:
         return Pause(access_key, again, f"a clock by which the time of access key {access_key} is not over yet")
     since = session.services.clock.monotonic()
     try:
+        session.services.storage.see_that_it_can_be_asked()  # or nobody could see that the current key lives
         _see_that_it_is_not_published(session, key)
         _see_that_it_is_ours(session, key)
         session.services.account.enter(session.target.name)

@@ -32,6 +32,7 @@ LOUD = frozenset(
         Event.TARGET_FAILED,
         Event.SECRET_LOST,
         Event.WATCH_FOUND,
+        Event.STORAGE_UNASKED,
     }
 )
 """What a person should see even when logs are read by level."""

@@ -38,7 +38,7 @@ def _nothing_wrong(session: Session, seen: Observation) -> None:
     if seen.living:
         session.change(lambda record: recovered(record, seen.at))
     else:
-        session.log(Event.WATCH_FOUND, error=seen.what)
+        session.log(Event.WATCH_FOUND if seen.asked else Event.STORAGE_UNASKED, error=seen.what)
 
 
 def _found(session: Session, trouble: Trouble) -> Pause | None:

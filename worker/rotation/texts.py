@@ -1,0 +1,33 @@
+"""How long a text from outside may be in a record."""
+
+from __future__ import annotations
+
+LONGEST_ID = 128
+"""Characters of an id that others choose: a message's, a requestId, an access key."""
+
+LONGEST_REASON = 200
+LONGEST_TEXT = 2000
+"""Characters of what explains something: errors, hints, reasons of old records."""
+
+MOST_TEXTS = 40
+"""In a list."""
+
+
+def short(text: str, longest: int = LONGEST_TEXT) -> str:
+    """The text, cut where it is too long, and then with how long it was."""
+    if len(text) <= longest:
+        return text
+    end = f"... ({len(text)} characters)"
+    return text[: longest - len(end)] + end
+
+
+def short_fact(value: object) -> object:
+    """The same for a fact of a history entry, which may be a list of ids or phrases."""
+    if isinstance(value, str):
+        return short(value)
+    return [short(str(each), LONGEST_REASON) for each in value[:MOST_TEXTS]] if isinstance(value, list) else value
+
+
+def short_id(value: str | None) -> str | None:
+    """An id that somebody else chose; None for what is too long to be one."""
+    return value if value and len(value) <= LONGEST_ID else None
