@@ -17,7 +17,7 @@ def make_users(server: redis.Redis, *, worker: str, app: str) -> None:
     for line in Template(FILE.read_text("utf-8")).substitute(hashes).splitlines():
         _, name, *rules = line.split(" ")
         if name != "default":
-            server.execute_command("ACL", "SETUSER", name, "reset", *_joined(rules))
+            server.execute_command("ACL", "SETUSER", name, "reset", *_joined(rules))  # type: ignore[no-untyped-call]
 
 
 def _hash(password: str) -> str:
