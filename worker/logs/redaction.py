@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from worker.events import Event
 from worker.logs.errors import in_a_word
 from worker.logs.known_values import KnownValues
 from worker.secret import Secret
@@ -35,6 +36,8 @@ _IN_TEXT = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+_OUR_WORDS = frozenset({"timestamp", "level", "logger"})
+_EVENTS = frozenset(event.value for event in Event)
 _HINTS = ("://", "hvs.", "hvb.", "hvr.", "s.", "secret", "passw", "token", "api", "authorization", "bearer", "basic")
 
 
@@ -82,14 +85,17 @@ class Redactor:
         return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text)} characters)"
 
     def __call__(self, logger: object, method: str, event_dict: MutableMapping[str, Any]) -> Mapping[str, Any]:
-        """The processor: the last before rendering, so that nothing is added behind it."""
+        """The processor: the last before rendering, so that nothing is added behind it.
+
+        Names of fields, events, levels, loggers and times are words of our own, and stay as they are.
+        """
         del logger, method
         texts: list[str] = []
         plain = {name: _field(name, value, texts, DEEPEST) for name, value in event_dict.items()}
         together = "\n".join(texts)
         if len(together) <= LONGEST_TEXT and not self._may_hold_secret(together):
             return plain
-        return {self.text(name): self._clean(value) for name, value in plain.items()}
+        return {name: value if _is_ours(name, value) else self._clean(value) for name, value in plain.items()}
 
     def _may_hold_secret(self, together: str) -> bool:
         lower = together.lower()
@@ -107,6 +113,11 @@ class Redactor:
                 return [self._clean(inner) for inner in value]
             case _:
                 return value
+
+
+def _is_ours(name: str, value: Any) -> bool:
+    """Whether the value is a word of our own: a secret that is a common word (``rotation``) must not garble it."""
+    return name in _OUR_WORDS or (name == "event" and value in _EVENTS)
 
 
 def _stars(found: re.Match[str]) -> str:
