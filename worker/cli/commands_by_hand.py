@@ -15,6 +15,10 @@ def register(app: typer.Typer) -> None:
     app.command()(rename)
     app.command()(remove)
 
+    vault = typer.Typer(no_args_is_help=True, help="What the rotator needs in Vault.")
+    vault.command("policy")(vault_policy)
+    app.add_typer(vault, name="vault")
+
 
 def circuit(
     context: typer.Context,
@@ -67,3 +71,21 @@ def remove(
         from worker.cli.remove import remove as run
 
         raise typer.Exit(run(options, target, revoke=revoke, yes=yes))
+
+
+def vault_policy(
+    context: typer.Context,
+    app: Annotated[
+        str | None, typer.Option("--app", metavar="TARGET", help="For the app that reads this target's key.")
+    ] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Print the policy that the worker needs in Vault for the configured targets, and no more.
+
+    Pipe it into `vault policy write hostup-rotator -`. With --app it is that of an app: it reads its own secret.
+    """
+    with running(context, config, as_json) as options:
+        from worker.cli.vault_policy import vault_policy as run
+
+        raise typer.Exit(run(options, app))

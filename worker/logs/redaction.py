@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -44,33 +45,55 @@ _HINTS = ("://", "hvs.", "hvb.", "hvr.", "s.", "secret", "passw", "token", "api"
 class Redactor:
     """The secrets that this process knows, and what is done about them; may be used by many threads at once.
 
-    ``fixed`` are known as long as the process lives; what :meth:`add` brings is forgotten by :meth:`discard`, or when
-    there is too much of it, the oldest first.
+    ``fixed`` are known as long as the process lives; what :meth:`add` brings is forgotten by :meth:`discard`, at the
+    end of :meth:`for_a_while`, or when there is too much of it, that first which was not added for the longest time.
     """
 
     def __init__(self, fixed: Iterable[Secret] = ()) -> None:
         self._lock = threading.Lock()
-        self._passing: dict[str, None] = {}
+        self._passing: dict[str, int] = {}
+        self._here = threading.local()
         self._known = KnownValues()
         for value in {secret.reveal() for secret in fixed}:
             self._known.add(value)
 
     def add(self, secret: Secret) -> None:
         """Know one more secret. One of fewer than 8 characters is ignored."""
-        value = secret.reveal()
+        value, mine = secret.reveal(), self._mine()
         with self._lock:
-            if value in self._passing:
-                return
-            self._passing[value] = None
-            self._known.add(value)
+            holders = self._passing.pop(value, 0)
+            if not holders:
+                self._known.add(value)
+            self._passing[value] = holders + 1 if mine is not None and value not in mine else max(holders, 1)
+            if mine is not None:
+                mine.add(value)
             if len(self._passing) > REMEMBERED:
                 self._forget(next(iter(self._passing)))
+
+    @contextmanager
+    def for_a_while(self) -> Iterator[None]:
+        """What this thread adds within is forgotten at the end, unless another thread holds it, too."""
+        before, mine = self._mine(), set[str]()
+        self._here.mine = mine
+        try:
+            yield
+        finally:
+            self._here.mine = before
+            with self._lock:
+                for value in mine & self._passing.keys():
+                    self._passing[value] -= 1
+                    if not self._passing[value]:
+                        self._forget(value)
 
     def discard(self, secret: Secret) -> None:
         """Forget a secret that this process no longer holds."""
         with self._lock:
             if secret.reveal() in self._passing:
                 self._forget(secret.reveal())
+
+    def _mine(self) -> set[str] | None:
+        """What this thread has added for a while; None: what it adds stays."""
+        return getattr(self._here, "mine", None)
 
     def _forget(self, value: str) -> None:
         del self._passing[value]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -52,7 +53,11 @@ def _no_logs(secret: Secret) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything outside, as ports. ``keep_secret`` hands a secret to the logs' redaction."""
+    """Everything outside, as ports.
+
+    ``keep_secret`` hands a secret to the logs' redaction, which forgets at the end of ``secrets_for_a_while`` what it
+    was given meanwhile.
+    """
 
     hostup: HostUpPort
     vault: VaultPort
@@ -62,3 +67,4 @@ class Services:
     clock: Clock
     policy: Policy
     keep_secret: Callable[[Secret], None] = _no_logs
+    secrets_for_a_while: Callable[[], AbstractContextManager[None]] = nullcontext

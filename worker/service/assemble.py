@@ -92,7 +92,7 @@ def build(settings: Settings, redactor: Redactor | None = None, clock: ProcessCl
 
     Raises ConfigurationError for addresses and secrets that cannot be used.
     """
-    clock = clock or SystemClock()
+    clock, redactor = clock or SystemClock(), redactor or Redactor()
     vault = open_vault(settings, clock)
     shared = shared_state(connect(settings.redis_url))
     http = new_client(proxies=settings.proxies)
@@ -111,7 +111,8 @@ def build(settings: Settings, redactor: Redactor | None = None, clock: ProcessCl
         account=Account(shared.client, hostup, clock, limits(settings)),
         clock=clock,
         policy=policy(settings),
-        keep_secret=(redactor or Redactor()).add,
+        keep_secret=redactor.add,
+        secrets_for_a_while=redactor.for_a_while,
     )
     return Runtime(settings, services, shared, vault, clock, worker_name(), http)
 
