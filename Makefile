@@ -13,9 +13,12 @@ SEED ?=
 
 BENCH_ARGS ?=
 
+# In an environment of its own: it needs packages that the project does not.
+SBOM_VENV := .venv-sbom
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install check format test matrix chaos demo bench compose-test lock lock-upgrade clean
+.PHONY: help install check format test matrix chaos demo bench compose-test lock lock-upgrade sbom wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,8 +61,17 @@ lock: install ## write the lock files anew after a change to pyproject.toml
 lock-upgrade: install ## the same with the newest versions that pyproject.toml allows
 	requirements/lock.sh --upgrade
 
+sbom: $(SBOM_VENV)/.packages ## dist/sbom.cdx.json: what an installed worker is made of, in the form of CycloneDX
+	@mkdir -p dist
+	$(SBOM_VENV)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-format JSON \
+	  --output-file dist/sbom.cdx.json requirements/worker.txt
+
+wheel: install ## dist/*.whl, the same bytes from the same commit, whoever builds it
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
+	  --no-build-isolation --wheel-dir dist .
+
 clean: ## remove what the other targets made here
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Three stamps, so that a change costs only what depends on it.
@@ -70,6 +82,11 @@ $(VENV)/.created:
 
 $(VENV)/.packages: requirements/dev.txt $(VENV)/.created
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+$(SBOM_VENV)/.packages: requirements/sbom.txt
+	@PYTHON="$(PYTHON)" sh requirements/venv.sh $(SBOM_VENV)
+	$(SBOM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
 
 $(VENV)/.project: pyproject.toml $(VENV)/.packages

@@ -19,6 +19,7 @@ declare -A OF=(
   [dev]="pyproject.toml --all-extras --group dev"
   [build]="--group build"
   [compose]="--group compose"
+  [sbom]="--group sbom"
 )
 
 compile() { # NAME FILE [OPTION...]: FILE is read for the versions to keep, then written

@@ -4,9 +4,14 @@
 #   ${STATE_PATH}  where the records of targets are  rotator.toml: vault.state_path   e.g. hostup-rotator/state
 #   ${APP_PATH}    an app's secret                   rotator.toml: target.path        e.g. apps/media/object-storage
 #
-# Repeat the last part for every target, or let "+" stand for one segment: apps/+/object-storage.
+# Repeat the last part for every target. A "+" for any segment (apps/+/object-storage) would let the worker, and whoever
+# steals its token, read and destroy the secrets of apps that are no targets. This prints it for all that are configured:
 #
-#   export MOUNT=secret STATE_PATH=hostup-rotator/state APP_PATH=apps/+/object-storage
+#   rotator vault policy | vault policy write hostup-rotator -
+#
+# or, for one target and without the rotator:
+#
+#   export MOUNT=secret STATE_PATH=hostup-rotator/state APP_PATH=apps/media/object-storage
 #   envsubst < rotator-policy.hcl | vault policy write hostup-rotator -
 #   vault write auth/approle/role/hostup-rotator token_policies=hostup-rotator token_no_default_policy=true \
 #     token_ttl=1h token_max_ttl=24h

@@ -11,6 +11,7 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import boto3  # type: ignore[import-untyped]  # it ships no types
 import hvac  # type: ignore[import-untyped]  # it ships no types
@@ -21,6 +22,7 @@ from botocore.exceptions import ClientError
 from tests.sandbox import wait_until
 from worker.sandbox.run import Sandbox
 
+WORKER_PASSWORD, APP_PASSWORD = "the password of the worker", "the password of an app"
 CANARIES = ("HOSTUP_API_KEY_FILE", "REDIS_URL_FILE")
 
 
@@ -91,11 +93,16 @@ class Service:
         assert self.sandbox.valkey is not None
         return self.sandbox.valkey.url.reveal().removesuffix("/0") + f"/{self.database}"
 
+    def redis_url_of(self, user: str, password: str) -> str:
+        """The same database as a user of config/redis/users.acl; workers and commands have no other rights."""
+        assert self.sandbox.valkey is not None
+        return f"redis://{user}:{quote(password)}@{self.sandbox.valkey.address}/{self.database}"
+
     def environment(self) -> dict[str, str]:
         token = self.folder / "token"
         token.write_text(self.vault.token)
         url = self.folder / "redis-url"
-        url.write_text(self.redis_url)
+        url.write_text(self.redis_url_of("worker", WORKER_PASSWORD))
         config = self.folder / "rotator.toml"
         config.write_text(self._config())
         return {

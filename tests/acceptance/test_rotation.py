@@ -6,7 +6,7 @@ import json
 
 from celery import Celery
 
-from tests.acceptance.service import Service
+from tests.acceptance.service import APP_PASSWORD, Service
 from tests.sandbox import wait_until
 
 
@@ -84,7 +84,7 @@ def test_rotation_on_schedule(service: Service) -> None:
 def test_another_app_asks_by_name_and_a_message_delivered_twice_counts_once(service: Service) -> None:
     worker = service.start()
     wait_until(lambda: service.published() is not None, "the first key")
-    other = Celery(broker=service.redis_url, set_as_current=False)
+    other = Celery(broker=service.redis_url_of("app", APP_PASSWORD), set_as_current=False)
     for _ in range(2):
         other.send_task("rotator.rotate", args=[service.target], kwargs={"reason": "asked"}, task_id="one-request")
     worker.wait_for("rotation.succeeded", 2)

@@ -132,8 +132,8 @@ def check_confinement(podman: Podman) -> None:
 def given_secrets() -> set[str]:
     """What stands in the sandbox's secret files."""
     texts = {file.read_text().strip() for file in (SANDBOX / "secrets").iterdir()}
-    password = next(text for text in texts if text.startswith("redis://")).split("@")[0].rpartition(":")[2]
-    return {*texts, password}
+    passwords = {text.split("@")[0].rpartition(":")[2] for text in texts if text.startswith("redis://")}
+    return texts | passwords
 
 
 def published_secrets(podman: Podman) -> set[str]:

@@ -6,6 +6,7 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from typer.core import TyperGroup
@@ -177,9 +178,12 @@ def _exists(command: str) -> bool:
     known = get_command(app)
     assert isinstance(known, TyperGroup)
     words = command.split()[1:]
-    found = known.commands.get(words[0], known) if not words[0].startswith("-") else known
-    if found is known and not words[0].startswith("-"):
-        return False
+    found: Any = known
+    for word in words:
+        if isinstance(found, TyperGroup) and not word.startswith("-"):
+            if word not in found.commands:
+                return False
+            found = found.commands[word]
     options = {option for one in (found, known) for each in one.params for option in (*each.opts, *each.secondary_opts)}
     named = {word.partition("=")[0].rstrip(".,:;") for word in words if word.startswith("-")}
     return named <= options | {"--help"}

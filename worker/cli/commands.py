@@ -238,8 +238,8 @@ def repair(
 @app.command()
 def sandbox(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write the configuration.")] = Path(
-        "rotator-sandbox"
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write; it must be yours alone.")] = Path(
+        "~/rotator-sandbox"
     ),
     config: Config = None,
     as_json: Json = False,
@@ -251,7 +251,7 @@ def sandbox(
     with running(context, config, as_json) as options:
         from worker.cli.sandbox import sandbox as run
 
-        raise typer.Exit(run(options, folder))
+        raise typer.Exit(run(options, folder.expanduser()))
 
 
 @app.command()

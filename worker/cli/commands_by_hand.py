@@ -16,6 +16,10 @@ def register(app: typer.Typer) -> None:
     app.command()(remove)
     app.command()(accept_endpoint)
 
+    vault = typer.Typer(no_args_is_help=True, help="What the rotator needs in Vault.")
+    vault.command("policy")(vault_policy)
+    app.add_typer(vault, name="vault")
+
 
 def circuit(
     context: typer.Context,
@@ -84,3 +88,21 @@ def accept_endpoint(
         from worker.cli.accept_endpoint import accept_endpoint as run
 
         raise typer.Exit(run(options, yes=yes))
+
+
+def vault_policy(
+    context: typer.Context,
+    app: Annotated[
+        str | None, typer.Option("--app", metavar="TARGET", help="For the app that reads this target's key.")
+    ] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Print the policy that the worker needs in Vault for the configured targets, and no more.
+
+    Pipe it into `vault policy write hostup-rotator -`. With --app it is that of an app: it reads its own secret.
+    """
+    with running(context, config, as_json) as options:
+        from worker.cli.vault_policy import vault_policy as run
+
+        raise typer.Exit(run(options, app))

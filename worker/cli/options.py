@@ -28,8 +28,10 @@ class Options:
         """
         import os
 
+        from worker.service.undumpable import become_undumpable
         from worker.settings.settings import load
 
+        become_undumpable()
         return load(self.config, os.environ, needs, only)
 
     def runtime(self, needs: Need, settings: Settings | None = None) -> Runtime:

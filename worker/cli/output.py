@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from worker.cli.options import Options
 from worker.errors import RotatorError
+from worker.printable import printable, printable_json
 
 MANY = 100
 """From so many on, counting them is worth a look at how far it is."""
@@ -29,21 +30,26 @@ def result(options: Options, document: Any, human: Callable[[], None]) -> None:
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on stdout; a long list has a line for each element, which takes a fourth of the time."""
+    """One JSON document on stdout; a long list has a line for each element, which takes a fourth of the time.
+
+    What is not printable is escaped, and where stdout takes no Unicode everything that is not ASCII.
+    """
+    to_ascii = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") != "utf8"
     if isinstance(document, list) and len(document) >= MANY:
-        _write("[\n" + ",\n".join(json.dumps(each, ensure_ascii=False) for each in document) + "\n]\n")
+        text = "[\n" + ",\n".join(json.dumps(each, ensure_ascii=to_ascii) for each in document) + "\n]"
     else:
-        _write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(document, indent=2, ensure_ascii=to_ascii)
+    _write(printable_json(text) + "\n")
 
 
 def print_lines(lines: Iterable[str]) -> None:
     """Lines on stdout."""
-    _write("".join(f"{clean(line)}\n" for line in lines))
+    _write("".join(f"{printable(line)}\n" for line in lines))
 
 
 def say(text: str) -> None:
     """One line on stderr: progress, warnings and errors. Where that cannot be written, nobody can be shown anything."""
-    _to_stderr(clean(text) + "\n")
+    _to_stderr(printable(text) + "\n")
 
 
 def progress(what: str) -> Callable[[int, int], None]:
@@ -58,7 +64,7 @@ def progress(what: str) -> Callable[[int, int], None]:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Rows under headings on stdout: drawn with rich on a terminal, else columns with spaces between them."""
-    cleaned = [[clean(cell) for cell in row] for row in rows]
+    cleaned = [[printable(cell) for cell in row] for row in rows]
     if sys.stdout and sys.stdout.isatty():
         _draw(columns, cleaned)
     else:
@@ -70,11 +76,6 @@ def print_facts(pairs: Iterable[tuple[str, str]]) -> None:
     known = [(name, value) for name, value in pairs if value]
     width = max((len(name) for name, _ in known), default=0)
     print_lines(f"{name:<{width}}  {value}" for name, value in known)
-
-
-def clean(text: str) -> str:
-    """The text with everything that is not printable spelled out."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class OutputUnwritable(RotatorError):

@@ -14,6 +14,7 @@ from types import TracebackType
 from structlog.typing import EventDict
 
 from worker.errors import RotatorError
+from worker.printable import printable
 
 _WRITTEN_BY_THE_INTERPRETER = (AttributeError, ImportError, MemoryError, NameError, OSError, RecursionError, TypeError)
 _MOST_FRAMES = 40
@@ -71,7 +72,7 @@ def _lines(error: BaseException) -> Iterator[str]:
         if again:
             yield again
         yield from _frames(link.__traceback__)
-        yield in_a_word(link)
+        yield printable(in_a_word(link))
 
 
 def _chain(error: BaseException) -> list[tuple[BaseException, str]]:
@@ -90,5 +91,5 @@ def _chain(error: BaseException) -> list[tuple[BaseException, str]]:
 
 def _frames(start: TracebackType | None) -> Iterator[str]:
     stack = traceback.StackSummary.extract(traceback.walk_tb(start), limit=-_MOST_FRAMES, capture_locals=False)
-    for line in stack.format():
-        yield line.rstrip("\n")
+    for entry in stack.format():
+        yield from map(printable, entry.rstrip("\n").split("\n"))

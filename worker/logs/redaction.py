@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from worker.events import Event
 from worker.logs.errors import in_a_word
 from worker.logs.known_values import KnownValues
 from worker.secret import Secret
@@ -35,39 +37,63 @@ _IN_TEXT = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+_OUR_WORDS = frozenset({"timestamp", "level", "logger"})
+_EVENTS = frozenset(event.value for event in Event)
 _HINTS = ("://", "hvs.", "hvb.", "hvr.", "s.", "secret", "passw", "token", "api", "authorization", "bearer", "basic")
 
 
 class Redactor:
     """The secrets that this process knows, and what is done about them; may be used by many threads at once.
 
-    ``fixed`` are known as long as the process lives; what :meth:`add` brings is forgotten by :meth:`discard`, or when
-    there is too much of it, the oldest first.
+    ``fixed`` are known as long as the process lives; what :meth:`add` brings is forgotten by :meth:`discard`, at the
+    end of :meth:`for_a_while`, or when there is too much of it, that first which was not added for the longest time.
     """
 
     def __init__(self, fixed: Iterable[Secret] = ()) -> None:
         self._lock = threading.Lock()
-        self._passing: dict[str, None] = {}
+        self._passing: dict[str, int] = {}
+        self._here = threading.local()
         self._known = KnownValues()
         for value in {secret.reveal() for secret in fixed}:
             self._known.add(value)
 
     def add(self, secret: Secret) -> None:
         """Know one more secret. One of fewer than 8 characters is ignored."""
-        value = secret.reveal()
+        value, mine = secret.reveal(), self._mine()
         with self._lock:
-            if value in self._passing:
-                return
-            self._passing[value] = None
-            self._known.add(value)
+            holders = self._passing.pop(value, 0)
+            if not holders:
+                self._known.add(value)
+            self._passing[value] = holders + 1 if mine is not None and value not in mine else max(holders, 1)
+            if mine is not None:
+                mine.add(value)
             if len(self._passing) > REMEMBERED:
                 self._forget(next(iter(self._passing)))
+
+    @contextmanager
+    def for_a_while(self) -> Iterator[None]:
+        """What this thread adds within is forgotten at the end, unless another thread holds it, too."""
+        before, mine = self._mine(), set[str]()
+        self._here.mine = mine
+        try:
+            yield
+        finally:
+            self._here.mine = before
+            with self._lock:
+                for value in mine & self._passing.keys():
+                    self._passing[value] -= 1
+                    if not self._passing[value]:
+                        self._forget(value)
 
     def discard(self, secret: Secret) -> None:
         """Forget a secret that this process no longer holds."""
         with self._lock:
             if secret.reveal() in self._passing:
                 self._forget(secret.reveal())
+
+    def _mine(self) -> set[str] | None:
+        """What this thread has added for a while; None: what it adds stays."""
+        return getattr(self._here, "mine", None)
 
     def _forget(self, value: str) -> None:
         del self._passing[value]
@@ -82,14 +108,17 @@ class Redactor:
         return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text)} characters)"
 
     def __call__(self, logger: object, method: str, event_dict: MutableMapping[str, Any]) -> Mapping[str, Any]:
-        """The processor: the last before rendering, so that nothing is added behind it."""
+        """The processor: the last before rendering, so that nothing is added behind it.
+
+        Names of fields, events, levels, loggers and times are words of our own, and stay as they are.
+        """
         del logger, method
         texts: list[str] = []
         plain = {name: _field(name, value, texts, DEEPEST) for name, value in event_dict.items()}
         together = "\n".join(texts)
         if len(together) <= LONGEST_TEXT and not self._may_hold_secret(together):
             return plain
-        return {self.text(name): self._clean(value) for name, value in plain.items()}
+        return {name: value if _is_ours(name, value) else self._clean(value) for name, value in plain.items()}
 
     def _may_hold_secret(self, together: str) -> bool:
         lower = together.lower()
@@ -107,6 +136,11 @@ class Redactor:
                 return [self._clean(inner) for inner in value]
             case _:
                 return value
+
+
+def _is_ours(name: str, value: Any) -> bool:
+    """Whether the value is a word of our own: a secret that is a common word (``rotation``) must not garble it."""
+    return name in _OUR_WORDS or (name == "event" and value in _EVENTS)
 
 
 def _stars(found: re.Match[str]) -> str:

@@ -26,6 +26,7 @@ from worker.events import Event
 from worker.logs.errors import add_error
 from worker.logs.records import QUIET, take_record
 from worker.logs.redaction import Redactor
+from worker.printable import printable
 
 Mode = Literal["json", "console"]
 
@@ -134,10 +135,14 @@ def _as_json(logger: WrappedLogger, method: str, event_dict: EventDict) -> str:
 
 
 def _on_one_line(logger: WrappedLogger, method: str, event_dict: EventDict) -> EventDict:
-    """Nothing that comes from outside may move the terminal's cursor; JSON needs no such care."""
+    """Nothing that comes from outside may move the terminal's cursor or begin a line; JSON needs no such care.
+
+    What is in a list or a mapping is shown as Python writes it, which is printable. A traceback has lines of its own,
+    each of which is printable already (:mod:`worker.logs.errors`).
+    """
     del logger, method
     return {
-        name: value if not isinstance(value, str) or value.isprintable() or name == "exception" else repr(value)[1:-1]
+        printable(name): value if not isinstance(value, str) or name == "exception" else printable(value)
         for name, value in event_dict.items()
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -59,9 +60,10 @@ def _no_logs(secret: Secret) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything outside, as ports. ``keep_secret`` hands a secret to the logs' redaction.
+    """Everything outside, as ports.
 
-    ``machine`` is the machine's own clock, where ``clock`` may be put right by another one.
+    ``keep_secret`` hands a secret to the logs' redaction, which forgets at the end of ``secrets_for_a_while`` what it
+    was given meanwhile. ``machine`` is the machine's own clock, where ``clock`` may be put right by another one.
     """
 
     hostup: HostUpPort
@@ -73,3 +75,4 @@ class Services:
     policy: Policy
     keep_secret: Callable[[Secret], None] = _no_logs
     machine: Clock | None = None
+    secrets_for_a_while: Callable[[], AbstractContextManager[None]] = nullcontext

@@ -13,12 +13,16 @@ from pathlib import Path
 
 from worker.errors import RotatorError
 from worker.sandbox import guard
+from worker.sandbox.files import append_private
 
 START_SECONDS = 60.0
 END_SECONDS = 10.0
 _LOOK = 0.02
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
 """All that a child gets of our environment: tokens and addresses of other servers are none of its business."""
+
+MODULE = (sys.executable, "-P", "-m")
+"""Runs a module of ours. Without -P Python looks for modules in the working directory first, which may be anybody's."""
 
 
 def spawn(command: Sequence[str], log: Path, *, given: str = "", read: bool = False) -> subprocess.Popen[bytes]:
@@ -29,8 +33,7 @@ def spawn(command: Sequence[str], log: Path, *, given: str = "", read: bool = Fa
     """
     guarded = [sys.executable, "-I", "-S", str(Path(guard.__file__)), str(os.getpid()), *command]
     environment = {name: value for name in _PASSED_ON if (value := os.environ.get(name)) is not None}
-    log.touch(0o600)
-    with log.open("ab") as output:
+    with append_private(log) as output:
         child = subprocess.Popen(  # noqa: S603 - commands of this package only
             guarded,
             stdin=subprocess.PIPE,

@@ -22,7 +22,9 @@ from rich.console import Console
 from rich.table import Table
 
 from worker.errors import RotatorError
+from worker.sandbox.children import MODULE
 from worker.sandbox.demo_app import App, Tally
+from worker.sandbox.files import append_private
 from worker.sandbox.run import Sandbox, start_sandbox
 from worker.sandbox.texts import MOUNT, SandboxOptions
 from worker.secret import Secret
@@ -151,9 +153,9 @@ def _is_scheduled(event: Mapping[str, Any], story: Story) -> bool:
 @contextmanager
 def _worker(sandbox: Sandbox) -> Iterator[Path]:
     log = sandbox.folder / "worker.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "worker.cli", "worker"],
+    with append_private(log) as output:
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            [*MODULE, "worker.cli", "worker"],
             stdout=output,
             stderr=subprocess.DEVNULL,
             env=_environment(sandbox),
@@ -196,7 +198,7 @@ def _environment(sandbox: Sandbox) -> dict[str, str]:
 
 def _rotator(sandbox: Sandbox, *arguments: str) -> str:
     done = subprocess.run(  # noqa: S603 - our own command
-        [sys.executable, "-m", "worker.cli", *arguments],
+        [*MODULE, "worker.cli", *arguments],
         env=_environment(sandbox),
         capture_output=True,
         text=True,

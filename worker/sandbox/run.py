@@ -20,7 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import ConfigurationError, RotatorError, TryAgainLater
-from worker.sandbox.files import private_folder, replace_private
+from worker.sandbox.files import (
+    append_private,
+    open_private,
+    private_folder,
+    replace_private,
+    see_that_it_is_ours,
+)
 from worker.sandbox.servers import ValkeyServer, VaultServer, start_valkey, start_vault
 from worker.sandbox.simulator.process import SimulatorProcess, start_simulator
 from worker.sandbox.texts import (
@@ -149,17 +155,16 @@ def _watch(sandbox: Sandbox) -> None:
 def _take(folder: Path, stack: ExitStack) -> None:
     """Make the folder ours, and empty; the lock on it ends with this process at the latest."""
     ours = folder / "rotator.toml"
-    if folder.exists() and any(folder.iterdir()) and not _is_ours(ours):
+    if os.path.lexists(folder) and any(see_that_it_is_ours(folder).iterdir()) and not _is_ours(ours):
         raise ConfigurationError((f"{folder} holds something else",), hint="Name a new folder for the sandbox.")
     private_folder(folder)
-    lock = stack.enter_context((folder / "lock").open("w"))
+    lock = stack.enter_context(append_private(folder / "lock"))
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise TryAgainLater(f"a sandbox runs in {folder} already", hint="Stop it, or name another folder.") from None
     for old in (folder / name for name in ("secrets", "vault", "valkey")):
-        if old.exists():
-            shutil.rmtree(old)
+        shutil.rmtree(private_folder(old))
     for name in ("ledger.jsonl", "simulator.log"):
         (folder / name).unlink(missing_ok=True)
     replace_private(ours, f"{FIRST_LINE}\n")  # from here on the folder is known as ours, also after a crash
@@ -167,7 +172,11 @@ def _take(folder: Path, stack: ExitStack) -> None:
 
 
 def _is_ours(file: Path) -> bool:
-    return file.exists() and file.read_text("utf-8", "replace").startswith(FIRST_LINE)
+    """Whether a sandbox wrote it, and not somebody else's program by way of a link."""
+    if not os.path.lexists(file):
+        return False
+    with os.fdopen(open_private(file, os.O_RDONLY), encoding="utf-8", errors="replace") as text:
+        return text.read(len(FIRST_LINE)) == FIRST_LINE
 
 
 def _log_in(vault: VaultServer, folder: Path, options: SandboxOptions) -> dict[str, str]:

@@ -23,7 +23,8 @@ from typing import Self
 
 from worker.errors import RotatorError
 from worker.sandbox import guard
-from worker.sandbox.children import END_SECONDS, end
+from worker.sandbox.children import END_SECONDS, MODULE, end
+from worker.sandbox.files import append_private, open_private
 
 _LOOK = 0.01
 
@@ -77,10 +78,10 @@ class Nursery:
 
     def __init__(self, folder: Path) -> None:
         command = [sys.executable, "-I", "-S", guard.__file__, str(os.getpid())]
-        command += [sys.executable, "-m", "worker.selftest.nursery"]
+        command += [*MODULE, "worker.selftest.nursery"]
         self._lock = threading.Lock()
         self._folder = folder
-        with (folder / "nursery.log").open("ab") as log:
+        with append_private(folder / "nursery.log") as log:
             self._process = subprocess.Popen(  # noqa: S603 - a command of this package only
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
             )
@@ -149,7 +150,7 @@ def _set_up(log: Path, environment: Mapping[str, str]) -> None:
     nowhere = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nowhere, 0)
     for number, file in ((1, log), (2, log.with_suffix(".err"))):
-        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), number)
+        os.dup2(open_private(file), number)
 
 
 def _work(concurrency: int, *, beat: bool) -> int:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import redis
 
+from worker.sandbox.files import private_folder, replace_private
 from worker.sandbox.servers import LOOPBACK, ValkeyServer, VaultServer, start_valkey, start_vault
 from worker.sandbox.simulator.behaviour import Behaviour
 from worker.sandbox.simulator.server import Listening, Simulator
@@ -121,8 +122,7 @@ class Bench:
             self.databases.put(database)
 
     def _set_up(self, name: str, database: int, pace: Pace, behaviour: Behaviour, stack: ExitStack) -> Stand:
-        folder = self.folder / name
-        folder.mkdir()
+        folder = private_folder(self.folder / name)
         api_key = secrets.token_urlsafe(24)
         script = Script({name: "{trial}", TARGET: "{target}"})
         s3 = stack.enter_context(HttpProxy("s3", "http://127.0.0.1:9", script))
@@ -138,8 +138,8 @@ class Bench:
         state_path = f"{name}/state"
         watched = Watched(TARGET, f"{name}/app", timedelta(seconds=int(pace.grace.removesuffix("s"))))
         rights = {path.replace(STATE_PATH, state_path): given for path, given in policy([watched.path]).items()}
-        config = folder / "rotator.toml"
-        config.write_text(_configuration(hostup.url, state_path, watched, pace), "utf-8")
+        settings = _configuration(hostup.url, state_path, watched, pace)
+        config = replace_private(folder / "rotator.toml", settings)
         environment = {
             "ROTATOR_CONFIG": str(config),
             "HOSTUP_API_KEY": api_key,

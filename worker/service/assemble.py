@@ -112,6 +112,7 @@ def build(
     clock = clock or WitnessedClock(SystemClock())
     witnessed = clock if isinstance(clock, WitnessedClock) else None
     vault = open_vault(settings, clock, ClockTrouble(witnessed).hear if witnessed else None)
+    redactor = redactor or Redactor()
     shared = shared_state(connect(settings.redis_url))
     guard = Guard()
     http = new_client(proxies=settings.proxies, backend=DeadlineBackend(guard))
@@ -133,7 +134,8 @@ def build(
         account=Account(shared.client, hostup, clock, limits(settings)),
         clock=clock,
         policy=policy(settings),
-        keep_secret=(redactor or Redactor()).add,
+        keep_secret=redactor.add,
+        secrets_for_a_while=redactor.for_a_while,
         machine=witnessed.own if witnessed else clock,
     )
     every = (target.watch_every or settings.worker.watch_every for target in settings.targets.values())

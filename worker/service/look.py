@@ -63,7 +63,8 @@ def _look_alone(runtime: Runtime, name: str, *, watching: bool = False) -> bool:
         return True
     indexed = False
     try:
-        indexed = _look(runtime, target, hold, watching=watching)
+        with runtime.services.secrets_for_a_while():
+            indexed = _look(runtime, target, hold, watching=watching)
     finally:
         if not indexed:
             runtime.shared.locks.release(hold)

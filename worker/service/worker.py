@@ -30,6 +30,7 @@ from worker.service.own_audit import OwnAudit
 from worker.service.pulse import Pulse
 from worker.service.tasks import guarded, register
 from worker.service.tick import rebuild
+from worker.service.undumpable import become_undumpable
 from worker.settings.redis_url import for_celery
 from worker.settings.settings import Settings
 
@@ -38,6 +39,7 @@ _log = structlog.get_logger(__name__)
 
 def run(settings: Settings, concurrency: int | None = None, *, beat: bool = True, json_logs: bool = False) -> int:
     """The whole life of a worker process: logs to stdout (JSON unless that is a terminal), then :func:`serve`."""
+    become_undumpable()
     redactor = Redactor(settings.secrets())
     setup.configure("json" if json_logs else setup.mode_for(sys.stdout), sys.stdout, redactor)
     setup.take_over(setup_logging)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,9 +34,27 @@ def by(connected: Connect, made: Role) -> VaultStore:
     return connected(role_id=made.role_id, secret_id=Secret(made.secret_id()))
 
 
-@pytest.fixture
-def rotator(connected: Connect, role: MakeRole, app: str, state: str) -> VaultStore:
+def printed(folder: Path, state: str, app: str, *arguments: str) -> str:
+    """What `rotator vault policy` prints for one target."""
+    config = folder / "rotator.toml"
+    config.write_text(f"""
+vault = {{ address = "https://vault.example", state_path = "{state}" }}
+redis = {{ url = "redis://127.0.0.1:9/0" }}
+target = [{{ name = "media", path = "{app}", every = "30d", grace = "1h" }}]
+""")
+    command = [sys.executable, "-m", "worker.cli", "vault", "policy", *arguments]
+    environment = {"PATH": os.environ["PATH"], "ROTATOR_CONFIG": str(config)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(params=["the file", "the command", "the command --json"])
+def rotator(
+    request: pytest.FixtureRequest, tmp_path: Path, connected: Connect, role: MakeRole, app: str, state: str
+) -> VaultStore:
+    """With the rights that the file in config/ gives, and those that the command prints."""
     text = policy_text("rotator-policy.hcl", MOUNT="secret", STATE_PATH=state, APP_PATH=app)
+    if request.param != "the file":
+        text = printed(tmp_path, state, app, *request.param.split()[2:])
     return by(connected, role(text, token_no_default_policy=True, token_ttl="1h"))
 
 
@@ -59,6 +81,8 @@ def test_the_rotators_policy_lacks_nothing_of_what_is_checked(rotator: VaultStor
         f"secret/metadata/{state}": ("list",),
         f"secret/data/{app}": ("create", "read", "update"),
         f"secret/destroy/{app}": ("update",),
+        f"secret/undelete/{app}": ("update",),
+        "secret/config": ("read",),
         "auth/token/lookup-self": ("read",),
         "auth/token/renew-self": ("update",),
         "auth/token/revoke-self": ("update",),
@@ -71,6 +95,7 @@ def test_the_rotators_policy_allows_nothing_else(rotator: VaultStore, app: str, 
     other: tuple[Callable[[], object], ...] = (
         lambda: rotator.read("apps/other/object-storage"),
         lambda: rotator.write("apps/other/object-storage", {"secret_key": CANARY}, 0),
+        lambda: rotator.destroy("apps/other/object-storage", 1),
         lambda: rotator.read(f"{app}/below"),
         lambda: rotator.prepare_record(app),
         lambda: rotator.destroy(f"{state}/media", 1),
@@ -135,12 +160,14 @@ def test_without_any_right_in_the_mount_it_looks_missing(connected: Connect, rol
         store.missing_capabilities({"secret/data/x": ("read",)})
 
 
+@pytest.mark.parametrize("source", ["the file", "the command"])
 def test_an_apps_policy_reads_its_own_secret_and_nothing_else(
-    connected: Connect, role: MakeRole, store: VaultStore, app: str, state: str
+    tmp_path: Path, connected: Connect, role: MakeRole, store: VaultStore, app: str, state: str, source: str
 ) -> None:
     store.write(app, {"access_key": "A"}, 0)
     store.write(f"{state}/media", {"secret_key": CANARY}, 0)
-    reader = by(connected, role(policy_text("app-policy.hcl", MOUNT="secret", APP_PATH=app)))
+    text = policy_text("app-policy.hcl", MOUNT="secret", APP_PATH=app)
+    reader = by(connected, role(text if source == "the file" else printed(tmp_path, state, app, "--app", "media")))
     assert reader.read(app).data == {"access_key": "A"}
     lacking = reader.missing_capabilities({f"secret/metadata/{app}": ("read", "update")})
     assert lacking == {f"secret/metadata/{app}": ("update",)}

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.records import DAY, MINUTE, NOW, SECOND
-from worker.cli.output import clean, print_facts, print_table
+from worker.cli.output import print_facts, print_table
 from worker.cli.texts import entry_text, span, when
+from worker.printable import printable
 from worker.rotation.history import Entry, decode_entry
 
 
@@ -61,7 +62,7 @@ def test_a_garbled_entry_is_shown_as_one() -> None:
 
 
 def test_nothing_moves_the_cursor() -> None:
-    assert clean("label \x1b[2J\r\nä") == r"label \x1b[2J\r\nä"
+    assert printable("label \x1b[2J\r\nä") == r"label \x1b[2J\r\nä"
 
 
 def test_a_table_without_a_terminal_is_columns(capsys: pytest.CaptureFixture[str]) -> None:

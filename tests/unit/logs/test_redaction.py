@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import base64
 import json
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
@@ -129,6 +131,53 @@ def test_values_come_and_go() -> None:
     redactor.discard(Secret("the-fixed-one"))
     redactor.discard(Secret("never-seen"))
     assert redactor.text(f"{CANARY} the-fixed-one") == f"{CANARY} ***"
+
+
+def test_what_comes_within_a_while_is_forgotten_at_its_end() -> None:
+    redactor = Redactor([Secret("the-fixed-one")])
+    redactor.add(Secret("one-that-stays"))
+    with redactor.for_a_while():
+        for secret in (CANARY, CANARY, "one-that-stays", "the-fixed-one"):
+            redactor.add(Secret(secret))
+        with redactor.for_a_while():
+            redactor.add(Secret("inner-secret"))
+            assert redactor.text(f"{CANARY} inner-secret") == "*** ***"
+        assert redactor.text(f"{CANARY} inner-secret") == "*** inner-secret"
+    assert redactor.text(f"{CANARY} one-that-stays the-fixed-one") == f"{CANARY} *** ***"
+
+
+def test_what_another_thread_holds_stays_known() -> None:
+    redactor = Redactor()
+    with ThreadPoolExecutor(1) as other, redactor.for_a_while():
+        redactor.add(Secret(CANARY))
+
+        def theirs() -> None:
+            with redactor.for_a_while():
+                redactor.add(Secret(CANARY))
+
+        other.submit(theirs).result()
+        assert redactor.text(CANARY) == "***"
+    assert redactor.text(CANARY) == CANARY
+
+
+def test_nothing_grows_over_many_rotations() -> None:
+    redactor = Redactor()
+    before = None
+    for number in range(3 * REMEMBERED):
+        with redactor.for_a_while():
+            redactor.add(Secret(f"secret of rotation {number:06}"))
+        size = len(pickle.dumps((vars(redactor._known), redactor._passing)))  # noqa: SLF001 - all that it remembers
+        before = before or size
+        assert size == before
+
+
+def test_what_is_still_in_use_is_not_the_first_to_go() -> None:
+    redactor = Redactor()
+    redactor.add(Secret(CANARY))
+    for number in range(REMEMBERED + 1):
+        redactor.add(Secret(f"value-{number:04}"))
+        redactor.add(Secret(CANARY))
+    assert redactor.text(CANARY) == "***"
 
 
 def test_too_many_values_push_out_the_oldest_but_no_fixed_one() -> None:

@@ -21,6 +21,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from worker.sandbox.files import open_private
+
 
 class Ledger:
     """Append-only and thread-safe; with ``path`` every entry is also a line of that file.
@@ -32,7 +34,7 @@ class Ledger:
         self._lines: list[str] = []
         self._calls = 0
         self._lock = threading.Lock()
-        self._file = path.open("a", encoding="utf-8") if path else None
+        self._file = os.fdopen(open_private(path), "a", encoding="utf-8") if path else None
 
     def call(self, operation: str, **about: object) -> int:
         """Enter a request to the API and give it its number."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import select
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.errors import RotatorError
-from worker.sandbox.children import START_SECONDS, end, kill, spawn
+from worker.sandbox.children import MODULE, START_SECONDS, end, kill, spawn
 from worker.sandbox.simulator.controls import SimulatorAdmin
 from worker.sandbox.texts import DEFAULT, SandboxOptions
 
@@ -41,7 +40,7 @@ class SimulatorProcess:
 def start_simulator(folder: Path, api_key: Path, options: SandboxOptions = DEFAULT) -> SimulatorProcess:
     """Start the simulator as a process, with its ledger and log in ``folder``; raises RotatorError."""
     log = folder / "simulator.log"
-    command = [sys.executable, "-m", "worker.sandbox.simulator.server", "--api-key-file", str(api_key)]
+    command = [*MODULE, "worker.sandbox.simulator.server", "--api-key-file", str(api_key)]
     command += ["--ledger", str(folder / "ledger.jsonl")]
     command += ["--spread", str(options.spread), "--linger", str(options.linger)]
     process = spawn(command, log, read=True)
