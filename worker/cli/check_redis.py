@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from redis.exceptions import NoPermissionError
+from redis.exceptions import ResponseError
 
 from worker.adapters.redis.client import guard, is_cluster
-from worker.adapters.redis.errors import CLUSTER, NO_CLUSTER
+from worker.adapters.redis.errors import CLUSTER, NO_CLUSTER, first_word
 from worker.adapters.redis.workers import SILENT_SECONDS
 from worker.cli.texts import span
 from worker.cli.verdicts import Verdict, failed
@@ -44,7 +44,9 @@ def _info(runtime: Runtime) -> Mapping[str, Any]:
         client.ping()
         try:
             return dict(client.info())
-        except NoPermissionError:
+        except ResponseError as error:
+            if first_word(error) not in ("", "NOPERM"):
+                raise
             return {}
 
 
