@@ -101,6 +101,7 @@ def vault_policy(
     """Print the policy that the worker needs in Vault for the configured targets, and no more.
 
     Pipe it into `vault policy write hostup-rotator -`. With --app it is that of an app: it reads its own secret.
+    Keep the lines of a target that you remove until its last key is dead.
     """
     with running(context, config, as_json) as options:
         from worker.cli.vault_policy import vault_policy as run
