@@ -90,8 +90,7 @@ class World:
     def give_rights(self, *, all_of_them: bool = True) -> None:
         """Give the workers their rights in Vault, or none."""
         rights = policy(target.path for target in self.targets) if all_of_them else {}
-        rules = [f'path "{path}" {{ capabilities = {_list(given)} }}' for path, given in rights.items()]
-        self.vault.admin.call("PUT", f"sys/policies/acl/{ROLE}", {"policy": "\n".join(rules) or "# none"})
+        self.vault.admin.write_policy(ROLE, rights)
 
     def redis(self) -> redis.Redis:
         """A client past everything; to be closed by who asks for it."""
@@ -161,17 +160,9 @@ def _target(number: int, preset: str, grace: timedelta) -> Watched:
 
 def _log_in(admin: VaultAdmin) -> dict[str, str]:
     """A role whose tokens live so short that renewing them and logging in again is part of the run."""
-    admin.call("POST", "sys/auth/approle", {"type": "approle"})
-    role = f"auth/approle/role/{ROLE}"
-    admin.call("POST", role, {"token_policies": ROLE, "token_ttl": "20s", "token_max_ttl": "60s"})
-    return {
-        "VAULT_ROLE_ID": admin.call("GET", f"{role}/role-id")["data"]["role_id"],
-        "VAULT_SECRET_ID": admin.call("POST", f"{role}/secret-id", {})["data"]["secret_id"],
-    }
-
-
-def _list(capabilities: list[str]) -> str:
-    return "[" + ", ".join(f'"{each}"' for each in capabilities) + "]"
+    admin.enable_approle()
+    role = admin.app_role(ROLE, {"token_policies": ROLE, "token_ttl": "20s", "token_max_ttl": "60s"})
+    return {"VAULT_ROLE_ID": role.role_id, "VAULT_SECRET_ID": role.secret_id.reveal()}
 
 
 def _configuration(world: World, every: str) -> str:
@@ -213,6 +204,5 @@ def person_environment(world: World) -> dict[str, str]:
 def app_token(world: World) -> Secret:
     """A token that may only read what apps read."""
     admin = world.vault.admin
-    admin.call("PUT", "sys/policies/acl/apps", {"policy": f'path "{MOUNT}/data/apps/*" {{ capabilities = ["read"] }}'})
-    made = admin.call("POST", "auth/token/create", {"policies": ["apps"], "ttl": "24h"})
-    return Secret(made["auth"]["client_token"])
+    admin.write_policy("apps", {f"{MOUNT}/data/apps/*": ["read"]})
+    return admin.issue_token("apps", "24h")
