@@ -43,6 +43,7 @@ class Event(StrEnum):
     TARGET_BLOCKED = "target.blocked"
     TARGET_FAILED = "target.failed"
     RECORD_UNREADABLE = "record.unreadable"
+    BASELINE_NOTED = "baseline.noted"
     BASELINE_LOST = "baseline.lost"
     RECORD_REPAIRED = "record.repaired"
     RECORD_WRITE_RETRIED = "record.write_retried"

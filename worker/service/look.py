@@ -50,7 +50,7 @@ def _go_on(runtime: Runtime, name: str, claim: Callable[[], str | None], *, watc
     until = clock.monotonic() + runtime.settings.worker.tick.total_seconds()
     target: str | None = name
     while target and _look_alone(runtime, target, watching=watching):
-        if clock.stopping or clock.monotonic() >= until:
+        if clock.stopping or clock.monotonic() >= until or runtime.baseline.turns_away(clock):
             return
         target = claim()
 
@@ -73,8 +73,13 @@ def _look_alone(runtime: Runtime, name: str, *, watching: bool = False) -> bool:
 def _look(runtime: Runtime, target: Target, hold: Hold, *, watching: bool) -> bool:
     now, version = runtime.clock.now(), hold.seen_version
     try:
-        runtime.baseline()
-        found = reconcile(runtime.services, target, watching=watching, seen_version=hold.seen_version)
+        found = reconcile(
+            runtime.services,
+            target,
+            watching=watching,
+            seen_version=hold.seen_version,
+            allows_create=runtime.allows_create,
+        )
         version = found.version
         entry = IndexEntry(
             target.name, summarize(found.record, found.due, found.wait), sorted(found.touched), target.plan()

@@ -11,6 +11,7 @@ from worker.adapters.redis.due import DueSet
 from worker.adapters.redis.index import Index
 from worker.adapters.redis.locks import TargetLocks
 from worker.adapters.redis.requests import PendingRequests
+from worker.adapters.redis.turn import Turn
 from worker.adapters.redis.watches import Watches
 from worker.adapters.redis.workers import Heartbeats
 
@@ -27,6 +28,7 @@ class SharedState:
     index: Index
     watches: Watches
     circuit: Circuit
+    turn: Turn
 
 
 def shared_state(client: redis.Redis) -> SharedState:
@@ -40,4 +42,5 @@ def shared_state(client: redis.Redis) -> SharedState:
         Index(client),
         Watches(client),
         Circuit(client),
+        Turn(client),
     )
