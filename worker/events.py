@@ -34,6 +34,7 @@ class Event(StrEnum):
     SECRET_RESTORED = "secret.restored"  # noqa: S105 - an event's name
     SECRET_PUBLISHED = "secret.published"  # noqa: S105 - an event's name
     CONFLICT_FOUND = "conflict.found"
+    WATCH_BEHIND = "watch.behind"
     WATCH_FOUND = "watch.found"
     VAULT_SET_BACK = "vault.set_back"
     DELETES_RESUMED = "deletes.resumed"

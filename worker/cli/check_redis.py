@@ -14,6 +14,7 @@ from worker.cli.texts import when
 from worker.cli.verdicts import Verdict, failed
 from worker.errors import QueueUnavailable
 from worker.service.assemble import Runtime
+from worker.service.audit_task import MORE_THREADS, watch_behind
 
 NEARLY_FULL = 0.9
 
@@ -27,7 +28,10 @@ def look(runtime: Runtime) -> Iterator[Verdict]:
         yield Verdict("worker", "warning", "not known: workers sign in at Redis")
         return
     yield judged(facts) if facts else Verdict("Redis", "ok", "answers; it may not be asked whether it takes writes")
-    yield _workers(runtime)
+    workers = _workers(runtime)
+    yield workers
+    if workers.state == "ok":
+        yield from _watch(runtime)
 
 
 def _info(runtime: Runtime) -> Mapping[str, Any]:
@@ -75,6 +79,18 @@ def _workers(runtime: Runtime) -> Verdict:
     except QueueUnavailable as error:
         return Verdict("worker", "warning", error.what, error.hint)
     return of_workers(seen, runtime.clock.now())
+
+
+def _watch(runtime: Runtime) -> Iterator[Verdict]:
+    try:
+        behind = watch_behind(runtime)
+    except QueueUnavailable as error:
+        yield Verdict("watch", "warning", error.what, error.hint)
+        return
+    if behind:
+        yield Verdict(
+            "watch", "warning", f"{behind} targets are not watched as often as watch_every says", MORE_THREADS
+        )
 
 
 def of_workers(seen: Mapping[str, datetime], now: datetime) -> Verdict:

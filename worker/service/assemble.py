@@ -22,6 +22,7 @@ from worker.rotation.records import RecordStore
 from worker.rotation.services import Policy, Services
 from worker.secret import Secret
 from worker.service.baseline import Baseline
+from worker.service.share import Share
 from worker.settings.settings import Settings
 from worker.targets.backoff import Backoff
 from worker.targets.target import Target
@@ -41,6 +42,7 @@ class Runtime:
     name: str
     http: HttpClient | None = None
     baseline: Baseline = field(default_factory=Baseline)
+    watching: Share = field(default_factory=Share)
 
     def target(self, name: str) -> Target:
         """A configured target. Raises UsageError when there is none of that name."""
