@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from tests.chaos_run.strangers import Strangers
 from tests.chaos_run.weather import weather
 from tests.chaos_run.world import World
 from worker.service.celery_app import make_app
@@ -43,6 +44,11 @@ class Storm:
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _vault_busy: bool = False
     _frozen: set[str] = field(default_factory=set)
+    strangers: Strangers = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Strangers draw from the same dice."""
+        self.strangers = Strangers(self.world, self.dice, self.struck)
 
     def begin(self) -> None:
         """Plan the first strike of each kind; each then plans its next."""
@@ -86,6 +92,9 @@ class Storm:
             self._restart_redis: 25.0,
             self._kill_redis: 30.0,
             self._flush_redis: 20.0,
+            self._stranger: 5.0,
+            self._take_snapshot: 15.0,
+            self._set_vault_back: 120.0,
         }
 
     def _again(self, strike: Act, mean: float) -> None:
@@ -198,6 +207,28 @@ class Storm:
             self._vault_busy = False
 
         self._later(self.dice.uniform(0.3, 4.0), well)
+
+    # -- strangers
+
+    def _stranger(self) -> None:
+        if not self._vault_busy:
+            self.strangers.strike_any()
+
+    def _take_snapshot(self) -> None:
+        if not self._vault_busy:
+            self.strangers.take_snapshot()
+
+    def _set_vault_back(self) -> None:
+        """With no worker at work, as docs/operate.md says; the person who looks after it writes nothing either."""
+        if self._vault_busy:
+            return
+        with self.world.nobody_writes:
+            self.kills.append(time.time())
+            self.world.kill_workers()
+            self._frozen.clear()
+            self.strangers.set_back()
+            self.world.give_rights()
+        self.world.start_all()
 
     # -- Redis
 
