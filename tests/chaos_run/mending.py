@@ -37,8 +37,9 @@ def strike_and_wait(world: World, strangers: Strangers) -> list[Mended]:
     """Strike one target in each way, and all that were rotated since a snapshot by a Vault that is set back."""
     kinds = sorted(strangers.strikes)
     targets = _least_healed(world)
+    logged = world.log.stat().st_size
     struck = [(kind, target) for kind, target in zip(kinds, targets, strict=False) if strangers.strike(kind, target)]
-    return [*_wait(world, struck), *_after_set_back(world, strangers, targets[len(kinds) : len(kinds) + 3])]
+    return [*_wait(world, struck, logged), *_after_set_back(world, strangers, targets[len(kinds) : len(kinds) + 3])]
 
 
 def works(world: World, target: Watched) -> bool:
@@ -56,7 +57,8 @@ def _least_healed(world: World) -> list[Watched]:
     return sorted(world.targets, key=lambda target: len(records[target.name].get("healings", ())))
 
 
-def _wait(world: World, struck: list[tuple[str, Watched]]) -> list[Mended]:
+def _wait(world: World, struck: list[tuple[str, Watched]], logged: int) -> list[Mended]:
+    """Wait until all is mended, and see who was told in the log from byte ``logged`` on."""
     began, mended = time.monotonic(), dict[str, float]()
     limit = 2 * parse_duration(world.pace.watch_every).total_seconds() + MACHINE
     while len(mended) < len(struck) and time.monotonic() < began + limit:
@@ -64,7 +66,7 @@ def _wait(world: World, struck: list[tuple[str, Watched]]) -> list[Mended]:
             if target.name not in mended and works(world, target):
                 mended[target.name] = time.monotonic() - began
         time.sleep(0.1)
-    log = world.log.read_text("utf-8")
+    log = world.log.read_bytes()[logged:].decode()
     return [Mended(what, target.name, mended.get(target.name), _was_told(log, what, target)) for what, target in struck]
 
 
@@ -92,8 +94,9 @@ def _after_set_back(world: World, strangers: Strangers, targets: list[Watched]) 
     keys = world.simulator.admin.keys
     while any(keys()[access_key].exists for access_key in before.values()) and time.monotonic() < limit:
         time.sleep(0.2)
+    logged = world.log.stat().st_size
     world.kill_workers()
     done = strangers.set_back()
     world.give_rights()
     world.start_all()
-    return _wait(world, [("Vault set back", target) for target in targets] if done else [])
+    return _wait(world, [("Vault set back", target) for target in targets] if done else [], logged)
