@@ -98,9 +98,20 @@ def run(world: World, rotations: int, workers: int, dice: random.Random) -> Resu
     _stop_workers(world)
     drift, evidence = drift_by_audit(world), world.evidence()
     harm = storm.strangers.harm
-    findings = (*judge(evidence, storm.kills, harm), *(found for each in mended for found in each.finding()))
+    findings = (*judge(evidence, storm.herd.kills, harm), *(found for each in mended for found in each.finding()))
     return Result(
-        evidence, storm.struck, tallies, harm, tuple(mended), person.settled, restless, drift, seconds, findings
+        evidence=evidence,
+        struck=storm.struck,
+        apps=tallies,
+        harm=harm,
+        mended=tuple(mended),
+        settled=person.settled,
+        restless=restless,
+        drift=drift,
+        seconds=seconds,
+        died=storm.herd.died,
+        memory=storm.herd.memory,
+        findings=findings,
     )
 
 

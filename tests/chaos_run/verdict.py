@@ -33,6 +33,7 @@ BY_PROMISE: Mapping[int, str] = {
 class Result:
     """All there is to tell of a run.
 
+    ``died``: workers that ended by themselves; ``memory``: the most that one took, in MiB.
     ``restless`` names targets that did not come to rest, with what they wait for; ``drift`` is what the audit says.
     """
 
@@ -45,6 +46,8 @@ class Result:
     restless: Mapping[str, str]
     drift: int | None
     seconds: float
+    died: int
+    memory: float
     findings: tuple[BrokenPromise, ...]
 
     @property
@@ -74,8 +77,12 @@ class Result:
     def good(self) -> bool:
         """Whether every promise was kept, every target is at rest, and no app was without a key."""
         told = self.drift == len(orphans(self.evidence))
-        return told and not self.findings and not self.restless and not self.longest_gap
+        well = not self.died and self.memory < MOST_MEMORY
+        return told and well and not self.findings and not self.restless and not self.longest_gap
 
+
+MOST_MEMORY = 200.0
+"""MiB of a worker, whatever is sent to it."""
 
 LINE_BEGINS = '{"timestamp"'
 FORESEEN = ("Couldn't ack ", "Message Error: Couldn't apply scheduled task ")
@@ -166,6 +173,8 @@ def _counted(result: Result) -> Iterator[tuple[str, str]]:
     yield "orphans that a set-back Vault forgot", str(theirs)
     yield "orphans that an unconfirmed create tells of", str(len(left) - _unexplained(result, left) - theirs)
     yield "orphans that the audit counts as drift", str(result.drift)
+    yield "workers that ended by themselves", str(result.died)
+    yield "most memory of a worker", f"{result.memory:.0f} MiB"
     yield "targets not at rest", str(len(result.restless))
     yield "calls of apps that worked", str(sum(app.worked for app in result.apps))
     yield "calls with a key gone stale, Vault being away", str(sum(app.stale for app in result.apps))
