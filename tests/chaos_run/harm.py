@@ -30,11 +30,11 @@ class SetBack:
 
 @dataclass(slots=True)
 class Harm:
-    """All that strangers did, and (``put_back``: paths and versions) what a person wrote to make it good."""
+    """All that strangers did. ``written`` is what they and a person wrote: by path and version, and when."""
 
     keys: set[str] = field(default_factory=set)
     set_backs: list[SetBack] = field(default_factory=list)
-    put_back: set[tuple[str, int]] = field(default_factory=set)
+    written: dict[tuple[str, int], datetime] = field(default_factory=dict)
 
     def covers(self, moment: datetime) -> bool:
         """Whether Vault forgot what was done then."""
@@ -52,13 +52,28 @@ class Harm:
     def without(self, findings: Iterable[BrokenPromise], case: Case) -> tuple[BrokenPromise, ...]:
         """The findings that are not a stranger's doing."""
         theirs = self.forgotten(case)
-        return tuple(each for each in findings if each.subject not in theirs and not self._is_old_version(each))
+        return tuple(each for each in findings if each.subject not in theirs and not self._is_of_their_version(each))
 
-    def _is_old_version(self, finding: BrokenPromise) -> bool:
-        """A dead key stands in a version that a person put back: the worker destroys those that it wrote."""
-        return finding.promise == 0 and any(
-            f"version {version} of {path} " in finding.what for path, version in self.put_back
+    def _is_of_their_version(self, finding: BrokenPromise) -> bool:
+        """A dead key in a version that the worker did not write, or such a version that is gone and on no record."""
+        return any(
+            finding.what.endswith(f"version {version} of {path} still holds it")
+            or (finding.subject == path and finding.what == f"nobody knows which key version {version} held")
+            for path, version in self.written
         )
+
+    def wrote(self, path: str, version: int) -> None:
+        """Somebody else than the worker wrote a version."""
+        self.written[path, version] = now()
+
+    def start_again(self, path: str) -> None:
+        """Versions at a path begin at 1 again."""
+        self.written = {at: when for at, when in self.written.items() if at[0] != path}
+
+    def set_back(self, snapshot_at: datetime) -> None:
+        """Vault forgot what was done since."""
+        self.set_backs.append(SetBack(snapshot_at, now()))
+        self.written = {at: when for at, when in self.written.items() if when < snapshot_at}
 
     def apps_may_miss(self, case: Case) -> frozenset[str]:
         """Keys with which apps may fail: those that a stranger deleted, and those that a set-back Vault named again."""

@@ -96,7 +96,7 @@ class Person:
             if data and target.fields.read(data, "access_key") in ours:
                 body = {"data": data, "options": {"cas": newest}}
                 admin.call("POST", f"{MOUNT}/data/{path}", body)
-                self.harm.put_back.add((path, newest + 1))
+                self.harm.wrote(path, newest + 1)
                 break
         else:
             admin.call("DELETE", f"{MOUNT}/data/{path}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from tests.chaos_run.harm import Harm, SetBack, now
+from tests.chaos_run.harm import Harm, now
 from tests.chaos_run.world import World
 from worker.sandbox.texts import MOUNT
 from worker.selftest.evidence import Watched
@@ -75,6 +75,8 @@ class Strangers:
     def forget_secret(self, target: Watched) -> bool:
         """What ``vault kv metadata delete`` does; the setting that keeps versions for the checker is made again."""
         done = self._newest(target) > 0 and self._done("DELETE", f"metadata/{target.path}")
+        if done:
+            self.harm.start_again(target.path)
         return done and self.world.keep_versions(target)
 
     def write_over(self, target: Watched) -> bool:
@@ -90,7 +92,10 @@ class Strangers:
             **{fields.name_of(name): text for name, text in changed.items() if fields.name_of(name) in data},
         }
         self.harm.keys.add(theirs)
-        return self._done("POST", f"data/{target.path}", {"data": content, "options": {"cas": newest}})
+        done = self._done("POST", f"data/{target.path}", {"data": content, "options": {"cas": newest}})
+        if done:
+            self.harm.wrote(target.path, newest + 1)
+        return done
 
     def take_snapshot(self) -> None:
         """What ``vault operator raft snapshot save`` does."""
@@ -110,7 +115,7 @@ class Strangers:
         status, _ = self._raft("POST", "snapshot-force", body)
         if status >= http.client.BAD_REQUEST:
             return False
-        self.harm.set_backs.append(SetBack(at, now()))
+        self.harm.set_back(at)
         self.struck["Vault set back"] += 1
         self._snapshot = None  # the time before it is told already
         return True
