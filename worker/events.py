@@ -34,6 +34,7 @@ class Event(StrEnum):
     SECRET_RESTORED = "secret.restored"  # noqa: S105 - an event's name
     SECRET_PUBLISHED = "secret.published"  # noqa: S105 - an event's name
     CONFLICT_FOUND = "conflict.found"
+    WATCH_BEHIND = "watch.behind"
     WATCH_FOUND = "watch.found"
     STORAGE_UNASKED = "storage.unasked"
     ENDPOINT_NOTED = "endpoint.noted"
@@ -47,6 +48,7 @@ class Event(StrEnum):
     TARGET_BLOCKED = "target.blocked"
     TARGET_FAILED = "target.failed"
     RECORD_UNREADABLE = "record.unreadable"
+    BASELINE_NOTED = "baseline.noted"
     BASELINE_LOST = "baseline.lost"
     RECORD_REPAIRED = "record.repaired"
     RECORD_WRITE_RETRIED = "record.write_retried"

@@ -28,8 +28,9 @@ from tests.bench.memory import memory
 from tests.bench.stage import utc
 from tests.bench.steps import profile
 from tests.bench.throughput import SEQUENTIAL, Run, alone, side_by_side
+from tests.bench.watching import watching
 
-PARTS = ("commands", "instructions", "profile", "quiet", "throughput", "many", "refill", "memory")
+PARTS = ("commands", "instructions", "profile", "quiet", "throughput", "watching", "many", "refill", "memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,14 @@ class Scale:
     records: int = 10_000
     memory: int = 10_000
     profile: int = 300
+    looks: int = 300
+    watched: int = 2_000
     instructions: int = 20
     quiet: int = 50
     idle_seconds: float = 30.0
 
 
-SMOKE = Scale(48, 4, (8,), (1, 2), (50, 0), (10, 1_000), 100, 400, 20, 3, 5, 3.0)
+SMOKE = Scale(48, 4, (8,), (1, 2), (50, 0), (10, 1_000), 100, 400, 20, 20, 40, 3, 5, 3.0)
 
 
 class Bench:
@@ -95,6 +98,11 @@ class Bench:
         report.throughput(self._console, runs)
         self.found["throughput"] = [run.document() for run in runs]
         self.charts += report.charts(runs)
+
+    def _watching(self) -> None:
+        found = watching(self._scale.looks, self._scale.watched)
+        report.watching(self._console, found)
+        self.found["watching"] = found.document()
 
     def _many(self) -> None:
         found = [many(targets) for targets in self._scale.many]

@@ -16,6 +16,7 @@ from tests.bench.memory import Memory
 from tests.bench.plot import Chart
 from tests.bench.steps import Profile
 from tests.bench.throughput import FLOOR, LIBRARIES, SEQUENTIAL, SERVICE, Run
+from tests.bench.watching import Watching
 
 TOLD = {
     SERVICE: "the service",
@@ -114,6 +115,26 @@ def commands(console: Console, found: Sequence[Command]) -> None:
         (f"rotator {each.words}", f"{each.ms:.0f}", f"{each.quickest_ms:.0f}", f"{each.cpu_ms:.0f}") for each in found
     )
     table(console, "Commands", ("", "ms", "quickest", "CPU ms"), rows)
+
+
+def watching(console: Console, found: Watching) -> None:
+    """What the watch costs."""
+    by_call = sorted(found.calls.items(), key=lambda pair: -pair[1][1])
+    rows = [(name, f"{times:g}", f"{ms:.2f}") for name, (times, ms) in by_call]
+    title = f"CPU of a look at a healthy target in one thread: {found.cpu_ms:.2f} ms"
+    table(console, f"{title}, by call", ("", "times", "CPU ms"), rows)
+    paces = [
+        (
+            f"{each.targets:,} targets, storage {each.s3_latency_ms} ms, {each.threads} threads watch",
+            f"{each.rate:.0f}",
+            f"{each.cpu * 1000 / each.targets:.1f}",
+        )
+        for each in found.paces
+    ]
+    table(console, "A worker that only watches", ("", "looks/s", "CPU ms"), paces)
+    computed = found.per_hour(10_000, 600.0)
+    counts = [(name, f"{number:,.0f}") for name, number in computed.items()]
+    table(console, "10,000 targets, watch_every 10m, in an hour (computed)", ("", ""), counts)
 
 
 def memory(console: Console, found: Memory) -> None:

@@ -184,8 +184,7 @@ def set_up(shape: Shape, **behaviour: object) -> Iterator[Stage]:
 def _sandbox(folder: Path, shape: Shape) -> Iterator[Stage]:
     with start_sandbox(folder, SandboxOptions(targets=1, spread=0.0, linger=0.0), {}) as sandbox:
         assert sandbox.vault is not None
-        document = {"path": {path: {"capabilities": rights} for path, rights in policy([ANY_APP]).items()}}
-        sandbox.vault.admin.call("PUT", "sys/policies/acl/hostup-rotator", {"policy": json.dumps(document)})
+        sandbox.vault.admin.write_policy("hostup-rotator", policy([ANY_APP]))
         (folder / "rotator.toml").write_text(configuration(sandbox.simulator.hostup, shape), "utf-8")
         yield Stage(sandbox, shape)
 

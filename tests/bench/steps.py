@@ -139,7 +139,11 @@ def measured(runtime: Runtime, book: Book) -> Runtime:
         vault=vault,
         store=RecordStore(vault, state, world.clock),
         hostup=Measured(world.hostup, book, {"create_key": lambda *_: "HostUp: POST"}),
-        storage=Measured(world.storage, book, {"works": lambda *_: "S3: signed GET"}),
+        storage=Measured(
+            world.storage,
+            book,
+            {"works": lambda *_: "S3: signed GET", "lives": lambda *_: "S3: signed GET with a wrong secret"},
+        ),
         account=Measured(
             world.account,
             book,
@@ -148,14 +152,15 @@ def measured(runtime: Runtime, book: Book) -> Runtime:
         ),
     )
 
-    def around_look(part: object, method: str) -> Any:
-        return Measured(part, book, {method: lambda *_: "Redis: hold, index, what is next"})
+    def around_look(part: object, *methods: str) -> Any:
+        return Measured(part, book, dict.fromkeys(methods, lambda *_: "Redis: hold, index, what is next"))
 
     shared = replace(
         runtime.shared,
         locks=around_look(runtime.shared.locks, "hold"),
         index=around_look(runtime.shared.index, "finish_look"),
         due=around_look(runtime.shared.due, "claim_next"),
+        watches=around_look(runtime.shared.watches, "claim", "seen", "sighting"),
     )
     return replace(runtime, services=everything, shared=shared)
 

@@ -1,10 +1,11 @@
 """``python -m tests.chaos_run``: so many rotations by real workers, while everything around them fails at random.
 
 Simulated HostUp with faults of every kind; Vault paused, sealed, without rights; Redis restarted, killed, flushed;
-workers killed, stopped, frozen until long after their lease; messages sent twice. Some targets have an app that uses
-its key all the while, and a person settles unconfirmed creates by what the panel shows. Then there is calm, every
-target is asked for one more rotation, and a checker that knows nothing of the worker looks whether all promises were
-kept.
+workers killed, stopped, frozen until long after their lease; messages sent twice; strangers who delete keys and
+secrets, write over them, and set Vault back. Some targets have an app that uses its key all the while, and a person
+settles what only a person can, by what HostUp's panel and Vault show. Then there is calm, every target is asked for one
+more rotation, strangers strike once more in each way, and a checker that knows nothing of the worker looks whether all
+promises were kept.
 
 What is drawn from the seed is what strikes, when and whom; how processes take turns is not repeatable.
 """
@@ -16,18 +17,17 @@ import random
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.chaos_run.apps import App
+from tests.chaos_run.mending import strike_and_wait
 from tests.chaos_run.person import Person, drift_by_audit
 from tests.chaos_run.storm import Storm
 from tests.chaos_run.verdict import Result, judge, lines
 from tests.chaos_run.world import REST, Pace, World, app_token, start_world
 from worker.sandbox.vault_admin import VaultAdmin
 from worker.selftest.checker import unrest
-from worker.service.celery_app import make_app
 
 STALLED_SECONDS = 90.0
 """Without one rotation for so long, the storm is given up; the calm that follows tells what is stuck."""
@@ -76,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(world: World, rotations: int, workers: int, dice: random.Random) -> Result:
     """The storm, the calm, and the verdict."""
     started = time.monotonic()
-    storm, person = Storm(world, dice), Person(world)
+    storm = Storm(world, dice)
+    person = Person(world, storm.strangers.harm)
     vault = VaultAdmin(world.vault.address, app_token(world))
     apps = [App(vault, target) for target in world.targets[::5]]
     for number in range(workers):
@@ -90,12 +91,28 @@ def run(world: World, rotations: int, workers: int, dice: random.Random) -> Resu
     seconds = time.monotonic() - started
     storm.calm()
     restless = _come_to_rest(world)
+    mended = strike_and_wait(world, storm.strangers)
+    restless = {**restless, **_until_at_rest(world)}
     tallies = tuple(app.stop() for app in apps)
     person.stop()
     _stop_workers(world)
     drift, evidence = drift_by_audit(world), world.evidence()
-    findings = judge(evidence, storm.kills)
-    return Result(evidence, storm.struck, tallies, person.settled, restless, drift, seconds, findings)
+    harm = storm.strangers.harm
+    findings = (*judge(evidence, storm.herd.kills, harm), *(found for each in mended for found in each.finding()))
+    return Result(
+        evidence=evidence,
+        struck=storm.struck,
+        apps=tallies,
+        harm=harm,
+        mended=tuple(mended),
+        settled=person.settled,
+        restless=restless,
+        drift=drift,
+        seconds=seconds,
+        died=storm.herd.died,
+        memory=storm.herd.memory,
+        findings=findings,
+    )
 
 
 def _enough(counter: Counter, rotations: int) -> Callable[[], bool]:
@@ -115,12 +132,12 @@ def _come_to_rest(world: World) -> Mapping[str, str]:
     """Let everything end: no more schedule, one more request for each target; tells which did not come to rest."""
     world.configure(REST)
     _stop_workers(world)
-    for name in list(world.workers):
-        world.start(name)
-    app = make_app(world.valkey.url)
-    for target in world.targets:
-        app.send_task("rotator.rotate", args=[target.name, "the last one"], task_id=str(uuid.uuid4()))
-    app.close()
+    world.start_all()
+    world.ask_for([target.name for target in world.targets], "the last one")
+    return _until_at_rest(world)
+
+
+def _until_at_rest(world: World) -> Mapping[str, str]:
     deadline = time.monotonic() + REST_SECONDS
     while restless := _restless(world):
         if time.monotonic() > deadline:

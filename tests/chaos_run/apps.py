@@ -44,8 +44,8 @@ class Secret:
 class Tally:
     """What an app saw. Times are in seconds.
 
-    ``longest_gap``: from a refusal of a key that Vault had published less than the grace period before, to the next
-    call that worked. ``stale``: refusals of keys that were read longer ago, because Vault could not be read.
+    ``gaps``, by key: from its refusal, when Vault had published it less than the grace period before, to the next call
+    that worked. ``stale``: refusals of keys that were read longer ago, because Vault could not be read.
     """
 
     worked: int = 0
@@ -53,8 +53,8 @@ class Tally:
     stale: int = 0
     troubled: int = 0
     unread: int = 0
-    longest_gap: float = 0.0
-    notes: list[str] = field(default_factory=list)
+    gaps: dict[str, float] = field(default_factory=dict)
+    notes: list[tuple[str, str]] = field(default_factory=list)
 
 
 class App:
@@ -66,7 +66,7 @@ class App:
         self._vault = vault
         self._names = PRESETS[target.path.split("/")[1]]
         self._secret: Secret | None = None
-        self._gap_since: float | None = None
+        self._refused: dict[str, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"app of {target.name}", daemon=True)
 
@@ -117,14 +117,16 @@ class App:
             self._secret = None  # an app that is refused reads again at once
         else:
             self.tally.refused += 1
-            self.tally.notes.append(f"{secret.access_key}: {code} {now - secret.read_at:.3f} s after it was read")
-            self._gap_since = self._gap_since or now
+            note = f"{secret.access_key}: {code} {now - secret.read_at:.3f} s after it was read"
+            self.tally.notes.append((secret.access_key, note))
+            self._refused.setdefault(secret.access_key, now)
             self._secret = None
 
     def _end_gap(self) -> None:
-        if self._gap_since is not None:
-            self.tally.longest_gap = max(self.tally.longest_gap, time.monotonic() - self._gap_since)
-            self._gap_since = None
+        for access_key, since in self._refused.items():
+            gap = time.monotonic() - since
+            self.tally.gaps[access_key] = max(self.tally.gaps.get(access_key, 0.0), gap)
+        self._refused.clear()
 
 
 def list_buckets(secret: Secret) -> str:

@@ -1,4 +1,7 @@
-"""A person who looks after the rotator: settles unconfirmed creates by what HostUp's panel shows, and nothing else."""
+"""A person who looks after the rotator, by what HostUp's panel and Vault show.
+
+Settles unconfirmed creates, puts back what a stranger wrote over, and lets keys be deleted after Vault was set back.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from tests.chaos_run.harm import Harm
 from tests.chaos_run.world import World, person_environment
 from worker.errors import RotatorError
 from worker.rotation.audit import audit
-from worker.rotation.changes.settlement import Settlement, settled_create
-from worker.rotation.record import UnconfirmedCreate
+from worker.rotation.changes.settlement import Settlement, settled_create, tried_at_once
+from worker.rotation.changes.watch import deletes_resumed
+from worker.rotation.record import Record, TroubleKind, UnconfirmedCreate
 from worker.rotation.survey import survey
+from worker.sandbox.texts import MOUNT
 from worker.service.assemble import Runtime, build
 from worker.settings.settings import load
 from worker.targets.target import Target
@@ -28,6 +34,7 @@ class Person:
     """Works in a thread until stopped."""
 
     world: World
+    harm: Harm
     settled: int = 0
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -47,14 +54,55 @@ class Person:
         runtime = build(load(None, person_environment(self.world)))
         while not self._stop.wait(LOOK_EVERY):
             for target in runtime.settings.targets.values():
-                with suppress(RotatorError, OSError):  # Vault or HostUp is away, or another writer was first: later
-                    self._look_at(runtime, target)
+                with suppress(RotatorError, OSError), self.world.nobody_writes:
+                    self._look_at(runtime, target)  # Vault or HostUp is away, or another writer was first: later
 
     def _look_at(self, runtime: Runtime, target: Target) -> None:
         record = runtime.services.store.load(target.name, target.path).record
         for create in record.unconfirmed_creates:
             if create.open and not self._stop.is_set():
                 self._settle(runtime, target, create)
+        if record.deletes_held:
+            self._after_set_back(runtime)
+        if _is_overwritten(record):
+            self._put_back(runtime, target, record)
+
+    def _after_set_back(self, runtime: Runtime) -> None:
+        """Delete the keys that Vault knows no more of all targets that are held, and let the worker delete again."""
+        records = survey(runtime.services, runtime.settings.targets).records
+        known = {key for record in records.values() for key in record.keys_on_record()}
+        known |= {create.label for record in records.values() for create in record.unconfirmed_creates}
+        held = {name for name, record in records.items() if record.deletes_held}
+        for key in self.world.simulator.admin.keys().values():
+            made = datetime.fromtimestamp(key.created_at, UTC)
+            is_known = key.access_key in known or key.label in known
+            if key.exists and not is_known and key.label.split()[0] in held and self.harm.covers(made):
+                self.harm.keys.add(key.access_key)
+                self.world.simulator.admin.remove_key(key.access_key)
+        store = runtime.services.store
+        for name in held:
+            loaded = store.load(name, runtime.settings.targets[name].path)
+            store.change(loaded, lambda record: deletes_resumed(record, "a person says so", datetime.now(UTC)))
+            runtime.shared.due.wake(name)
+
+    def _put_back(self, runtime: Runtime, target: Target, record: Record) -> None:
+        """Write the newest version that is on record anew; where none is left, the worker is to make another key."""
+        admin, path = self.world.vault.admin, target.path
+        ours = {record.current and record.current.access_key, record.rotation and _staged(record)}
+        versions = self.world.mount.metadata(path).get("versions", {})
+        newest = max(map(int, versions), default=0)
+        for version in sorted(map(int, versions), reverse=True):
+            data = self.world.mount.data(path, version)
+            if data and target.fields.read(data, "access_key") in ours:
+                body = {"data": data, "options": {"cas": newest}}
+                admin.call("POST", f"{MOUNT}/data/{path}", body)
+                self.harm.wrote(path, newest + 1)
+                break
+        else:
+            admin.call("DELETE", f"{MOUNT}/data/{path}")
+        store = runtime.services.store
+        store.change(store.load(target.name, path), lambda known: tried_at_once(known, datetime.now(UTC)))
+        runtime.shared.due.wake(target.name)
 
     def _settle(self, runtime: Runtime, target: Target, create: UnconfirmedCreate) -> None:
         panel = [key for key in self.world.simulator.admin.keys().values() if key.exists and key.label == create.label]
@@ -70,6 +118,16 @@ class Person:
         store.change(loaded, lambda known: settled_create(known, create.rotation_id, verdict, datetime.now(UTC)))
         self.settled += 1
         runtime.shared.due.wake(target.name)
+
+
+def _is_overwritten(record: Record) -> bool:
+    trouble, failure = record.trouble, record.failure
+    seen = trouble is not None and trouble.confirmed and trouble.kind is TroubleKind.OVERWRITTEN
+    return seen or (failure is not None and failure.kind == "Conflict")
+
+
+def _staged(record: Record) -> str | None:
+    return record.rotation.key.access_key if record.rotation and record.rotation.key else None
 
 
 def _is_in_use(runtime: Runtime, access_key: str) -> bool:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from tests.chaos_run.herd import Herd
+from tests.chaos_run.strangers import Strangers
 from tests.chaos_run.weather import weather
 from tests.chaos_run.world import World
 from worker.service.celery_app import make_app
@@ -32,17 +34,22 @@ class Planned:
 
 @dataclass(slots=True)
 class Storm:
-    """Strikes until the calm. ``struck`` counts by kind; ``kills`` are the moments at which workers lost their life."""
+    """Strikes until the calm. ``struck`` counts by kind."""
 
     world: World
     dice: random.Random
     struck: Counter[str] = field(default_factory=Counter)
-    kills: list[float] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
     _plan: list[Planned] = field(default_factory=list)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _vault_busy: bool = False
-    _frozen: set[str] = field(default_factory=set)
+    herd: Herd = field(init=False)
+    strangers: Strangers = field(init=False)
+
+    def __post_init__(self) -> None:
+        """All draw from the same dice."""
+        self.herd = Herd(self.world, self.dice, self.struck, self._later)
+        self.strangers = Strangers(self.world, self.dice, self.struck)
 
     def begin(self) -> None:
         """Plan the first strike of each kind; each then plans its next."""
@@ -65,11 +72,7 @@ class Storm:
         if self.world.vault.admin.health() == 503:  # sealed
             self.world.vault.unseal()
         self.world.give_rights()
-        for name, worker in self.world.workers.items():
-            if name in self._frozen:
-                worker.signal(signal.SIGCONT)
-        for worker in self.world.ended:
-            worker.signal(signal.SIGCONT)
+        self.herd.wake_all()
 
     def _strikes(self) -> dict[Callable[[], None], float]:
         """Each kind with the seconds between two of its strikes, on average."""
@@ -77,15 +80,19 @@ class Storm:
             self._weather: 3.0,
             self._message_twice: 1.0,
             self._message_again: 2.0,
-            self._kill_worker: 4.0,
-            self._stop_worker: 12.0,
-            self._freeze_worker: 6.0,
+            self.herd.kill: 4.0,
+            self.herd.stop: 12.0,
+            self.herd.freeze: 6.0,
             self._pause_vault: 10.0,
             self._seal_vault: 25.0,
             self._withdraw_rights: 30.0,
             self._restart_redis: 25.0,
             self._kill_redis: 30.0,
             self._flush_redis: 20.0,
+            self._stranger: 5.0,
+            self.herd.look_after: 2.0,
+            self._take_snapshot: 15.0,
+            self._set_vault_back: 120.0,
         }
 
     def _again(self, strike: Act, mean: float) -> None:
@@ -127,50 +134,6 @@ class Storm:
         finally:
             app.close()
 
-    # -- workers
-
-    def _kill_worker(self) -> None:
-        name = self._some_worker()
-        worker = self.world.workers[name]
-        self.kills.append(time.time())
-        worker.kill()
-        self._frozen.discard(name)
-        self.struck["worker killed"] += 1
-        self._replace(name, self.dice.uniform(0.0, 2.0))
-
-    def _stop_worker(self) -> None:
-        name = self._some_worker()
-        if name in self._frozen:
-            return
-        self.world.workers[name].signal(signal.SIGTERM)
-        self.world.ended.append(self.world.workers[name])
-        self.struck["worker stopped"] += 1
-        self._replace(name, 0.0)
-
-    def _freeze_worker(self) -> None:
-        name = self._some_worker()
-        if name in self._frozen:
-            return
-        worker = self.world.workers[name]
-        worker.signal(signal.SIGSTOP)
-        self._frozen.add(name)
-        self.struck["worker frozen"] += 1
-
-        def wake() -> None:
-            worker.signal(signal.SIGCONT)
-            self._frozen.discard(name)
-
-        self._later(self.dice.uniform(0.5, 3.0) * self.world.lease, wake)
-
-    def _some_worker(self) -> str:
-        return self.dice.choice(sorted(self.world.workers))
-
-    def _replace(self, name: str, after: float) -> None:
-        if after:
-            self._later(after, lambda: self.world.start(name) if not self.world.workers[name].alive else None)
-        else:
-            self.world.start(name)
-
     # -- Vault
 
     def _pause_vault(self) -> None:
@@ -198,6 +161,26 @@ class Storm:
             self._vault_busy = False
 
         self._later(self.dice.uniform(0.3, 4.0), well)
+
+    # -- strangers
+
+    def _stranger(self) -> None:
+        if not self._vault_busy:
+            self.strangers.strike_any()
+
+    def _take_snapshot(self) -> None:
+        if not self._vault_busy:
+            self.strangers.take_snapshot()
+
+    def _set_vault_back(self) -> None:
+        """With no worker at work, as docs/operate.md says; the person who looks after it writes nothing either."""
+        if self._vault_busy:
+            return
+        with self.world.nobody_writes:
+            self.herd.kill_all()
+            self.strangers.set_back()
+            self.world.give_rights()
+        self.world.start_all()
 
     # -- Redis
 

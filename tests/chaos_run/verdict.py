@@ -6,8 +6,11 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from tests.chaos_run.apps import Tally
+from tests.chaos_run.harm import Harm
+from tests.chaos_run.mending import Mended
 from worker.sandbox.simulator.ledger import Call
 from worker.selftest.checker import BrokenPromise, Case, check, orphans
 from worker.selftest.evidence import Evidence
@@ -20,25 +23,31 @@ BY_PROMISE: Mapping[int, str] = {
     6: "grace cut short",
     5: "secrets out of place",
     8: "untraceable",
+    9: "what apps read not mended",
     0: "records and logs not in order",
 }
 """How the table calls what the checker finds, by the promise that was broken."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Result:
     """All there is to tell of a run.
 
+    ``died``: workers that ended by themselves; ``memory``: the most that one took, in MiB.
     ``restless`` names targets that did not come to rest, with what they wait for; ``drift`` is what the audit says.
     """
 
     evidence: Evidence
     struck: Mapping[str, int]
     apps: tuple[Tally, ...]
+    harm: Harm
+    mended: tuple[Mended, ...]
     settled: int
     restless: Mapping[str, str]
     drift: int | None
     seconds: float
+    died: int
+    memory: float
     findings: tuple[BrokenPromise, ...]
 
     @property
@@ -48,15 +57,32 @@ class Result:
 
     @property
     def longest_gap(self) -> float:
-        """Seconds in which an app had no key that worked, although Vault and the object storage were there."""
-        return max((app.longest_gap for app in self.apps), default=0.0)
+        """Seconds in which an app had no key that worked, although nobody but us could be the cause."""
+        return max((gap for key, gap in self._gaps() if key not in self.theirs), default=0.0)
+
+    @property
+    def longest_harm(self) -> float:
+        """Seconds in which an app had no key that worked because of a stranger."""
+        return max((gap for key, gap in self._gaps() if key in self.theirs), default=0.0)
+
+    @cached_property
+    def theirs(self) -> frozenset[str]:
+        """The keys with which apps may fail because of strangers."""
+        return self.harm.apps_may_miss(Case(self.evidence))
+
+    def _gaps(self) -> Iterator[tuple[str, float]]:
+        return (gap for app in self.apps for gap in app.gaps.items())
 
     @property
     def good(self) -> bool:
         """Whether every promise was kept, every target is at rest, and no app was without a key."""
         told = self.drift == len(orphans(self.evidence))
-        return told and not self.findings and not self.restless and not self.longest_gap
+        well = not self.died and self.memory < MOST_MEMORY
+        return told and well and not self.findings and not self.restless and not self.longest_gap
 
+
+MOST_MEMORY = 200.0
+"""MiB of a worker, whatever is sent to it."""
 
 LINE_BEGINS = '{"timestamp"'
 FORESEEN = ("Couldn't ack ", "Message Error: Couldn't apply scheduled task ")
@@ -64,11 +90,14 @@ FORESEEN = ("Couldn't ack ", "Message Error: Couldn't apply scheduled task ")
 tick. Messages are hints, and the next tick is sent a second later."""
 
 
-def judge(evidence: Evidence, kills: Iterable[float]) -> tuple[BrokenPromise, ...]:
-    """What the checker says; ``kills`` are the moments (seconds since the epoch) at which workers were killed."""
+def judge(evidence: Evidence, kills: Iterable[float], harm: Harm) -> tuple[BrokenPromise, ...]:
+    """What the checker says, without what strangers did; ``kills`` are the moments (seconds since the epoch) at which
+    workers were killed.
+    """
     log, torn = _whole_lines(evidence.texts["log"])
     excused = frozenset({*_died_with_worker(evidence, tuple(kills)), *_told_by_the_log_alone(log)})
-    return check(replace(evidence, texts={**evidence.texts, "log": log, "torn lines": torn}, excused=excused))
+    evidence = replace(evidence, texts={**evidence.texts, "log": log, "torn lines": torn}, excused=excused)
+    return harm.without(check(evidence), Case(evidence))
 
 
 def _whole_lines(log: str) -> tuple[str, str]:
@@ -115,7 +144,10 @@ def lines(result: Result) -> Iterator[str]:
     for name, why in result.restless.items():
         yield f"not at rest: {name}: {why}"
     for app in result.apps:
-        yield from app.notes[:5]
+        yield from [note for key, note in app.notes if key not in result.theirs][:5]
+    for each in result.mended:
+        seconds = "never" if each.seconds is None else f"after {each.seconds:.1f} s"
+        yield f"{each.target}: {each.what}: apps can work again {seconds}"
 
 
 def _counted(result: Result) -> Iterator[tuple[str, str]]:
@@ -131,12 +163,22 @@ def _counted(result: Result) -> Iterator[tuple[str, str]]:
     for promise, name in BY_PROMISE.items():
         yield name, str(found[promise])
     left = orphans(result.evidence)
+    forgotten = result.harm.forgotten(Case(result.evidence))
+    yield (
+        "  calls of which a set-back Vault forgot",
+        f"{sum(call.request_id in forgotten for call in calls)} of {len(calls)}",
+    )
     yield "orphans unexplained", str(_unexplained(result, left))
-    yield "orphans that an unconfirmed create tells of", str(len(left) - _unexplained(result, left))
+    theirs = sum(key in forgotten for key in left)
+    yield "orphans that a set-back Vault forgot", str(theirs)
+    yield "orphans that an unconfirmed create tells of", str(len(left) - _unexplained(result, left) - theirs)
     yield "orphans that the audit counts as drift", str(result.drift)
+    yield "workers that ended by themselves", str(result.died)
+    yield "most memory of a worker", f"{result.memory:.0f} MiB"
     yield "targets not at rest", str(len(result.restless))
     yield "calls of apps that worked", str(sum(app.worked for app in result.apps))
     yield "calls with a key gone stale, Vault being away", str(sum(app.stale for app in result.apps))
+    yield "longest time without a working key, by a stranger's doing", f"{result.longest_harm:.3f} s"
     yield "longest time without a working key", f"{result.longest_gap:.3f} s"
 
 

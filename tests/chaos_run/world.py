@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import secrets
-from collections.abc import Iterator
+import threading
+import uuid
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,6 +22,7 @@ from worker.sandbox.vault_admin import VaultAdmin
 from worker.secret import Secret
 from worker.selftest.evidence import Evidence, Mount, Watched, gather, redis_texts
 from worker.selftest.nursery import Nursery, WorkerProcess
+from worker.service.celery_app import make_app
 from worker.targets.durations import parse_duration
 from worker.targets.fields import PRESETS
 
@@ -42,6 +46,7 @@ class Pace:
     audit_every: str = "10s"
     verify_within: str = "5s"
     dead_within: str = "10s"
+    watch_every: str = "2s"
 
 
 REST = "400d"
@@ -62,6 +67,8 @@ class World:
     environment: dict[str, str] = field(repr=False)
     workers: dict[str, WorkerProcess] = field(default_factory=dict)
     ended: list[WorkerProcess] = field(default_factory=list)
+    nobody_writes: threading.Lock = field(default_factory=threading.Lock)
+    """Held while Vault is set back, and by a person who writes to it."""
 
     @property
     def log(self) -> Path:
@@ -83,6 +90,34 @@ class World:
         beat = name in ("worker-0", "worker-1")
         self.workers[name] = self.nursery.start(self.environment, self.log, concurrency=8, beat=beat)
 
+    def start_all(self) -> None:
+        """Start every worker that there was."""
+        for name in list(self.workers):
+            self.start(name)
+
+    def kill_workers(self) -> None:
+        """All of them, also those that were about to end."""
+        for worker in (*self.workers.values(), *self.ended):
+            worker.kill()
+        self.ended.clear()
+
+    def ask_for(self, names: Iterable[str], reason: str) -> None:
+        """Ask for a rotation of each, as another app does."""
+        app = make_app(self.valkey.url)
+        for name in names:
+            app.send_task("rotator.rotate", args=[name, reason], task_id=str(uuid.uuid4()))
+        app.close()
+
+    def current(self, target: Watched) -> str:
+        """The key that is current on record."""
+        return str(((self.mount.record(target.name) or {}).get("current") or {}).get("access_key"))
+
+    def keep_versions(self, target: Watched) -> bool:
+        """Have every version of an app's secret kept, for the checker; whether Vault took it."""
+        body = {"max_versions": KEPT_VERSIONS}
+        status, _ = self.vault.admin.ask("POST", f"{MOUNT}/metadata/{target.path}", body)
+        return status < http.client.BAD_REQUEST
+
     def configure(self, every: str) -> None:
         """Write the configuration; workers that are started from now on have it."""
         replace_private(self.folder / "rotator.toml", _configuration(self, every))
@@ -90,8 +125,7 @@ class World:
     def give_rights(self, *, all_of_them: bool = True) -> None:
         """Give the workers their rights in Vault, or none."""
         rights = policy(target.path for target in self.targets) if all_of_them else {}
-        rules = [f'path "{path}" {{ capabilities = {_list(given)} }}' for path, given in rights.items()]
-        self.vault.admin.call("PUT", f"sys/policies/acl/{ROLE}", {"policy": "\n".join(rules) or "# none"})
+        self.vault.admin.write_policy(ROLE, rights)
 
     def redis(self) -> redis.Redis:
         """A client past everything; to be closed by who asks for it."""
@@ -114,7 +148,7 @@ def start_world(folder: Path, count: int, pace: Pace) -> Iterator[World]:
     with ExitStack() as stack:
         simulator = start_simulator(folder, api_key, SandboxOptions(spread=SPREAD, linger=LINGER))
         stack.callback(simulator.stop)
-        vault = start_vault(folder / "vault")
+        vault = start_vault(folder / "vault", persistent=True)
         stack.callback(vault.stop)
         valkey = start_valkey(folder / "valkey")
         stack.callback(valkey.stop)
@@ -141,7 +175,7 @@ def _set_up(world: World) -> None:
     world.simulator.admin.behave(record_s3="changes")
     world.simulator.admin.add_key("made by hand, before the rotator came")
     for target in world.targets:
-        world.vault.admin.call("POST", f"{MOUNT}/metadata/{target.path}", {"max_versions": KEPT_VERSIONS})
+        world.keep_versions(target)
     world.give_rights()
     world.configure(world.pace.every)
     for file in (world.log, world.log.with_suffix(".err")):
@@ -161,17 +195,9 @@ def _target(number: int, preset: str, grace: timedelta) -> Watched:
 
 def _log_in(admin: VaultAdmin) -> dict[str, str]:
     """A role whose tokens live so short that renewing them and logging in again is part of the run."""
-    admin.call("POST", "sys/auth/approle", {"type": "approle"})
-    role = f"auth/approle/role/{ROLE}"
-    admin.call("POST", role, {"token_policies": ROLE, "token_ttl": "20s", "token_max_ttl": "60s"})
-    return {
-        "VAULT_ROLE_ID": admin.call("GET", f"{role}/role-id")["data"]["role_id"],
-        "VAULT_SECRET_ID": admin.call("POST", f"{role}/secret-id", {})["data"]["secret_id"],
-    }
-
-
-def _list(capabilities: list[str]) -> str:
-    return "[" + ", ".join(f'"{each}"' for each in capabilities) + "]"
+    admin.enable_approle()
+    role = admin.app_role(ROLE, {"token_policies": ROLE, "token_ttl": "20s", "token_max_ttl": "60s"})
+    return {"VAULT_ROLE_ID": role.role_id, "VAULT_SECRET_ID": role.secret_id.reveal()}
 
 
 def _configuration(world: World, every: str) -> str:
@@ -189,6 +215,7 @@ lease = "{pace.lease}"
 audit_every = "{pace.audit_every}"
 verify_within = "{pace.verify_within}"
 dead_within = "{pace.dead_within}"
+watch_every = "{pace.watch_every}"
 """
     return text + "".join(_target_table(target, every, pace.grace) for target in world.targets)
 
@@ -213,6 +240,5 @@ def person_environment(world: World) -> dict[str, str]:
 def app_token(world: World) -> Secret:
     """A token that may only read what apps read."""
     admin = world.vault.admin
-    admin.call("PUT", "sys/policies/acl/apps", {"policy": f'path "{MOUNT}/data/apps/*" {{ capabilities = ["read"] }}'})
-    made = admin.call("POST", "auth/token/create", {"policies": ["apps"], "ttl": "24h"})
-    return Secret(made["auth"]["client_token"])
+    admin.write_policy("apps", {f"{MOUNT}/data/apps/*": ["read"]})
+    return admin.issue_token("apps", "24h")

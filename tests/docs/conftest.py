@@ -53,7 +53,7 @@ def reader(tmp_path: Path) -> Iterator[Session]:
                 "VAULT_ADDR": vault.address,
                 **{name: sandbox.environment[name] for name in ("HOSTUP_API_KEY_FILE", "REDIS_URL_FILE")},
             }
-            vault.admin.call("POST", "sys/auth/approle", {"type": "approle"})
+            vault.admin.enable_approle()
             checkout = _checkout(tmp_path / "checkout", sandbox.simulator.hostup)
             with shell(checkout, environment) as session:
                 yield session

@@ -26,7 +26,7 @@ from worker.selftest.proxy import HttpProxy
 from worker.selftest.redis_proxy import RedisProxy
 from worker.selftest.script import Script
 from worker.service.assemble import Runtime, build
-from worker.service.look import look_while_due
+from worker.service.look import look_while_due, watch_while_nothing_is_due
 from worker.settings.environment import Need
 from worker.settings.settings import load
 
@@ -57,6 +57,9 @@ REDIS_COMMANDS = {
 }
 """Of one rotation, without what Celery does to bring the message. In five round trips: the hold;
 circuit, place and count; what was made; index and release; what is due next."""
+
+WATCH_COMMANDS = 7
+"""Of one watch, in four round trips: the hold (3); index and release; how it was seen (2); what is next."""
 
 OF_CONNECTIONS = ("HELLO", "AUTH", "CLIENT", "SELECT", "PING")
 
@@ -166,6 +169,19 @@ def test_a_look_with_nothing_to_do_reads_the_record_and_no_more(sandbox: Sandbox
         stand.look(target)
         assert stand.calls("vault") - vault == {f"GET {RECORD}": 1}
         assert sandbox.simulator.admin.ledger(ledger) == []
+
+
+def test_the_calls_of_a_watch_of_a_healthy_target(sandbox: Sandbox, tmp_path: Path) -> None:
+    target = sandbox.targets[0].name
+    with _standing(sandbox, tmp_path, target) as stand:
+        stand.look(target)
+        watch_while_nothing_is_due(stand.runtime, target)  # loads the scripts
+        vault, redis, ledger = stand.calls("vault"), stand.calls("redis"), len(sandbox.simulator.admin.ledger())
+        watch_while_nothing_is_due(stand.runtime, target)
+        assert stand.calls("vault") - vault == {f"GET {RECORD}": 1, f"GET {SECRET}": 1}
+        assert sum((stand.calls("redis") - redis).values()) == WATCH_COMMANDS
+        entries = sandbox.simulator.admin.ledger(ledger)
+        assert [each["operation"] for each in entries] == ["GET service"]
 
 
 def test_the_connections_of_many_rotations(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.records import NOW, SECOND, create, current, empty, retiring, rotatio
 from worker.cli.remove import remove
 from worker.cli.settle import Answers, settle, settle_or_note
 from worker.errors import RotatorError, TryAgainLater, UsageError
-from worker.rotation.audit import note_foreign
+from worker.rotation.baseline import note_foreign
 from worker.rotation.record import Phase, Record, Why
 from worker.sandbox.servers import ValkeyServer
 from worker.service.audit_task import audit_once

@@ -15,6 +15,7 @@ from worker.cli.texts import span
 from worker.cli.verdicts import Verdict, failed
 from worker.errors import QueueUnavailable
 from worker.service.assemble import Runtime
+from worker.service.audit_task import MORE_THREADS, watch_behind
 from worker.service.celery_app import QUEUE
 
 NEARLY_FULL = 0.9
@@ -34,7 +35,10 @@ def look(runtime: Runtime) -> Iterator[Verdict]:
         return
     yield verdict
     yield from _of_wrong_types(wrong)
-    yield _workers(runtime)
+    workers = _workers(runtime)
+    yield workers
+    if workers.state == "ok":
+        yield from _watch(runtime)
 
 
 def _info(runtime: Runtime) -> Mapping[str, Any]:
@@ -95,6 +99,18 @@ def _workers(runtime: Runtime) -> Verdict:
         return of_workers(runtime.shared.heartbeats.ages())
     except QueueUnavailable as error:
         return Verdict("worker", "warning", error.what, error.hint)
+
+
+def _watch(runtime: Runtime) -> Iterator[Verdict]:
+    try:
+        behind = watch_behind(runtime)
+    except QueueUnavailable as error:
+        yield Verdict("watch", "warning", error.what, error.hint)
+        return
+    if behind:
+        yield Verdict(
+            "watch", "warning", f"{behind} targets are not watched as often as watch_every says", MORE_THREADS
+        )
 
 
 def of_workers(ages: Mapping[str, timedelta]) -> Verdict:

@@ -11,7 +11,7 @@ from worker.cli.options import Options
 from worker.cli.output import print_lines, progress, result
 from worker.cli.status import create_lines
 from worker.errors import UsageError
-from worker.rotation.audit import note_foreign
+from worker.rotation.baseline import note_foreign
 from worker.rotation.changes.settlement import Settlement, settled_create
 from worker.rotation.changes.watch import deletes_resumed
 from worker.rotation.record import UnconfirmedCreate

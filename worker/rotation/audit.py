@@ -1,7 +1,7 @@
 """The audit: do the keys that HostUp counts, the records and the calendar agree? Finds, and changes nothing.
 
 ``keyCount`` is the one way to see keys that nobody has on record (page "Service status"). Keys that were there before
-the worker came are foreign: their number is noted at the first look, in an account document beside the records.
+the worker came are foreign: see :mod:`worker.rotation.baseline`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from worker.errors import RecordDeleted, VaultCasMismatch
+from worker.errors import RecordDeleted
+from worker.rotation.baseline import ensure_baseline
 from worker.rotation.findings import AuditFinding, of_account, of_storage, of_targets, of_trouble
 from worker.rotation.observe import observe_all
-from worker.rotation.ports import Document
 from worker.rotation.services import Services
 from worker.rotation.survey import Progress, Survey, survey
 from worker.targets.target import Target
@@ -34,38 +34,6 @@ class AuditReport:
     drift: int | None
     findings: tuple[AuditFinding, ...]
     survey: Survey = field(repr=False)
-
-
-def ensure_baseline(services: Services, targets: Mapping[str, Target]) -> int | None:
-    """Record at the first look how many keys are foreign; later only return that number.
-
-    None when HostUp does not say how many keys there are: then the next look records it. Raises RecordDeleted where
-    the number was noted and then deleted, VaultError.
-    """
-    document = services.store.account()
-    known = _foreign_of(document)
-    if known is not None:
-        return known
-    count = services.account.key_count()
-    if count is None:
-        return None
-    foreign = max(0, count - survey(services, targets).living)
-    try:
-        note_foreign(services, foreign, count, document.version)
-    except VaultCasMismatch:
-        return _foreign_of(services.store.account())
-    return foreign
-
-
-def note_foreign(services: Services, foreign: int, key_count: int | None, cas: int) -> None:
-    """Write down how many keys are not this project's."""
-    noted = {"foreign": foreign, "key_count": key_count, "noted_at": services.clock.now().isoformat()}
-    services.vault.write(services.store.account_path, noted, cas)
-
-
-def _foreign_of(document: Document) -> int | None:
-    foreign = (document.data or {}).get("foreign")
-    return foreign if isinstance(foreign, int) else None
 
 
 def audit(

@@ -8,6 +8,7 @@ The steps are in :mod:`worker.rotation.steps.create`, :mod:`worker.rotation.step
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -36,7 +37,7 @@ from worker.rotation.status import due_at, moved
 from worker.rotation.steps.create import begin, recount, take_over
 from worker.rotation.steps.publish import publish, verify
 from worker.rotation.steps.retire import delete, prove_dead
-from worker.rotation.steps.session import Pause, Session
+from worker.rotation.steps.session import Pause, Session, always
 from worker.rotation.steps.watch import watch
 from worker.targets.target import Target
 
@@ -58,15 +59,24 @@ class LookResult:
     version: int = 0
 
 
-def reconcile(services: Services, target: Target, *, watching: bool = False, seen_version: int = 0) -> LookResult:
+def reconcile(
+    services: Services,
+    target: Target,
+    *,
+    watching: bool = False,
+    seen_version: int = 0,
+    allows_create: Callable[[], bool] = always,
+) -> LookResult:
     """Bring one target to where it should be, as far as possible now; ``watching``: and see what apps read.
 
-    ``seen_version`` is the highest version of the record that any worker has seen; 0: not known.
+    ``seen_version`` is the highest version of the record that any worker has seen; 0: not known. ``allows_create`` is
+    asked before a key is made; where it says no, that waits for a tick.
 
     Raises RecordError (the record cannot be used, or is gone), Conflict (the target was moved to another path),
     VaultError (Vault cannot be used; nothing is recorded then) and TryAgainLater.
     """
     session = _opened(services, target)
+    session.allows_create = allows_create
     _see_that_vault_was_not_set_back(session, seen_version)
     for _ in range(MOST_STEPS):
         due = due_at(session.record, target, session.now)

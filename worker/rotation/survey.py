@@ -7,13 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from worker.errors import RecordError
+from worker.errors import RecordError, VaultUnavailable
 from worker.rotation.record import Phase, Record
 from worker.rotation.services import Services
 from worker.targets.target import Target
 
 READERS = 8
 """Threads that read records; what Vault gives to one hvac client levels off there (docs/facts.md, "Vault")."""
+
+PAUSE_SECONDS = 1.0
 
 Progress = Callable[[int, int], None]
 
@@ -30,7 +32,7 @@ class Survey:
     @property
     def living(self) -> int:
         """How many of HostUp's keys the records answer for."""
-        return sum(_living(record) for record in self.records.values())
+        return sum(living(record) for record in self.records.values())
 
     @property
     def adopted(self) -> int:
@@ -45,24 +47,55 @@ class Survey:
 
 def survey(services: Services, targets: Mapping[str, Target], progress: Progress | None = None) -> Survey:
     """Read every record there is: of the configured targets, and of those that no longer are. Raises VaultError."""
+    found: dict[str, Record | RecordError] = {}
+    read_records(services, targets, _as_it_is, found, progress)
+    names = sorted(found)
+    return Survey(
+        {name: record for name in names if isinstance(record := found[name], Record)},
+        {name: error for name in names if isinstance(error := found[name], RecordError)},
+    )
+
+
+def read_records(
+    services: Services,
+    targets: Mapping[str, Target],
+    use: Callable[[Record | RecordError], T],
+    found: dict[str, T],
+    progress: Progress | None = None,
+) -> None:
+    """Put what ``use`` makes of every record into ``found``; what is in it already is not read again.
+
+    Where Vault cannot be used for a while (a rate limit quota, an outage), it goes on where it stopped, as long as it
+    gets anywhere. Raises VaultError; what was read until then is in ``found``.
+    """
     names = sorted(set(targets) | set(services.store.targets()))
-    records: dict[str, Record] = {}
-    unreadable: dict[str, RecordError] = {}
 
-    def read(name: str) -> Record | RecordError:
-        target = targets.get(name)
+    def read(name: str) -> None:
+        if name not in found:
+            found[name] = use(_read(services, targets.get(name), name))
+
+    while True:
+        known = len(found)
         try:
-            loaded = services.store.open(target) if target else services.store.load(name, "")
-        except RecordError as error:
-            return error
-        return loaded.record
-
-    for name, found in read_all(names, read, progress):
-        if isinstance(found, RecordError):
-            unreadable[name] = found
+            for _ in read_all(names, read, progress):
+                pass
+        except VaultUnavailable:
+            if len(found) == known or services.clock.wait(PAUSE_SECONDS):
+                raise
         else:
-            records[name] = found
-    return Survey(records, unreadable)
+            return
+
+
+def _as_it_is(record: Record | RecordError) -> Record | RecordError:
+    return record
+
+
+def _read(services: Services, target: Target | None, name: str) -> Record | RecordError:
+    try:
+        loaded = services.store.open(target) if target else services.store.load(name, "")
+    except RecordError as error:
+        return error
+    return loaded.record
 
 
 def read_all(names: Sequence[str], read: Callable[[str], T], progress: Progress | None) -> Iterator[tuple[str, T]]:
@@ -74,6 +107,7 @@ def read_all(names: Sequence[str], read: Callable[[str], T], progress: Progress 
                 progress(done, len(names))
 
 
-def _living(record: Record) -> int:
+def living(record: Record) -> int:
+    """How many of HostUp's keys a record answers for."""
     deleted = sum(1 for key in record.retiring if key.deleted_at)
     return sum(1 for _ in record.keys_on_record()) - deleted

@@ -27,7 +27,6 @@ from worker.sandbox.demo_app import App, Tally
 from worker.sandbox.files import append_private
 from worker.sandbox.run import Sandbox, start_sandbox
 from worker.sandbox.texts import MOUNT, SandboxOptions
-from worker.secret import Secret
 
 OPTIONS = SandboxOptions(
     targets=2, every="12s", grace="5s", tick="1s", lease="6s", audit_every="10s", spread=0.5, linger=1.0
@@ -178,10 +177,8 @@ def _app(sandbox: Sandbox) -> Iterator[App]:
     target = sandbox.targets[0]
     if vault is None:
         raise RotatorError("the demo wants a Vault of its own")
-    policy = f'path "{MOUNT}/data/{target.path}" {{ capabilities = ["read"] }}'
-    vault.admin.call("PUT", "sys/policies/acl/demo-app", {"policy": policy})
-    token = vault.admin.call("POST", "auth/token/create", {"policies": ["demo-app"]})["auth"]["client_token"]
-    app = App(vault.address, Secret(token), MOUNT, target.path)
+    vault.admin.write_policy("demo-app", {f"{MOUNT}/data/{target.path}": ["read"]})
+    app = App(vault.address, vault.admin.issue_token("demo-app", "24h"), MOUNT, target.path)
     app.start()
     try:
         yield app

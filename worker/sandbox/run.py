@@ -182,17 +182,13 @@ def _is_ours(file: Path) -> bool:
 def _log_in(vault: VaultServer, folder: Path, options: SandboxOptions) -> dict[str, str]:
     """Give the worker an AppRole with no more rights than config/vault/rotator-policy.hcl gives."""
     rights = policy(target.path for target in targets(options.targets))
-    document = {"path": {path: {"capabilities": capabilities} for path, capabilities in rights.items()}}
-    role = "auth/approle/role/hostup-rotator"
-    admin = vault.admin
-    admin.call("PUT", "sys/policies/acl/hostup-rotator", {"policy": json.dumps(document)})
-    admin.call("POST", "sys/auth/approle", {"type": "approle"})
-    admin.call("POST", role, ROLE)
-    secret_id = Secret(admin.call("POST", f"{role}/secret-id", {})["data"]["secret_id"])
+    vault.admin.write_policy("hostup-rotator", rights)
+    vault.admin.enable_approle()
+    role = vault.admin.app_role("hostup-rotator", ROLE)
     return {
         "VAULT_ADDR": vault.address,
-        "VAULT_ROLE_ID": admin.call("GET", f"{role}/role-id")["data"]["role_id"],
-        "VAULT_SECRET_ID_FILE": _secret_file(folder, "vault_secret_id", secret_id),
+        "VAULT_ROLE_ID": role.role_id,
+        "VAULT_SECRET_ID_FILE": _secret_file(folder, "vault_secret_id", role.secret_id),
     }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,14 @@ from worker.secret import Secret
 
 _TIMEOUT = 30.0
 _FIRST_ERROR = 400
+
+
+@dataclass(frozen=True, slots=True)
+class AppRole:
+    """What a program logs in with."""
+
+    role_id: str
+    secret_id: Secret = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,27 @@ class VaultAdmin:
             connection.close()
         document = json.loads(text) if text.startswith(b"{") else {}
         return answer.status, document
+
+    def write_policy(self, name: str, rights: Mapping[str, Sequence[str]]) -> None:
+        """Let whoever holds the policy have these rights, capabilities by path, and no others. Raises VaultRefused."""
+        paths = {path: {"capabilities": list(capabilities)} for path, capabilities in rights.items()}
+        self.call("PUT", f"sys/policies/acl/{name}", {"policy": json.dumps({"path": paths})})
+
+    def enable_approle(self) -> None:
+        """Let programs log in with AppRoles; once for a server. Raises VaultRefused."""
+        self.call("POST", "sys/auth/approle", {"type": "approle"})
+
+    def app_role(self, name: str, settings: Mapping[str, object]) -> AppRole:
+        """Make an AppRole, and a secret id for it. Raises VaultRefused."""
+        role = f"auth/approle/role/{name}"
+        self.call("POST", role, settings)
+        secret_id = Secret(self.call("POST", f"{role}/secret-id", {})["data"]["secret_id"])
+        return AppRole(self.call("GET", f"{role}/role-id")["data"]["role_id"], secret_id)
+
+    def issue_token(self, policy: str, ttl: str) -> Secret:
+        """A token that holds this policy for so long. Raises VaultRefused."""
+        made = self.call("POST", "auth/token/create", {"policies": [policy], "ttl": ttl})
+        return Secret(made["auth"]["client_token"])
 
     def health(self) -> int | None:
         """The status of ``sys/health``: 200 active, 429 standby, 501 not initialised, 503 sealed; None: no answer."""

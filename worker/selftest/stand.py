@@ -6,7 +6,6 @@ strike at any step. Trials do not see each other: own paths and role in Vault, o
 
 from __future__ import annotations
 
-import json
 import queue
 import secrets
 from collections.abc import Iterator, Mapping
@@ -34,7 +33,6 @@ DATABASES = range(1, 16)
 """What a Valkey has by default; so many trials at once. Not 0: it is not selected, which would be a step."""
 
 TARGET = "media"
-ROLES = "auth/approle/role"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +86,7 @@ class Stand:
 
     def give_rights(self, rights: Mapping[str, list[str]]) -> None:
         """Let the worker's role have these rights in Vault: capabilities by path."""
-        document = {"path": {path: {"capabilities": capabilities} for path, capabilities in rights.items()}}
-        self.mount.vault.call("PUT", f"sys/policies/acl/{self.name}", {"policy": json.dumps(document)})
+        self.mount.vault.write_policy(self.name, rights)
 
     def evidence(self) -> Evidence:
         """Everything there is to judge by now."""
@@ -178,7 +175,7 @@ def start_bench(folder: Path) -> Iterator[Bench]:
         stack.callback(vault.stop)
         valkey = start_valkey(folder / "valkey")
         stack.callback(valkey.stop)
-        vault.admin.call("POST", "sys/auth/approle", {"type": "approle"})
+        vault.admin.enable_approle()
         bench = Bench(folder, vault, valkey, nursery)
         for number in DATABASES:
             bench.databases.put(number)
@@ -190,12 +187,8 @@ def _with_database(valkey: ValkeyServer, port: int, database: int) -> Secret:
 
 
 def _log_in(vault: VaultServer, name: str) -> dict[str, str]:
-    role = f"{ROLES}/{name}"
-    vault.admin.call("POST", role, ROLE | {"token_policies": name})
-    return {
-        "VAULT_ROLE_ID": vault.admin.call("GET", f"{role}/role-id")["data"]["role_id"],
-        "VAULT_SECRET_ID": vault.admin.call("POST", f"{role}/secret-id", {})["data"]["secret_id"],
-    }
+    role = vault.admin.app_role(name, ROLE | {"token_policies": name})
+    return {"VAULT_ROLE_ID": role.role_id, "VAULT_SECRET_ID": role.secret_id.reveal()}
 
 
 def _configuration(hostup: str, state_path: str, target: Watched, pace: Pace) -> str:

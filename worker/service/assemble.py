@@ -5,11 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import threading
 from dataclasses import dataclass, field
 from datetime import timedelta
-
-import structlog
 
 from worker.adapters.hostup.client import HostUpClient
 from worker.adapters.http.backend import DeadlineBackend
@@ -23,20 +20,18 @@ from worker.adapters.s3.lazy import LazyStorage, StoragePlace
 from worker.adapters.vault.kv import VaultStore
 from worker.adapters.vault.opening import call_deadline, open_vault
 from worker.clock import ProcessClock, SystemClock, WitnessedClock
-from worker.errors import RecordDeleted, UsageError
-from worker.events import Event
+from worker.errors import UsageError
 from worker.logs.redaction import Redactor
-from worker.rotation.audit import ensure_baseline
 from worker.rotation.records import RecordStore
 from worker.rotation.services import Policy, Services
 from worker.secret import Secret
+from worker.service.baseline import Baseline
 from worker.service.own_audit import AuditDiary
+from worker.service.share import Share
 from worker.service.standing import ClockTrouble, RedisTrouble
 from worker.settings.settings import Settings
 from worker.targets.backoff import LONGEST_ASKED, Backoff
 from worker.targets.target import Target
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +49,8 @@ class Runtime:
     http: HttpClient | None = None
     longest_watch: timedelta = timedelta(days=3660)
     guard: Guard = field(default_factory=Guard)
-    _baseline: threading.Event = field(default_factory=threading.Event)
-    _surveying: threading.Lock = field(default_factory=threading.Lock)
+    baseline: Baseline = field(default_factory=Baseline)
+    watching: Share = field(default_factory=Share)
 
     def target(self, name: str) -> Target:
         """A configured target. Raises UsageError when there is none of that name."""
@@ -68,22 +63,9 @@ class Runtime:
         """How often what apps read of a target is looked at."""
         return target.watch_every or self.settings.worker.watch_every
 
-    def baseline(self) -> None:
-        """See once that the foreign keys are noted, before the first key of this process is made. Raises VaultError.
-
-        One thread does it for all: it may have to read every record. Where the note was deleted, rotations go on, since
-        only the audit needs it.
-        """
-        with self._surveying:
-            if self._baseline.is_set():
-                return
-            try:
-                known = ensure_baseline(self.services, self.settings.targets) is not None
-            except RecordDeleted as error:
-                _log.error(Event.BASELINE_LOST, **error.fields())
-                known = True
-            if known:
-                self._baseline.set()
+    def allows_create(self) -> bool:
+        """Whether a key may be made: not before it is noted how many keys are foreign. Raises VaultError."""
+        return self.baseline.allows_create(self.services, self.settings.targets, self.shared.turn)
 
     @property
     def hostup_is_inside(self) -> bool:

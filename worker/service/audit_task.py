@@ -20,6 +20,9 @@ from worker.rotation.steps.session import Session
 from worker.service.assemble import Runtime
 
 SETTLED_AFTER_LEASES = 4
+MORE_THREADS = (
+    "A quarter of the threads watch when nothing is due: raise concurrency, start more workers, or watch less often."
+)
 EXPLAINED = "the audit explains every key of the account"
 
 _log = structlog.get_logger(__name__)
@@ -42,6 +45,7 @@ def audit_once(runtime: Runtime) -> None:
         _settle_explained(runtime, report)
     retire_leftovers(runtime.services, report.survey, runtime.settings.targets)
     _put_redis_right(runtime, report.survey.records)
+    _say_if_the_watch_is_behind(runtime)
     _log.info(
         Event.AUDIT_DONE,
         findings=len(report.findings),
@@ -57,6 +61,22 @@ def slack(runtime: Runtime) -> timedelta:
     """How late something may be before the audit reports it: a few ticks, and a lease that has to run out."""
     worker = runtime.settings.worker
     return worker.tick * 4 + worker.lease * 2
+
+
+def _say_if_the_watch_is_behind(runtime: Runtime) -> None:
+    behind = watch_behind(runtime)
+    if behind:
+        _log.warning(
+            Event.WATCH_BEHIND,
+            targets=behind,
+            error="they are not watched as often as watch_every says",
+            hint=MORE_THREADS,
+        )
+
+
+def watch_behind(runtime: Runtime) -> int:
+    """How many targets were to be watched so long ago that another watch is due by now. Raises QueueUnavailable."""
+    return runtime.shared.watches.behind(runtime.clock.now() - runtime.settings.worker.watch_every - slack(runtime))
 
 
 def _settle_explained(runtime: Runtime, report: AuditReport) -> None:

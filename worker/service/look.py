@@ -38,11 +38,17 @@ def look_while_due(runtime: Runtime, name: str) -> None:
 def watch_while_nothing_is_due(runtime: Runtime, name: str) -> None:
     """See what apps read of one target, then of others, for the time of a tick and until something is due.
 
+    With as many threads watching as may, the target's turn comes a tick later.
+
     Raises UsageError for a target that is not configured, QueueUnavailable.
     """
     clock, lease = runtime.clock, runtime.settings.worker.lease
     watches = runtime.shared.watches
-    _go_on(runtime, name, lambda: next(iter(watches.claim(clock.now(), lease, 1, QUEUE)), None), watching=True)
+    with runtime.watching.place(runtime.settings.worker.concurrency) as free:
+        if free:
+            _go_on(runtime, name, lambda: next(iter(watches.claim(clock.now(), lease, 1, QUEUE)), None), watching=True)
+        else:
+            watches.postpone(runtime.target(name).name, clock.now() + runtime.settings.worker.tick)
 
 
 def _go_on(runtime: Runtime, name: str, claim: Callable[[], str | None], *, watching: bool = False) -> None:
@@ -50,7 +56,7 @@ def _go_on(runtime: Runtime, name: str, claim: Callable[[], str | None], *, watc
     until = clock.monotonic() + runtime.settings.worker.tick.total_seconds()
     target: str | None = name
     while target and _look_alone(runtime, target, watching=watching):
-        if clock.stopping or clock.monotonic() >= until:
+        if clock.stopping or clock.monotonic() >= until or runtime.baseline.turns_away(clock):
             return
         target = claim()
 
@@ -74,8 +80,13 @@ def _look_alone(runtime: Runtime, name: str, *, watching: bool = False) -> bool:
 def _look(runtime: Runtime, target: Target, hold: Hold, *, watching: bool) -> bool:
     now, version = runtime.clock.now(), hold.seen_version
     try:
-        runtime.baseline()
-        found = reconcile(runtime.services, target, watching=watching, seen_version=hold.seen_version)
+        found = reconcile(
+            runtime.services,
+            target,
+            watching=watching,
+            seen_version=hold.seen_version,
+            allows_create=runtime.allows_create,
+        )
         version = found.version
         entry = IndexEntry(
             target.name, summarize(found.record, found.due, found.wait), sorted(found.touched), target.plan()

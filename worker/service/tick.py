@@ -16,6 +16,7 @@ from worker.errors import VaultNoLeader, VaultSealed
 from worker.events import Event
 from worker.service.assemble import Runtime
 from worker.service.celery_app import QUEUE
+from worker.service.share import watching_threads
 from worker.targets.schedule import next_watch
 
 Send = Callable[..., object]
@@ -25,9 +26,6 @@ LONGEST_LOOK = timedelta(days=3660)
 """No schedule has its next rotation further away; the audit puts right what is nearer than that (``look_sooner``)."""
 
 AT_ONCE_SECONDS = 0.2
-
-WATCHING_SHARE = 4
-"""One in so many threads may watch, so that the others are free for what becomes due."""
 
 _log = structlog.get_logger(__name__)
 
@@ -55,13 +53,14 @@ def tick(runtime: Runtime, send: Send) -> None:
     for request, content in shared.requests.all().items():
         _hand_out(send, "rotator.rotate", [content["target"], content["reason"]], task_id=request)
     now = runtime.clock.now()
-    room = _threads(runtime) - shared.due.waiting(QUEUE)
+    threads = _threads(runtime)
+    room = threads - shared.due.waiting(QUEUE)
     if room > 0:
         names = _configured(runtime, shared.due.claim(now, runtime.settings.worker.lease, room))
         for name in names:
             _hand_out(send, "rotator.reconcile", [name])
         if not names:
-            _hand_out_watches(runtime, send, now)
+            _hand_out_watches(runtime, send, now, watching_threads(threads))
 
 
 def _is_whole(runtime: Runtime) -> bool:
@@ -87,9 +86,8 @@ def _configured(runtime: Runtime, names: Iterable[str]) -> list[str]:
     return [name for name in found if name not in unknown]
 
 
-def _hand_out_watches(runtime: Runtime, send: Send, now: datetime) -> None:
+def _hand_out_watches(runtime: Runtime, send: Send, now: datetime, share: int) -> None:
     """With nothing due, have a share of the threads look at what apps read; they go on by themselves."""
-    share = max(1, runtime.settings.worker.concurrency // WATCHING_SHARE)
     for name in _configured(runtime, runtime.shared.watches.claim(now, runtime.settings.worker.lease, share, QUEUE)):
         _hand_out(send, "rotator.watch", [name])
 

@@ -11,7 +11,8 @@ from tests.records import DAY, current, empty, request, retiring
 from tests.worlds import SLACK, STATE, TARGET, Small
 from worker.errors import RecordDeleted
 from worker.events import Event
-from worker.rotation.audit import audit, ensure_baseline
+from worker.rotation.audit import audit
+from worker.rotation.baseline import ensure_baseline
 from worker.rotation.changes.rotation import note
 from worker.rotation.history import encode_entry
 from worker.rotation.reconcile import accept

@@ -10,7 +10,8 @@ import pytest
 from tests.records import MINUTE, create, retiring
 from tests.worlds import SLACK, STATE, TARGET, Small
 from worker.errors import HostUpCall, HostUpRateLimited
-from worker.rotation.audit import AuditReport, audit, ensure_baseline, note_foreign
+from worker.rotation.audit import AuditReport, audit
+from worker.rotation.baseline import ensure_baseline, note_foreign
 from worker.rotation.changes.rotation import failed
 from worker.rotation.changes.settlement import Found, adopted_key
 from worker.rotation.decide import RETIRING_LIMIT

@@ -51,6 +51,9 @@ PAUSES = "rotator:pauses"
 PARKED = "rotator:parked"
 """Set: targets that the open circuit or a pause turned away; emptied when it closes, and expires."""
 
+BASELINE = "rotator:baseline"
+"""String: a mark of the one who counts the keys of the account at the very beginning; expires."""
+
 COUNT = "rotator:count"
 """Hash of four fields: the number of keys at HostUp, when it was asked for, how many were made since; and how many
 creates were begun in all."""

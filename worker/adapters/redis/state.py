@@ -12,6 +12,7 @@ from worker.adapters.redis.index import Index
 from worker.adapters.redis.locks import TargetLocks
 from worker.adapters.redis.repair import Repairs
 from worker.adapters.redis.requests import PendingRequests
+from worker.adapters.redis.turn import Turn
 from worker.adapters.redis.watches import Watches
 from worker.adapters.redis.workers import Heartbeats
 
@@ -29,6 +30,7 @@ class SharedState:
     watches: Watches
     circuit: Circuit
     repairs: Repairs
+    turn: Turn
 
 
 def shared_state(client: redis.Redis) -> SharedState:
@@ -43,4 +45,5 @@ def shared_state(client: redis.Redis) -> SharedState:
         Watches(client),
         Circuit(client),
         Repairs(client),
+        Turn(client),
     )

@@ -54,6 +54,16 @@ class Watches:
             pipe.execute()
 
     @guard()
+    def postpone(self, target: str, when: datetime) -> None:
+        """Have a target looked at later."""
+        self._client.zadd(WATCHES, {target: when.timestamp()}, xx=True)
+
+    @guard()
+    def behind(self, before: datetime) -> int:
+        """How many targets should have been looked at before a moment, and were not."""
+        return int(self._client.zcount(WATCHES, "-inf", before.timestamp()))
+
+    @guard()
     def sighting(self, target: str) -> dict[str, object] | None:
         """How a target was seen last; None where that is not known."""
         found = checked(Sighting, self._client.hget(SEEN, target))

@@ -40,9 +40,13 @@ MAYBE_FULL = (409, 422)
 
 NEEDED = ("create", "read", "update")
 
+COUNTING = "the keys of the account are counted, which comes before the first one is made"
+
 
 def begin(session: Session, step: Begin) -> Pause | None:
     """Begin a rotation and create its key. What stands in the way is recorded, with when it is tried again."""
+    if not session.allows_create():
+        return Pause(NEW, session.now + session.services.policy.tick, COUNTING)
     try:
         with session.services.account.place(session.target.name) as place:
             return _begin_in_place(session, step, place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -50,12 +51,17 @@ class Pause:
     why: str
 
 
+def always() -> bool:
+    """Nothing has to come before a create."""
+    return True
+
+
 @dataclass(slots=True)
 class Session:
     """One target's record in hand. Changing it writes it, and logs what was added to its history.
 
     ``secret`` is the app's secret as it was read before a rotation began. ``witness`` is a key that should live, for a
-    target that has none itself any more.
+    target that has none itself any more. ``allows_create`` says whether a key may be made yet.
     """
 
     services: Services
@@ -67,6 +73,7 @@ class Session:
     observation: Observation | None = None
     secret: Document | None = field(default=None, repr=False)
     witness: str | None = None
+    allows_create: Callable[[], bool] = always
 
     @property
     def record(self) -> Record:
