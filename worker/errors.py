@@ -9,6 +9,7 @@ holds an answer's body, a header or a secret.
     ├── ConfigurationError          a setting is missing or wrong                        exit 78
     ├── UsageError                  a command or a message asks for what does not exist  exit 2
     ├── TryAgainLater               nothing is wrong that waiting would not mend         exit 75
+    │   ├── RequestLimited          messages asked for too many rotations of a target; ``next_at``
     │   ├── CircuitOpen             HostUp failed too often in a row; ``until``
     │   └── QueueUnavailable        Redis cannot be reached, or does not take writes
     ├── HostUpError                 operation, status, code, retry_after
@@ -119,6 +120,19 @@ class CircuitOpen(TryAgainLater):
             hint=f"No call is made before {until.isoformat()}; `rotator circuit` says why.",
         )
         self.until = until
+
+
+class RequestLimited(TryAgainLater):
+    """Messages asked for too many rotations of a target; the next one may be asked for at ``next_at``."""
+
+    def __init__(self, why: str, next_at: datetime, *, target: str) -> None:
+        super().__init__(
+            f"a message asked for a rotation, and {why}",
+            target=target,
+            hint=f"Nothing was done. A message may ask for one again at {next_at.isoformat(timespec='seconds')}; a "
+            f"person may at any time: `rotator rotate {target}`.",
+        )
+        self.next_at = next_at
 
 
 class QueueUnavailable(TryAgainLater):

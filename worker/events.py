@@ -66,6 +66,7 @@ class Event(StrEnum):
     QUEUE_UNAVAILABLE = "queue.unavailable"
     QUEUE_AVAILABLE = "queue.available"
     REDIS_REPAIRED = "redis.repaired"
+    TASK_MOVED = "task.moved"
     CLOCK_APART = "clock.apart"
     CLOCK_AGREES = "clock.agrees"
     PULSE_FAILED = "pulse.failed"

@@ -8,6 +8,7 @@ from celery import Celery
 
 from tests.acceptance.service import APP_PASSWORD, Service
 from tests.sandbox import wait_until
+from worker.settings.settings import QUEUE
 
 
 def test_a_rotation_from_end_to_end(service: Service) -> None:
@@ -85,6 +86,7 @@ def test_another_app_asks_by_name_and_a_message_delivered_twice_counts_once(serv
     worker = service.start()
     wait_until(lambda: service.published() is not None, "the first key")
     other = Celery(broker=service.redis_url_of("app", APP_PASSWORD), set_as_current=False)
+    other.conf.task_default_queue = QUEUE
     for _ in range(2):
         other.send_task("rotator.rotate", args=[service.target], kwargs={"reason": "asked"}, task_id="one-request")
     worker.wait_for("rotation.succeeded", 2)

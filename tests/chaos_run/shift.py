@@ -20,12 +20,11 @@ from worker.sandbox.servers import ValkeyServer, VaultServer
 from worker.sandbox.simulator.server import Simulator
 from worker.selftest.evidence import Json, Mount
 from worker.service.assemble import Runtime, build
-from worker.service.celery_app import QUEUE
 from worker.service.look import look_while_due, watch_while_nothing_is_due
 from worker.service.request import rotate
 from worker.service.tick import tick
 from worker.settings.environment import Need
-from worker.settings.settings import load
+from worker.settings.settings import QUEUE, load
 
 API_KEY = "the-key-of-the-outage-tests"
 DAY = timedelta(days=1)
@@ -183,7 +182,7 @@ def start_shift(
 
 
 def _configuration(url: str, state: str, targets: int, worker: Mapping[str, object]) -> str:
-    settings = {"tick": "1h", "lease": "1h", "audit_every": "1h", **worker}
+    settings = {"tick": "1h", "lease": "1h", "audit_every": "1h", "messages_per_hour": 3600, **worker}
     lines = [f'[hostup]\nbase_url = "{url}"', f'[vault]\nstate_path = "{state}"', "[worker]"]
     lines += [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
     for number in range(targets):

@@ -210,6 +210,7 @@ parallel_creates = 4
 mount = "{MOUNT}"
 state_path = "{STATE_PATH}"
 [worker]
+messages_per_hour = 3600
 tick = "{pace.tick}"
 lease = "{pace.lease}"
 audit_every = "{pace.audit_every}"

@@ -12,9 +12,9 @@ from tests.bench.seed import seed
 from tests.bench.stage import Shape, Stage, names, set_up
 from worker.clock import SystemClock
 from worker.service.assemble import Runtime
-from worker.service.celery_app import QUEUE
 from worker.service.look import look_while_due
 from worker.service.tick import tick
+from worker.settings.settings import QUEUE
 
 TARGETS, THREADS = 6, 2
 

@@ -9,14 +9,16 @@ import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import redis
+from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
 from tests.doubles import MemoryClock, MemoryHostUp
 from tests.integration.scene import LIMITED, LIMITS, Scene, scene_on
-from tests.records import MINUTE, NOW, current, empty
+from tests.records import MINUTE, NOW, current, empty, retiring
 from tests.unit.settings.configuring import ENV
 from worker.adapters.redis.account import Account
 from worker.adapters.redis.state import SharedState
@@ -24,13 +26,17 @@ from worker.cli import check_hostup, check_targets
 from worker.cli.commands import app
 from worker.cli.held import held_text
 from worker.cli.rotate import _say_what_it_waits_for, _skip_pauses
+from worker.cli.status import NEVER_WATCHED, _print_detail, _trouble
 from worker.clock import SystemClock
 from worker.errors import HostUpCall, HostUpUncertain
 from worker.rotation.changes.rotation import failed
-from worker.rotation.decide import Begin, decide
+from worker.rotation.decide import RETIRING_LIMIT, Begin, decide
 from worker.rotation.reconcile import accept, reconcile
 from worker.rotation.record import Record, Request
+from worker.rotation.status import summarize
 from worker.sandbox.servers import ValkeyServer
+from worker.service.request import rotate as rotate_by_message
+from worker.service.tick import tick
 
 HOUR = timedelta(hours=1)
 
@@ -175,3 +181,63 @@ def test_without_a_failure_nothing_is_written_for_it(scene: Scene) -> None:
     _skip_pauses(scene.runtime, scene.target)
     assert scene.runtime.services.vault.read("hostup-rotator/state/media").version == before
     assert empty().failure is None
+
+
+def _fill(scene: Scene) -> None:
+    """So many keys retire that no further one is made."""
+    keys = [replace(retiring(f"OLD{number}", HOUR + number * MINUTE), error="") for number in range(RETIRING_LIMIT)]
+    scene.change(lambda known: replace(known, retiring=tuple(keys)))
+
+
+def test_full_retiring_is_told_by_every_command(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is held back, by what, and until when."""
+    _fill(scene)
+    record = accept(scene.runtime.services, scene.target, Request(id="r", reason="", at=NOW))
+    _say_what_it_waits_for(scene.runtime, record)
+    told = "20 keys are retiring, and hold a new request back until 2026-11-24T13:00:00+00:00 at the earliest"
+    assert told in capsys.readouterr().err
+    found = reconcile(scene.runtime.services, scene.target)
+    assert found.wait.until == NOW + HOUR
+    assert found.wait.why.startswith("one of 20 retiring keys to go, which hold a new key back")
+    assert any(told in verdict.detail for verdict in check_targets.look(scene.runtime, keys=False))
+    summary = summarize(found.record, found.due, found.wait) | NEVER_WATCHED
+    assert told in _trouble(summary, NOW)
+    _print_detail(summary)
+    assert f"TROUBLE: {told}" in capsys.readouterr().out
+
+
+def test_one_place_left_is_no_trouble(scene: Scene) -> None:
+    _fill(scene)
+    scene.change(lambda known: replace(known, retiring=known.retiring[1:]))
+    record = accept(scene.runtime.services, scene.target, Request(id="r", reason="", at=NOW))
+    assert isinstance(decide(record, NOW + HOUR, NOW, {}), Begin)
+
+
+def test_a_message_beyond_the_limit_is_told_and_gone(scene: Scene, shared: SharedState) -> None:
+    """It is not handed out again and again, and a person may still ask."""
+    for number in range(scene.runtime.settings.worker.messages_per_hour):
+        rotate_by_message(scene.runtime, f"message-{number}", "media", "")
+        assert f"message-{number}" in str(scene.record().served)
+    with capture_logs() as logs:
+        rotate_by_message(scene.runtime, "one-too-many", "media", "")
+    (line,) = [line for line in logs if line["event"] == "task.refused"]
+    assert line["next_at"] == (scene.record().asked[0] + HOUR).isoformat(timespec="seconds")
+    assert shared.requests.all() == {}
+    assert "one-too-many" not in str(scene.record())
+    accept(scene.runtime.services, scene.target, Request(id="a person's", reason="", at=scene.clock.now()))
+    assert scene.record().requests
+
+
+def test_a_request_for_a_target_that_is_gone_is_dropped_with_a_word(scene: Scene, shared: SharedState) -> None:
+    """At the next tick, and never handed out again."""
+    shared.requests.keep("for-nothing", {"target": "gone", "reason": ""})
+    shared.requests.keep("for-something", {"target": "media", "reason": ""})
+    health = SimpleNamespace(sealed=False, initialized=True, leaderless=False)
+    runtime = replace(scene.runtime, vault=SimpleNamespace(health=lambda: health))  # type: ignore[arg-type]  # as it is asked
+    sent: list[str] = []
+    with capture_logs() as logs:
+        for _ in range(3):
+            tick(runtime, lambda task, task_id, **_: sent.append(f"{task} {task_id}"))
+    assert sent.count("rotator.rotate for-something") == 3
+    assert not any("for-nothing" in each for each in sent)
+    assert [line["request"] for line in logs if line["event"] == "task.refused"] == ["for-nothing"]

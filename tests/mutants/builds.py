@@ -50,6 +50,21 @@ def build(mutant: Mutant, folder: Path) -> None:
 
 MUTANTS = (
     Mutant(
+        "an id of any length",
+        (Edit("worker/service/message.py", "Field(min_length=1, max_length=LONGEST_ID), ", ""),),
+        ("tests/unit/service/test_message.py",),
+    ),
+    Mutant(
+        "what a message wants called is called",
+        (Edit("worker/service/message.py", "    callbacks: _Nothing = None\n", "    callbacks: Any = None\n"),),
+        ("tests/unit/service/test_message.py",),
+    ),
+    Mutant(
+        "messages take every place for retiring keys",
+        (Edit("worker/rotation/changes/asking.py", "RETIRING_FOR_MESSAGES = 10\n", "RETIRING_FOR_MESSAGES = 100\n"),),
+        ("tests/unit/rotation/test_asking.py",),
+    ),
+    Mutant(
         "publish before stage",
         (
             Edit(

@@ -16,7 +16,6 @@ from worker.cli.verdicts import Verdict, failed
 from worker.errors import QueueUnavailable
 from worker.service.assemble import Runtime
 from worker.service.audit_task import MORE_THREADS, watch_behind
-from worker.service.celery_app import QUEUE
 
 NEARLY_FULL = 0.9
 
@@ -27,7 +26,7 @@ def look(runtime: Runtime) -> Iterator[Verdict]:
         facts = _info(runtime)
         verdict = judged(facts) if facts else Verdict("Redis", "ok", "answers and takes writes; more it may not tell")
         if verdict.state != "failed":
-            runtime.shared.repairs.try_out(QUEUE)
+            runtime.shared.repairs.try_out(runtime.settings.queue)
         wrong = runtime.shared.repairs.wrong_types()
     except QueueUnavailable as error:
         yield failed("Redis", error)

@@ -35,7 +35,8 @@ class Messenger:
         from worker.service.celery_app import make_app
         from worker.settings.redis_url import for_celery
 
-        app = make_app(for_celery(self._runtime.settings.redis_url))
+        settings = self._runtime.settings
+        app = make_app(for_celery(settings.redis_url), settings.queue)
         try:
             with app:
                 app.send_task("rotator.reconcile", args=[target], expires=HINT_SECONDS, retry=False)

@@ -16,6 +16,7 @@ from worker.errors import QueueUnavailable, UsageError
 from worker.rotation.changes.settlement import tried_at_once
 from worker.rotation.reconcile import accept
 from worker.rotation.record import Failure, Record, Request
+from worker.rotation.status import held_back_by
 from worker.service.assemble import Runtime
 from worker.settings.environment import Need
 from worker.targets.durations import parse_duration
@@ -79,6 +80,8 @@ def _skip_pauses(runtime: Runtime, target: Target) -> Record:
 
 def _say_what_it_waits_for(runtime: Runtime, record: Record) -> None:
     now, failure = runtime.clock.now(), record.failure
+    if full := held_back_by(record):
+        say(f"{full}.")
     if failure and failure.retry_at > now and failure.kind == "HostUpRateLimited":
         say(f"HostUp asked for a pause: the next try is {when(failure.retry_at, now)}. {ANYWAY}")
     try:

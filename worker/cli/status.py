@@ -13,7 +13,7 @@ from worker.cli.texts import ago, when
 from worker.clock import SystemClock
 from worker.errors import QueueUnavailable, RecordError, StorageError, VaultUnavailable
 from worker.rotation.records import RecordStore
-from worker.rotation.status import moved, summary_of, unusable
+from worker.rotation.status import held_back, moved, summary_of, unusable
 from worker.settings.environment import Need
 from worker.settings.settings import Settings
 from worker.targets.target import Target
@@ -190,11 +190,16 @@ def _trouble(summary: Summary, now: datetime) -> str:
     troubles = [f"{creates} unconfirmed create{'s' if creates > 1 else ''}"] if creates else []
     troubles += [f"{key['access_key']} still works" for key in summary["retiring"] if key["state"] == "overdue"]
     troubles += [summary["trouble"]["what"]] if summary["trouble"] else []
+    troubles += [full] if (full := _held_back(summary)) else []
     troubles += [SET_BACK] if summary["deletes_held"] else []
     troubles += [summary["watch_found"]] if summary["watch_found"] else []
     troubles += [summary["last_error"]["what"]] if summary["last_error"] else []
     troubles += _standing(summary, now)
     return "; ".join(troubles)
+
+
+def _held_back(summary: Summary) -> str:
+    return held_back((datetime.fromisoformat(key["retire_after"]), key["error"]) for key in summary["retiring"])
 
 
 def _standing(summary: Summary, now: datetime) -> Iterator[str]:
@@ -214,6 +219,8 @@ def _print_detail(summary: Summary) -> None:
     print_lines(line for create in summary["unconfirmed_creates"] for line in create_lines(summary["target"], create))
     if summary["deletes_held"]:
         print_lines([f"TROUBLE: {SET_BACK}"])
+    if full := _held_back(summary):
+        print_lines([f"TROUBLE: {full}"])
     trouble = summary["trouble"]
     if trouble:
         print_lines([f"TROUBLE: {trouble['what']}", *_of_trouble(trouble, now)])

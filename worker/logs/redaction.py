@@ -20,16 +20,22 @@ REMEMBERED = 256
 """Values that come and go: a worker has at most so many threads, and each holds one staged secret."""
 
 LONGEST_TEXT = 16_384
+LONGEST_READ = 262_144
+"""Characters of a text that are looked through at all."""
+
+LONGEST_NAME = 64
+"""Characters at the end of a field's name that tell whether it is of a secret."""
+
 DEEPEST = 8
 
 _NAMES = re.compile(
     r"(?:secret|secretkey|secretaccesskey|secretid|password|passwd|passphrase|token|apikey|privatekey|authorization"
     r"|credentials?|cookie)$"
 )
+_ADDRESS = re.compile(r"""://[^\s"'<>]*+""")
 _IN_TEXT = re.compile(
     r"""
-    (?P<url>://)[^\s"'<>]*@                                      # ://user:password@
-    | (?<![\w.])(?:hv[sbr]|s)\.[\w-]{20,}                        # Vault's and OpenBao's tokens
+    (?<![\w.])(?:hv[sbr]|s)\.[\w-]{20,}                        # Vault's and OpenBao's tokens
     | (?P<name>(?:secret(?:[_-]?(?:access[_-]?)?key|[_-]?id)?|password|passwd|token|api[_-]?key|authorization)
         [\\"']*\s*[:=]\s*(?:Bearer\s+|Basic\s+)?)
       (?:\\*"[^"\\]{8,}|\\*'[^'\\]{8,}|[^\s"'\\,;&})\]]{8,})     # "secretKey": "…", password=…
@@ -101,11 +107,14 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """A text without what is known to be, or looks like, a secret; shortened when it is very long."""
+        length = len(text)
+        if length > LONGEST_READ:
+            text = text[:LONGEST_READ].rpartition(" ")[0]  # what was cut in two would not be known
         if self._known.may_be_in(text):
             with self._lock:
                 text = self._known.replaced(text, STARS)
-        text = _IN_TEXT.sub(_stars, text)
-        return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text)} characters)"
+        text = _IN_TEXT.sub(_stars, _ADDRESS.sub(_without_login, text))
+        return text if len(text) <= LONGEST_TEXT >= length else f"{text[:LONGEST_TEXT]}… ({length} characters)"
 
     def __call__(self, logger: object, method: str, event_dict: MutableMapping[str, Any]) -> Mapping[str, Any]:
         """The processor: the last before rendering, so that nothing is added behind it.
@@ -122,7 +131,7 @@ class Redactor:
 
     def _may_hold_secret(self, together: str) -> bool:
         lower = together.lower()
-        if any(hint in lower for hint in _HINTS) and _IN_TEXT.search(together):
+        if any(hint in lower for hint in _HINTS) and (_IN_TEXT.search(together) or _has_login(together)):
             return True
         return self._known.may_be_in(together)
 
@@ -141,17 +150,27 @@ class Redactor:
 def _is_ours(name: str, value: Any) -> bool:
     """Whether the value is a word of our own: a secret that is a common word (``rotation``) must not garble it."""
     return name in _OUR_WORDS or (name == "event" and value in _EVENTS)
+def _has_login(text: str) -> bool:
+    return any("@" in found[0] for found in _ADDRESS.finditer(text))
+
+
+def _without_login(found: re.Match[str]) -> str:
+    """``://user:password@`` without both. Each run of characters is read once: a pattern would begin at each ``://``."""
+    _, login, rest = found[0].rpartition("@")
+    return f"://{STARS}@{rest}" if login else found[0]
 
 
 def _stars(found: re.Match[str]) -> str:
-    if found["url"]:
-        return f"://{STARS}@"
     return (found["name"] or found["scheme"] or "") + STARS
 
 
-@lru_cache(maxsize=1024)
 def names_secret(name: str) -> bool:
     """Whether a field or a header of this name holds a secret, such as ``secretKey`` or ``X-Vault-Token``."""
+    return _names_secret(name[-LONGEST_NAME:])
+
+
+@lru_cache(maxsize=1024)
+def _names_secret(name: str) -> bool:
     return _NAMES.search(re.sub(r"[^a-z0-9]", "", name.lower())) is not None
 
 

@@ -209,12 +209,14 @@ def _moments(record: Record, due: datetime, now: datetime, pauses: Pauses) -> It
     """Everything that the target waits for, in words that follow "waits for"."""
     if record.trouble and not record.trouble.confirmed:
         yield pauses.get(WATCH, now), f"a second look to confirm that {record.trouble.what}"
+    held_back = not record.rotation and len(record.retiring) >= RETIRING_LIMIT and _is_wanted(record, due, now)
+    full = f"one of {len(record.retiring)} retiring keys to go, which hold a new key back: " if held_back else ""
     for key in record.retiring:
         if record.deletes_held and not key.deleted_at:
             continue  # an audit or a person lets it go on
         refused = f"the object storage to refuse access key {key.access_key}"
         grace = f"the grace period of access key {key.access_key} to end"
-        yield _wanted_at(key, pauses), refused if key.deleted_at else grace
+        yield _wanted_at(key, pauses), full + (refused if key.deleted_at else grace)
     rotation = record.rotation
     if rotation and rotation.phase is Phase.CREATING:
         yield rotation.lease.until, "the worker that asks HostUp for a key, or the end of its lease"

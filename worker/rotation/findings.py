@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from worker.errors import HostUpError, RecordDeleted, StorageError
-from worker.rotation.decide import RETIRING_LIMIT, waits_for_person
+from worker.rotation.decide import waits_for_person
 from worker.rotation.observe import advice
 from worker.rotation.record import Record, Trouble
 from worker.rotation.services import Services
-from worker.rotation.status import due_at, failing_since, outlook
+from worker.rotation.status import due_at, failing_since, held_back_by, outlook
 from worker.rotation.survey import Survey
 from worker.targets.target import Target
 
@@ -160,7 +160,7 @@ def _of_rotation(record: Record, target: Target, now: datetime, slack: timedelta
 
 def _of_waiting(record: Record, target: Target, now: datetime, slack: timedelta) -> Iterator[AuditFinding]:
     late = bool(record.requests) and record.requests[0].at + slack < now
-    full = len(record.retiring) >= RETIRING_LIMIT
+    full = held_back_by(record)
     if not (late or full):
         return
     wait = outlook(record, due_at(record, target, now), now)
@@ -169,13 +169,8 @@ def _of_waiting(record: Record, target: Target, now: datetime, slack: timedelta)
         what = f"a request for a rotation waits since {record.requests[0].at.isoformat()}"
         yield AuditFinding("waiting", record.target, what, hint)
     if full:
-        since = min(key.retire_after for key in record.retiring)
-        errors = [key.error for key in record.retiring if key.error]
-        what = (
-            f"{len(record.retiring)} keys are retiring, the first of them since {since.isoformat()}; no further key is "
-            "made before some are gone"
-        )
-        yield AuditFinding("full", record.target, what, f"The last error: {errors[-1]}" if errors else hint)
+        hint = "Apps must take up new keys sooner, or grace be shorter; see `rotator status` for which keys these are."
+        yield AuditFinding("full", record.target, full, hint)
 
 
 def _of_retiring(record: Record, now: datetime, slack: timedelta) -> Iterator[AuditFinding]:

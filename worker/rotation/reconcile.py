@@ -14,6 +14,7 @@ from datetime import datetime
 
 from worker.errors import Superseded, TryAgainLater
 from worker.events import Event
+from worker.rotation.changes.asking import asked_by_message
 from worker.rotation.changes.rotation import requested
 from worker.rotation.changes.watch import set_back
 from worker.rotation.decide import (
@@ -109,6 +110,11 @@ def accept(services: Services, target: Target, request: Request) -> Record:
     session = _opened(services, target)
     session.change(lambda record: requested(record, request))
     return session.record
+
+
+def accept_message(services: Services, target: Target, request: Request, per_hour: int) -> None:
+    """The same for a request that came as a message, so many an hour. Raises RequestLimited, too."""
+    _opened(services, target).change(lambda record: asked_by_message(record, request, per_hour))
 
 
 def _opened(services: Services, target: Target) -> Session:

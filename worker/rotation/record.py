@@ -272,8 +272,9 @@ class Record:
     ``nonce`` differs in every write, so that a writer can recognise its own. ``served`` pairs the newest request ids
     with the rotation that served them. ``history`` holds the newest entries; older ones lie in archive documents.
     ``adopted`` counts the keys that were taken over by name, ``released`` those that were left to a person.
-    ``healings`` are when rotations began that replace a key because it died, of the last day. ``deletes_held``: Vault
-    was set back, so nothing is deleted until that is settled.
+    ``healings`` are when rotations began that replace a key because it died, of the last day. ``asked`` are when
+    messages alone asked for a rotation, of the last hour. ``deletes_held``: Vault was set back, so nothing is deleted
+    until that is settled.
     """
 
     __pydantic_config__ = _STRICT
@@ -290,6 +291,7 @@ class Record:
     failure: Failure | None = None
     trouble: Trouble | None = None
     healings: tuple[_Moment, ...] = ()
+    asked: tuple[_Moment, ...] = ()
     deletes_held: _Flag = False
     history: _StoredHistory = field(default=History(), repr=False)
     next_entry: _Number = 1

@@ -6,12 +6,13 @@ Pure, and imported in a moment: ``rotator status TARGET`` needs no more than thi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from worker.errors import Conflict
 from worker.events import Event
-from worker.rotation.decide import Wait, decide
+from worker.rotation.decide import RETIRING_LIMIT, Wait, decide
 from worker.rotation.record import Record, Trouble, UnconfirmedCreate
 from worker.targets.schedule import next_due
 from worker.targets.target import Target
@@ -46,6 +47,25 @@ def failing_since(record: Record) -> datetime:
         if entry.event == Event.ROTATION_FAILED and entry.at:
             first = entry.at
     return min(first, failure.at)
+
+
+def held_back(retiring: Iterable[tuple[datetime, str]]) -> str:
+    """Why no further key is made because of those on their way out, and until when; empty where one may be.
+
+    Of each its next moment, and why its last step failed.
+    """
+    keys = sorted(retiring)
+    if len(keys) < RETIRING_LIMIT:
+        return ""
+    errors = [error for _, error in keys if error]
+    why = f"the last error: {errors[-1]}" if errors else "their grace periods are not over"
+    first = keys[0][0].isoformat(timespec="seconds")
+    return f"{len(keys)} keys are retiring, and hold a new request back until {first} at the earliest ({why})"
+
+
+def held_back_by(record: Record) -> str:
+    """:func:`held_back` by a record."""
+    return held_back((key.wanted_at, key.error) for key in record.retiring)
 
 
 def outlook(record: Record, due: datetime, now: datetime) -> Wait:

@@ -199,6 +199,7 @@ base_url = "{hostup}"
 mount = "{MOUNT}"
 state_path = "{state_path}"
 [worker]
+messages_per_hour = 3600
 tick = "{pace.tick}"
 audit_every = "{pace.audit_every}"
 verify_within = "{pace.verify_within}"

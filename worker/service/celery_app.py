@@ -11,18 +11,19 @@ from celery.schedules import schedule as every
 
 from worker.clock import Clock
 from worker.secret import Secret
-
-QUEUE = "celery"
-"""Celery's own default, so that ``send_task`` of any other app finds it; so the Redis database must be our own."""
+from worker.service.transport import ALIAS
+from worker.settings.settings import QUEUE
 
 LONGEST_MESSAGE = timedelta(minutes=10)
 """A message that was taken and not acknowledged comes back after this; the tick has long sent another by then."""
 
 
-def make_app(broker: Secret) -> Celery:
-    """An app that can send our tasks; a worker also registers and schedules them."""
-    app = Celery("rotator", broker=broker.reveal(), set_as_current=False)
-    app.conf.update(_settings())
+def make_app(broker: Secret, queue: str = QUEUE) -> Celery:
+    """An app that can send our tasks to that queue; a worker also registers and schedules them."""
+    # a socket's address names its transport by itself
+    url = broker.reveal().replace("redis+socket://", f"{ALIAS}+socket://", 1)
+    app = Celery("rotator", broker=url, set_as_current=False)
+    app.conf.update(_settings(queue))
     return app
 
 
@@ -50,7 +51,7 @@ def schedule(app: Celery, tick: timedelta, audit_every: timedelta, now: Now) -> 
     }
 
 
-def _settings() -> dict[str, Any]:
+def _settings(queue: str) -> dict[str, Any]:
     return {
         # messages are hints, so nothing is lost by acknowledging early; late, 5.7.0 dies when the broker restarts
         "task_acks_late": False,
@@ -59,6 +60,7 @@ def _settings() -> dict[str, Any]:
         "task_ignore_result": True,
         "task_store_errors_even_if_ignored": False,
         "result_backend": None,
+        "task_default_queue": queue,
         "task_serializer": "json",
         "accept_content": ["json"],
         "enable_utc": True,
@@ -67,9 +69,13 @@ def _settings() -> dict[str, Any]:
         "worker_send_task_events": False,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
+        # what a message is, and what Redis replies with, ends no worker
+        "broker_transport": ALIAS,
+        "broker_channel_error_retry": True,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": {
+            "queue": queue,
             "visibility_timeout": LONGEST_MESSAGE.total_seconds(),
             # without these a half-open connection is not noticed for minutes
             "socket_timeout": 10,

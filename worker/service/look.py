@@ -15,7 +15,6 @@ from worker.rotation.observe import Observation
 from worker.rotation.reconcile import reconcile
 from worker.rotation.status import summarize, unusable
 from worker.service.assemble import Runtime
-from worker.service.celery_app import QUEUE
 from worker.targets.backoff import fraction
 from worker.targets.schedule import next_watch
 from worker.targets.target import Target
@@ -31,8 +30,8 @@ def look_while_due(runtime: Runtime, name: str) -> None:
 
     Raises UsageError for a target that is not configured, QueueUnavailable.
     """
-    clock, lease = runtime.clock, runtime.settings.worker.lease
-    _go_on(runtime, name, lambda: runtime.shared.due.claim_next(clock.now(), lease, QUEUE))
+    clock, lease, queue = runtime.clock, runtime.settings.worker.lease, runtime.settings.queue
+    _go_on(runtime, name, lambda: runtime.shared.due.claim_next(clock.now(), lease, queue))
 
 
 def watch_while_nothing_is_due(runtime: Runtime, name: str) -> None:
@@ -42,11 +41,11 @@ def watch_while_nothing_is_due(runtime: Runtime, name: str) -> None:
 
     Raises UsageError for a target that is not configured, QueueUnavailable.
     """
-    clock, lease = runtime.clock, runtime.settings.worker.lease
+    clock, lease, queue = runtime.clock, runtime.settings.worker.lease, runtime.settings.queue
     watches = runtime.shared.watches
     with runtime.watching.place(runtime.settings.worker.concurrency) as free:
         if free:
-            _go_on(runtime, name, lambda: next(iter(watches.claim(clock.now(), lease, 1, QUEUE)), None), watching=True)
+            _go_on(runtime, name, lambda: next(iter(watches.claim(clock.now(), lease, 1, queue)), None), watching=True)
         else:
             watches.postpone(runtime.target(name).name, clock.now() + runtime.settings.worker.tick)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from worker.errors import RotatorError, VaultError
-from worker.rotation.reconcile import accept
+import structlog
+
+from worker.errors import RequestLimited, RotatorError, VaultError
+from worker.events import Event
+from worker.rotation.reconcile import accept_message
 from worker.rotation.record import Request
 from worker.service.assemble import Runtime
 from worker.service.look import look_while_due
 
-REASON_LENGTH = 200
+_log = structlog.get_logger(__name__)
 
 
 def rotate(runtime: Runtime, request: str, name: str, reason: str) -> None:
@@ -16,13 +19,23 @@ def rotate(runtime: Runtime, request: str, name: str, reason: str) -> None:
 
     Raises UsageError for a target that is not configured, RecordError, Conflict, VaultError, QueueUnavailable.
     """
-    requests, reason = runtime.shared.requests, reason[:REASON_LENGTH]
+    requests = runtime.shared.requests
     target = runtime.target(name)
     requests.keep(request, {"target": target.name, "reason": reason})
     try:
-        accept(runtime.services, target, Request(id=request, reason=reason, at=runtime.clock.now()))
+        accept_message(
+            runtime.services,
+            target,
+            Request(id=request, reason=reason, at=runtime.clock.now()),
+            runtime.settings.worker.messages_per_hour,
+        )
     except VaultError:
         raise  # the next tick that finds Vault well sends it again
+    except RequestLimited as error:
+        requests.drop(request)
+        next_at = error.next_at.isoformat(timespec="seconds")
+        _log.warning(Event.TASK_REFUSED, task="rotator.rotate", request=request, next_at=next_at, **error.fields())
+        return
     except RotatorError:
         requests.drop(request)
         raise

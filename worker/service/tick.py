@@ -15,7 +15,7 @@ from worker.clock import Clock
 from worker.errors import VaultNoLeader, VaultSealed
 from worker.events import Event
 from worker.service.assemble import Runtime
-from worker.service.celery_app import QUEUE
+from worker.service.former_queue import FormerQueue
 from worker.service.share import watching_threads
 from worker.targets.schedule import next_watch
 
@@ -46,15 +46,17 @@ class Pace:
 
 def tick(runtime: Runtime, send: Send) -> None:
     """Hand out what is due. A tick while Vault is away hands out nothing: it would only fail."""
+    FormerQueue(runtime.shared.client, runtime.settings.queue).move()
     _see_that_vault_is_ready(runtime)
     shared = runtime.shared
     if not _is_whole(runtime):
         rebuild(runtime)
+    _refuse_requests_without_target(runtime)
     for request, content in shared.requests.all().items():
         _hand_out(send, "rotator.rotate", [content["target"], content["reason"]], task_id=request)
     now = runtime.clock.now()
     threads = _threads(runtime)
-    room = threads - shared.due.waiting(QUEUE)
+    room = threads - shared.due.waiting(runtime.settings.queue)
     if room > 0:
         names = _configured(runtime, shared.due.claim(now, runtime.settings.worker.lease, room))
         for name in names:
@@ -88,7 +90,8 @@ def _configured(runtime: Runtime, names: Iterable[str]) -> list[str]:
 
 def _hand_out_watches(runtime: Runtime, send: Send, now: datetime, share: int) -> None:
     """With nothing due, have a share of the threads look at what apps read; they go on by themselves."""
-    for name in _configured(runtime, runtime.shared.watches.claim(now, runtime.settings.worker.lease, share, QUEUE)):
+    lease, queue = runtime.settings.worker.lease, runtime.settings.queue
+    for name in _configured(runtime, runtime.shared.watches.claim(now, lease, share, queue)):
         _hand_out(send, "rotator.watch", [name])
 
 

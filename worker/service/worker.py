@@ -25,7 +25,7 @@ from worker.logs import setup
 from worker.logs.redaction import Redactor
 from worker.service.assemble import Runtime, build
 from worker.service.audit_task import audit_once
-from worker.service.celery_app import QUEUE, make_app, paced_by, schedule
+from worker.service.celery_app import make_app, paced_by, schedule
 from worker.service.own_audit import OwnAudit
 from worker.service.pulse import Pulse
 from worker.service.tasks import guarded, register
@@ -53,7 +53,7 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool) -> int:
     A second signal, or a kill, loses nothing: every step is on record before the next begins.
     """
     _refuse_cluster(runtime)
-    app = make_app(for_celery(runtime.settings.redis_url))
+    app = make_app(for_celery(runtime.settings.redis_url), runtime.settings.queue)
     register(app, runtime)
     worker = runtime.settings.worker
     schedule(app, worker.tick, worker.audit_every, paced_by(runtime.clock))
@@ -121,7 +121,7 @@ def _run(app: Celery, runtime: Runtime, concurrency: int) -> int:
         # threads: calls wait for the network nearly all the time, and one process shares clients and a Vault token
         pool="threads",
         concurrency=concurrency,
-        queues=[QUEUE],
+        queues=[runtime.settings.queue],
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,

@@ -35,6 +35,7 @@ from worker.settings.values import (
     STRICT,
     Address,
     Duration,
+    QueueName,
     ReadableFile,
     RedisUrl,
     Region,
@@ -52,6 +53,9 @@ __all__ = ["HostUpSettings", "Need", "Settings", "StorageSettings", "VaultSettin
 
 LONGEST_CREATE = timedelta(seconds=40)
 """Ceph was seen to take 30 s for a create (docs/facts.md, "Ceph's object gateway")."""
+
+QUEUE = "hostup-rotator"
+"""The queue of a name of its own, so that no other app on the same database takes our messages, or we theirs."""
 
 SHORTEST_LEASE = timedelta(seconds=3)
 
@@ -103,12 +107,16 @@ class VaultSettings(BaseModel):
 
 
 class RedisSettings(BaseModel):
-    """``[redis]``. ``insecure``: a password may go to another machine in the clear."""
+    """``[redis]``. ``insecure``: a password may go to another machine in the clear.
+
+    ``queue``: where messages come in; no other program reads there.
+    """
 
     model_config = STRICT
 
     url: Annotated[RedisUrl, Variable("REDIS_URL", "redis://127.0.0.1:6379/0")] = Secret("")
     insecure: StrictBool = False
+    queue: QueueName = QUEUE
 
 
 def _long_lease(lease: timedelta) -> timedelta:
@@ -125,11 +133,15 @@ def _tick_within_lease(tick: timedelta, info: ValidationInfo) -> timedelta:
 
 
 class WorkerSettings(BaseModel):
-    """``[worker]``. ``verify_within``: how long a new key may take to spread; ``dead_within``: a deleted one to die."""
+    """``[worker]``. ``verify_within``: how long a new key may take to spread; ``dead_within``: a deleted one to die.
+
+    ``messages_per_hour``: how many rotations of a target messages may ask for; a person may ask for any number.
+    """
 
     model_config = STRICT
 
     concurrency: Annotated[StrictInt, whole(1, 256)] = 8
+    messages_per_hour: Annotated[StrictInt, whole(1, 3600)] = 3
     # above tick, which is held against it
     lease: Annotated[Duration, AfterValidator(_long_lease)] = timedelta(minutes=2)
     tick: Annotated[Duration, AfterValidator(_tick_within_lease), Field(validate_default=True)] = timedelta(seconds=5)
@@ -153,6 +165,7 @@ class Settings:
     storage: StorageSettings
     vault: VaultSettings
     redis_url: Secret
+    queue: str
     worker: WorkerSettings
     targets: Mapping[str, Target]
     proxies: Proxies
@@ -208,7 +221,7 @@ def load(
     if vault.token_file:  # it is read again whenever it changes; here it was only seen that it can be
         vault = vault.model_copy(update={"token": None})
     hidden = proxy_secrets(env) + (login_secrets(vault.proxy.reveal()) if vault.proxy else ())
-    return Settings(file, hostup, storage, vault, redis.url, worker, targets, proxies, hidden)
+    return Settings(file, hostup, storage, vault, redis.url, redis.queue, worker, targets, proxies, hidden)
 
 
 def _table(name: str, model: type[M], document: Mapping[str, object], file: Path, problems: Problems) -> M:

@@ -43,6 +43,7 @@ LONGEST_PATH = 512
 LONGEST_FIELD = 128
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _REGION = re.compile(r"[A-Za-z0-9-]{1,64}")
 _PATH = re.compile(r"[A-Za-z0-9._~@:,=+-]+(?:/[A-Za-z0-9._~@:,=+-]+)*")
 _RIGHT_BRACES = re.compile(rf"{{{{|}}}}|{{(?:{'|'.join(LABEL_FIELDS)})}}")
@@ -144,6 +145,13 @@ def _region(value: str) -> str:
     raise ValueError("is not a region; allowed are letters, digits and hyphens, such as eu-north-1")
 
 
+def _queue_name(value: str) -> str:
+    if _QUEUE.fullmatch(value):
+        return value
+    allowed = "1 to 64 letters, digits, '.', '_' and '-', beginning with a letter or a digit"
+    raise ValueError(f"{show_text(value)} is not a name of a queue; allowed are {allowed}")
+
+
 def _name(value: str) -> str:
     if _NAME.fullmatch(value):
         return value
@@ -219,6 +227,9 @@ Address = Annotated[Text, AfterValidator(_address)]
 VaultAddress = Annotated[Address, AfterValidator(_without_version)]
 
 Region = Annotated[Text, AfterValidator(_region)]
+
+QueueName = Annotated[Text, AfterValidator(_queue_name)]
+"""Of a list in Redis; without a colon, so it is never one of our other keys."""
 
 Name = Annotated[Text, AfterValidator(_name)]
 """Of a target; it is part of a path in Vault and of labels."""

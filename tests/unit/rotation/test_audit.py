@@ -153,7 +153,8 @@ def test_a_full_list_of_retiring_keys_is_found(small: Small) -> None:
     (finding,) = _audit(small).findings
     assert finding.kind == "full"
     assert f"{RETIRING_LIMIT} keys are retiring" in finding.what
-    assert "HostUp refused to delete it" in finding.hint
+    assert "HostUp refused to delete it" in finding.what
+    assert waiting[0].retire_after.isoformat() in finding.what
 
 
 def test_one_record_that_cannot_be_read_does_not_hide_the_others(small: Small) -> None:

@@ -18,7 +18,7 @@ NOTHING_LOST = "Nothing is lost; work goes on by itself when it can be used agai
 CLUSTER = "it is a cluster, which spreads over several nodes what has to be changed as one"
 NO_CLUSTER = "Let REDIS_URL name a server that is no cluster; replicas beside it do no harm."
 
-NEEDED_RIGHTS = "~rotator:* ~celery* ~_kombu.* ~unacked*"
+NEEDED_RIGHTS = "~rotator:* ~hostup-rotator* ~celery* ~_kombu.*"
 
 _MEANINGS: Mapping[str, tuple[str, str]] = {
     "READONLY": ("it is a replica, which takes no writes", "Let REDIS_URL name the primary."),

@@ -1,7 +1,7 @@
 """The keys that the workers share in Redis, and why none of them grows for ever.
 
-In the same database lies Celery's queue; everything of ours begins with ``rotator:``. Nothing here is a fact: all of it
-can be made anew from Vault, and no secret ever comes here.
+In the same database lies the queue, by the name that the settings give it; all else of ours begins with ``rotator:``.
+Nothing here is a fact: all of it can be made anew from Vault, and no secret ever comes here.
 """
 
 from __future__ import annotations
@@ -20,6 +20,12 @@ SEEN = "rotator:seen"
 
 REQUESTS = "rotator:requests"
 """Hash: requests that are not on record in Vault yet, by id. Each leaves when it is on record, or is refused."""
+
+UNACKED = "rotator:unacked"
+"""Hash: messages that a worker has taken and not acknowledged, so that they come back should it be killed."""
+
+UNACKED_INDEX = "rotator:unacked_index"
+"""Sorted set: the same messages, by when they were taken (seconds since 1970)."""
 
 WORKERS = "rotator:workers"
 """Sorted set: workers by their last sign of life; each heartbeat drops those that are gone."""

@@ -1,0 +1,75 @@
+"""What Redis replies to kombu: no longer than it may be, looked at before kombu does, and its errors told once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import redis
+import structlog
+from redis.connection import DefaultParser
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from worker.adapters.redis.errors import unavailable
+from worker.events import Event
+from worker.service.message import LONGEST_ITEM
+
+LONGEST_REPLY = 8 * LONGEST_ITEM
+"""Bytes. What is longer is not read to its end: Redis takes items of 512 MiB, and a worker has not so much memory."""
+
+_log = structlog.get_logger(__name__)
+
+
+class ReplyTooLong(RedisConnectionError):
+    """A reply was longer than all that can be meant for us; the connection is given up with it."""
+
+
+class Parser(DefaultParser):  # type: ignore[misc, valid-type]  # one of two, as hiredis is there or not
+    """Reads replies up to a length."""
+
+    def read_from_socket(self, *args: Any, **options: Any) -> Any:
+        """Read some more."""
+        more = super().read_from_socket(*args, **options)
+        if self._reader is not None and self._reader.len() > LONGEST_REPLY:
+            raise ReplyTooLong("a reply is too long")
+        return more
+
+
+class Trouble:
+    """Errors that Redis replies with to one kind of call: said when they begin, change and end."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._said = ""
+
+    def tell(self, error: ResponseError) -> None:
+        """There is one."""
+        said = unavailable(error)
+        if said.what != self._said and not str(error).startswith(_PASSING):
+            self._said = said.what
+            _log.warning(Event.QUEUE_UNAVAILABLE, error=said.what, hint=said.hint, call=self._what)
+
+    def over(self) -> None:
+        """There is none."""
+        if self._said:
+            self._said = ""
+            _log.info(Event.QUEUE_AVAILABLE, call=self._what)
+
+
+_PASSING = "UNBLOCKED"
+"""The word with which a server that becomes a replica lets go who waits; the next one says more."""
+
+
+class Client(redis.Redis):
+    """A client that has what BRPOP brings looked at before kombu does."""
+
+    def __init__(self, *, look: Callable[[Callable[[], Any]], Any], **options: Any) -> None:
+        super().__init__(**options)
+        self._look = look
+
+    def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
+        """Read a reply."""
+        reply = functools.partial(super().parse_response, connection, command_name, **options)
+        return self._look(reply) if command_name == "BRPOP" else reply()
