@@ -26,6 +26,8 @@ from worker.rotation.records import RecordStore
 from worker.rotation.services import Services
 from worker.service.assemble import Runtime, policy
 from worker.service.look import look_while_due
+from worker.service.own_audit import AuditDiary
+from worker.service.standing import RedisTrouble
 from worker.settings.settings import load
 
 T = TypeVar("T")
@@ -83,8 +85,9 @@ class World:
         store = RecordStore(self.vault, STATE, self.clock)
         storage, account = MemoryStorage(self.hostup), MemoryAccount(self.hostup)
         services = Services(self.hostup, self.vault, storage, store, account, self.clock, policy(settings))
-        shared = shared_state(self.client)
-        return Runtime(settings, services, shared, cast("VaultStore", self.vault), self.clock, "worker")
+        vault, trouble = cast("VaultStore", self.vault), RedisTrouble(self.clock)
+        audits = AuditDiary(self.clock, settings.worker.audit_every)
+        return Runtime(settings, services, shared_state(self.client), vault, self.clock, "worker", trouble, audits)
 
     def note(self) -> object:
         return (self.vault.latest(f"{STATE}/_account") or {}).get("foreign")

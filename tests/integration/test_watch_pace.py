@@ -20,9 +20,9 @@ from worker.rotation.ports import Life, Probe
 from worker.secret import Secret
 from worker.service.assemble import Runtime
 from worker.service.audit_task import audit_once
-from worker.service.celery_app import QUEUE
 from worker.service.look import watch_while_nothing_is_due
 from worker.service.tick import tick
+from worker.settings.settings import QUEUE
 
 TARGETS, THREADS = 12, 8
 ALIVE = Probe(Life.ALIVE, 403, "SignatureDoesNotMatch", "tx")
@@ -41,6 +41,9 @@ class Storage:
 
     def __post_init__(self) -> None:
         self.lock = threading.Lock()
+
+    def see_that_it_can_be_asked(self) -> None:
+        return
 
     def lives(self, access_key: str) -> Probe:
         del access_key
@@ -100,7 +103,7 @@ def watch(stage: Stage) -> Iterator[Watch]:
 @pytest.mark.parametrize(("workers", "messages"), [(0, 2), (1, 2), (2, 4)])
 def test_a_tick_has_a_quarter_of_all_threads_watch(watch: Watch, workers: int, messages: int) -> None:
     for number in range(workers):
-        watch.runtime.shared.heartbeats.beat(f"worker-{number}", watch.runtime.clock.now())
+        watch.runtime.shared.heartbeats.beat(f"worker-{number}")
     assert [task for task, _ in watch.tick()] == ["rotator.watch"] * messages
 
 
@@ -156,7 +159,7 @@ def test_with_a_slow_storage_watches_do_not_take_more_than_their_share(watch: Wa
 
 def test_a_watch_that_falls_behind_is_told(watch: Watch) -> None:
     client, now = watch.runtime.shared.client, watch.runtime.clock.now()
-    watch.runtime.shared.heartbeats.beat("worker", now)
+    watch.runtime.shared.heartbeats.beat("worker")
     assert "watch" not in {verdict.check for verdict in look_at_redis(watch.runtime)}
     every = watch.runtime.settings.worker.watch_every
     late = (now - every - timedelta(hours=1)).timestamp()

@@ -150,6 +150,8 @@ class Redactor:
 def _is_ours(name: str, value: Any) -> bool:
     """Whether the value is a word of our own: a secret that is a common word (``rotation``) must not garble it."""
     return name in _OUR_WORDS or (name == "event" and value in _EVENTS)
+
+
 def _has_login(text: str) -> bool:
     return any("@" in found[0] for found in _ADDRESS.finditer(text))
 
