@@ -67,11 +67,12 @@ def test_a_worker_that_is_killed_meanwhile_is_noticed(scene: Scene) -> None:
     assert "No worker is there any more" in outcome.gave_up
 
 
-def test_a_worker_that_was_killed_just_before_is_no_worker(scene: Scene) -> None:
+def test_a_worker_that_was_killed_just_before_is_no_worker(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     scene.beat(until=timedelta(0))
     outcome, took = wait(scene)
     assert outcome.exit_code == 75
     assert took < SILENT_SECONDS + 10
+    assert "No worker is there to rotate the key; one was seen" in capsys.readouterr().err
 
 
 def test_what_is_left_of_a_worker_that_was_killed_long_ago_is_no_worker(
