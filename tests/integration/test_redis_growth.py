@@ -188,7 +188,8 @@ def test_an_audit_takes_few_calls_however_many_targets_there_are(counted: Counte
     assert batches <= 3
     first = counted.during(lambda: small.audit(runtime))
     assert first[f"EVALSHA {SUMMARY}"] <= batches + 1, "a script that Redis does not know yet is sent once more"
-    assert first.total() <= 5 * batches + 15, first  # the audit itself asks for the account's circuit and count, too
+    # the audit itself asks for the account's pauses and count, too, and for the note of foreign keys twice as often
+    assert first.total() <= 5 * batches + 20, first
     index = small.shared.index
     assert index.summaries().keys() == set(names)
     assert all(index.target_of(each) == name for name in names[::100] for each in newest_ids(records[name]))
