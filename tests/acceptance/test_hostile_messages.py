@@ -13,7 +13,7 @@ import pytest
 import redis
 from celery import Celery
 
-from tests.acceptance.service import Service, Worker
+from tests.acceptance.service import APP_PASSWORD, Service, Worker
 from tests.hostile import CANARY, SHAPES, item, message
 from tests.sandbox import wait_until
 from worker.adapters.redis.keys import UNACKED, UNACKED_INDEX
@@ -34,7 +34,7 @@ OTHER_TYPES: Mapping[str, Callable[[redis.Redis, str], object]] = {
 def ask(service: Service, worker: Worker) -> None:
     """Ask for a rotation as another app does, and see that it is served."""
     before = len(worker.events("rotation.succeeded"))
-    app = Celery(broker=service.redis_url, set_as_current=False)
+    app = Celery(broker=service.redis_url_of("app", APP_PASSWORD), set_as_current=False)
     app.send_task("rotator.rotate", args=[service.target], queue=QUEUE, task_id=str(uuid.uuid4()))
     app.close()
     worker.wait_for("rotation.succeeded", before + 1)
@@ -138,7 +138,7 @@ def mended(service: Service) -> Iterator[redis.Redis]:
     yield client
     client.replicaof("NO", "ONE")
     client.config_set("maxmemory", "0")
-    client.acl_setuser("default", enabled=True, categories=["+@all"])
+    client.acl_setuser("worker", enabled=True, commands=["+brpop", "+lpush", "+hset"])
 
 
 def _replica(client: redis.Redis) -> Callable[[], object]:
@@ -152,8 +152,8 @@ def _full(client: redis.Redis) -> Callable[[], object]:
 
 
 def _narrow(client: redis.Redis) -> Callable[[], object]:
-    client.acl_setuser("default", enabled=True, commands=["-brpop", "-lpush", "-hset"])
-    return lambda: client.acl_setuser("default", enabled=True, categories=["+@all"])
+    client.acl_setuser("worker", enabled=True, commands=["-brpop", "-lpush", "-hset"])
+    return lambda: client.acl_setuser("worker", enabled=True, commands=["+brpop", "+lpush", "+hset"])
 
 
 @pytest.mark.parametrize(("word", "hurt"), [("READONLY", _replica), ("OOM", _full), ("NOPERM", _narrow)])
