@@ -16,9 +16,14 @@ BENCH_ARGS ?=
 # In an environment of its own: it needs packages that the project does not.
 SBOM_VENV := .venv-sbom
 
+# Of `make fuzz`, with SEED as well: how many inputs for each part, and which part alone.
+FUZZ ?= 1000000
+PART ?=
+GUIDED ?=
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install check format test matrix chaos demo bench compose-test lock lock-upgrade sbom wheel clean
+.PHONY: help install check format test matrix chaos fuzz demo bench compose-test lock lock-upgrade sbom wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +51,11 @@ matrix: install ## every kill, freeze and fault at every step of the worker; tak
 chaos: install ## ROTATIONS= rotations while everything around the workers fails at random; SEED= for the same again
 	@$(BIN)/python -m tests.chaos_run --rotations $(ROTATIONS) $(if $(SEED),--seed $(SEED))
 
+fuzz: install ## FUZZ= inputs for each part, or PART= alone; SEED= for the same again; GUIDED=yes by coverage
+	$(if $(GUIDED),@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt)
+	@$(BIN)/python -m tests.fuzz --inputs $(FUZZ) $(if $(PART),--part $(PART)) $(if $(SEED),--seed $(SEED)) \
+	  $(if $(GUIDED),--guided)
+
 demo: install ## a rotation from start to end, on this machine, in less than a minute
 	@$(BIN)/python -m worker.sandbox.demo
 
@@ -71,7 +81,7 @@ wheel: install ## dist/*.whl, the same bytes from the same commit, whoever build
 	  --no-build-isolation --wheel-dir dist .
 
 clean: ## remove what the other targets made here
-	rm -rf $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Three stamps, so that a change costs only what depends on it.

@@ -20,6 +20,7 @@ declare -A OF=(
   [build]="--group build"
   [compose]="--group compose"
   [sbom]="--group sbom"
+  [fuzz]="--group fuzz"
 )
 
 compile() { # NAME FILE [OPTION...]: FILE is read for the versions to keep, then written

@@ -16,6 +16,8 @@ SLOWEST_WORD = 2.0
 
 Hear = Callable[[datetime, float], None]
 """Takes what another clock said, and when by :meth:`Clock.monotonic` it was asked."""
+_YEARS = range(1970, 9000)
+"""Of moments that can be. At the calendar's very ends neither another zone nor any sum can be worked out."""
 
 
 def moment(value: object) -> datetime | None:
@@ -24,7 +26,12 @@ def moment(value: object) -> datetime | None:
         found = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
-    return found if found and found.tzinfo else None
+    return found if found and found.tzinfo and is_possible(found) else None
+
+
+def is_possible(moment: datetime) -> bool:
+    """Whether a moment that somebody else wrote down is one to count with."""
+    return moment.year in _YEARS
 
 
 class Clock(Protocol):

@@ -49,22 +49,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from worker.printable import printable
+
+LONGEST_SAID = 2_000
+"""Characters of what an error says: it may quote what somebody else wrote, and that may be of any length."""
+
+
+def _said(text: str) -> str:
+    shown = printable(text)
+    return shown if len(shown) <= LONGEST_SAID else f"{shown[:LONGEST_SAID]}…"
+
 
 class RotatorError(Exception):
     """The root of all errors that this project raises.
 
     ``what`` happened, the ``hint`` what to do, the ``target`` it happened to and the ``request_id`` of the answer
-    that reported it, where there are such.
+    that reported it, where there are such. All of them are :func:`.printable`, and cut at :data:`LONGEST_SAID`.
     """
 
     exit_code = 1
 
     def __init__(self, what: str, *, hint: str = "", target: str | None = None, request_id: str | None = None) -> None:
-        super().__init__(what)
-        self.what = what
-        self.hint = hint
-        self.target = target
-        self.request_id = request_id
+        self.what = _said(what)
+        self.hint = _said(hint)
+        self.target = _said(target) if target else target
+        self.request_id = _said(request_id) if request_id else request_id
+        super().__init__(self.what)
 
     @property
     def headline(self) -> str:
@@ -95,8 +105,9 @@ class ConfigurationError(RotatorError):
     exit_code = 78
 
     def __init__(self, problems: tuple[str, ...], *, hint: str = "Correct the configuration and start again.") -> None:
-        super().__init__("; ".join(problems), hint=hint)
-        self.problems = problems
+        self.problems = tuple(map(_said, problems))
+        super().__init__("; ".join(self.problems), hint=hint)
+        self.what = "; ".join(self.problems)  # all of them, however many
 
 
 class UsageError(RotatorError):

@@ -128,7 +128,7 @@ def decode_entry(text: str) -> Entry:
     """Read an entry back; one that cannot be read has number 0 and the event :data:`GARBLED`."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # RecursionError: brackets nested too deep
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("n"), int):
         return Entry(number=0, at=None, event=GARBLED)

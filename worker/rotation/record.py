@@ -15,6 +15,7 @@ from functools import cache
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BeforeValidator,
     ConfigDict,
@@ -25,12 +26,15 @@ from pydantic import (
     ValidationError,
 )
 
+from worker.clock import is_possible
 from worker.errors import RecordTooNew, RecordUnreadable
 from worker.rotation.history import History
 from worker.secret import Secret
 
 SCHEMA = 1
 """The version of the record's form; a record with a higher one is never interpreted."""
+
+_LONGEST_NAME = 60
 
 # strings of values come and go with each record, and a staged secret is one: only names of fields are kept
 _STRICT = ConfigDict(extra="forbid", cache_strings="keys")
@@ -51,6 +55,12 @@ def _as_written(value: object) -> object:
     raise ValueError("a moment in ISO 8601 is wanted")
 
 
+def _possible(value: datetime) -> datetime:
+    if is_possible(value):
+        return value
+    raise ValueError("a moment of our time is wanted")
+
+
 def _to_history(value: object) -> History:
     if isinstance(value, History):
         return value
@@ -63,7 +73,7 @@ def _to_history(value: object) -> History:
 _Text = Annotated[str, Strict()]
 _Number = Annotated[int, Strict()]
 _Flag = Annotated[bool, Strict()]
-_Moment = Annotated[AwareDatetime, BeforeValidator(_as_written)]
+_Moment = Annotated[AwareDatetime, BeforeValidator(_as_written), AfterValidator(_possible)]
 _StoredHistory = Annotated[History, PlainValidator(_to_history), PlainSerializer(lambda history: list(history.texts()))]
 _StoredSecret = Annotated[Secret, PlainValidator(_to_secret), PlainSerializer(Secret.reveal, return_type=str)]
 
@@ -349,19 +359,33 @@ def decode(document: Mapping[str, object], target: str) -> Record:
             target=target,
             hint="Run the newer release on every worker; nothing of this target is touched until then.",
         )
-    try:
-        record = _adapter().validate_python(document)
-    except ValidationError as error:
-        raise _unreadable(target, _places(error)) from None
-    problem = _inconsistent(record, target)
-    if problem:
+    record = _validated(document)
+    problem = record if isinstance(record, str) else _inconsistent(record, target)
+    if problem or isinstance(record, str):
         raise _unreadable(target, problem)
     return record
 
 
+def _validated(document: Mapping[str, object]) -> Record | str:
+    """The record, or what is wrong with the document.
+
+    As a value: pydantic's error quotes the document, staged secret and all, and would become our error's context.
+    """
+    try:
+        return _adapter().validate_python(document)
+    except ValidationError as error:
+        return _places(error)
+
+
 def _places(error: ValidationError) -> str:
     found = error.errors(include_input=False, include_url=False, include_context=False)
-    return "; ".join(f"{'.'.join(str(p) for p in e['loc']) or 'document'}: {e['type']}" for e in found[:5])
+    return "; ".join(f"{'.'.join(map(_name, e['loc'])) or 'document'}: {e['type']}" for e in found[:5])
+
+
+def _name(part: int | str) -> str:
+    """One name of a place, which anybody may have chosen, and as long as he liked."""
+    text = str(part)
+    return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}…"
 
 
 def _inconsistent(record: Record, target: str) -> str:

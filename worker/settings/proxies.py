@@ -23,6 +23,10 @@ _ALLOWED = (
     "must be the address of a proxy, such as http://proxy.example:3128 or http://user:password@proxy.example:3128, "
     "with nothing behind it; in a password write %40, %3A, %2F, %3F, %23 and %25 for @, :, /, ?, # and %"
 )
+_ALLOWED_DIRECT = (
+    "its entry {number} is none; allowed are hosts, domains and addresses, each with a port or without, such as "
+    "vault.example, .example, 10.0.0.1 or [::1]:8200, with commas between them"
+)
 _VARIABLES = ("https_proxy", "http_proxy", "all_proxy")
 
 
@@ -66,7 +70,7 @@ class Proxies:
 
     @classmethod
     def of(cls, env: Mapping[str, str]) -> Self:
-        """Read the variables. Raises ConfigurationError for one that would be used and is no address of a proxy."""
+        """Read the variables. Raises ConfigurationError for one that would be used and cannot be read."""
         given = _given(env)
         entries = [entry.strip() for entry in given.get("no_proxy", "").split(",") if entry.strip()]
         if "*" in entries:
@@ -74,7 +78,7 @@ class Proxies:
         names = {scheme: name for scheme in _PORTS if (name := _variable(given, scheme))}
         return cls(
             {scheme: _proxy(name.upper(), given[name]) for scheme, name in names.items()},
-            tuple(_direct(entry) for entry in entries),
+            tuple(_direct(entry, number) for number, entry in enumerate(entries, 1)),
         )
 
     @classmethod
@@ -144,11 +148,14 @@ def _port(url: SplitResult) -> int | None:
         return None
 
 
-def _direct(entry: str) -> _Direct:
+def _direct(entry: str, number: int) -> _Direct:
     if "://" not in entry:
         entry = f"all://{_in_brackets(entry) or entry if _is_exact(entry) else '*' + entry}"
-    split = urlsplit(entry)
-    return _Direct(split.scheme, split.hostname or "", split.port)
+    try:
+        split = urlsplit(entry)
+        return _Direct(split.scheme, split.hostname or "", split.port)
+    except ValueError:  # brackets that nothing closes, or a port that is no number
+        raise ConfigurationError((f"environment: NO_PROXY: {_ALLOWED_DIRECT.format(number=number)}",)) from None
 
 
 def _is_exact(entry: str) -> bool:

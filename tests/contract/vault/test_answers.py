@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -237,10 +238,26 @@ def test_answers_of_the_wrong_shape_are_unreadable(
     assert CANARY not in everything_told(caught.value)
 
 
-@pytest.mark.parametrize("answered", [told({"sealed": "no"}), answer(502, b"<html>", HTML), answer(200, b"true")])
+@pytest.mark.parametrize(
+    "answered", [told({"sealed": "no"}), answer(502, b"<html>", HTML), answer(200, b"true"), answer(204)]
+)
 def test_a_health_that_cannot_be_read(answered: Step, connected: Connect) -> None:
     with Wire(answered) as wire, pytest.raises(VaultUnavailable):
         connected(wire.url).health()
+
+
+@pytest.mark.parametrize("unit", [b"{},", b"[],", b'{"":{}},', b"0,"])
+def test_an_answer_of_millions_of_values_takes_no_memory(unit: bytes, connected: Connect) -> None:
+    body = b'{"data":{"keys":[' + unit * (4_000_000 // len(unit)) + b'""]}}'
+    with Wire(token(), answer(200, body)) as wire:
+        store = connected(wire.url, token=Secret(TOKEN))
+        tracemalloc.start()
+        try:
+            with pytest.raises(VaultUnavailable, match="cannot be read"):
+                store.list("app")
+            assert tracemalloc.get_traced_memory()[1] < 40_000_000
+        finally:
+            tracemalloc.stop()
 
 
 def test_an_answer_without_a_time_or_a_request_id_is_still_a_document(connected: Connect) -> None:

@@ -13,11 +13,12 @@ from tests.worlds import STATE, TARGET, Small
 from worker.cli.texts import entry_text
 from worker.errors import RecordError, VaultUnavailable
 from worker.rotation.decide import HISTORY_LIMIT
-from worker.rotation.history import decode_entry, encode_entry, rotations
+from worker.rotation.history import GARBLED, decode_entry, encode_entry, rotations
 from worker.rotation.record import SCHEMA
 from worker.rotation.trace import entries, trace
 
 T = TypeVar("T")
+EVENTS = ("rotation.started", "key.created", "rotation.succeeded")
 
 
 @pytest.fixture
@@ -111,6 +112,12 @@ def test_archives_tell_what_a_garbled_history_does_not(small: Small) -> None:
     assert trace(small.store, "request-of-AK20", None) is None
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"n":' + "9" * 5000 + "}", "{", "[]", "", "\ud800", '{"n": null}'])
+def test_an_entry_that_cannot_be_read_is_told_as_such(text: str) -> None:
+    entry = decode_entry(text)
+    assert (entry.number, entry.event, entry.at) == (0, GARBLED, None)
+
+
 def test_rotations_are_told_one_by_one(small: Small) -> None:
     told = rotations(entries(small.store, TARGET.name))
     assert [rotation["outcome"] for rotation in told] == ["succeeded"] * 20
@@ -170,3 +177,12 @@ def test_an_archive_that_was_written_before_a_crash_is_not_written_twice() -> No
     known = entries(small.store, TARGET.name)
     assert lost
     assert [entry.number for entry in known] == list(range(1, len(known) + 1))
+
+
+@pytest.mark.parametrize(
+    "at", ["2026-11-24T12:00:00", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "x", 5]
+)
+def test_a_time_that_cannot_be_one_stops_no_history(at: object) -> None:
+    texts = [{"n": n, "at": at, "event": event, "rotation_id": "r", "trigger": {}} for n, event in enumerate(EVENTS, 1)]
+    told = rotations([decode_entry(json.dumps(text)) for text in texts])
+    assert [(each["outcome"], each["started_at"], each["duration_ms"]) for each in told] == [("succeeded", None, None)]

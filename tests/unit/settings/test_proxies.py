@@ -110,6 +110,14 @@ def test_what_is_no_http_proxy_is_a_mistake_that_quotes_nothing(value: str) -> N
     assert caught.value.exit_code == 78
 
 
+@pytest.mark.parametrize(
+    "entry", ["vault.example:port", "[::1", "10.0.0.1:99999", "all://[x]", "h:\u0663x", "http://h:-1"]
+)
+def test_an_exception_that_is_none_is_a_mistake(entry: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"NO_PROXY: its entry 2 is none; allowed are"):
+        Proxies.of({"HTTPS_PROXY": "http://p:1", "NO_PROXY": f"hostup.example, {entry}"})
+
+
 def test_a_proxy_that_is_not_used_is_no_mistake() -> None:
     env = {"ALL_PROXY": "socks5://p:1080", "HTTPS_PROXY": "http://p:1", "HTTP_PROXY": "http://p:1"}
     assert str(Proxies.of(env).to("https://vault.example")) == "p:1"

@@ -30,6 +30,10 @@ HvacClient: TypeAlias = Any
 QUOTABLE = 200
 """Characters. Vault's own messages are shorter; a longer text is not quoted at all."""
 
+MOST_VALUES = 200_000
+"""Of an answer, commas in its texts included: 4 MiB of empty objects would take 140 MB. Vault itself takes no more than
+10,000 in one object or list."""
+
 SHORTEST_SECRET = 4
 """Characters. What is shorter is no secret, and taking it out would only garble the text."""
 
@@ -196,6 +200,8 @@ class DeadlineAdapter(hvac.adapters.Adapter):  # type: ignore[misc]  # hvac ship
 
 
 def _object(body: bytes) -> Mapping[str, Any] | None:
+    if sum(map(body.count, (b"{", b"[", b","))) > MOST_VALUES:
+        return None
     try:
         answer = jsonlib.loads(body)
     except (ValueError, RecursionError):  # RecursionError: brackets nested too deep

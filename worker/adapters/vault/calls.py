@@ -105,6 +105,8 @@ class VaultCalls:
             answer = _tried(lambda client: client.sys.read_health_status(method="GET"), self._public)
             if isinstance(answer, CallFailed):
                 raise as_error(_HEALTH, answer)
+            if answer is None:
+                raise unreadable(_HEALTH, "the answer is empty")
             initialized, sealed, standby = (_flag(answer, name) for name in ("initialized", "sealed", "standby"))
             leaderless = initialized and not sealed and standby and self._is_leaderless()
         version = answer.get("version")
