@@ -23,7 +23,7 @@ GUIDED ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install check format test matrix chaos fuzz demo bench compose-test lock lock-upgrade sbom wheel clean
+.PHONY: help install check format test matrix chaos fuzz demo bench compose-test app lock lock-upgrade sbom wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,23 @@ bench: install ## what a rotation costs: tables, a plot and a JSON file in .benc
 
 compose-test: install ## docker-compose.yml for real, with podman
 	$(BIN)/python -m tests.compose
+
+# The files of worker/ that apps' machines need; they import nothing but each other and the standard library.
+APP_FILES := worker/__init__.py worker/errors.py worker/secret.py worker/targets/__init__.py worker/targets/durations.py \
+	worker/targets/fields.py $(wildcard worker/credentials/*.py)
+
+app: dist/rotator-app.pyz ## one file for apps' machines, which needs nothing but Python 3.11: dist/rotator-app.pyz
+
+# zipapp takes the files sorted, with the times that they have: the same bytes on any machine
+dist/rotator-app.pyz: $(APP_FILES) | $(VENV)/.created
+	@rm -rf dist/app && mkdir -p dist/app
+	@cp --parents $(APP_FILES) dist/app
+	@printf 'from worker.credentials.command import run\n\nrun()\n' > dist/app/__main__.py
+	@chmod -R u=rwX,go=rX dist/app
+	@find dist/app -exec touch -d '2000-01-01T00:00:00Z' {} +
+	@TZ=UTC $(BIN)/python -m zipapp dist/app -c -p '/usr/bin/env python3' -o $@
+	@rm -rf dist/app
+	@echo "ready: $@"
 
 lock: install ## write the lock files anew after a change to pyproject.toml
 	requirements/lock.sh

@@ -31,7 +31,10 @@ holds an answer's body, a header or a secret.
     │   ├── VaultExpires            the mount lets all that is in it expire
     │   ├── VaultCasMismatch        check-and-set: another writer was first
     │   ├── VaultTooLarge           more than Vault or its storage takes: nothing was written
-    │   └── VaultRefused            any other 4xx
+    │   ├── VaultRefused            any other 4xx
+    │   └── CredentialsMissing      there is no secret where an app's secret is looked for
+    ├── CredentialsUnusable         an app's secret holds no key
+    ├── CacheUnusable               a helper cannot keep the last good key
     ├── StorageError                the object storage's address is unknown or wrong
     │   └── EndpointRefused         HostUp names another one than before, or one inside; a person decides
     ├── RecordError                 a target's record cannot be used as it is
@@ -276,6 +279,18 @@ class VaultTooLarge(VaultError):
 
 class VaultRefused(VaultError):
     """Any other 4xx answer of Vault."""
+
+
+class CredentialsMissing(VaultError):
+    """There is no secret where an app's secret is looked for, or it was deleted."""
+
+
+class CredentialsUnusable(RotatorError):
+    """What stands where an app's secret is looked for holds no key, or not in a form that can be handed out."""
+
+
+class CacheUnusable(RotatorError):
+    """The file where a helper keeps the last good key is not its own, or cannot be read or written."""
 
 
 class StorageError(RotatorError):

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli import commands_by_hand
+from worker.cli import commands_by_hand, commands_for_apps
 from worker.cli.arguments import AnyTarget, Config, Json, Target, Version, running
 from worker.cli.options import Options
 
@@ -272,3 +272,4 @@ def selftest(
 
 
 commands_by_hand.register(app)
+commands_for_apps.register(app)

@@ -1,0 +1,164 @@
+"""The container credentials endpoint hands keys to programs of this machine that know the token, and to nobody else."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.servers import VaultServer, start_vault
+from worker.credentials.endpoint import Address, Endpoint, address_from, token_in
+from worker.credentials.environment import Given, Place, Server
+from worker.credentials.keeper import Keeper
+from worker.credentials.login import Session
+from worker.credentials.vault import Vault
+from worker.errors import ConfigurationError
+from worker.secret import Secret
+
+TOKEN = "a-token-of-the-test-and-long"
+NAME = "apps/a"
+
+
+@pytest.fixture(scope="module")
+def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VaultServer]:
+    with start_vault(tmp_path_factory.mktemp("vault")) as server:
+        yield server
+
+
+@contextmanager
+def _endpoint(vault: VaultServer) -> Iterator[httpx.Client]:
+    session = Session(Vault(Server(vault.address)), Given(Secret(vault.root_token)))
+    keeper = Keeper(session, Place(NAME, "secret", NAME), timedelta(hours=1), lambda _: None, lambda _: None)
+    keeper.start()
+    server = Endpoint(Address("127.0.0.1", 0), Secret(TOKEN), {NAME: keeper})
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with httpx.Client(base_url=server.url, headers={"Authorization": TOKEN}, trust_env=False) as client:
+            yield client
+    finally:
+        server.shutdown()
+        server.server_close()
+        keeper.end()
+
+
+def _write(vault: VaultServer, access_key: str) -> None:
+    data = {"access_key": access_key, "secret_key": "canary", "grace_seconds": 600}
+    headers = {"X-Vault-Token": vault.root_token}
+    url = f"{vault.address}/v1/secret/data/{NAME}"
+    httpx.post(url, headers=headers, json={"data": data}, trust_env=False).raise_for_status()
+
+
+def test_a_program_gets_the_key_and_the_next_one_after_a_refusal(vault: VaultServer) -> None:
+    _write(vault, "AK1")
+    with _endpoint(vault) as client:
+        answer = client.get(f"/{NAME}")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json() | {"Expiration": ""} == {
+            "Version": 1,
+            "AccessKeyId": "AK1",
+            "SecretAccessKey": "canary",
+            "Expiration": "",
+            "Token": "",
+        }
+        _write(vault, "AK2")
+        assert client.post("/refresh").status_code == 200
+        assert client.get(f"/{NAME}").json()["AccessKeyId"] == "AK2"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Authorization": ""}, 401),
+        ({"Authorization": "wrong"}, 401),
+        ({"Authorization": TOKEN + "x"}, 401),
+        ({"Authorization": "t\xf6ken"}, 401),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "127.0.0.1"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_nobody_else_gets_anything(vault: VaultServer, headers: dict[str, str], status: int, method: str) -> None:
+    _write(vault, "AK1")
+    with _endpoint(vault) as client:
+        path = f"/{NAME}" if method == "GET" else f"/refresh/{NAME}"
+        raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        answer = client.request(method, path, headers=raw)
+        assert answer.status_code == status
+        assert "canary" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", "/apps", f"/{NAME}/x", f"/..%2f{NAME}", "/x%00"])
+def test_another_path_is_not_there(vault: VaultServer, path: str) -> None:
+    with _endpoint(vault) as client:
+        assert client.get(path).status_code == 404
+
+
+def test_health_needs_no_token_and_tells_nothing(vault: VaultServer) -> None:
+    with _endpoint(vault) as client:
+        assert client.get("/healthz", headers={"Authorization": ""}).json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    "text", ["0.0.0.0:1", "192.168.1.1:80", "[::]:1", "example.com:1", "127.0.0.1", "", "127.0.0.1:x"]
+)
+def test_it_listens_on_loopback_only(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="--listen"):
+        address_from(text)
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:1", "127.0.0.2:1", "localhost:1", "[::1]:1"])
+def test_any_loopback_address_will_do(text: str) -> None:
+    assert address_from(text).port == 1
+
+
+def test_the_token_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    token = token_in(file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert token_in(file) == token
+    assert len(token.reveal()) >= 32
+
+
+@pytest.mark.parametrize(
+    "content", ["short", "with an end of line, which botocore refuses\n", "sp ace sp ace sp ace", ""]
+)
+def test_a_token_that_programs_could_not_show_is_refused(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "token"
+    file.write_text(content)
+    file.chmod(0o600)
+    with pytest.raises(ConfigurationError, match="token-file"):
+        token_in(file)
+
+
+def test_a_token_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    token_in(file)
+    for mode in (0o604, 0o620, 0o602):
+        file.chmod(mode)
+        with pytest.raises(ConfigurationError, match="others cannot read"):
+            token_in(file)
+
+
+def test_a_token_as_kubernetes_mounts_it_is_taken(tmp_path: Path) -> None:
+    file, link = tmp_path / "token", tmp_path / "link"
+    token = token_in(file)
+    file.chmod(0o440)
+    link.symlink_to(file)
+    assert token_in(link) == token
+
+
+def test_a_token_is_not_made_through_a_link(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "nothing")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        token_in(link)
+    assert not (tmp_path / "nothing").exists()

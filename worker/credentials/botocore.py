@@ -1,0 +1,134 @@
+"""boto3 sessions whose keys stay fresh: by time, and at once when a key is refused.
+
+Needs botocore, and boto3 for :func:`session`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib import import_module
+from threading import Lock, local
+from typing import Any, ClassVar
+
+from botocore.credentials import Credentials, ReadOnlyCredentials
+from botocore.session import Session as BotocoreSession
+
+from worker.credentials.environment import DEFAULT_MOUNT, Place, login_from, place_at, server_from
+from worker.credentials.helper import REFRESH
+from worker.credentials.keys import AppKey, key_in, look_every
+from worker.credentials.login import Session
+from worker.credentials.vault import Vault
+from worker.errors import RotatorError
+
+_LOG = logging.getLogger(__name__)
+
+REFUSED = frozenset({"InvalidAccessKeyId", "AccessDenied", "403", "SignatureDoesNotMatch"})
+"""What a gateway says of a key that was deleted; a HEAD's answer has no body, so botocore makes "403" of it."""
+BETWEEN_REFUSALS = 1.0
+"""Seconds between two looks at Vault for a refused key: a program that lacks a right is refused over and over."""
+
+
+class FreshCredentials(Credentials):
+    """Botocore credentials that follow an app's secret. Any thread may use them.
+
+    Not botocore's own refreshable ones: those go by the wall clock, fail requests while Vault is away, and know nothing
+    of refusals. Here the last good key is handed out then; only the first read raises, what ``read`` does.
+    """
+
+    def __init__(self, session: Session, place: Place, refresh: timedelta = REFRESH) -> None:
+        self._source = session
+        self._place = place
+        self._wanted = refresh
+        self._look_lock = Lock()
+        self._used = local()
+        self._key = self._read()
+        self._looked = time.monotonic()
+        super().__init__(self._key.access_key, self._key.secret_key.reveal(), method="hostup-rotator")
+
+    @property
+    def key(self) -> AppKey:
+        """The key as it is known now; without a look."""
+        return self._key
+
+    def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        """The key for one request, after a look at Vault where one is due."""
+        if time.monotonic() - self._looked >= look_every(self._wanted, [self._key]).total_seconds():
+            self._look()
+        key = self._key
+        self._used.access_key = key.access_key
+        return ReadOnlyCredentials(key.access_key, key.secret_key.reveal(), None, None)
+
+    def retry_if_refused(self, response: tuple[Any, Any] | None = None, **_: Any) -> Any:
+        """A handler of botocore's event ``needs-retry``: 0 (try again at once) where there is another key by now.
+
+        It runs in the thread that signed the request, so the key that was refused is known.
+        """
+        used = getattr(self._used, "access_key", None)
+        if used is None or not _is_refusal(response):
+            return None
+        if self._key.access_key == used and time.monotonic() - self._looked >= BETWEEN_REFUSALS:
+            self._look()
+        return 0 if self._key.access_key != used else None
+
+    def _look(self) -> None:
+        """One look for many threads: who comes second waits for it, as his key may be refused meanwhile."""
+        asked = time.monotonic()
+        with self._look_lock:
+            if self._looked >= asked:
+                return
+            try:
+                self._key = self._read()
+                self.access_key, self.secret_key = self._key.access_key, self._key.secret_key.reveal()
+            except RotatorError as error:
+                _LOG.warning("the last good key stays in use: %s", error)
+            self._looked = time.monotonic()
+
+    def _read(self) -> AppKey:
+        fields, version = self._source.read(self._place.mount, self._place.path)
+        return key_in(fields, version, self._place.names)
+
+
+def _is_refusal(response: tuple[Any, Any] | None) -> bool:
+    """``response`` is what botocore hands to such a handler: the HTTP answer and what was parsed of it, or None."""
+    error = response[1].get("Error") if response and isinstance(response[1], dict) else None
+    return isinstance(error, dict) and error.get("Code") in REFUSED
+
+
+@dataclass(frozen=True, slots=True)
+class _Provider:
+    """The form in which botocore takes credentials: the first provider that has some wins."""
+
+    credentials: FreshCredentials
+    METHOD: ClassVar[str] = "hostup-rotator"
+    CANONICAL_NAME: ClassVar[str] = "hostup-rotator"
+
+    def load(self) -> FreshCredentials:
+        return self.credentials
+
+
+def session(path: str, *, mount: str = DEFAULT_MOUNT, fields: str = "") -> Any:
+    """A ``boto3.Session`` that works with an app's secret as long as the process lives. Raises as ``read`` does."""
+    return _session(_fresh(path, mount, fields))
+
+
+def client(path: str, *, mount: str = DEFAULT_MOUNT, fields: str = "", **options: Any) -> Any:
+    """A boto3 client for S3 with the key, endpoint and region of an app's secret; ``options`` go to boto3."""
+    fresh = _fresh(path, mount, fields)
+    return _session(fresh).client("s3", **{"endpoint_url": fresh.key.endpoint or None, **options})
+
+
+def _session(fresh: FreshCredentials) -> Any:
+    boto3 = import_module("boto3")  # an extra, and without types
+    inner = BotocoreSession()
+    inner.get_component("credential_provider").providers.insert(0, _Provider(fresh))
+    inner.register("needs-retry", fresh.retry_if_refused)
+    return boto3.Session(botocore_session=inner, region_name=fresh.key.region or None)
+
+
+def _fresh(path: str, mount: str, fields: str) -> FreshCredentials:
+    place = place_at(path, mount, fields)
+    return FreshCredentials(Session(Vault(server_from(os.environ)), login_from(os.environ)), place)

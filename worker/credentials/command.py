@@ -1,0 +1,179 @@
+"""``rotator credentials`` and ``rotator serve-credentials``, also as ``rotator-app.pyz``; standard library only.
+
+They are started by programs, for every key that those ask for, on machines that have nothing else of this project.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+from worker import __version__
+from worker.credentials.cache import Cache, folder_for, own_folder
+from worker.credentials.environment import (
+    DEFAULT_MOUNT,
+    Given,
+    Place,
+    Server,
+    login_from,
+    place_at,
+    places_named,
+    server_from,
+)
+from worker.credentials.formats import FORMATS
+from worker.credentials.helper import REFRESH, Helper
+from worker.errors import ConfigurationError, CredentialsUnusable, RotatorError, UsageError
+from worker.targets.durations import parse_duration
+
+SUMMARIES = {
+    "credentials": "Print an app's key once: for credential_process, a shell, or a file.",
+    "serve-credentials": "Serve apps' keys on loopback, to the AWS SDKs of any language.",
+}
+"""The commands that :func:`main` knows; ``rotator`` hands these on before it loads anything else."""
+
+_USAGE_EXAMPLES = {
+    "credentials": "as credential_process:\n  rotator credentials --path apps/media/object-storage",
+    "serve-credentials": "for the AWS SDKs:\n  rotator serve-credentials --path apps/media/object-storage",
+}
+
+
+def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
+    """Run one of :data:`SUMMARIES`; the exit code: 0 ok, 1 failed, 2 usage, 75 try again later, 78 configuration."""
+    try:
+        given = _parser().parse_args(arguments)
+        run = _credentials if given.command == "credentials" else _serve
+        return run(given, env)
+    except ConfigurationError as error:
+        for problem in error.problems:
+            say(problem)
+        return error.exit_code
+    except RotatorError as error:
+        say(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 1
+
+
+def say(text: str) -> None:
+    """One line on stderr, with everything that is not printable spelled out. Never a secret: SDKs log it."""
+    clean = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    if sys.stderr:
+        sys.stderr.write(f"rotator: {clean}\n")
+        sys.stderr.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "rotator", description="Hand an app's key from Vault to the programs that need it."
+    )
+    parser.add_argument("--version", action="version", version=f"rotator {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    one = _command(commands, "credentials")
+    one.add_argument("target", nargs="?", metavar="TARGET", help="a target of rotator.toml")
+    one.add_argument("--path", metavar="PATH", help="the secret's path instead: apps/media/object-storage")
+    one.add_argument("--format", choices=sorted(FORMATS), default="process", help="default: process")
+    one.add_argument("--no-cache", action="store_true", help="keep nothing; fail while Vault is away")
+    many = _command(commands, "serve-credentials")
+    many.add_argument("target", nargs="*", metavar="TARGET", help="targets of rotator.toml, each at /TARGET")
+    many.add_argument("--path", action="append", default=[], metavar="PATH", help="a secret by its path, at /PATH")
+    many.add_argument("--listen", default="127.0.0.1:8911", metavar="ADDRESS", help="default: 127.0.0.1:8911")
+    many.add_argument("--token-file", type=Path, metavar="FILE", help="what callers have to show; made where missing")
+    return parser
+
+
+def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str) -> argparse.ArgumentParser:
+    made = commands.add_parser(
+        name,
+        help=SUMMARIES[name],
+        description=SUMMARIES[name],
+        epilog=_USAGE_EXAMPLES[name],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--config", type=Path, metavar="FILE", help="the rotator.toml; else ROTATOR_CONFIG names it")
+    made.add_argument("--mount", default=DEFAULT_MOUNT, help=f"the mount of --path; default: {DEFAULT_MOUNT}")
+    made.add_argument("--auth-mount", default="", help="where the way to log in is enabled; default: as it is called")
+    made.add_argument("--fields", default="", help="the names in the secret, where they are names of your own")
+    made.add_argument("--refresh", type=_duration, default=REFRESH, help="how often to look at Vault; default: 30s")
+    return made
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text[:32]!r} {error}") from None
+
+
+def _places(given: argparse.Namespace, env: Mapping[str, str], names: list[str], paths: list[str]) -> list[Place]:
+    if not names and not paths:
+        raise UsageError("no secret is named", hint="Name a target of rotator.toml, or a path in Vault by --path.")
+    named = places_named(names, _configuration(given, env)) if names else []
+    return named + [place_at(path, given.mount, given.fields) for path in paths]
+
+
+def _configuration(given: argparse.Namespace, env: Mapping[str, str]) -> Path:
+    found = given.config or env.get("ROTATOR_CONFIG")
+    if not found:
+        raise UsageError(
+            "which rotator.toml the target is in is not known",
+            hint="Name it by --config or ROTATOR_CONFIG, or use --path.",
+        )
+    return Path(found)
+
+
+def _credentials(given: argparse.Namespace, env: Mapping[str, str]) -> int:
+    names, paths = [[each] if each else [] for each in (given.target, given.path)]
+    if names and paths:
+        raise UsageError("a target and --path are two ways to name one secret", hint="Leave out one of them.")
+    place = _places(given, env, names, paths)[0]
+    server = server_from(env)
+    cache = None if given.no_cache else Cache(folder_for(env, os.geteuid()), f"{server.address}\n{server.namespace}")
+    now = datetime.now(UTC)
+    key = Helper(partial(_read, server, login_from(env, given.auth_mount)), cache, say, given.refresh).key(place, now)
+    say_result(FORMATS[given.format](key, now))
+    return 0
+
+
+def _read(server: Server, login: Given, mount: str, path: str) -> tuple[dict[str, object], int]:
+    from worker.credentials.login import Session  # noqa: PLC0415 - TLS alone takes as long to load as all else
+    from worker.credentials.vault import Vault  # noqa: PLC0415
+
+    session = Session(Vault(server), login)
+    try:
+        return session.read(mount, path)
+    finally:
+        session.end()
+
+
+def _serve(given: argparse.Namespace, env: Mapping[str, str]) -> int:
+    from worker.credentials.serve import serve  # noqa: PLC0415 - of this command only
+
+    places = _places(given, env, given.target, given.path)
+    token_file = given.token_file or own_folder(folder_for(env, os.geteuid())) / "endpoint-token"
+    return serve(places, given.listen, token_file, given.refresh, server_from(env), login_from(env, given.auth_mount))
+
+
+def say_result(text: str) -> None:
+    """One result on stdout. Raises CredentialsUnusable: who gets half a key must see that the helper failed."""
+    if not sys.stdout:
+        raise CredentialsUnusable("the output could not be written: stdout is closed")
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CredentialsUnusable(f"the output could not be written: {error.strerror}") from None
+
+
+def run() -> NoReturn:
+    """The entry of ``rotator-app.pyz``."""
+    sys.exit(main(sys.argv[1:], os.environ))

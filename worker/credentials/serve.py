@@ -1,0 +1,42 @@
+"""Running the container credentials endpoint until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from threading import Event, Thread
+
+from worker.credentials.command import say, say_result
+from worker.credentials.endpoint import Endpoint, address_from, token_in
+from worker.credentials.environment import Given, Place, Server
+from worker.credentials.keeper import Keeper
+from worker.credentials.login import Session
+from worker.credentials.vault import Vault
+from worker.errors import ConfigurationError
+
+
+def serve(
+    places: Sequence[Place], listen: str, token_file: Path, refresh: timedelta, vault: Server, login: Given
+) -> int:
+    """Serve each secret at its name, and say on stdout what goes into the environment of each program."""
+    address, session = address_from(listen), Session(Vault(vault), login)
+    keepers = {each.name: Keeper(session, each, refresh, say, lambda _: None) for each in places}
+    token = token_in(token_file)
+    try:
+        server = Endpoint(address, token, keepers)
+    except OSError as error:
+        raise ConfigurationError((f"--listen: {listen}: {error.strerror}",)) from None
+    ended = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    for keeper in keepers.values():
+        keeper.start()
+    Thread(target=server.serve_forever, name="endpoint", daemon=True).start()
+    for name in keepers:
+        say_result(f"# {name}\nAWS_CONTAINER_CREDENTIALS_FULL_URI={server.url}/{name}")
+        say_result(f"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE={token_file.absolute()}")
+    ended.wait()
+    session.end()
+    return 0

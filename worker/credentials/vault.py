@@ -1,0 +1,187 @@
+"""Reading one secret from Vault with the standard library alone: a helper is started for every call of a program.
+
+The worker's own way to Vault (:mod:`worker.adapters.vault`) is made for a process that lives long and writes; loading
+its libraries alone takes longer than a helper may run.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from http import HTTPStatus
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from worker import __version__
+from worker.credentials.environment import Server
+from worker.errors import (
+    CredentialsMissing,
+    CredentialsUnusable,
+    VaultDenied,
+    VaultError,
+    VaultLoginFailed,
+    VaultRefused,
+    VaultSealed,
+    VaultUnavailable,
+)
+from worker.secret import Secret
+
+LARGEST = 1_048_576
+"""Bytes of an answer; Vault's own limit for what it stores is of this order."""
+SECONDS = 5.0
+"""For each wait of a call: a program waits for it."""
+
+
+class Vault:
+    """Calls of one server. Any thread may use it."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._opener = _opener(server)
+
+    def read(self, mount: str, path: str, token: Secret) -> tuple[dict[str, object], int]:
+        """The latest version of a secret in a KV version 2 mount, and its number.
+
+        Raises CredentialsMissing where there is none, CredentialsUnusable for what is no such secret, VaultDenied,
+        VaultLoginFailed for a token that is no longer known, VaultUnavailable and VaultRefused.
+        """
+        where = f"{mount}/data/{path}"
+        answer = self.call("GET", where, token)
+        data = answer.get("data")
+        if isinstance(data, dict) and isinstance(data.get("data"), dict) and isinstance(data.get("metadata"), dict):
+            version = data["metadata"].get("version")
+            return data["data"], version if isinstance(version, int) else 0
+        raise CredentialsUnusable(
+            f"what Vault has at {where} is no secret of a KV version 2 mount",
+            hint="Check the mount (--mount) and the path; KV version 1 keeps no versions.",
+        )
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        token: Secret | None,
+        body: Mapping[str, object] | None = None,
+        namespace: str | None = None,
+    ) -> Any:
+        """One call below ``/v1/``; the answer's JSON object, {} where there is none. Raises as :meth:`read`.
+
+        ``namespace`` is another than that of the secrets.
+        """
+        request = urllib.request.Request(  # noqa: S310 - the address was checked to be http or https
+            f"{self._server.address}/v1/{quote(path)}",
+            data=None if body is None else json.dumps(body).encode(),
+            method=method,
+            headers=self._headers(token, self._server.namespace if namespace is None else namespace),
+        )
+        try:
+            with self._opener.open(request, timeout=SECONDS) as answer:
+                return _object(answer.read(LARGEST + 1), path)
+        except urllib.error.HTTPError as refused:
+            with refused:
+                raise _refusal(refused.code, _texts(refused), path) from None
+        except (OSError, HTTPException) as error:
+            raise VaultUnavailable(
+                f"Vault at {self._server.address} cannot be reached: {_why(error)}",
+                path=path,
+                hint="Check VAULT_ADDR, VAULT_CACERT and the network.",
+            ) from None
+
+    @staticmethod
+    def _headers(token: Secret | None, namespace: str) -> dict[str, str]:
+        headers = {"X-Vault-Request": "true", "User-Agent": f"hostup-rotator/{__version__}"}
+        if token:
+            headers["X-Vault-Token"] = token.reveal()
+        if namespace:
+            headers["X-Vault-Namespace"] = namespace
+        return headers
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A standby's redirect is not followed: it would carry the token to wherever it points."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Never."""
+
+
+def _opener(server: Server) -> urllib.request.OpenerDirector:
+    handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
+    if urlsplit(server.address).scheme == "https":
+        context = ssl.create_default_context(cafile=server.ca_file or None, capath=server.ca_path or None)
+        if server.client_cert:
+            context.load_cert_chain(server.client_cert, server.client_key or None)
+        handlers.append(urllib.request.HTTPSHandler(context=context))
+    if server.proxy:
+        handlers.append(urllib.request.ProxyHandler({"http": server.proxy, "https": server.proxy}))
+    return urllib.request.build_opener(*handlers)
+
+
+def _object(body: bytes, path: str) -> dict[str, Any]:
+    if not body:
+        return {}
+    try:
+        found = json.loads(body) if len(body) <= LARGEST else None
+    except (ValueError, RecursionError):
+        found = None
+    if isinstance(found, dict):
+        return found
+    raise VaultUnavailable(
+        f"what answers at VAULT_ADDR ({path}) is not Vault, or its answer is cut or larger than {LARGEST} bytes",
+        path=path,
+        hint="Check VAULT_ADDR, and what stands between.",
+    )
+
+
+def _texts(refused: urllib.error.HTTPError) -> str:
+    """Vault's own words; empty where it was not Vault that answered."""
+    try:
+        found = json.loads(refused.read(LARGEST))
+        texts = [str(text) for text in found["errors"]]
+    except (OSError, HTTPException, ValueError, RecursionError, KeyError, TypeError):
+        return ""
+    return " ".join("; ".join(texts).split())[:300]
+
+
+def _why(error: Exception) -> str:
+    reason = getattr(error, "reason", None) or error
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return f"its certificate was refused ({reason.verify_message})"
+    return (isinstance(reason, OSError) and reason.strerror) or str(reason) or type(error).__name__
+
+
+def _refusal(status: int, texts: str, path: str) -> VaultError:
+    said = f": {texts}" if texts else ""
+    if status == HTTPStatus.NOT_FOUND:
+        return CredentialsMissing(
+            f"there is no secret at {path} in Vault",
+            hint="Check the mount and the path. Was it deleted? `vault kv undelete` brings a deleted version back.",
+        )
+    if status == HTTPStatus.FORBIDDEN and "1 error occurred" in texts and "invalid token" not in texts:
+        return VaultDenied(
+            f"Vault does not let this token read {path}",
+            path=path,
+            status=status,
+            hint="It needs the policy of docs/apps.md: read on the data path of this secret.",
+        )
+    if status in {HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED}:
+        return VaultLoginFailed(
+            f"Vault refused the call of {path}{said}",
+            path=path,
+            status=status,
+            hint="The token or login has expired, was revoked, or has no right to this path.",
+        )
+    if status == HTTPStatus.SERVICE_UNAVAILABLE and "sealed" in texts:
+        return VaultSealed("Vault is sealed", path=path, status=status, hint="Unseal it.")
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS or _redirects(status):
+        return VaultUnavailable(
+            f"Vault answered {status} to the call of {path}{said}", path=path, status=status, hint="Try again later."
+        )
+    return VaultRefused(f"Vault answered {status} to the call of {path}{said}", path=path, status=status)
+
+
+def _redirects(status: int) -> bool:
+    return HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
