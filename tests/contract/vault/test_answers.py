@@ -23,6 +23,7 @@ from worker.errors import (
     VaultRefused,
     VaultSealed,
     VaultStandby,
+    VaultTooLarge,
     VaultUnavailable,
 )
 from worker.secret import Secret
@@ -51,7 +52,7 @@ def written(answered: Step, connected: Connect, deadline: float = 30.0) -> objec
         (errors(404, "namespace not found"), VaultRefused),
         (errors(405, "unsupported operation"), VaultRefused),
         (errors(412, "required index state not present"), VaultRefused),
-        (errors(413, "http: request body too large"), VaultRefused),
+        (errors(413, "http: request body too large"), VaultTooLarge),
         (errors(500, "local node not active but active cluster node not found"), VaultNoLeader),
         (errors(472), VaultStandby),
         (errors(473), VaultStandby),

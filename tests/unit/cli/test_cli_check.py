@@ -49,6 +49,7 @@ def test_every_right_that_a_rotation_needs_is_asked_for(tmp_path: Path) -> None:
         "secret/metadata/hostup-rotator/state/media": ("create", "update"),
         "secret/metadata/hostup-rotator/state": ("list",),
         "secret/data/hostup-rotator/state/_account": ("create", "read", "update"),
+        "secret/data/hostup-rotator/state/_endpoint": ("create", "read", "update"),
         "secret/data/hostup-rotator/state/_keys/KEY": ("create", "read", "update"),
         "secret/data/hostup-rotator/state/_archive/media/000000000001": ("create", "read", "update"),
         "secret/metadata/hostup-rotator/state/_archive/media": ("list",),
