@@ -105,7 +105,7 @@ def _of_health(settings: Settings, health: Health) -> Verdict:
 
 def _of_token(facts: TokenFacts) -> Verdict:
     policies = f"policies {', '.join(facts.policies)}" if facts.policies else "policies not known"
-    if facts.ttl and not facts.renewable and facts.method != "AppRole":
+    if facts.ttl and not facts.renewable and facts.method.startswith("token"):
         hint = "Give the worker a periodic token, a token file of Vault Agent's, or AppRole."
         detail = f"by {facts.method}, which ends in {facts.ttl} s and cannot be renewed; {policies}"
         return Verdict("Vault login", "warning", detail, hint)

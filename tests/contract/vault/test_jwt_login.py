@@ -16,9 +16,11 @@ from tests.unit.settings.configuring import TARGET, read
 from tests.wire import LOOPBACK_PEM, Wire
 from worker.adapters.vault.access import JWT, KUBERNETES, JwtAccess
 from worker.adapters.vault.opening import open_vault
+from worker.cli import check_vault
 from worker.clock import SystemClock
 from worker.errors import VaultLoginFailed
 from worker.secret import Secret
+from worker.service.assemble import build
 
 
 @pytest.fixture
@@ -33,6 +35,11 @@ def issuer(tmp_path_factory: pytest.TempPathFactory) -> Issuer:
     return Issuer(tmp_path_factory.mktemp("issuer"))
 
 
+def role_with(policy: str, **more: object) -> dict[str, object]:
+    role = {"role_type": "jwt", "bound_audiences": ["vault"], "user_claim": "sub", "token_policies": [policy]}
+    return {**role, "token_ttl": "1h", **more}
+
+
 @pytest.fixture
 def mount(root: Any, policy: str, issuer: Issuer) -> str:
     """A mount of JWT with the role ``rotator``, which it takes where no other is named."""
@@ -40,14 +47,7 @@ def mount(root: Any, policy: str, issuer: Issuer) -> str:
     root.sys.enable_auth_method("jwt", path=mount)
     config = {"jwt_validation_pubkeys": [issuer.public_key], "default_role": "rotator", "bound_issuer": "tests"}
     root.adapter.post(f"/v1/auth/{mount}/config", json=config)
-    role = {
-        "role_type": "jwt",
-        "bound_audiences": ["vault"],
-        "user_claim": "sub",
-        "token_policies": [policy],
-        "token_ttl": "1h",
-    }
-    root.adapter.post(f"/v1/auth/{mount}/role/rotator", json=role)
+    root.adapter.post(f"/v1/auth/{mount}/role/rotator", json=role_with(policy))
     return mount
 
 
@@ -121,6 +121,24 @@ def test_it_is_revoked_at_the_end(connected: Connect, root: Any, issuer: Issuer,
     assert accessor in root.auth.token.list_accessors()["data"]["keys"]
     store.leave()
     assert accessor not in root.auth.token.list_accessors()["data"]["keys"]
+
+
+def test_a_token_that_cannot_be_renewed_is_no_worry_where_a_new_one_can_be_had(
+    server: VaultServer, root: Any, issuer: Issuer, policy: str, mount: str, tmp_path: Path
+) -> None:
+    root.adapter.post(f"/v1/auth/{mount}/role/rotator", json=role_with(policy, token_type="batch"))
+    file = tmp_path / "jwt"
+    file.write_text(for_vault(issuer))
+    env = {
+        "VAULT_ADDR": server.address,
+        "VAULT_TOKEN": None,
+        "VAULT_AUTH_METHOD": JWT,
+        "VAULT_JWT_FILE": str(file),
+    }
+    runtime = build(read(tmp_path, f'[vault]\njwt_mount = "{mount}"\n{TARGET}', env=env))
+    (told,) = [verdict for verdict in check_vault.look(runtime) if verdict.check == "Vault login"]
+    runtime.close()
+    assert (told.state, told.detail.partition(",")[0]) == ("ok", "by JWT")
 
 
 def certificate_of(pem: Path) -> str:
