@@ -6,18 +6,22 @@ cannot be used leaves the last good value in use, and a value that is refused gi
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
-
-import structlog
 
 from worker.events import Event
 from worker.secret import Secret
 from worker.settings.value_file import FileState, look_at, read_value
 from worker.settings.values import secret_word
 
-_log = structlog.get_logger(__name__)
+
+def log(level: int, event: Event, **fields: str) -> None:
+    """One line about a credential. structlog is loaded for it only: a command that reads a record starts without."""
+    import structlog  # noqa: PLC0415 - see above
+
+    structlog.get_logger(__name__).log(level, event, **fields)
 
 
 def no_logs(secret: Secret) -> None:
@@ -86,7 +90,7 @@ class Credential:
         self._on_new(value)
         self._value, self._before = value, self._value
         if value != self._told:
-            _log.info(Event.CREDENTIAL_RENEWED, variable=self._variable)
+            log(logging.INFO, Event.CREDENTIAL_RENEWED, variable=self._variable)
 
     def _tell(self, about: str | Secret, problem: str) -> None:
         """Once for each kind of trouble."""
@@ -94,4 +98,10 @@ class Credential:
             return
         self._told = about
         hint = "The last good value stays in use. Put the file right; it is read again by itself."
-        _log.warning(Event.CREDENTIAL_KEPT, variable=self._variable, error=f"{self._variable}: {problem}", hint=hint)
+        log(
+            logging.WARNING,
+            Event.CREDENTIAL_KEPT,
+            variable=self._variable,
+            error=f"{self._variable}: {problem}",
+            hint=hint,
+        )

@@ -5,6 +5,7 @@ Whoever renews a certificate writes two files, one after the other: until they f
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 import threading
@@ -13,12 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import certifi
-import structlog
 
 from worker.events import Event
+from worker.settings.credential import log
 from worker.settings.value_file import look_at
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +86,10 @@ class Trust:
                 raise
             hint = "The last good ones stay in use. Put the files right; they are read again when they change."
             reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
-            _log.warning(Event.CREDENTIAL_KEPT, error=f"{files}: cannot be loaded ({reason})", hint=hint)
+            log(logging.WARNING, Event.CREDENTIAL_KEPT, error=f"{files}: cannot be loaded ({reason})", hint=hint)
             return last
         if last is not None:
-            _log.info(Event.CREDENTIAL_RENEWED, files=files)
+            log(logging.INFO, Event.CREDENTIAL_RENEWED, files=files)
         return context
 
 
