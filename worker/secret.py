@@ -22,3 +22,8 @@ class Secret:
     def __repr__(self) -> str:
         """Stars."""
         return "Secret(***)"
+
+
+def is_one_word(text: str) -> bool:
+    """Whether a text is one word of visible ASCII: what else there is cannot be sent in a header."""
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text

@@ -71,6 +71,8 @@ class Service:
     watch_every: str = "1h"
     audit_every: str = "1h"
     more: dict[str, str] = field(default_factory=dict)
+    redis_login: tuple[str, str] | None = None
+    """User and password of the workers and the command, if others than they always have."""
     workers: list[Worker] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -102,7 +104,7 @@ class Service:
         token = self.folder / "token"
         token.write_text(self.vault.token)
         url = self.folder / "redis-url"
-        url.write_text(self.redis_url_of("worker", WORKER_PASSWORD))
+        url.write_text(self.redis_url_of(*(self.redis_login or ("worker", WORKER_PASSWORD))))
         config = self.folder / "rotator.toml"
         config.write_text(self._config())
         return {

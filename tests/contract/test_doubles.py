@@ -19,6 +19,7 @@ from worker.errors import HostUpLastKey, VaultCasMismatch
 from worker.rotation.ports import Absence, HostUpPort, Life, StoragePort, VaultPort
 from worker.sandbox.simulator.server import Simulator
 from worker.secret import Secret
+from worker.settings.credential import Credential
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def parts(request: pytest.FixtureRequest) -> Iterator[tuple[HostUpPort, StorageP
         yield double, MemoryStorage(double)
         return
     with Simulator(API_KEY) as simulator, new_client() as client:
-        hostup = HostUpClient(client, simulator.url, Secret(API_KEY), create_deadline=30, deadline=30)
+        hostup = HostUpClient(client, simulator.url, Credential(Secret(API_KEY)), create_deadline=30, deadline=30)
         yield hostup, StorageProbe(client, simulator.s3_url, "eu-north-1", deadline=30)
 
 

@@ -43,7 +43,7 @@ def _look(options: Options, *, keys: bool) -> Iterator[Verdict]:
     yield from check_vault.look(runtime)
     yield from check_vault.look_at_clock(runtime)
     yield from check_hostup.look(runtime)
-    if not runtime.settings.vault.secret_id_wrapped:
+    if not runtime.settings.vault.secret_id_is_scarce:
         yield from check_targets.look(runtime, keys=keys)
 
 

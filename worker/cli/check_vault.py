@@ -41,9 +41,12 @@ def look(runtime: Runtime) -> Iterator[Verdict]:
     if verdict.state == "failed":
         yield from _not_looked_at("login", "mount and paths")
         return
-    if runtime.settings.vault.secret_id_wrapped:
+    given = runtime.settings.vault
+    if given.secret_id_is_scarce:
         hint = "Check with a token of your own: set VAULT_TOKEN instead of the AppRole for this one command."
-        yield Verdict("Vault login", "warning", "not tried: the wrapped secret_id can be opened only once", hint)
+        few = f"the secret_id is good for few logins ({given.secret_id_num_uses}), and none is spent on a check"
+        why = "the wrapped secret_id can be opened only once" if given.secret_id_wrapped else few
+        yield Verdict("Vault login", "warning", f"not tried: {why}", hint)
         return
     try:
         facts = vault.check()
@@ -102,7 +105,7 @@ def _of_health(settings: Settings, health: Health) -> Verdict:
 
 def _of_token(facts: TokenFacts) -> Verdict:
     policies = f"policies {', '.join(facts.policies)}" if facts.policies else "policies not known"
-    if facts.ttl and not facts.renewable and facts.method != "AppRole":
+    if facts.ttl and not facts.renewable and facts.method.startswith("token"):
         hint = "Give the worker a periodic token, a token file of Vault Agent's, or AppRole."
         detail = f"by {facts.method}, which ends in {facts.ttl} s and cannot be renewed; {policies}"
         return Verdict("Vault login", "warning", detail, hint)

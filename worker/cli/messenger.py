@@ -33,10 +33,9 @@ class Messenger:
         from redis.exceptions import RedisError
 
         from worker.service.celery_app import make_app
-        from worker.settings.redis_url import for_celery
 
-        settings = self._runtime.settings
-        app = make_app(for_celery(settings.redis_url), settings.queue)
+        runtime = self._runtime
+        app = make_app(runtime.settings.redis_url, runtime.settings.queue, runtime.redis_login)
         try:
             with app:
                 app.send_task("rotator.reconcile", args=[target], expires=HINT_SECONDS, retry=False)

@@ -19,6 +19,9 @@ STARS = "***"
 REMEMBERED = 256
 """Values that come and go: a worker has at most so many threads, and each holds one staged secret."""
 
+RENEWED = 64
+"""Credentials that were read again from their files: of each kind the last few may still show in a text."""
+
 LONGEST_TEXT = 16_384
 LONGEST_READ = 262_144
 """Characters of a text that are looked through at all."""
@@ -36,6 +39,7 @@ _ADDRESS = re.compile(r"""://[^\s"'<>]*+""")
 _IN_TEXT = re.compile(
     r"""
     (?<![\w.])(?:hv[sbr]|s)\.[\w-]{20,}                        # Vault's and OpenBao's tokens
+    | (?<![\w.])eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{10,}            # JSON Web Tokens
     | (?P<name>(?:secret(?:[_-]?(?:access[_-]?)?key|[_-]?id)?|password|passwd|token|api[_-]?key|authorization)
         [\\"']*\s*[:=]\s*(?:Bearer\s+|Basic\s+)?)
       (?:\\*"[^"\\]{8,}|\\*'[^'\\]{8,}|[^\s"'\\,;&})\]]{8,})     # "secretKey": "…", password=…
@@ -45,7 +49,21 @@ _IN_TEXT = re.compile(
 )
 _OUR_WORDS = frozenset({"timestamp", "level", "logger"})
 _EVENTS = frozenset(event.value for event in Event)
-_HINTS = ("://", "hvs.", "hvb.", "hvr.", "s.", "secret", "passw", "token", "api", "authorization", "bearer", "basic")
+_HINTS = (
+    "://",
+    "hvs.",
+    "hvb.",
+    "hvr.",
+    "s.",
+    "eyj",
+    "secret",
+    "passw",
+    "token",
+    "api",
+    "authorization",
+    "bearer",
+    "basic",
+)
 
 
 class Redactor:
@@ -53,11 +71,13 @@ class Redactor:
 
     ``fixed`` are known as long as the process lives; what :meth:`add` brings is forgotten by :meth:`discard`, at the
     end of :meth:`for_a_while`, or when there is too much of it, that first which was not added for the longest time.
+    What :meth:`keep` brings is forgotten only when there is too much of that, the oldest first.
     """
 
     def __init__(self, fixed: Iterable[Secret] = ()) -> None:
         self._lock = threading.Lock()
         self._passing: dict[str, int] = {}
+        self._renewed: dict[str, None] = {}
         self._here = threading.local()
         self._known = KnownValues()
         for value in {secret.reveal() for secret in fixed}:
@@ -75,6 +95,19 @@ class Redactor:
                 mine.add(value)
             if len(self._passing) > REMEMBERED:
                 self._forget(next(iter(self._passing)))
+
+    def keep(self, secret: Secret) -> None:
+        """Know one more credential, which goes on being used. One of fewer than 8 characters is ignored."""
+        value = secret.reveal()
+        with self._lock:
+            if value in self._renewed:
+                return
+            self._renewed[value] = None
+            self._known.add(value)
+            if len(self._renewed) > RENEWED:
+                oldest = next(iter(self._renewed))
+                del self._renewed[oldest]
+                self._known.remove(oldest)
 
     @contextmanager
     def for_a_while(self) -> Iterator[None]:

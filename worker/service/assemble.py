@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -14,6 +15,7 @@ from worker.adapters.http.client import HttpClient, new_client
 from worker.adapters.http.guard import Guard
 from worker.adapters.redis.account import Account, AccountLimits
 from worker.adapters.redis.client import connect
+from worker.adapters.redis.login import RedisLogin
 from worker.adapters.redis.state import SharedState, shared_state
 from worker.adapters.s3.endpoint import is_inside
 from worker.adapters.s3.lazy import LazyStorage, StoragePlace
@@ -29,6 +31,7 @@ from worker.service.baseline import Baseline
 from worker.service.own_audit import AuditDiary
 from worker.service.share import Share
 from worker.service.standing import ClockTrouble, RedisTrouble
+from worker.settings.credential import Credential, no_logs
 from worker.settings.settings import Settings
 from worker.targets.backoff import LONGEST_ASKED, Backoff
 from worker.targets.target import Target
@@ -49,6 +52,7 @@ class Runtime:
     http: HttpClient | None = None
     longest_watch: timedelta = timedelta(days=3660)
     guard: Guard = field(default_factory=Guard)
+    redis_login: RedisLogin | None = None
     baseline: Baseline = field(default_factory=Baseline)
     watching: Share = field(default_factory=Share)
 
@@ -93,13 +97,15 @@ def build(
     """
     clock = clock or WitnessedClock(SystemClock())
     witnessed = clock if isinstance(clock, WitnessedClock) else None
-    vault = open_vault(settings, clock, ClockTrouble(witnessed).hear if witnessed else None)
     redactor = redactor or Redactor()
-    shared = shared_state(connect(settings.redis_url))
+    on_new = redactor.keep
+    vault = open_vault(settings, clock, ClockTrouble(witnessed).hear if witnessed else None, on_new)
+    login = RedisLogin(settings.redis_url, settings.redis_url_file, on_new)
+    shared = shared_state(connect(settings.redis_url, login=login))
     guard = Guard()
     http = new_client(proxies=settings.proxies, backend=DeadlineBackend(guard))
     store = RecordStore(vault, settings.vault.state_path, clock, settings.vault.mount)
-    hostup = hostup_of(settings, http)
+    hostup = hostup_of(settings, http, on_new)
     services = Services(
         hostup=hostup,
         vault=vault,
@@ -133,15 +139,17 @@ def build(
         http,
         max(every, default=settings.worker.watch_every),
         guard,
+        login,
     )
 
 
-def hostup_of(settings: Settings, http: HttpClient) -> HostUpClient:
-    """The HostUp API that the settings name."""
+def hostup_of(settings: Settings, http: HttpClient, on_new: Callable[[Secret], None] = no_logs) -> HostUpClient:
+    """The HostUp API that the settings name; ``on_new`` is given API keys that are read later."""
+    given = settings.hostup
     return HostUpClient(
         http,
-        settings.hostup.base_url,
-        settings.hostup.api_key or Secret(""),
+        given.base_url,
+        Credential(given.api_key or Secret(""), given.api_key_file, "HOSTUP_API_KEY_FILE", on_new=on_new),
         create_deadline=settings.worker.create_deadline.total_seconds(),
         deadline=call_deadline(settings).total_seconds(),
     )

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from celery import Celery
 from celery.schedules import schedule as every
+from kombu import Connection
+from redis.credentials import CredentialProvider
 
 from worker.clock import Clock
 from worker.secret import Secret
 from worker.service.transport import ALIAS
+from worker.settings.redis_url import read_redis_url
 from worker.settings.settings import QUEUE
 
 LONGEST_MESSAGE = timedelta(minutes=10)
 """A message that was taken and not acknowledged comes back after this; the tick has long sent another by then."""
 
 
-def make_app(broker: Secret, queue: str = QUEUE) -> Celery:
-    """An app that can send our tasks to that queue; a worker also registers and schedules them."""
+def make_app(url: Secret, queue: str = QUEUE, login: CredentialProvider | None = None) -> Celery:
+    """An app that can send our tasks to that queue of the Redis at ``url``; a worker registers and schedules them, too.
+
+    ``login`` is asked for user and password instead of the address, for each connection.
+    """
+    address = read_redis_url(url)
+    broker = (address.without_login() if login else address).for_celery()
     # a socket's address names its transport by itself
-    url = broker.reveal().replace("redis+socket://", f"{ALIAS}+socket://", 1)
-    app = Celery("rotator", broker=url, set_as_current=False)
+    named = broker.reveal().replace("redis+socket://", f"{ALIAS}+socket://", 1)
+    app = Celery("rotator", broker=named, set_as_current=False)
     app.conf.update(_settings(queue))
+    if login:
+        # kombu takes one, and Celery has no setting for it
+        app.amqp.Connection = partial(Connection, credential_provider=login)  # type: ignore[assignment]  # is called only
     return app
 
 

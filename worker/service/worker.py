@@ -28,10 +28,10 @@ from worker.service.audit_task import audit_once
 from worker.service.celery_app import make_app, paced_by, schedule
 from worker.service.own_audit import OwnAudit
 from worker.service.pulse import Pulse
+from worker.service.redis_move import RedisMove
 from worker.service.tasks import guarded, register
 from worker.service.tick import rebuild
 from worker.service.undumpable import become_undumpable
-from worker.settings.redis_url import for_celery
 from worker.settings.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -53,12 +53,13 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool) -> int:
     A second signal, or a kill, loses nothing: every step is on record before the next begins.
     """
     _refuse_cluster(runtime)
-    app = make_app(for_celery(runtime.settings.redis_url), runtime.settings.queue)
+    app = make_app(runtime.settings.redis_url, runtime.settings.queue, runtime.redis_login)
     register(app, runtime)
     worker = runtime.settings.worker
     schedule(app, worker.tick, worker.audit_every, paced_by(runtime.clock))
     beats = _Beat(app) if beat else None
-    pulse = _pulse(runtime)
+    move = RedisMove(runtime.redis_login)
+    pulse = _pulse(runtime, move)
     audits = OwnAudit(
         runtime.clock,
         runtime.audits,
@@ -95,7 +96,8 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool) -> int:
     worker_ready.connect(ready, weak=False)
     worker_shutting_down.connect(shutting_down, weak=False)
     try:
-        return _run(app, runtime, concurrency)
+        exit_code = _run(app, runtime, concurrency)
+        return QueueUnavailable.exit_code if move.must_end else exit_code
     finally:
         if beats:
             beats.stop()
@@ -160,18 +162,20 @@ class _Beat:
             self._thread.join(timeout=5)
 
 
-def _pulse(runtime: Runtime) -> Pulse:
+def _pulse(runtime: Runtime, move: RedisMove) -> Pulse:
     file = os.environ.get("ROTATOR_HEALTH_FILE")
-    return Pulse((lambda: _show(runtime), runtime.vault.keep_alive), Path(file) if file else None)
+    return Pulse((lambda: _show(runtime, move), runtime.vault.keep_alive), Path(file) if file else None)
 
 
-def _show(runtime: Runtime) -> None:
+def _show(runtime: Runtime, move: RedisMove) -> None:
     try:
         runtime.shared.heartbeats.beat(runtime.name)
     except QueueUnavailable as error:
         runtime.redis_trouble.failed(error)
+        move.look(error)
     else:
         runtime.redis_trouble.well()
+        move.look()
 
 
 def _rebuild(runtime: Runtime) -> None:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from worker.errors import ConfigurationError
 from worker.settings.problems import SECRETS, Problems
-from worker.settings.values import read_text
+from worker.settings.value_file import read_value
 
 WHERE = "environment"
 """What problems with variables are noted under."""
@@ -66,21 +66,6 @@ def read_environment(model: type[M], env: Mapping[str, str], problems: Problems)
         return model()
 
 
-def check_logins(env: Mapping[str, str], needs: Need, problems: Problems) -> None:
-    """See that the logins that are needed are given, and that there is one way to log in to Vault, not two."""
-    if Need.HOSTUP in needs and not is_set("HOSTUP_API_KEY", env):
-        problems.note(f"{WHERE}: HOSTUP_API_KEY", "is missing; set it, or HOSTUP_API_KEY_FILE to a file that holds it")
-    token = is_set("VAULT_TOKEN", env)
-    approle = [name for name in ("VAULT_ROLE_ID", "VAULT_SECRET_ID") if is_set(name, env)]
-    if token and approle:
-        problems.note(f"{WHERE}: VAULT_TOKEN", f"is set beside {approle[0]}; leave out one of the two ways to log in")
-    elif approle == ["VAULT_SECRET_ID"]:  # the role id alone is enough where the role has bind_secret_id=false
-        problems.note(f"{WHERE}: VAULT_ROLE_ID", "is missing beside VAULT_SECRET_ID (set it, or VAULT_ROLE_ID_FILE)")
-    elif Need.VAULT in needs and not token and not approle:
-        ways = "VAULT_TOKEN, VAULT_TOKEN_FILE, or VAULT_ROLE_ID and VAULT_SECRET_ID (or their ..._FILE)"
-        problems.note(f"{WHERE}: VAULT_TOKEN", f"is missing; to log in to Vault set {ways}")
-
-
 def unknown_variables(model: type[BaseModel], prefix: str, env: Mapping[str, str]) -> tuple[str, ...]:
     """What is set and begins so, and that nobody reads: somebody may count on it. ``prefix`` has no ``_`` at its end.
 
@@ -109,9 +94,6 @@ def _value(name: str, env: Mapping[str, str]) -> str:
     if env.get(name):
         raise ConfigurationError((f"{WHERE}: {name}: is set, and {place} too; leave one of them out",))
     try:
-        value = read_text(Path(env[place])).removesuffix("\n").removesuffix("\r")
+        return read_value(Path(env[place]))
     except ValueError as error:
         raise ConfigurationError((f"{WHERE}: {place}: {error}",)) from None
-    if not value:
-        raise ConfigurationError((f"{WHERE}: {place}: names a file that is empty",))
-    return value

@@ -28,6 +28,7 @@ _SENTENCES = {
     "string_too_short": "must not be empty",
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
+    "int_parsing": "must be a whole number",
     "int_type": "must be a whole number, not {kind}",
 }
 """Our words for pydantic's errors, which quote no value; all others are about something that is not a text."""

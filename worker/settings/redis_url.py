@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -47,6 +47,10 @@ class RedisAddress:
         """Whether a password would go over a network for all to read."""
         return bool(self.password.reveal() and not self.tls and not self.path and not is_this_machine(self.host))
 
+    def without_login(self) -> RedisAddress:
+        """The same without user and password."""
+        return replace(self, username="", password=Secret(""))
+
     def for_redis(self) -> dict[str, Any]:
         """The arguments of ``redis.Redis``. A socket has no keepalive, and redis-py refuses to be told of one."""
         login = {"username": self.username or None, "password": self.password.reveal() or None, "db": self.database}
@@ -83,9 +87,14 @@ def read_redis_url(url: Secret) -> RedisAddress:
         place: tuple[str, int, str] = ("", 0, _socket(parts))
     else:
         place = (_host(parts, port), DEFAULT_PORT if port is None else port, "")
-    username = _one("user", unquote(parts.username or ""), query.get("username", ""))
-    password = Secret(_one("password", unquote(parts.password or ""), query.get("password", "")))
-    return RedisAddress(*place, _database(parts, query), username, password, _tls(parts, query))
+    username, password = _login(parts, query)
+    return RedisAddress(*place, _database(parts, query), username, Secret(password), _tls(parts, query))
+
+
+def login_of(url: Secret) -> tuple[str, str]:
+    """User and password of an address that may be used, whatever has become of the files that it names."""
+    parts = urlsplit(url.reveal())
+    return _login(parts, _query(parts))
 
 
 def redis_problem(url: Secret) -> str | None:
@@ -117,6 +126,14 @@ def redis_passwords(url: Secret) -> tuple[Secret, ...]:
     meant = [*map(unquote, written)]
     every = (*written, *meant, *(quote(value, safe="") for value in meant))
     return tuple(Secret(value) for value in dict.fromkeys(every) if value)
+
+
+def without_login(url: Secret) -> Secret:
+    """The same address without user and password."""
+    parts = urlsplit(url.reveal())
+    kept = [(name, value) for name, value in parse_qsl(parts.query) if name not in ("username", "password")]
+    query = f"?{urlencode(kept, quote_via=quote)}" if kept else ""
+    return Secret(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query}")
 
 
 def for_celery(url: Secret) -> Secret:
@@ -173,6 +190,11 @@ def _database(parts: SplitResult, query: Mapping[str, str]) -> int:
     if len(numbers) > 1:
         raise ValueError("names two databases; leave one of them out")
     return numbers.pop() if numbers else 0
+
+
+def _login(parts: SplitResult, query: Mapping[str, str]) -> tuple[str, str]:
+    username = _one("user", unquote(parts.username or ""), query.get("username", ""))
+    return username, _one("password", unquote(parts.password or ""), query.get("password", ""))
 
 
 def _one(what: str, in_login: str, in_query: str) -> str:

@@ -19,13 +19,13 @@ from worker.settings.environment import (
     WHERE,
     Need,
     Variable,
-    check_logins,
     is_set,
     place_of,
     read_environment,
     variables,
 )
 from worker.settings.file import find_file, read_file
+from worker.settings.logins import check_logins
 from worker.settings.problems import Problems, show_key, unknown
 from worker.settings.proxies import Proxies, login_secrets, proxy_secrets
 from worker.settings.redis_url import exposure, redis_passwords
@@ -36,16 +36,12 @@ from worker.settings.values import (
     Address,
     Duration,
     QueueName,
-    ReadableFile,
     RedisUrl,
     Region,
     SecretWord,
-    Text,
-    VaultAddress,
-    VaultPath,
-    Word,
     whole,
 )
+from worker.settings.vault import VaultSettings
 from worker.targets.durations import format_duration
 from worker.targets.target import Target
 
@@ -70,6 +66,7 @@ class HostUpSettings(BaseModel):
 
     base_url: Address = "https://cloud.hostup.se"
     api_key: Annotated[SecretWord | None, Variable("HOSTUP_API_KEY")] = None
+    api_key_file: Annotated[Path | None, Variable("HOSTUP_API_KEY_FILE")] = None
     parallel_creates: Annotated[StrictInt, whole(1, 64)] = 2
 
 
@@ -80,30 +77,6 @@ class StorageSettings(BaseModel):
 
     endpoint: Address | None = None
     region: Region | None = None
-
-
-class VaultSettings(BaseModel):
-    """``[vault]``: where Vault is, and one way to log in: a token, a file with a token, or AppRole."""
-
-    model_config = STRICT
-
-    address: Annotated[VaultAddress, Variable("VAULT_ADDR", "https://vault:8200")] = ""
-    mount: VaultPath = "secret"
-    state_path: VaultPath = "hostup-rotator/state"
-    namespace: Annotated[Text | None, Variable("VAULT_NAMESPACE")] = None
-    ca_file: Annotated[ReadableFile | None, Variable("VAULT_CACERT")] = None
-    ca_path: Annotated[Path | None, Variable("VAULT_CAPATH")] = None
-    client_cert: Annotated[ReadableFile | None, Variable("VAULT_CLIENT_CERT")] = None
-    client_key: Annotated[ReadableFile | None, Variable("VAULT_CLIENT_KEY")] = None
-    tls_server_name: Annotated[Word | None, Variable("VAULT_TLS_SERVER_NAME")] = None
-    proxy: Annotated[SecretWord | None, Variable("VAULT_PROXY_ADDR")] = None
-    token: Annotated[SecretWord | None, Variable("VAULT_TOKEN")] = None
-    token_file: Annotated[Path | None, Variable("VAULT_TOKEN_FILE")] = None
-    role_id: Annotated[Word | None, Variable("VAULT_ROLE_ID")] = None
-    secret_id: Annotated[SecretWord | None, Variable("VAULT_SECRET_ID")] = None
-    secret_id_file: Annotated[Path | None, Variable("VAULT_SECRET_ID_FILE")] = None
-    secret_id_wrapped: Annotated[bool, Variable("VAULT_SECRET_ID_WRAPPED")] = False
-    approle_mount: VaultPath = "approle"
 
 
 class RedisSettings(BaseModel):
@@ -117,6 +90,7 @@ class RedisSettings(BaseModel):
     url: Annotated[RedisUrl, Variable("REDIS_URL", "redis://127.0.0.1:6379/0")] = Secret("")
     insecure: StrictBool = False
     queue: QueueName = QUEUE
+    url_file: Annotated[Path | None, Variable("REDIS_URL_FILE")] = None
 
 
 def _long_lease(lease: timedelta) -> timedelta:
@@ -166,6 +140,7 @@ class Settings:
     vault: VaultSettings
     redis_url: Secret
     queue: str
+    redis_url_file: Path | None
     worker: WorkerSettings
     targets: Mapping[str, Target]
     proxies: Proxies
@@ -221,7 +196,9 @@ def load(
     if vault.token_file:  # it is read again whenever it changes; here it was only seen that it can be
         vault = vault.model_copy(update={"token": None})
     hidden = proxy_secrets(env) + (login_secrets(vault.proxy.reveal()) if vault.proxy else ())
-    return Settings(file, hostup, storage, vault, redis.url, redis.queue, worker, targets, proxies, hidden)
+    return Settings(
+        file, hostup, storage, vault, redis.url, redis.queue, redis.url_file, worker, targets, proxies, hidden
+    )
 
 
 def _table(name: str, model: type[M], document: Mapping[str, object], file: Path, problems: Problems) -> M:

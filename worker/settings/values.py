@@ -22,10 +22,11 @@ from pydantic import (
     ValidationInfo,
 )
 
-from worker.secret import Secret
+from worker.secret import Secret, is_one_word
 from worker.settings.address import address_problem
 from worker.settings.problems import did_you_mean, kind_of, show_text, unknown
 from worker.settings.redis_url import redis_passwords, redis_problem
+from worker.settings.value_file import one_line, read_text
 from worker.targets.durations import parse_duration
 from worker.targets.fields import PRESETS, SOURCES, FieldMap, field_map
 from worker.targets.schedule import Window, parse_cron, parse_window
@@ -62,19 +63,6 @@ def whole(least: int, most: int) -> AfterValidator:
     return AfterValidator(check)
 
 
-def read_text(file: Path) -> str:
-    """What a file holds. Raises ValueError, in words that follow the name of the variable that names the file."""
-    _one_line(str(file))
-    # a relative path might be the secret itself, set as ..._FILE by mistake
-    shown = file if file.is_absolute() else "the file (with a relative path)"
-    try:
-        return file.read_text("utf-8")
-    except OSError as error:
-        raise ValueError(f"{shown} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{shown} is not text") from None
-
-
 def _parsed(parse: Callable[[str], T], kind: type[T], example: str) -> PlainValidator:
     """A validator that parses texts; what ``parse`` raises is put behind the text."""
 
@@ -91,21 +79,19 @@ def _parsed(parse: Callable[[str], T], kind: type[T], example: str) -> PlainVali
     return PlainValidator(read)
 
 
-def _one_line(value: str) -> str:
-    if value.isprintable():
-        return value
-    raise ValueError("must not hold line breaks or other control characters")
-
-
 def _one_word(value: str) -> str:
-    # what else there is cannot be sent in a header, and the error about that would quote it
-    if value.isascii() and value.isprintable() and " " not in value and 0 < len(value) <= LONGEST_SECRET:
+    if is_one_word(value) and len(value) <= LONGEST_SECRET:
         return value
     raise ValueError(f"must be one word of at most {LONGEST_SECRET} characters, all of them visible ASCII")
 
 
+def secret_word(value: str) -> Secret:
+    """A secret of one word. Raises ValueError, in words that follow its name."""
+    return Secret(_one_word(value))
+
+
 def _secret(value: object) -> object:
-    return Secret(_one_word(value)) if isinstance(value, str) else value
+    return secret_word(value) if isinstance(value, str) else value
 
 
 def _readable(file: Path) -> Path:
@@ -126,15 +112,25 @@ def _without_version(url: str) -> str:
     return url
 
 
-def _redis_url(value: object, info: ValidationInfo) -> object:
-    if not isinstance(value, str):
-        return value
-    in_file = info.context == FILE
-    url = Secret(_one_line(value) if in_file else _one_word(value))
+def redis_url(value: str) -> Secret:
+    """The address of Redis as the environment may have it. Raises ValueError, in words that follow its name."""
+    return _usable_redis(secret_word(value))
+
+
+def _usable_redis(url: Secret) -> Secret:
     problem = redis_problem(url)
     if problem:
         raise ValueError(problem)
-    if in_file and redis_passwords(url):
+    return url
+
+
+def _redis_url(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str):
+        return value
+    if info.context != FILE:
+        return redis_url(value)
+    url = _usable_redis(Secret(one_line(value)))
+    if redis_passwords(url):
         raise ValueError("must not hold a password; set REDIS_URL in the environment, or REDIS_URL_FILE")
     return url
 
@@ -212,7 +208,7 @@ def _own_fields(names: dict[str, str]) -> FieldMap:
     return field_map(names)
 
 
-Text = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
+Text = Annotated[str, Field(min_length=1), AfterValidator(one_line)]
 Word = Annotated[str, AfterValidator(_one_word)]
 SecretWord = Annotated[InstanceOf[Secret], BeforeValidator(_secret)]
 ReadableFile = Annotated[Path, AfterValidator(_readable)]

@@ -17,6 +17,7 @@ import pytest
 
 from tests.servers import VaultServer, start_vault
 from tests.wire import LOOPBACK_PEM
+from worker.adapters.http.trust import TlsFiles
 from worker.adapters.vault.kv import VaultAccess, VaultStore, connect
 from worker.secret import Secret
 
@@ -83,15 +84,16 @@ def connected(server: VaultServer, clock: SteppedClock) -> Iterator[Connect]:
     def make(at: VaultServer | str | None = None, /, *, mount: str = "secret", **access: Any) -> VaultStore:
         where = at or server
         # one certificate is quicker to load than all of the system's
-        settings: dict[str, Any] = {"deadline": 30.0, "token": Secret(server.root_token), "ca_file": LOOPBACK_PEM}
+        trusted = LOOPBACK_PEM
+        settings: dict[str, Any] = {"deadline": 30.0, "token": Secret(server.root_token)}
         if isinstance(where, VaultServer):
             settings |= {"address": where.address, "token": Secret(where.root_token)}
-            settings["ca_file"] = where.ca_file or LOOPBACK_PEM
+            trusted = where.ca_file or LOOPBACK_PEM
         else:
             settings["address"] = where
-        if access.keys() & {"token_file", "role_id"}:
+        if access.keys() & {"token_file", "role_id", "jwt"}:
             settings["token"] = None
-        settings |= access
+        settings |= {"tls": TlsFiles(str(trusted))} | access
         deadline = settings.pop("deadline")
         opened.append(connect(VaultAccess(**settings), mount, clock, deadline=deadline))
         return opened[-1]

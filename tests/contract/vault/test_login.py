@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.contract.vault.answers import document, errors, login, token
 from tests.contract.vault.conftest import ANYTHING, CANARY, Connect, Role, everything_told
 from tests.servers import wait_until
 from tests.wire import Step, Wire, silence
+from worker.adapters.http.trust import TlsFiles
 from worker.adapters.vault.kv import VaultAccess, VaultStore, connect
 from worker.clock import SystemClock
 from worker.errors import ConfigurationError, VaultLoginFailed
@@ -212,8 +214,8 @@ def test_settings_that_cannot_work_are_told_before_any_call(connected: Connect, 
     (tmp_path / "empty.pem").write_text("no certificate")
     cases: tuple[tuple[str, dict[str, Any], str], ...] = (
         ("http://vault.example.com:8200", {}, "VAULT_ADDR"),
-        ("https://127.0.0.1:1", {"ca_file": tmp_path / "none.pem"}, "VAULT_CACERT"),
-        ("https://127.0.0.1:1", {"ca_file": tmp_path / "empty.pem"}, "VAULT_CACERT"),
+        ("https://127.0.0.1:1", {"tls": TlsFiles(str(tmp_path / "none.pem"))}, "VAULT_CACERT"),
+        ("https://127.0.0.1:1", {"tls": TlsFiles(str(tmp_path / "empty.pem"))}, "VAULT_CACERT"),
         ("https://127.0.0.1:1", {"token": None}, "no way to log in"),
         ("https://127.0.0.1:1", {"mount": "a/../b"}, "vault.mount"),
         ("https://127.0.0.1:1", {"namespace": "tëam"}, "VAULT_NAMESPACE"),
@@ -255,8 +257,8 @@ def test_a_new_wrapped_secret_id_is_opened_when_its_file_changes(
 
 
 @pytest.mark.parametrize("content", ["", "two words\n", "ünï", None])
-def test_a_secret_id_file_that_holds_none_does_not_stop_a_token_that_works(
-    connected: Connect, role: MakeRole, tmp_path: Path, path: str, content: str | None
+def test_a_secret_id_file_that_holds_none_stops_nothing(
+    connected: Connect, role: MakeRole, root: Any, tmp_path: Path, path: str, content: str | None
 ) -> None:
     made, file = role(ANYTHING, token_ttl="1h"), tmp_path / "secret_id"
     file.write_text(made.secret_id())
@@ -265,10 +267,42 @@ def test_a_secret_id_file_that_holds_none_does_not_stop_a_token_that_works(
     file.unlink()
     if content is not None:
         file.write_text(content)
-    assert store.read(path).version == 1
-    with pytest.raises(VaultLoginFailed, match="holds no secret_id") as caught:
+    with capture_logs() as logs:
+        assert store.read(path).version == 1
         store.keep_alive()
-    assert "VAULT_SECRET_ID_FILE" in caught.value.hint
+        root.auth.token.revoke_accessor(store.check().accessor)
+        assert store.read(path).version == 1  # by the last one that was good
+    assert [log["event"] for log in logs] == ["credential.kept"]
+    assert "VAULT_SECRET_ID_FILE" in logs[0]["error"]
+
+
+def test_a_renewed_role_id_is_read_from_its_file(
+    connected: Connect, role: MakeRole, root: Any, tmp_path: Path, path: str
+) -> None:
+    """As when somebody made the role anew."""
+    settings: dict[str, Any] = {"bind_secret_id": False, "token_bound_cidrs": ["127.0.0.1/32"]}
+    first, second = role(ANYTHING, **settings), role(ANYTHING, **settings)
+    file = tmp_path / "role_id"
+    file.write_text(first.role_id)
+    store = connected(role_id=first.role_id, role_id_file=file)
+    store.write(path, {"n": 1}, 0)
+    assert root.auth.token.lookup_accessor(store.check().accessor)["data"]["meta"]["role_name"] == first.name
+    root.auth.approle.delete_role(first.name)
+    file.write_text(second.role_id)
+    assert store.read(path).version == 1
+    assert root.auth.token.lookup_accessor(store.check().accessor)["data"]["meta"]["role_name"] == second.name
+
+
+def test_what_is_read_from_files_is_told_to_the_redaction(
+    connected: Connect, role: MakeRole, root: Any, tmp_path: Path, path: str
+) -> None:
+    seen: list[Secret] = []
+    made, secret_id, token = role(ANYTHING), tmp_path / "secret_id", tmp_path / "token"
+    secret_id.write_text(made.secret_id())
+    approle(connected, made, secret_id=None, secret_id_file=secret_id, on_new=seen.append).read(path)
+    token.write_text(new_token(root)[0])
+    connected(token_file=token, on_new=seen.append).read(path)
+    assert seen == [Secret(secret_id.read_text()), Secret(token.read_text())]
 
 
 def test_a_token_of_approle_is_revoked_at_the_end(connected: Connect, role: MakeRole, root: Any, path: str) -> None:

@@ -40,7 +40,7 @@ def test_a_mount_that_lets_versions_expire_is_refused_with_the_command_against_i
     with pytest.raises(VaultExpires, match="768h0m0s") as caught:
         store.missing_capabilities({})
     assert f"`vault write {mount}/config delete_version_after=0s`" in caught.value.hint
-    assert store.mount_settings() == MountSettings("768h0m0s", 0, cas_required=True)
+    assert store.mount_settings() == MountSettings("768h0m0s", 0)
     root.adapter.post(f"/v1/{mount}/config", json={"delete_version_after": "0s"})
     assert store.missing_capabilities({}) == {}  # at once: only a good answer is believed for a while
 
@@ -49,7 +49,7 @@ def test_a_mount_that_lets_versions_expire_is_refused_with_the_command_against_i
 def test_whatever_form_nothing_has(connected: Connect, after: object) -> None:
     found = {"data": {"delete_version_after": after, "max_versions": 5, "cas_required": False}}
     with Wire(token(), told(found)) as wire:
-        assert connected(wire.url, token=Secret("s")).mount_settings() == MountSettings(None, 5, cas_required=False)
+        assert connected(wire.url, token=Secret("s")).mount_settings() == MountSettings(None, 5)
 
 
 def test_an_expiry_that_is_set_later_is_seen_within_a_minute(

@@ -68,7 +68,7 @@ def test_the_rotators_policy_allows_all_that_a_rotation_does(rotator: VaultStore
     rotator.write(app, {"n": 2}, 1)
     rotator.destroy(app, 1)
     assert rotator.read(app).data == {"n": 2}
-    assert rotator.mount_settings() == MountSettings(None, 0, cas_required=False)
+    assert rotator.mount_settings() == MountSettings(None, 0)
     facts = rotator.check()
     assert facts.accessor
     assert "default" not in facts.policies

@@ -15,6 +15,7 @@ from tests.contract.vault.answers import document, errors, login, token, told
 from tests.contract.vault.conftest import CANARY, administrator, everything_told
 from tests.servers import VaultServer, start_vault
 from tests.wire import LOOPBACK_PEM, Wire, answer
+from worker.adapters.http.trust import TlsFiles
 from worker.adapters.vault.kv import VaultAccess, VaultStore, connect
 from worker.clock import SystemClock
 from worker.errors import VaultRateLimited
@@ -25,7 +26,9 @@ QUOTA = errors(429, 'request path "secret/data/app": rate limit quota exceeded')
 
 def opened(address: str, deadline: float = 30.0, **access: Any) -> VaultStore:
     login_by: dict[str, Any] = access or {"token": Secret("s")}
-    return connect(VaultAccess(address, ca_file=LOOPBACK_PEM, **login_by), "secret", SystemClock(), deadline=deadline)
+    return connect(
+        VaultAccess(address, tls=TlsFiles(str(LOOPBACK_PEM)), **login_by), "secret", SystemClock(), deadline=deadline
+    )
 
 
 @pytest.fixture

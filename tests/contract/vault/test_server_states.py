@@ -9,6 +9,7 @@ import pytest
 
 from tests.contract.vault.conftest import CANARY, Connect, administrator, everything_told
 from tests.servers import VaultServer, start_vault, wait_until
+from worker.adapters.http.trust import TlsFiles
 from worker.adapters.vault.kv import VaultStore
 from worker.errors import VaultError, VaultSealed, VaultUnavailable
 
@@ -43,7 +44,7 @@ def test_tls_is_verified_against_the_authority_that_was_given(connected: Connect
     with start_vault(tmp_path, tls=True) as own:
         assert connected(own).read("app").version == 0
         with pytest.raises(VaultUnavailable, match="nothing was sent") as caught:
-            connected(own, ca_file=None).read("app")
+            connected(own, tls=TlsFiles()).read("app")
         assert "VAULT_CACERT" in caught.value.hint
         plain = own.address.replace("https", "http")
         with pytest.raises(VaultUnavailable, match="not Vault") as caught:

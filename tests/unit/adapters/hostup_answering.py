@@ -11,6 +11,7 @@ from worker.adapters.hostup.client import HostUpClient
 from worker.adapters.http.client import HttpClient
 from worker.errors import HostUpError
 from worker.secret import Secret
+from worker.settings.credential import Credential
 
 API_KEY = "hk_live_5f2c-planted-api-key"
 REQUEST_ID = "2121ae20-bd9d-41e9-aeeb-5dd1dd1a24ba"
@@ -24,7 +25,7 @@ SHORT = 1.0
 
 
 def hostup(client: HttpClient, url: str, deadline: float = LONG) -> HostUpClient:
-    return HostUpClient(client, url, Secret(API_KEY), create_deadline=deadline, deadline=deadline)
+    return HostUpClient(client, url, Credential(Secret(API_KEY)), create_deadline=deadline, deadline=deadline)
 
 
 def body(data: object, **more: object) -> bytes:

@@ -9,6 +9,7 @@ from worker.adapters.hostup.client import HostUpClient
 from worker.adapters.http.client import HttpClient
 from worker.errors import ConfigurationError
 from worker.secret import Secret
+from worker.settings.credential import Credential
 
 
 class TestSettings:
@@ -57,5 +58,5 @@ class TestSettings:
     @pytest.mark.parametrize("value", ["", "a b", "a\nX-Other: 1", "nyckel-åäö", "\ud800"])
     def test_an_api_key_that_is_no_header(self, client: HttpClient, value: str) -> None:
         with pytest.raises(ConfigurationError, match="HOSTUP_API_KEY") as caught:
-            HostUpClient(client, "https://h", Secret(value), create_deadline=1, deadline=1)
+            HostUpClient(client, "https://h", Credential(Secret(value)), create_deadline=1, deadline=1)
         assert not value or value not in str(caught.value)

@@ -247,6 +247,30 @@ def test_behind_an_address_that_fails_the_next_one_is_tried(first: str) -> None:
         assert wire.heard[0].headers["host"] == f"hostup.example:{wire.port}"
 
 
+def test_a_create_behind_a_silent_address_is_made_once_and_the_next_one_does_not_wait() -> None:
+    share = 4.0
+    with ExitStack() as stack:
+        wire = stack.enter_context(Wire(answer(200, created())))
+        stack.enter_context(silent("127.0.0.2", wire.port))
+        backend = DeadlineBackend(lambda *_: ["127.0.0.2", "127.0.0.1"])
+        api = hostup(stack.enter_context(new_client(backend=backend)), f"http://localhost:{wire.port}", 2 * share)
+        assert api.create_key("a label").access_key == "AKIAEXAMPLE"
+        begun = time.monotonic()
+        assert api.create_key("a label").access_key == "AKIAEXAMPLE"
+        assert time.monotonic() - begun < share
+        assert [heard.method for heard in wire.heard] == ["POST", "POST"]
+
+
+def test_a_create_to_silent_addresses_is_told_as_not_sent() -> None:
+    with ExitStack() as stack:
+        port = stack.enter_context(silent("127.0.0.1"))
+        stack.enter_context(silent("127.0.0.2", port))
+        backend = DeadlineBackend(lambda *_: ["127.0.0.2", "127.0.0.1"])
+        client = stack.enter_context(new_client(backend=backend))
+        with pytest.raises(HostUpUnreachable, match="nothing was sent"):
+            hostup(client, f"http://localhost:{port}", SHORT).create_key("a label")
+
+
 @pytest.mark.parametrize(
     ("url", "host"),
     [

@@ -17,6 +17,7 @@ from tests.wire import EXAMPLE_PEM, LOOPBACK_PEM, Wire, answer, cut, drip, raw, 
 from worker.adapters.http.client import HttpClient, new_client
 from worker.adapters.http.deadline import within
 from worker.adapters.http.messages import NoResponse, Request
+from worker.adapters.http.trust import TlsFiles
 from worker.adapters.s3.probe import StorageProbe
 from worker.adapters.vault.kv import VaultAccess, connect
 from worker.clock import SystemClock
@@ -197,7 +198,7 @@ def test_storage_and_vault_go_through_it_too() -> None:
             assert probe.lives("AKIAEXAMPLE").life is Life.ALIVE
         proxies = Proxies.of({"HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}"})
         access = VaultAccess(
-            "https://vault.example:8200", ca_file=EXAMPLE_PEM, token=Secret("s.token"), proxies=proxies
+            "https://vault.example:8200", tls=TlsFiles(str(EXAMPLE_PEM)), token=Secret("s.token"), proxies=proxies
         )
         store = connect(access, "secret", SystemClock(), deadline=LONG)
         assert store.read("app").version == 7

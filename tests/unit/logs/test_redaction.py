@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from worker.errors import VaultDenied
 from worker.events import Event
-from worker.logs.redaction import LONGEST_TEXT, REMEMBERED, Redactor, names_secret
+from worker.logs.redaction import LONGEST_TEXT, REMEMBERED, RENEWED, Redactor, names_secret
 from worker.secret import Secret
 
 CANARY = "cAnAry/+5ecret=="
@@ -187,9 +187,20 @@ def test_too_many_values_push_out_the_oldest_but_no_fixed_one() -> None:
     assert redactor.text("value-0000 value-0001 the-fixed-one") == "value-0000 *** ***"
 
 
+def test_credentials_that_were_renewed_are_not_pushed_out_by_what_passes() -> None:
+    redactor = Redactor()
+    for number in range(RENEWED + 1):
+        redactor.keep(Secret(f"renewed-{number:04}"))
+    for number in range(REMEMBERED + 1):
+        redactor.add(Secret(f"value-{number:04}"))
+    redactor.discard(Secret("renewed-0001"))
+    assert redactor.text("renewed-0000 renewed-0001") == "renewed-0000 ***"
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
+        ("no login by eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJyb3RhdG9yIn0.c2lnbmF0dXJl-X_1 today", "no login by *** today"),
         ("Cannot connect to redis://:pa#s/s@w@h:6379/0.", "Cannot connect to redis://***@h:6379/0."),
         ("see https://user:pw@h/x and https://h/y", "see https://***@h/x and https://h/y"),
         ("denied for hvs.CAESIJ3lQxvVyXkLwGmTqCANARY", "denied for ***"),

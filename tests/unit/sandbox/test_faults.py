@@ -19,10 +19,11 @@ from worker.sandbox.simulator.faults import CATALOGUE, Fault, fault
 from worker.sandbox.simulator.ledger import Call
 from worker.sandbox.simulator.server import Simulator
 from worker.secret import Secret
+from worker.settings.credential import Credential
 
 
 def hostup(http: HttpClient, simulator: Simulator) -> HostUpClient:
-    return HostUpClient(http, simulator.url, Secret(API_KEY), create_deadline=PATIENCE, deadline=PATIENCE)
+    return HostUpClient(http, simulator.url, Credential(Secret(API_KEY)), create_deadline=PATIENCE, deadline=PATIENCE)
 
 
 def only_call(simulator: Simulator) -> Call:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.settings.configuring import problems, read
+from tests.unit.settings.configuring import TARGET, problems, read
 from worker.secret import Secret
 from worker.settings.environment import Need, unknown_variables
+from worker.settings.logins import SERVICE_ACCOUNT_TOKEN
 from worker.settings.settings import VaultSettings
 
 NO_VAULT: dict[str, str | None] = {"VAULT_TOKEN": None}
@@ -70,9 +71,34 @@ def test_a_wrapped_secret_id(tmp_path: Path, value: str, *, wrapped: bool) -> No
         ({"VAULT_TOKEN": "CANARY\n1"}, "VAULT_TOKEN: must be one word of at most 8192 characters"),
         ({"VAULT_TOKEN": "CANARYé"}, "VAULT_TOKEN: must be one word of at most 8192 characters"),
         ({"VAULT_TOKEN": "CANARY" * 2000}, "VAULT_TOKEN: must be one word of at most 8192 characters"),
-        ({"VAULT_TOKEN": None}, "VAULT_TOKEN: is missing; to log in to Vault set VAULT_TOKEN, VAULT_TOKEN_FILE, or"),
+        ({"VAULT_TOKEN": None}, "VAULT_TOKEN: is missing; to log in to Vault set VAULT_TOKEN, VAULT_TOKEN_FILE,"),
         ({"VAULT_ROLE_ID": "CANARY"}, "VAULT_TOKEN: is set beside VAULT_ROLE_ID; leave out one of the two ways"),
         ({**NO_VAULT, "VAULT_SECRET_ID": "CANARY"}, "VAULT_ROLE_ID: is missing beside VAULT_SECRET_ID"),
+        ({"VAULT_AUTH_METHOD": "kubernets"}, "VAULT_AUTH_METHOD: is not known; did you mean kubernetes? allowed are"),
+        ({"VAULT_AUTH_METHOD": "approle"}, "VAULT_AUTH_METHOD: is approle, but what is set is for another way"),
+        (
+            {**NO_VAULT, "VAULT_ROLE_ID": "CANARY", "VAULT_AUTH_METHOD": "token"},
+            "VAULT_AUTH_METHOD: is token, but what is set is for another way",
+        ),
+        ({"VAULT_AUTH_METHOD": "jwt"}, "VAULT_AUTH_METHOD: is jwt beside VAULT_TOKEN; leave out one of the two ways"),
+        (
+            {**NO_VAULT, "VAULT_SECRET_ID": "CANARY", "VAULT_AUTH_METHOD": "kubernetes"},
+            "VAULT_AUTH_METHOD: is kubernetes beside VAULT_SECRET_ID",
+        ),
+        ({**NO_VAULT, "VAULT_AUTH_METHOD": "jwt"}, "VAULT_JWT_FILE: is missing beside VAULT_AUTH_METHOD"),
+        ({**NO_VAULT, "VAULT_AUTH_METHOD": "kubernetes"}, "VAULT_AUTH_ROLE: is missing beside VAULT_AUTH_METHOD"),
+        (
+            {**NO_VAULT, "VAULT_AUTH_METHOD": "kubernetes", "VAULT_AUTH_ROLE": "rotator"},
+            "VAULT_JWT_FILE: is missing, and there is no /var/run/secrets/kubernetes.io/serviceaccount/token",
+        ),
+        ({"VAULT_AUTH_ROLE": "rotator"}, "VAULT_AUTH_METHOD: is missing beside VAULT_AUTH_ROLE; set it to kubernetes"),
+        ({"VAULT_JWT_FILE": __file__}, "VAULT_AUTH_METHOD: is missing beside VAULT_JWT_FILE; set it to kubernetes or"),
+        (
+            {**NO_VAULT, "VAULT_AUTH_METHOD": "jwt", "VAULT_JWT_FILE": "/nowhere/jwt"},
+            "VAULT_JWT_FILE: /nowhere/jwt cannot be read",
+        ),
+        ({"VAULT_SECRET_ID_NUM_USES": "few"}, "VAULT_SECRET_ID_NUM_USES: must be a whole number"),
+        ({"VAULT_SECRET_ID_NUM_USES": "-1"}, "VAULT_SECRET_ID_NUM_USES: is out of range; allowed are 0 to"),
         ({"VAULT_SECRET_ID_WRAPPED": "maybe"}, "VAULT_SECRET_ID_WRAPPED: must be true or false"),
         ({"VAULT_ADDR": None}, "VAULT_ADDR: is missing; set it, or address under [vault]"),
         ({"VAULT_ADDR": "https://vault:8200/v1"}, "VAULT_ADDR: must not end in /v1"),
@@ -188,6 +214,45 @@ def test_of_the_secret_ids_file_the_path_is_kept(tmp_path: Path) -> None:
     file = _file(tmp_path, "the-secret-id")
     vault = read(tmp_path, env={**NO_VAULT, "VAULT_ROLE_ID": "role", "VAULT_SECRET_ID_FILE": file}).vault
     assert (vault.secret_id, vault.secret_id_file) == (Secret("the-secret-id"), Path(file))
+
+
+def test_of_every_file_that_is_read_again_the_path_is_kept(tmp_path: Path) -> None:
+    file = _file(tmp_path, "redis://h")
+    names = ("HOSTUP_API_KEY", "VAULT_ROLE_ID", "VAULT_SECRET_ID", "REDIS_URL")
+    env = {**dict.fromkeys(names), **{f"{name}_FILE": file for name in names}, **NO_VAULT}
+    settings = read(tmp_path, env=env)
+    vault = settings.vault
+    files = (settings.hostup.api_key_file, vault.role_id_file, vault.secret_id_file, settings.redis_url_file)
+    assert files == (Path(file),) * 4
+
+
+def test_a_login_by_a_web_token(tmp_path: Path) -> None:
+    file = _file(tmp_path, "eyJ")
+    env = {**NO_VAULT, "VAULT_AUTH_METHOD": "jwt", "VAULT_JWT_FILE": file}
+    assert read(tmp_path, env=env).vault.jwt_login == ("jwt", Path(file))
+    text = '[vault]\nkubernetes_mount = "clusters/one"\n'
+    env |= {"VAULT_AUTH_METHOD": "kubernetes", "VAULT_AUTH_ROLE": "rotator"}
+    assert read(tmp_path, text + TARGET, env=env).vault.jwt_login == ("clusters/one", Path(file))
+    kubernetes = VaultSettings(auth_method="kubernetes", auth_role="rotator")
+    assert kubernetes.jwt_login == ("kubernetes", SERVICE_ACCOUNT_TOKEN)
+    assert read(tmp_path).vault.jwt_login is None
+
+
+@pytest.mark.parametrize(
+    ("env", "scarce"),
+    [
+        ({"VAULT_SECRET_ID_NUM_USES": "1"}, True),
+        ({"VAULT_SECRET_ID_NUM_USES": "100"}, True),
+        ({"VAULT_SECRET_ID_NUM_USES": "101"}, False),
+        ({"VAULT_SECRET_ID_NUM_USES": "0"}, False),
+        ({"VAULT_SECRET_ID_WRAPPED": "true"}, True),
+        ({}, False),
+    ],
+)
+def test_whether_every_login_counts(tmp_path: Path, env: dict[str, str], *, scarce: bool) -> None:
+    by_approle = {**NO_VAULT, "VAULT_ROLE_ID": "role", "VAULT_SECRET_ID": "secret-id", **env}
+    assert read(tmp_path, env=by_approle).vault.secret_id_is_scarce is scarce
+    assert read(tmp_path, env=env).vault.secret_id_is_scarce is False  # by a token of one's own
 
 
 def test_a_variable_that_nobody_reads_is_named() -> None:

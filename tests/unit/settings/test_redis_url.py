@@ -183,3 +183,19 @@ def test_a_password_goes_to_another_machine_in_the_clear_only_where_that_is_allo
 def test_insecure_is_true_or_false(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, f'[redis]\ninsecure = "yes"\n{TARGET}')
     assert found.startswith("FILE: [redis] insecure: must be true or false")
+
+
+@pytest.mark.parametrize(
+    ("url", "bare"),
+    [
+        ("redis://h", "redis://h"),
+        ("redis://u:a%2Fb@[::1]:6380/3", "redis://[::1]:6380/3"),
+        ("redis://u:p@x@h/1", "redis://h/1"),
+        ("redis://h/1?password=p&username=u", "redis://h/1"),
+        ("unix:///run/redis.sock?db=1&password=x", "unix:///run/redis.sock?db=1"),
+        ("unix://u:p@/run/redis.sock", "unix:///run/redis.sock"),
+        ("rediss://:p@h:1/0?ssl_cert_reqs=required", "rediss://h:1/0?ssl_cert_reqs=required"),
+    ],
+)
+def test_an_address_without_its_login(url: str, bare: str) -> None:
+    assert read_redis_url(Secret(url)).without_login() == read_redis_url(Secret(bare))

@@ -22,12 +22,14 @@ from worker.adapters.http.patience import reading_until
 from worker.errors import (
     ConfigurationError,
     HostUpCall,
+    HostUpError,
     HostUpRefused,
     UsageError,
 )
 from worker.rotation.ports import CreatedKey, DeletedKey, StorageStatus
-from worker.secret import Secret
+from worker.secret import Secret, is_one_word
 from worker.settings.address import require_address
+from worker.settings.credential import Credential
 
 _ROOT = "/api/object-storage"
 
@@ -36,11 +38,13 @@ class HostUpClient:
     """The HostUp API over one shared :class:`.HttpClient`; safe for use by many threads.
 
     ``create_deadline`` and ``deadline`` are seconds for a whole call: the first for a create, the second for the rest.
+    A call that HostUp refuses for the API key (401) has done nothing. So it is made once more, within the same time,
+    where the key's file holds another one by now.
     Raises ConfigurationError when the address is neither https nor this machine, or when the key cannot be a header.
     """
 
     def __init__(
-        self, client: HttpClient, base_url: str, api_key: Secret, *, create_deadline: float, deadline: float
+        self, client: HttpClient, base_url: str, api_key: Credential, *, create_deadline: float, deadline: float
     ) -> None:
         self._client = client
         self._root = require_address(base_url, "hostup.base_url") + _ROOT
@@ -49,7 +53,7 @@ class HostUpClient:
         self._deadline = deadline
 
     def create_key(self, label: str) -> CreatedKey:
-        """Make one new key (page "Create a key"). Whatever it raises, it was tried once.
+        """Make one new key (page "Create a key"). Whatever it raises, at most one create was not refused.
 
         All that is received is kept until it is judged, in memory and at most 8 MiB, see :mod:`.creating`.
         Raises HostUpRefused (nothing was made), HostUpUnreachable (nothing was sent), HostUpUncertain (it may exist).
@@ -62,17 +66,25 @@ class HostUpClient:
             "Nothing was changed. If the message speaks of the label, change the target's label.",
             repeatable=False,
         )
-        request = self._request("POST", "/keys", json.dumps({"label": label}).encode())
-        outcome = self._send(operation, request, keep_raw=True)
-        try:
-            read_outcome = read(outcome, self._api_key) if isinstance(outcome, Response) else outcome
-            made = key_or_error(operation, read_outcome, label, self._api_key)
-        finally:
-            if outcome.raw:
-                outcome.raw.wipe()
+        with within(operation.deadline):
+            api_key = self._api_key.current()
+            made = self._create(operation, label, api_key)
+            if isinstance(made, HostUpRefused) and made.answer.status == HTTPStatus.UNAUTHORIZED:
+                other = self._api_key.other_than(api_key)
+                made = self._create(operation, label, other) if other else made
         if isinstance(made, CreatedKey):
             return made
         raise made
+
+    def _create(self, operation: Operation, label: str, api_key: Secret) -> CreatedKey | HostUpError:
+        request = self._request(api_key, "POST", "/keys", json.dumps({"label": label}).encode())
+        outcome = self._send(operation, request, keep_raw=True)
+        try:
+            read_outcome = read(outcome, api_key) if isinstance(outcome, Response) else outcome
+            return key_or_error(operation, read_outcome, label, api_key)
+        finally:
+            if outcome.raw:
+                outcome.raw.wipe()
 
     def delete_key(self, access_key: str, form: str = "base64") -> DeletedKey:
         """Delete one key by name (page "Delete a key"); ``form`` is how it stands in the path: ``base64`` or ``plain``.
@@ -86,7 +98,7 @@ class HostUpClient:
             self._deadline,
             "The key may be deleted already; a delete can be repeated.",
         )
-        response = self._ask(operation, self._request("DELETE", f"/keys/{_segment(operation, access_key, form)}"))
+        response = self._ask(operation, "DELETE", f"/keys/{_segment(operation, access_key, form)}")
         agreed = response.succeeded and response.data.get("deleted") is not False
         if agreed or response.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.NO_CONTENT):
             return DeletedKey(response.status, response.request_id, form)
@@ -98,7 +110,7 @@ class HostUpClient:
         Raises HostUpRefused, HostUpUnreachable, HostUpUncertain.
         """
         operation = Operation("status", "read the status of the object storage", self._deadline)
-        response = self._ask(operation, self._request("GET", ""))
+        response = self._ask(operation, "GET", "")
         provisioned = response.data.get("provisioned")
         if not response.succeeded or not isinstance(provisioned, bool):
             raise failure(operation, response)
@@ -113,22 +125,29 @@ class HostUpClient:
             count_problem=problem or "",
         )
 
-    def _request(self, method: str, path: str, body: bytes | None = None) -> Request:
-        headers = {"X-API-Key": self._api_key.reveal(), "Accept": "application/json"}
+    def _request(self, api_key: Secret, method: str, path: str, body: bytes | None = None) -> Request:
+        headers = {"X-API-Key": api_key.reveal(), "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
         return Request(method, self._root + path, headers, body)
 
-    def _ask(self, operation: Operation, request: Request) -> HostUpResponse:
-        outcome = self._send(operation, request)
+    def _ask(self, operation: Operation, method: str, path: str) -> HostUpResponse:
+        with within(operation.deadline):
+            api_key = self._api_key.current()
+            outcome = self._send(operation, self._request(api_key, method, path))
+            if isinstance(outcome, Response) and outcome.status == HTTPStatus.UNAUTHORIZED:
+                other = self._api_key.other_than(api_key)
+                if other:
+                    api_key = other
+                    outcome = self._send(operation, self._request(api_key, method, path))
         if isinstance(outcome, Response):
-            return read(outcome, self._api_key)
+            return read(outcome, api_key)
         # raised here and not where it was caught, so that no lower error becomes this one's __context__
         raise unanswered(operation, outcome) if outcome.sent else unreachable(operation, outcome)
 
     def _send(self, operation: Operation, request: Request, *, keep_raw: bool = False) -> Response | NoResponse:
         try:
-            with within(operation.deadline), reading_until(holds_whole_object):
+            with reading_until(holds_whole_object):
                 return self._client.send(request, fresh=not operation.repeatable, keep_raw=keep_raw)
         except NoResponse as lost:
             return lost
@@ -148,8 +167,7 @@ def _segment(operation: Operation, access_key: str, form: str) -> str:
     return quote(text, safe="")
 
 
-def _require_api_key(api_key: Secret) -> Secret:
-    value = api_key.reveal()
-    if not value or not value.isascii() or not value.isprintable() or " " in value:
+def _require_api_key(api_key: Credential) -> Credential:
+    if not is_one_word(api_key.current().reveal()):
         raise ConfigurationError(("HOSTUP_API_KEY is empty or holds blanks, line ends or letters beyond ASCII",))
     return api_key

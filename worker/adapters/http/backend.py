@@ -35,24 +35,33 @@ def resolved(host: str, port: int) -> Sequence[str]:
 
 
 class DeadlineBackend(httpcore.NetworkBackend):
-    """Connects within the deadline, of which each address of a host gets an equal share."""
+    """Connects within the deadline, of which each address of a host gets an equal share.
+
+    One that failed comes last from then on, until it is all that is left and works: else each further connection would
+    wait for it anew.
+    """
 
     def __init__(self, resolve: Resolve = resolved) -> None:
         self._resolve = resolve
+        self._failed: set[tuple[str, int]] = set()
         self._sockets = httpcore.SyncBackend()
 
     def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> httpcore.NetworkStream:
         """Raises httpcore.ConnectError or ConnectTimeout."""
-        addresses = self._addresses(host, port)
+        addresses = sorted(self._addresses(host, port), key=lambda address: (address, port) in self._failed)
         for tried, address in enumerate(addresses):
             left = seconds_left()
             if left <= 0:
                 raise httpcore.ConnectTimeout
             try:
-                return DeadlineStream(self._sockets.connect_tcp(address, port, left / (len(addresses) - tried)))
+                connection = self._sockets.connect_tcp(address, port, left / (len(addresses) - tried))
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                self._failed.add((address, port))
                 if tried == len(addresses) - 1:
                     raise
+            else:
+                self._failed.discard((address, port))
+                return DeadlineStream(connection)
         raise httpcore.ConnectError("the host has no address")
 
     def _addresses(self, host: str, port: int) -> Sequence[str]:

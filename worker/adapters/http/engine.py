@@ -6,17 +6,13 @@ Vault's calls are sent on it by hvac's adapter, all others by httpx (:mod:`.clie
 
 from __future__ import annotations
 
-import os
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
-import certifi
 import httpcore
 
 from worker import __version__
@@ -25,6 +21,7 @@ from worker.adapters.http.causes import cause_in_words
 from worker.adapters.http.decoding import Undecodable, decoded
 from worker.adapters.http.exchange import Exchange, exchange
 from worker.adapters.http.messages import NoResponse, Request, Response
+from worker.adapters.http.trust import TlsFiles, Trust, public_authorities
 from worker.settings.proxies import Proxies, Proxy
 
 USER_AGENT = f"hostup-rotator/{__version__}"
@@ -50,34 +47,15 @@ class _Way(NamedTuple):
     proxy: Proxy | None
 
 
+class _Tls(NamedTuple):
+    server: ssl.SSLContext | None
+    proxy: ssl.SSLContext | None
+
+
 class _Kept(NamedTuple):
     pool: httpcore.ConnectionPool
     since: float
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """Whom to trust instead of the public authorities, as files or folders, and a certificate with its key to show.
-
-    ``server_name`` is the name that the server's certificate is for, where that is not the host of its address.
-    """
-
-    ca_file: str | None = None
-    ca_path: str | None = None
-    client_cert: str | None = None
-    client_key: str | None = None
-    server_name: str | None = None
-
-    def context(self) -> ssl.SSLContext | None:
-        """None where nothing is given. Raises OSError or ssl.SSLError when something cannot be loaded."""
-        if not (self.ca_file or self.ca_path or self.client_cert):
-            return None
-        own = self.ca_file or self.ca_path
-        trust = ssl.create_default_context(cafile=self.ca_file, capath=self.ca_path) if own else _public_authorities()
-        if self.client_cert:
-            # with a password, so that nobody is asked for one at a terminal
-            trust.load_cert_chain(self.client_cert, self.client_key, password="")
-        return trust
+    tls: _Tls
 
 
 def new_engine(
@@ -92,7 +70,7 @@ def new_engine(
     Without ``proxies`` every way is direct. Raises OSError or ssl.SSLError when a file cannot be loaded.
     """
     tls = tls or TlsFiles(ca_file)
-    return Engine(tls.context(), proxies or Proxies(), backend or DeadlineBackend(), tls.server_name)
+    return Engine(tls.trust(), proxies or Proxies(), backend or DeadlineBackend(), tls.server_name)
 
 
 class Engine:
@@ -102,13 +80,13 @@ class Engine:
     """
 
     def __init__(
-        self, trust: ssl.SSLContext | None, proxies: Proxies, backend: DeadlineBackend, server_name: str | None = None
+        self, trust: Trust | None, proxies: Proxies, backend: DeadlineBackend, server_name: str | None = None
     ) -> None:
         self.proxies = proxies
         self._server_name = server_name
         self._backend = backend
         # at first use: loading all authorities takes 20 ms, and a service on this machine may do without
-        self._public = cache(_public_authorities)
+        self._public = public_authorities()
         self._trust = trust
         self._kept: dict[_Way, deque[_Kept]] = {}
 
@@ -160,43 +138,53 @@ class Engine:
         Many calls in one pool would wait for its lock, behind which it looks at all connections: with 32 threads a call
         takes three times the CPU.
         """
-        pool = (None if fresh else self._take(way)) or self._new_pool(way)
+        tls = self._tls(way)
+        pool = (None if fresh else self._take(way, tls)) or self._new_pool(way, tls)
         keep = False
         try:
             yield pool
             keep = not fresh
         finally:
             if keep:
-                self._keep(way, pool)
+                self._keep(way, _Kept(pool, time.monotonic(), tls))
             else:
                 pool.close()
 
-    def _take(self, way: _Way) -> httpcore.ConnectionPool | None:
-        """The one that was used last: its connection is the freshest."""
+    def _tls(self, way: _Way) -> _Tls:
+        """Raises OSError when the authorities to trust cannot be loaded."""
+        server = (self._trust or self._public).context() if way.secure else None
+        return _Tls(server, self._public.context() if way.proxy and way.proxy.secure else None)
+
+    def _take(self, way: _Way, tls: _Tls) -> httpcore.ConnectionPool | None:
+        """The one that was used last: its connection is the freshest. None goes on with certificates of before."""
         with suppress(IndexError):  # there is none, or another thread was quicker
-            return self._kept.setdefault(way, deque()).pop().pool
+            while True:
+                kept = self._kept.setdefault(way, deque()).pop()
+                if kept.tls == tls:
+                    return kept.pool
+                kept.pool.close()
         return None
 
-    def _keep(self, way: _Way, pool: httpcore.ConnectionPool) -> None:
-        kept, now = self._kept.setdefault(way, deque()), time.monotonic()
-        kept.append(_Kept(pool, now))
+    def _keep(self, way: _Way, now: _Kept) -> None:
+        kept = self._kept.setdefault(way, deque())
+        kept.append(now)
         with suppress(IndexError):  # other threads take from it, too
-            while kept[0].since < now - IDLE_SECONDS:
+            while kept[0].since < now.since - IDLE_SECONDS:
                 kept.popleft().pool.close()
 
-    def _new_pool(self, way: _Way) -> httpcore.ConnectionPool:
+    def _new_pool(self, way: _Way, tls: _Tls) -> httpcore.ConnectionPool:
         return httpcore.ConnectionPool(
-            ssl_context=(self._trust or self._public()) if way.secure else None,
-            proxy=_proxy(way.proxy, self._public) if way.proxy else None,
+            ssl_context=tls.server,
+            proxy=_proxy(way.proxy, tls.proxy) if way.proxy else None,
             keepalive_expiry=IDLE_SECONDS,
             network_backend=self._backend,
         )
 
 
-def _proxy(proxy: Proxy, public: Callable[[], ssl.SSLContext]) -> httpcore.Proxy:
+def _proxy(proxy: Proxy, trust: ssl.SSLContext | None) -> httpcore.Proxy:
     url = httpcore.URL(scheme="https" if proxy.secure else "http", host=proxy.host, port=proxy.port, target="/")
     login = (proxy.login[0].encode(), proxy.login[1].reveal().encode()) if proxy.login else None
-    return httpcore.Proxy(url, auth=login, ssl_context=public() if proxy.secure else None)
+    return httpcore.Proxy(url, auth=login, ssl_context=trust)
 
 
 def _exchanged(pool: httpcore.ConnectionPool, request: httpcore.Request, begun: Exchange) -> Response:
@@ -256,11 +244,3 @@ def _reason(error: Exception, begun: Exchange, proxy: Proxy | None) -> str:
     lacking = f"no connection could be made{f' by way of the proxy {proxy}' if proxy else ''}"
     cause = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
     return f"{lacking} in time" if timed_out else f"{lacking}: {cause_in_words(cause)}"
-
-
-def _public_authorities() -> ssl.SSLContext:
-    """The authorities that browsers trust, or those that SSL_CERT_FILE or SSL_CERT_DIR name, as httpx has it."""
-    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
-    if file or folder:
-        return ssl.create_default_context(cafile=file or None, capath=None if file else folder)
-    return ssl.create_default_context(cafile=certifi.where())

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import redis
 from redis.backoff import ExponentialBackoff
+from redis.credentials import CredentialProvider
 from redis.retry import Retry
 
 from worker.adapters.redis.errors import unavailable
@@ -21,13 +22,18 @@ BATCH = 500
 T = TypeVar("T")
 
 
-def connect(url: Secret, *, timeout: float = 10.0, retries: int = 2) -> redis.Redis:
+def connect(
+    url: Secret, *, login: CredentialProvider | None = None, timeout: float = 10.0, retries: int = 2
+) -> redis.Redis:
     """A client that notices dead connections (docs/facts.md, "Celery on Redis"); connects at first use.
 
-    ``timeout`` in seconds, of one try; ``retries`` are for a connection that died while nobody used it.
+    ``login`` is asked for user and password instead of the address, for each connection. ``timeout`` in seconds, of one
+    try; ``retries`` are for a connection that died while nobody used it.
     """
+    address = read_redis_url(url)
     return redis.Redis(
-        **read_redis_url(url).for_redis(),
+        **(address.without_login() if login else address).for_redis(),
+        credential_provider=login,
         decode_responses=True,
         # what is no UTF-8 was not written by us: it comes back as it is, so that it can be named and dropped
         encoding_errors="surrogateescape",

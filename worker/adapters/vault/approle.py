@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+from worker.adapters.vault.access import Clients, VaultAccess
 from worker.adapters.vault.adapter import CallFailed
-from worker.adapters.vault.errors import Ask, as_error, part, text, whole
-from worker.adapters.vault.login import FileState, Login, OpenClient, VaultAccess, facts_of, look_at
+from worker.adapters.vault.errors import Ask, as_error, part, text
+from worker.adapters.vault.login import Login, granted, refusal
 from worker.errors import VaultLoginFailed, VaultUnavailable
 from worker.secret import Secret
 
@@ -21,65 +22,54 @@ _LIKE_A_TOKEN = re.compile(r"(?:hvs|s)\.[\w.-]{20,}")
 class AppRole:
     """AppRole; a wrapped secret_id is unwrapped once and then kept in memory for later logins.
 
-    One from a file is read again once the file has changed, so a renewed secret_id needs no restart.
+    What was read from a file is read again once the file has changed, so a renewed secret_id needs no restart.
     """
 
-    def __init__(self, open_client: OpenClient, access: VaultAccess) -> None:
-        self._open = open_client
+    def __init__(self, clients: Clients, access: VaultAccess) -> None:
+        self._clients = clients
         self._access = access
+        role_id = Secret(access.role_id or "")
+        self._role_id = access.credential(role_id, access.role_id_file, "VAULT_ROLE_ID_FILE")
+        # a file's first value is read when it is needed: nobody has to have read it before
+        given = access.secret_id or (Secret("") if access.secret_id_file else None)
+        self._given = given and access.credential(given, access.secret_id_file, "VAULT_SECRET_ID_FILE")
+        self._used: tuple[Secret, Secret | None] | None = None
         self._secret_id: Secret | None = None
-        self._seen: FileState | None = None
         self._ask = Ask("log in at", f"auth/{access.approle_mount}/login", ("update",))
 
     def log_in(self) -> Login:
         """See :class:`TokenSource`."""
-        if self._secret_id is None or self.changed():
-            self._secret_id = None
-            self._secret_id = self._plain_secret_id(self._given())
-        secret_id = self._secret_id.reveal() if self._secret_id else None
         try:
-            answer = self._open("").auth.approle.login(
-                self._access.role_id, secret_id, use_token=False, mount_point=self._access.approle_mount
-            )
+            answer = self._answer()
         except CallFailed as failed:
-            raise self._refusal(failed) from None
-        auth = part(answer, "auth", self._ask)
-        lease = whole(auth, "lease_duration", self._ask)
-        client = self._open(text(auth, "client_token", self._ask))
-        return Login(client, facts_of(auth, "AppRole", lease), lease, ours=True)
+            raise refusal(self._ask, failed, "AppRole", self._hint()) from None
+        return granted(self._clients, answer, self._ask, "AppRole")
 
     def changed(self) -> bool:
-        """Whether the secret_id's file is another than the one that was read, or is gone since."""
-        file = self._access.secret_id_file
-        return file is not None and look_at(file) != self._seen
+        """Whether a file holds another value than the one that was used."""
+        return self._used is not None and self._current() != self._used
 
-    def _given(self) -> Secret | None:
-        """The secret_id as it was handed over, wrapped or not."""
-        file = self._access.secret_id_file
-        if file is None:
-            return self._access.secret_id
-        self._seen = look_at(file)  # before reading: a change in between is seen next time
-        try:
-            value = file.read_text("ascii").removesuffix("\n").removesuffix("\r")
-        except (OSError, UnicodeDecodeError):
-            value = ""
-        if not value or not value.isprintable() or " " in value:
-            raise VaultLoginFailed(
-                f"{file} holds no secret_id", hint="Check VAULT_SECRET_ID_FILE: one word on one line."
-            )
-        return Secret(value)
+    def _answer(self) -> Mapping[str, Any] | None:
+        role_id, given = self._current()
+        if self._used is None or given != self._used[1] or self._secret_id is None:
+            self._secret_id = None
+            self._used = role_id, given
+            self._secret_id = self._plain_secret_id(given)
+        self._used = role_id, given
+        secret_id = self._secret_id.reveal() if self._secret_id else None
+        answer: Mapping[str, Any] | None = self._clients.login("").auth.approle.login(
+            role_id.reveal(), secret_id, use_token=False, mount_point=self._access.approle_mount
+        )
+        return answer
 
-    def _refusal(self, failed: CallFailed) -> Exception:
-        error = as_error(self._ask, failed)
-        if isinstance(error, VaultUnavailable):
-            return error
-        return VaultLoginFailed(
-            f"Vault refused the AppRole login: {error.what}",
-            operation=self._ask.operation,
-            path=self._ask.path,
-            status=failed.status,
-            hint="Check VAULT_ROLE_ID, VAULT_SECRET_ID (missing, used up, expired? a wrapping token that was opened "
-            f"before?), VAULT_NAMESPACE, and that AppRole is enabled at auth/{self._access.approle_mount}.",
+    def _current(self) -> tuple[Secret, Secret | None]:
+        return self._role_id.current(), self._given.current() if self._given else None
+
+    def _hint(self) -> str:
+        return (
+            "Check VAULT_ROLE_ID, VAULT_SECRET_ID (missing, used up, expired? a wrapping token that was opened "
+            "before?), VAULT_NAMESPACE and VAULT_AUTH_NAMESPACE, and that AppRole is enabled at "
+            f"auth/{self._access.approle_mount}."
         )
 
     def _plain_secret_id(self, given: Secret | None) -> Secret | None:
@@ -88,7 +78,7 @@ class AppRole:
         if not self._access.secret_id_wrapped and not _LIKE_A_TOKEN.fullmatch(given.reveal()):
             return given
         try:
-            looked_up = self._open("").adapter.post("/v1/sys/wrapping/lookup", json={"token": given.reveal()})
+            looked_up = self._clients.login("").adapter.post("/v1/sys/wrapping/lookup", json={"token": given.reveal()})
         except CallFailed as failed:
             if not self._access.secret_id_wrapped and failed.status == HTTPStatus.BAD_REQUEST:
                 return given  # no wrapping token, or a spent one: the login's refusal names that too
@@ -112,7 +102,7 @@ class AppRole:
     def _unwrap(self, wrapping_token: Secret) -> Secret:
         try:
             # as the client's own token, not as an argument: so it needs no other right (docs/facts.md)
-            answer = self._open(wrapping_token.reveal()).sys.unwrap()
+            answer = self._clients.login(wrapping_token.reveal()).sys.unwrap()
         except CallFailed as failed:
             raise _unwrap_failed(_UNWRAP, failed) from None
         return Secret(text(part(answer, "data", _UNWRAP), "secret_id", _UNWRAP))

@@ -43,17 +43,19 @@ class VaultCalls:
         self._public = public
         self._deadline = deadline
 
-    def ask(self, ask: Ask, call: Call) -> Any:
+    def ask(self, ask: Ask, call: Call, *, at_home: bool = False) -> Any:
         """One call; after a 403, which a revoked token gets too, once more if another token can be had.
+
+        ``at_home``: in the namespace where the token was had.
 
         Raises VaultError.
         """
         with within(self._deadline):
             grant = self._keeper.current()
-            answer = _tried(call, grant.client)
+            answer = _tried(call, grant.login.home if at_home else grant.client)
             if isinstance(answer, CallFailed) and denied(answer):
                 other = self._keeper.replacement(grant)
-                answer = _tried(call, other.client) if other else answer
+                answer = _tried(call, other.login.home if at_home else other.client) if other else answer
             error = self._error(ask, answer) if isinstance(answer, CallFailed) else None
         if error:
             raise error
@@ -74,7 +76,8 @@ class VaultCalls:
     def check(self) -> TokenFacts:
         """Log in, and tell about the token as it is now (as it was at login, where it may not look itself up)."""
         try:
-            data = part(self.ask(LOOKUP, lambda client: client.auth.token.lookup_self()), "data", LOOKUP)
+            answer = self.ask(LOOKUP, lambda client: client.auth.token.lookup_self(), at_home=True)
+            data = part(answer, "data", LOOKUP)
         except VaultDenied:
             return self._facts()
         return facts_of(data, self._facts().method, whole(data, "ttl", LOOKUP))

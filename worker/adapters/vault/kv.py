@@ -2,7 +2,8 @@
 
 :func:`connect` makes the store; nothing is called before its first use. From here down:
 :mod:`worker.adapters.vault.calls` (one call with a usable token), :mod:`worker.adapters.vault.token` (keeping one),
-:mod:`worker.adapters.vault.login` and :mod:`worker.adapters.vault.approle` (getting one),
+:mod:`worker.adapters.vault.login`, :mod:`worker.adapters.vault.approle` and :mod:`worker.adapters.vault.jwt` (getting
+one), :mod:`worker.adapters.vault.access` (how),
 :mod:`worker.adapters.vault.errors` (what failures mean), and :mod:`worker.adapters.vault.adapter` (sending).
 """
 
@@ -13,14 +14,14 @@ from typing import Any
 
 from hvac.utils import format_url  # type: ignore[import-untyped]  # hvac ships no types
 
-from worker.adapters.http.engine import Engine, new_engine
+from worker.adapters.vault.access import Clients, OpenClient, VaultAccess
 from worker.adapters.vault.adapter import CallFailed, HvacClient, open_client
-from worker.adapters.vault.approle import AppRole
 from worker.adapters.vault.calls import Health, VaultCalls, if_there
 from worker.adapters.vault.errors import Ask, not_versioned, part, unreadable, whole
-from worker.adapters.vault.login import GivenToken, OpenClient, TokenFacts, TokenFile, TokenSource, VaultAccess
+from worker.adapters.vault.login import TokenFacts
 from worker.adapters.vault.rights import MountSettings, VaultRights
 from worker.adapters.vault.token import TokenKeeper
+from worker.adapters.vault.ways import checked_namespace, http_of, source_of
 from worker.adapters.vault.witness import Listening
 from worker.clock import Clock, Hear, moment
 from worker.errors import ConfigurationError, UsageError
@@ -40,14 +41,15 @@ def connect(access: VaultAccess, mount: str, clock: Clock, *, deadline: float, h
     """
     address = require_address(access.address, "VAULT_ADDR")
     mount = _checked_mount(mount)
-    _check_namespace(access.namespace)
-    engine = _http(access)
+    engine = http_of(access)
     http = Listening(engine, clock, hear) if hear else engine
 
-    def open_for(token: str) -> HvacClient:
-        return open_client(http, address, access.namespace, token, clock.sleep)
+    def opening(namespace: str | None) -> OpenClient:
+        checked = checked_namespace(namespace)
+        return lambda token: open_client(http, address, checked, token, clock.sleep)
 
-    keeper = TokenKeeper(_source(access, open_for), clock)
+    clients = Clients(opening(access.namespace), opening(access.auth_namespace or access.namespace))
+    keeper = TokenKeeper(source_of(access, clients), clock)
     calls = VaultCalls(keeper, open_client(http, address, None, "", clock.sleep), deadline=deadline)
     return VaultStore(calls, mount, clock, engine.proxies.to(address))
 
@@ -213,40 +215,6 @@ def _checked_mount(mount: str) -> str:
     if not _is_path(mount.strip("/")):
         raise ConfigurationError((f"vault.mount: '{mount}' is no path in Vault",))
     return mount.strip("/")
-
-
-def _check_namespace(namespace: str | None) -> None:
-    if namespace and not (namespace.isascii() and namespace.isprintable()):
-        raise ConfigurationError(("VAULT_NAMESPACE must be printable ASCII, as it is sent in a header",))
-
-
-def _http(access: VaultAccess) -> Engine:
-    tls = access.tls
-    if tls and tls.client_key and not tls.client_cert:
-        raise ConfigurationError(("VAULT_CLIENT_CERT is missing beside VAULT_CLIENT_KEY",))
-    try:
-        engine = new_engine(ca_file=str(access.ca_file) if access.ca_file else None, tls=tls, proxies=access.proxies)
-    except OSError:  # ssl.SSLError is one
-        if tls and tls.client_cert:
-            what = "VAULT_CLIENT_CERT, VAULT_CLIENT_KEY: cannot be loaded as a certificate and its key (no passphrase)"
-            raise ConfigurationError((what,), hint="Check VAULT_CACERT and VAULT_CAPATH too.") from None
-        raise ConfigurationError((f"VAULT_CACERT: {access.ca_file} cannot be loaded as PEM certificates",)) from None
-    if tls and tls.server_name and engine.proxies.to(access.address):
-        raise ConfigurationError(("VAULT_TLS_SERVER_NAME: cannot be used by way of a proxy",))
-    return engine
-
-
-def _source(access: VaultAccess, open_for: OpenClient) -> TokenSource:
-    if access.token is not None:
-        return GivenToken(open_for, access.token)
-    if access.token_file is not None:
-        return TokenFile(open_for, access.token_file)
-    if access.role_id is not None:
-        return AppRole(open_for, access)
-    raise ConfigurationError(
-        ("there is no way to log in to Vault",),
-        hint="Set VAULT_TOKEN, VAULT_TOKEN_FILE, or VAULT_ROLE_ID and VAULT_SECRET_ID.",
-    )
 
 
 def _request_id(answer: Mapping[str, Any]) -> str | None:

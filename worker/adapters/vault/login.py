@@ -1,4 +1,4 @@
-"""Ways to a Vault token: a token, or a file that Vault Agent rewrites; AppRole is in :mod:`.approle`.
+"""Ways to a Vault token: a token, or a file that Vault Agent rewrites; others are in :mod:`.approle` and :mod:`.jwt`.
 
 What holds the token afterwards, renews and replaces it, is :mod:`worker.adapters.vault.token`.
 """
@@ -11,44 +11,15 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
 
-from worker.adapters.http.engine import TlsFiles
+from worker.adapters.vault.access import Clients
 from worker.adapters.vault.adapter import CallFailed, HvacClient
-from worker.adapters.vault.errors import Ask, as_error, is_invalid_token, part, whole
-from worker.errors import VaultLoginFailed
-from worker.secret import Secret
-from worker.settings.proxies import Proxies
-
-OpenClient = Callable[[str], HvacClient]
-"""Makes the client for one token; an empty token makes one that sends none."""
-
-FileState = tuple[int, int, int]
-"""What changes when somebody writes a file, or puts another one in its place."""
+from worker.adapters.vault.errors import Ask, as_error, is_invalid_token, part, text, whole
+from worker.errors import VaultError, VaultLoginFailed, VaultUnavailable
+from worker.secret import Secret, is_one_word
+from worker.settings.value_file import FileState, look_at
 
 LOOKUP = Ask("look up", "auth/token/lookup-self", ("read",))
 _LONGEST_TOKEN = 8192
-
-
-@dataclass(frozen=True, slots=True)
-class VaultAccess:
-    """Where Vault is and how to log in: by ``token``, else ``token_file``, else AppRole.
-
-    ``secret_id_wrapped`` says that ``secret_id`` is a response-wrapping token; one that looks like a token is asked
-    about at Vault in any case. ``secret_id_file`` is where ``secret_id`` was read, and is read again once it has
-    changed. ``ca_file`` is trusted instead of the system's authorities; ``tls`` tells the same and more, instead.
-    """
-
-    address: str
-    namespace: str | None = None
-    ca_file: Path | None = None
-    token: Secret | None = None
-    token_file: Path | None = None
-    role_id: str | None = None
-    secret_id: Secret | None = None
-    secret_id_file: Path | None = None
-    secret_id_wrapped: bool = False
-    approle_mount: str = "approle"
-    tls: TlsFiles | None = None
-    proxies: Proxies = field(default_factory=Proxies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +39,14 @@ class TokenFacts:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """One way's result: the client that has the token, facts, and the token's full ``lease`` in seconds (0: none).
+    """One way's result: clients that have the token, facts, and the token's full ``lease`` in seconds (0: none).
 
-    ``ours``: the token was made for this process alone, which revokes it when it ends.
+    ``client`` works with the secrets, ``home`` with the token itself, in the namespace where it was had. ``ours``: the
+    token was made for this process alone, which revokes it when it ends.
     """
 
     client: HvacClient = field(repr=False)
+    home: HvacClient = field(repr=False)
     facts: TokenFacts
     lease: int
     ours: bool = False
@@ -94,13 +67,13 @@ class TokenSource(Protocol):
 class GivenToken:
     """A token from the settings."""
 
-    def __init__(self, open_client: OpenClient, token: Secret) -> None:
-        self._open = open_client
+    def __init__(self, clients: Clients, token: Secret) -> None:
+        self._clients = clients
         self._token = token
 
     def log_in(self) -> Login:
         """See :class:`TokenSource`."""
-        return adopt(self._open, self._token.reveal(), "token")
+        return adopt(self._clients, self._token.reveal(), "token")
 
     def changed(self) -> bool:
         """Never."""
@@ -110,9 +83,10 @@ class GivenToken:
 class TokenFile:
     """A file with a token in it, which Vault Agent (a ``file`` sink) rewrites when it has a new one."""
 
-    def __init__(self, open_client: OpenClient, path: Path) -> None:
-        self._open = open_client
+    def __init__(self, clients: Clients, path: Path, on_new: Callable[[Secret], None]) -> None:
+        self._clients = clients
         self._path = path
+        self._on_new = on_new
         self._seen: FileState | None = None
 
     def log_in(self) -> Login:
@@ -124,29 +98,21 @@ class TokenFile:
             raise VaultLoginFailed(
                 f"the token file {self._path} cannot be read", hint="Check VAULT_TOKEN_FILE and Vault Agent's sink."
             ) from None
-        return adopt(self._open, token, f"token file {self._path}")
+        self._on_new(Secret(token))
+        return adopt(self._clients, token, f"token file {self._path}")
 
     def changed(self) -> bool:
         """Whether the file is another than the one that was read, or is gone since."""
         return look_at(self._path) != self._seen
 
 
-def look_at(path: Path) -> FileState | None:
-    """The state of a file, to be compared with another one's; None when it is not there."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_ino, stat.st_size
-
-
-def adopt(open_client: OpenClient, token: str, method: str) -> Login:
+def adopt(clients: Clients, token: str, method: str) -> Login:
     """Take a token that was handed over; raises VaultLoginFailed when Vault does not know it."""
-    if not token or len(token) > _LONGEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+    if not is_one_word(token) or len(token) > _LONGEST_TOKEN:
         raise VaultLoginFailed(f"the {method} holds no Vault token", hint="It must be the bare token on one line.")
-    client = open_client(token)
+    client, home = clients.secrets(token), clients.login(token)
     try:
-        data = part(client.auth.token.lookup_self(), "data", LOOKUP)
+        data = part(home.auth.token.lookup_self(), "data", LOOKUP)
     except CallFailed as failed:
         if not denied(failed):
             raise as_error(LOOKUP, failed) from None
@@ -158,9 +124,31 @@ def adopt(open_client: OpenClient, token: str, method: str) -> Login:
                 status=failed.status,
                 hint="Provide a new token, or let the worker log in by AppRole (VAULT_ROLE_ID, VAULT_SECRET_ID).",
             ) from None
-        return Login(client, TokenFacts(method, None, (), None, renewable=False), 0)
+        return Login(client, home, TokenFacts(method, None, (), None, renewable=False), 0)
     ttl = whole(data, "ttl", LOOKUP)
-    return Login(client, facts_of(data, method, ttl), max(ttl, whole(data, "creation_ttl", LOOKUP)) if ttl else 0)
+    return Login(client, home, facts_of(data, method, ttl), max(ttl, whole(data, "creation_ttl", LOOKUP)) if ttl else 0)
+
+
+def granted(clients: Clients, answer: Mapping[str, Any] | None, ask: Ask, method: str) -> Login:
+    """Take the token that a login's ``answer`` hands over. Raises VaultUnavailable when there is none in it."""
+    auth = part(answer, "auth", ask)
+    lease = whole(auth, "lease_duration", ask)
+    token = text(auth, "client_token", ask)
+    return Login(clients.secrets(token), clients.login(token), facts_of(auth, method, lease), lease, ours=True)
+
+
+def refusal(ask: Ask, failed: CallFailed, method: str, hint: str) -> VaultError:
+    """The error for a login that failed: Vault may be away, else it said no."""
+    error = as_error(ask, failed)
+    if isinstance(error, VaultUnavailable):
+        return error
+    return VaultLoginFailed(
+        f"Vault refused the {method} login: {error.what}",
+        operation=ask.operation,
+        path=ask.path,
+        status=failed.status,
+        hint=hint,
+    )
 
 
 def is_alive(client: HvacClient) -> bool:

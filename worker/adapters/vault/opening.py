@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 import atexit
+from collections.abc import Callable
 from datetime import timedelta
 
-from worker.adapters.http.engine import TlsFiles
+from worker.adapters.http.trust import TlsFiles
+from worker.adapters.vault.access import JwtAccess
 from worker.adapters.vault.kv import VaultAccess, VaultStore, connect
 from worker.clock import Clock, Hear
+from worker.secret import Secret
+from worker.settings.credential import no_logs
 from worker.settings.proxies import Proxies
 from worker.settings.settings import Settings, VaultSettings
 
 LONGEST_CALL = timedelta(seconds=15)
 
 
-def open_vault(settings: Settings, clock: Clock, hear: Hear | None = None) -> VaultStore:
-    """The Vault that the settings name; calls nothing yet. ``hear`` is told its time. Raises ConfigurationError."""
+def open_vault(
+    settings: Settings, clock: Clock, hear: Hear | None = None, on_new: Callable[[Secret], None] = no_logs
+) -> VaultStore:
+    """The Vault that the settings name; calls nothing yet. ``hear`` is told its time, ``on_new`` secrets read later.
+
+    Raises ConfigurationError.
+    """
     given = settings.vault
     access = VaultAccess(
         address=given.address,
         namespace=given.namespace,
-        ca_file=given.ca_file,
+        auth_namespace=given.auth_namespace,
         tls=_tls(given),
         token=given.token,
         token_file=given.token_file,
         role_id=given.role_id,
+        role_id_file=given.role_id_file,
         secret_id=given.secret_id,
         secret_id_file=given.secret_id_file,
         secret_id_wrapped=given.secret_id_wrapped,
         approle_mount=given.approle_mount,
+        jwt=_jwt(given),
         proxies=Proxies.only("VAULT_PROXY_ADDR", given.proxy.reveal()) if given.proxy else settings.proxies,
+        on_new=on_new,
     )
     store = connect(access, given.mount, clock, deadline=call_deadline(settings).total_seconds(), hear=hear)
     atexit.register(store.leave)  # a command has no other end that all ways lead to
@@ -40,6 +52,13 @@ def _tls(given: VaultSettings) -> TlsFiles:
     files = (given.ca_file, given.ca_path, given.client_cert, given.client_key)
     ca_file, ca_path, cert, key = (str(file) if file else None for file in files)
     return TlsFiles(ca_file, ca_path, cert, key, given.tls_server_name)
+
+
+def _jwt(given: VaultSettings) -> JwtAccess | None:
+    if given.jwt_login is None:
+        return None
+    mount, file = given.jwt_login
+    return JwtAccess(given.auth_method or "", file, mount, given.auth_role or "")
 
 
 def call_deadline(settings: Settings) -> timedelta:

@@ -28,13 +28,12 @@ _CAPABILITIES = Ask("look up", "sys/capabilities-self", ("update",))
 class MountSettings:
     """What ``GET <mount>/config`` tells of all that is in a mount, unless a document has settings of its own.
 
-    After what time versions expire (Vault's own text; None: never), how many are kept (0: as many as Vault keeps by
-    default), and whether every write must be check-and-set.
+    After what time versions expire (Vault's own text; None: never), and how many are kept (0: as many as Vault keeps by
+    default). That every write must be check-and-set makes no difference here: every one of ours is.
     """
 
     delete_version_after: str | None
     max_versions: int
-    cas_required: bool
 
 
 class VaultRights:
@@ -92,9 +91,7 @@ class VaultRights:
         after = data.get("delete_version_after")
         expires = isinstance(after, str) and any(digit in after for digit in "123456789")
         most = data.get("max_versions")
-        return MountSettings(
-            str(after) if expires else None, most if isinstance(most, int) else 0, data.get("cas_required") is True
-        )
+        return MountSettings(str(after) if expires else None, most if isinstance(most, int) else 0)
 
     def missing(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
         """Which of the wanted capabilities the token lacks, by path; never cached.

@@ -114,7 +114,7 @@ class TokenKeeper:
         """Revoke the token, if it was made for this process; raises CallFailed. Another call would log in anew."""
         grant, self._grant = self._grant, None
         if grant is not None and grant.login.ours:
-            grant.client.auth.token.revoke_self()
+            grant.login.home.auth.token.revoke_self()
 
     def replacement(self, denied: Grant) -> Grant | None:
         """After a 403 to a call with ``denied``: another grant to try with, or None when none would help.
@@ -126,7 +126,7 @@ class TokenKeeper:
             if grant is not None and grant.client is not denied.client:
                 return grant  # another thread was quicker
             settled = self._clock.monotonic() - denied.since >= SETTLED_SECONDS
-            if not settled and is_alive(denied.client):
+            if not settled and is_alive(denied.login.home):
                 return None
             return self._log_in()
 
@@ -166,7 +166,7 @@ class TokenKeeper:
     def _renewed(self, grant: Grant) -> Grant | None:
         now = self._clock.monotonic()
         try:
-            auth = part(grant.client.auth.token.renew_self(), "auth", _RENEW)
+            auth = part(grant.login.home.auth.token.renew_self(), "auth", _RENEW)
         except CallFailed as failed:
             error = as_error(_RENEW, failed)
             if isinstance(error, VaultUnavailable):
