@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.fuzz.corpus import keep, kept
-from tests.fuzz.parts import AWAITED, NAMES
+from tests.fuzz.parts import NAMES
 from tests.fuzz.runner import Found, Work, run
 
 SLICE = 20_000
@@ -54,9 +54,8 @@ def _fuzz(name: str, seed: str, inputs: int, jobs: int, *, guided: bool) -> bool
             for each in found:
                 faults.setdefault((each.finding.kind, each.finding.place), each)
     seconds = time.monotonic() - began
-    awaits = f"; awaits {AWAITED[name]}" if name in AWAITED else ""
     rate = inputs / seconds
-    _say(f"{name}: {inputs} inputs in {seconds:.0f} s ({rate:.0f} a second), {len(faults)} faults{awaits}")
+    _say(f"{name}: {inputs} inputs in {seconds:.0f} s ({rate:.0f} a second), {len(faults)} faults")
     for each in faults.values():
         _say(f"\n{each}\nkept as {keep(each.finding, each.data)}\n")
     return not faults

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -74,7 +75,13 @@ def _all(work: Work) -> Iterator[Found]:
         first = work.first
         for _ in range(MOST_DEATHS):
             UnderWay.make(under_way)
-            child = subprocess.run(work.command(under_way, first), cwd=_ROOT, capture_output=True, check=False)
+            child = subprocess.run(
+                work.command(under_way, first),
+                cwd=_ROOT,
+                env={**os.environ, "TMPDIR": folder},  # what a child that is killed leaves behind is removed with it
+                capture_output=True,
+                check=False,
+            )
             yield from _told(child.stdout)
             if child.returncode == 0:
                 return

@@ -5,21 +5,19 @@ from __future__ import annotations
 import pytest
 
 from tests.fuzz.corpus import keep, kept
-from tests.fuzz.parts import AWAITED, NAMES, part_named
+from tests.fuzz.parts import NAMES, part_named
 from tests.fuzz.runner import Found, Work, run
 
 SEED = "the share of each test run"
 
-READY = [name for name in NAMES if name not in AWAITED]
 
-
-@pytest.mark.parametrize("name", READY)
+@pytest.mark.parametrize("name", NAMES)
 def test_what_failed_once_fails_no_more(name: str) -> None:
     files = kept(name)
     assert _told(run(Work(name, files=files)) if files else []) == ""
 
 
-@pytest.mark.parametrize("name", READY)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_share_of_inputs(name: str) -> None:
     assert _told(run(Work(name, SEED, inputs=part_named(name).share))) == ""
 

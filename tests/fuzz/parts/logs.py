@@ -23,6 +23,8 @@ LARGEST = 256 * 1024
 
 PASSWORD = "planted-password-of-the-fuzz"
 _ODD = (
+    "://" * 3000,
+    "://" * 40_000,
     PLANTED,
     f"before{PLANTED}behind",
     f"://{PASSWORD}@host",

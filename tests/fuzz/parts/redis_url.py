@@ -61,4 +61,4 @@ def _asked(url: Secret) -> object:
     return redis_passwords(url)
 
 
-PART = Part("redis-url", _seeds, _mutate, _run, share=4000, secrets=(PLANTED,))
+PART = Part("redis_url", _seeds, _mutate, _run, share=4000, secrets=(PLANTED,))
