@@ -2,10 +2,10 @@
 
 Simulated HostUp with faults of every kind; Vault paused, sealed, without rights; Redis restarted, killed, flushed;
 workers killed, stopped, frozen until long after their lease; messages sent twice; strangers who delete keys and
-secrets, write over them, and set Vault back. Some targets have an app that uses its key all the while, and a person
-settles what only a person can, by what HostUp's panel and Vault show. Then there is calm, every target is asked for one
-more rotation, strangers strike once more in each way, and a checker that knows nothing of the worker looks whether all
-promises were kept.
+secrets, write over them, and set Vault back; somebody who writes to Redis and means harm. Some targets have an app that
+uses its key all the while, and a person settles what only a person can, by what HostUp's panel and Vault show. Then
+there is calm, every target is asked for one more rotation, strangers strike once more in each way, and a checker that
+knows nothing of the worker looks whether all promises were kept.
 
 What is drawn from the seed is what strikes, when and whom; how processes take turns is not repeatable.
 """

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tests.chaos_run.herd import Herd
+from tests.chaos_run.hostile import Writer
 from tests.chaos_run.strangers import Strangers
 from tests.chaos_run.weather import weather
 from tests.chaos_run.world import World
@@ -45,11 +46,13 @@ class Storm:
     _vault_busy: bool = False
     herd: Herd = field(init=False)
     strangers: Strangers = field(init=False)
+    writer: Writer = field(init=False)
 
     def __post_init__(self) -> None:
         """All draw from the same dice."""
         self.herd = Herd(self.world, self.dice, self.struck, self._later)
         self.strangers = Strangers(self.world, self.dice, self.struck)
+        self.writer = Writer(self.world, self.dice)
 
     def begin(self) -> None:
         """Plan the first strike of each kind; each then plans its next."""
@@ -90,6 +93,7 @@ class Storm:
             self._kill_redis: 30.0,
             self._flush_redis: 20.0,
             self._stranger: 5.0,
+            self._hostile_writer: 4.0,
             self.herd.look_after: 2.0,
             self._take_snapshot: 15.0,
             self._set_vault_back: 120.0,
@@ -183,6 +187,9 @@ class Storm:
         self.world.start_all()
 
     # -- Redis
+
+    def _hostile_writer(self) -> None:
+        self.struck[self.writer.strike()] += 1
 
     def _restart_redis(self) -> None:
         self.world.valkey = self.world.valkey.restart()

@@ -33,6 +33,7 @@ TYPES: Mapping[str, str] = {
     keys.COUNT: "hash",
     keys.PARKED: "set",
     keys.BUILT: "string",
+    keys.BASELINE: "string",
 }
 """The keys that there are once, the due set and the watches first; those of one target are put right where they lie."""
 
