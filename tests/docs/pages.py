@@ -112,7 +112,8 @@ class Page:
 README = Page("README.md")
 ARCHITECTURE = Page("ARCHITECTURE.md")
 DOCS = tuple(Page(f"docs/{path.name}") for path in sorted((ROOT / "docs").glob("*.md")))
-ALL = (README, ARCHITECTURE, Page("CHANGELOG.md"), Page("SECURITY.md"), Page("config/compose/deployment/README.md"), *DOCS)
+OTHERS = (Page("CHANGELOG.md"), Page("SECURITY.md"), Page("config/compose/deployment/README.md"))
+ALL = (README, ARCHITECTURE, *OTHERS, *DOCS)
 
 
 def page(name: str) -> Page:

@@ -10,11 +10,12 @@ from tests.doubles import MemoryClock
 from tests.fuzz.answers import NEXT, Wired, answer, mutated_conversation, parted
 from tests.fuzz.limits import seen
 from tests.fuzz.part import Part
+from worker.adapters.vault.access import Clients, VaultAccess
 from worker.adapters.vault.adapter import HvacClient, open_client
 from worker.adapters.vault.approle import AppRole
 from worker.adapters.vault.calls import VaultCalls
 from worker.adapters.vault.kv import VaultStore
-from worker.adapters.vault.login import GivenToken, TokenSource, VaultAccess
+from worker.adapters.vault.login import GivenToken, TokenSource
 from worker.adapters.vault.token import TokenKeeper
 from worker.secret import Secret
 
@@ -145,13 +146,13 @@ def _mutate(data: bytes, draw: random.Random) -> bytes:
     return mutated_conversation(data, draw, tuple(_CALLS), odd)
 
 
-def _store(source: Callable[[Callable[[str], HvacClient]], TokenSource]) -> VaultStore:
+def _store(source: Callable[[Clients], TokenSource]) -> VaultStore:
     clock = MemoryClock()
 
     def open_for(token: str) -> HvacClient:
         return open_client(_wired.engine, ADDRESS, None, token, clock.sleep)
 
-    calls = VaultCalls(TokenKeeper(source(open_for), clock), open_for(""), deadline=30.0)
+    calls = VaultCalls(TokenKeeper(source(Clients(open_for, open_for)), clock), open_for(""), deadline=30.0)
     return VaultStore(calls, "secret", clock)
 
 
@@ -162,9 +163,9 @@ def _run(data: bytes) -> Iterator[str]:
     call, answers = found
     _wired.will_get(answers)
     if data.startswith(b"login\n"):
-        vault = _store(lambda open_for: AppRole(open_for, _ACCESS))
+        vault = _store(lambda clients: AppRole(clients, _ACCESS))
     else:
-        vault = _store(lambda open_for: GivenToken(open_for, Secret(TOKEN)))
+        vault = _store(lambda clients: GivenToken(clients, Secret(TOKEN)))
     misplaced = data.count(PUBLISHED.encode()) != data.count(f'"secret_key": "{PUBLISHED}'.encode())
     for text in seen(lambda: _without_content(call(vault))):
         # Vault words its complaints without what it was not told in the same call, so nothing else is looked for there
