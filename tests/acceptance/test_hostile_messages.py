@@ -139,6 +139,9 @@ def mended(service: Service) -> Iterator[redis.Redis]:
     client.replicaof("NO", "ONE")
     client.config_set("maxmemory", "0")
     client.acl_setuser("worker", enabled=True, commands=["+brpop", "+lpush", "+hset"])
+    asked_for = {entry["object"] for entry in client.acl_log() if entry["username"] in ("worker", "app")}
+    assert asked_for <= {"brpop", "lpush", "hset"}, "more rights than config/redis/users.acl gives"
+    client.acl_log_reset()
 
 
 def _replica(client: redis.Redis) -> Callable[[], object]:
