@@ -176,7 +176,8 @@ def _host(parts: SplitResult, port: int | None) -> str:
 def _socket(parts: SplitResult) -> str:
     if not parts.path.strip("/"):
         raise ValueError("names no socket")
-    if parts.netloc.rpartition("@")[2]:
+    # without a slash at its beginning, Celery would take the path's first part for a host
+    if parts.netloc.rpartition("@")[2] or not parts.path.startswith("/"):
         raise ValueError("must be unix:///path or unix://:password@/path; in a password write a / as %2F")
     return unquote(parts.path)
 

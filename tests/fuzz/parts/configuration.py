@@ -112,4 +112,4 @@ def _used(settings: Settings) -> object:
     return names, settings.hostup, settings.storage, settings.vault, settings.worker
 
 
-PART = Part("configuration", _seeds, _mutate, _run, share=2500, secrets=_SECRETS)
+PART = Part("configuration", _seeds, _mutate, _run, share=1500, secrets=_SECRETS)

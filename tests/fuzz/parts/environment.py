@@ -99,4 +99,4 @@ def _used(settings: Settings) -> object:
     return ways, settings.vault, settings.hostup, len(settings.secrets())
 
 
-PART = Part("environment", _seeds, _mutate, _run, share=4000, secrets=(PLANTED,))
+PART = Part("environment", _seeds, _mutate, _run, share=2000, secrets=(PLANTED,))

@@ -67,4 +67,4 @@ def _run(data: bytes) -> Iterator[str]:
         raise _OddMessage(f"{taken!r} is not what comes of it")
 
 
-PART = Part("messages", _seeds, _mutate, _run, share=8000, secrets=(CANARY,))
+PART = Part("messages", _seeds, _mutate, _run, share=5000, secrets=(CANARY,))

@@ -11,7 +11,7 @@ from tests.fuzz.part import Part
 from worker.adapters.redis.client import connect
 from worker.secret import Secret
 from worker.service.celery_app import make_app
-from worker.settings.redis_url import for_celery, redis_passwords, redis_problem
+from worker.settings.redis_url import redis_passwords, redis_problem
 
 PLANTED = "planted-secret-of-the-fuzz"
 _HONEST = (
@@ -57,8 +57,8 @@ def _run(data: bytes) -> Iterator[str]:
 def _asked(url: Secret) -> object:
     """What is done with an address that was accepted, up to the first connection."""
     connect(url).close()
-    make_app(for_celery(url)).connection_for_write().close()
+    make_app(url).connection_for_write().close()
     return redis_passwords(url)
 
 
-PART = Part("redis_url", _seeds, _mutate, _run, share=4000, secrets=(PLANTED,))
+PART = Part("redis_url", _seeds, _mutate, _run, share=2500, secrets=(PLANTED,))

@@ -63,6 +63,8 @@ def test_addresses_that_may_be_used(url: str) -> None:
         ("redis://h..h", "cannot be one"),
         ("unix://", "no socket"),
         ("unix://run/redis.sock", "unix:///path"),
+        ("unix:run/redis.sock", "unix:///path"),
+        ("unix:]]///run/redis.sock", "unix:///path"),
         ("unix://:CANARY/w@/run/redis.sock", "%2F"),
         ("http://h", "redis://, rediss:// or unix://"),
         ("h:6379", "redis://, rediss:// or unix://"),
