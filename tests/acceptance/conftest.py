@@ -25,7 +25,8 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
             make_users(server, worker=WORKER_PASSWORD, app=APP_PASSWORD)
             yield running
             asked_for = {entry["object"] for entry in server.acl_log() if entry["username"] in ("worker", "app")}
-            assert not asked_for, "more rights than config/redis/users.acl gives"
+            # check looks for other Celery apps by SCAN, and does without where it may not
+            assert asked_for <= {"scan"}, "more rights than config/redis/users.acl gives"
 
 
 @pytest.fixture

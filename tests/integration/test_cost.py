@@ -58,8 +58,8 @@ REDIS_COMMANDS = {
 """Of one rotation, without what Celery does to bring the message. In five round trips: the hold;
 circuit, place and count; what was made; index and release; what is due next."""
 
-WATCH_COMMANDS = 7
-"""Of one watch, in four round trips: the hold (3); index and release; how it was seen (2); what is next."""
+WATCH_COMMANDS = 5
+"""Of one watch, in four round trips: the hold; index and release; how it was seen (2); what is next."""
 
 OF_CONNECTIONS = ("HELLO", "AUTH", "CLIENT", "SELECT", "PING")
 

@@ -23,7 +23,7 @@ from worker.cli.verdicts import Verdict
 from worker.sandbox.servers import ValkeyServer, start_valkey
 from worker.secret import Secret
 
-NARROW = ("~rotator:*", "~celery*", "~_kombu.*", "~unacked*")
+NARROW = ("~rotator:*", "~hostup-rotator*", "~celery*", "~_kombu.*")
 
 
 @pytest.fixture

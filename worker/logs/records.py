@@ -44,8 +44,6 @@ def take_record(logger: object, method: str, event_dict: EventDict) -> EventDict
         return _instead(event_dict, Event.TASK_UNKNOWN, task=_task_name(args))
     if any(record.name == name and template.startswith(start) for name, start in _REFUSED):
         return _instead(event_dict, Event.TASK_REFUSED)
-    if record.name == "celery.beat" and template.startswith("Message Error"):
-        return _instead(event_dict, Event.QUEUE_UNAVAILABLE, error="a tick could not be sent")
     if record.name == "celery.app.trace" and isinstance(args, Mapping):
         return _traced(event_dict, record, args)
     event_dict["event"] = _text(template, args)

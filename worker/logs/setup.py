@@ -120,6 +120,12 @@ def _configure_libraries(first: Sequence[Processor], last: Sequence[Processor], 
     root.setLevel(level)
     for name, lowest in QUIET.items():
         logging.getLogger(name).setLevel(max(level, lowest))
+    logging.getLogger("celery.beat").addFilter(_says_something_new)
+
+
+def _says_something_new(record: logging.LogRecord) -> bool:
+    """Beat complains of every tick that it cannot send, with a stack; that Redis cannot be used is told once."""
+    return not str(record.msg).startswith("Message Error")
 
 
 def _renderers(mode: Mode, stream: TextIO) -> list[Processor]:

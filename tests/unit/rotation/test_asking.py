@@ -9,7 +9,7 @@ import pytest
 
 from tests.records import MINUTE, NOW, empty, request, retiring, rotation
 from worker.errors import RequestLimited
-from worker.rotation.changes.asking import HOUR, RETIRING_FOR_MESSAGES, asked_by_message
+from worker.rotation.changes.asking import HOUR, asked_by_message
 from worker.rotation.changes.rotation import requested
 from worker.rotation.record import Phase, Record
 
@@ -65,10 +65,7 @@ def test_a_person_is_not_limited() -> None:
 
 def test_messages_leave_half_of_the_places_for_retiring_keys() -> None:
     """19 forced rotations filled them, and a key that really had leaked could not be replaced."""
-    keys = tuple(
-        replace(retiring(f"AK{number}"), retire_after=NOW + number * HOUR)
-        for number in range(1, RETIRING_FOR_MESSAGES + 1)
-    )
+    keys = tuple(replace(retiring(f"AK{number}"), retire_after=NOW + number * HOUR) for number in range(1, 11))
     with pytest.raises(RequestLimited) as caught:
         asked_by_message(replace(empty(), retiring=keys), request("r", NOW), PER_HOUR)
     assert caught.value.next_at == NOW + HOUR

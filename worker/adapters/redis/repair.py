@@ -110,7 +110,8 @@ class Repairs:
         """
         with self._client.pipeline(transaction=False) as pipe:
             pipe.set(keys.TRIAL, "1", px=1)
-            for key in (queue, keys.UNACKED, keys.UNACKED_INDEX, f"_kombu.binding.{queue}"):
+            # each tick also looks at the queue that earlier releases had
+            for key in (queue, "celery", keys.UNACKED, keys.UNACKED_INDEX, f"_kombu.binding.{queue}"):
                 pipe.exists(key)
             pipe.execute()
         self._client.eval("return redis.call('EXISTS', KEYS[1], KEYS[2])", 2, keys.DUE, keys.WATCHES)
