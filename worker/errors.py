@@ -31,8 +31,8 @@ holds an answer's body, a header or a secret.
     │   ├── VaultExpires            the mount lets all that is in it expire
     │   ├── VaultCasMismatch        check-and-set: another writer was first
     │   ├── VaultTooLarge           more than Vault or its storage takes: nothing was written
-    │   ├── VaultRefused            any other 4xx
-    │   └── CredentialsMissing      there is no secret where an app's secret is looked for
+    │   └── VaultRefused            any other 4xx
+    ├── CredentialsMissing          there is no secret where an app's secret is looked for
     ├── CredentialsUnusable         an app's secret holds no key
     ├── CacheUnusable               a helper cannot keep the last good key
     ├── StorageError                the object storage's address is unknown or wrong
@@ -281,7 +281,7 @@ class VaultRefused(VaultError):
     """Any other 4xx answer of Vault."""
 
 
-class CredentialsMissing(VaultError):
+class CredentialsMissing(RotatorError):
     """There is no secret where an app's secret is looked for, or it was deleted."""
 
 

@@ -8,7 +8,7 @@ from threading import Lock
 
 from worker.credentials.environment import Given
 from worker.credentials.vault import Vault
-from worker.errors import VaultError, VaultLoginFailed
+from worker.errors import RotatorError, VaultLoginFailed
 from worker.secret import Secret
 
 _LONGEST = 16_384
@@ -38,7 +38,7 @@ class Session:
         """Revoke a token that was made for this process: one for each call of a helper would fill Vault's store."""
         token, self._token = self._token, None
         if token and self._made_here:
-            with suppress(VaultError):  # it ends by itself
+            with suppress(RotatorError):  # it ends by itself
                 self._vault.call("POST", "auth/token/revoke-self", token, None, self._given.namespace)
 
     @property

@@ -21,8 +21,8 @@ from worker.credentials.environment import Server
 from worker.errors import (
     CredentialsMissing,
     CredentialsUnusable,
+    RotatorError,
     VaultDenied,
-    VaultError,
     VaultLoginFailed,
     VaultRefused,
     VaultSealed,
@@ -153,7 +153,7 @@ def _why(error: Exception) -> str:
     return (isinstance(reason, OSError) and reason.strerror) or str(reason) or type(error).__name__
 
 
-def _refusal(status: int, texts: str, path: str) -> VaultError:
+def _refusal(status: int, texts: str, path: str) -> RotatorError:
     said = f": {texts}" if texts else ""
     if status == HTTPStatus.NOT_FOUND:
         return CredentialsMissing(
