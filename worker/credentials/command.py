@@ -29,6 +29,7 @@ from worker.credentials.environment import (
 from worker.credentials.formats import FORMATS
 from worker.credentials.helper import REFRESH, Helper
 from worker.errors import ConfigurationError, CredentialsUnusable, RotatorError, UsageError
+from worker.printable import printable
 from worker.targets.durations import parse_duration
 
 SUMMARIES = {
@@ -64,9 +65,8 @@ def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
 
 def say(text: str) -> None:
     """One line on stderr, with everything that is not printable spelled out. Never a secret: SDKs log it."""
-    clean = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     if sys.stderr:
-        sys.stderr.write(f"rotator: {clean}\n")
+        sys.stderr.write(f"rotator: {printable(text)}\n")
         sys.stderr.flush()
 
 
