@@ -39,7 +39,7 @@ ELSEWHERE = {
     Site("records.settle_rescued", "vault.write"): "for `rotator repair`",
     Site("leftover.published_of", "vault.read"): "of targets that left the configuration; their own tests do it",
     Site("endpoint.accept", "vault.read"): "for `rotator accept-endpoint`",
-    Site("worker._rebuild", "vault.health"): "asks Vault for the time at a start; where it fails, the first tick says so",
+    Site("worker._rebuild", "vault.health"): "asks for the time at a start; the first tick says what is wrong",
     Site("worker._pulse", "vault.keep_alive"): "renews the token; tests/contract/vault",
 }
 """Calls that are no step of a rotation, a retirement or the audit; what is named here in vain fails the build, too."""

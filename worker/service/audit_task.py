@@ -8,6 +8,7 @@ from datetime import timedelta
 import structlog
 
 from worker.adapters.redis.index import IDS_OF_A_TARGET, IndexEntry
+from worker.errors import QueueUnavailable
 from worker.events import Event
 from worker.rotation.audit import AuditReport, audit
 from worker.rotation.changes.creates import explained
@@ -28,13 +29,23 @@ EXPLAINED = "the audit explains every key of the account"
 _log = structlog.get_logger(__name__)
 
 
+def _is_mine(runtime: Runtime) -> bool:
+    """Whether this worker is to audit now: nobody else did lately by Redis, or it has waited for too long."""
+    is_overdue = runtime.audits.is_overdue()
+    try:
+        return runtime.shared.locks.only_one("audit", runtime.settings.worker.audit_every * 0.9) or is_overdue
+    except QueueUnavailable:
+        if not is_overdue:
+            raise
+        return True
+
+
 def audit_once(runtime: Runtime) -> None:
     """The audit. One worker does it, however many are asked. Raises VaultError, QueueUnavailable.
 
     Redis says which one; but it is not believed for ever, nor is it waited for.
     """
-    hold = runtime.settings.worker.audit_every * 0.9
-    if not (runtime.audits.is_overdue() or runtime.shared.locks.only_one("audit", hold)):
+    if not _is_mine(runtime):
         return
     runtime.audits.note()
     report = audit(runtime.services, runtime.settings.targets, slack(runtime))
