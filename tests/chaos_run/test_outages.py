@@ -100,13 +100,14 @@ def test_vault_is_sealed_for_a_week(shift: Shift, vault: VaultServer) -> None:
     assert shift.current() == before
     _see_that_keys_work(shift)
     _see_that_nothing_piled_up(shift)
+    seen = shift.calls()  # with what this test itself asked just now
 
     shift.next_tick()
-    after = shift.calls() - calls
+    after = shift.calls() - seen
     assert not set(before.values()) & set(shift.current().values())
     _see_that_keys_work(shift)
     assert after["create"] == len(before)
-    assert after["status"] <= 2
+    assert after["status"] <= 2, "once for the count before the creates, once for the endpoint"
 
 
 @pytest.mark.parametrize("wiped", [False, True], ids=["kept", "wiped"])
