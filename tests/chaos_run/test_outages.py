@@ -144,3 +144,16 @@ def test_a_request_made_while_vault_is_away_is_served_when_it_is_back(shift: Shi
     wait_until(lambda: shift.current()["t0"] != before["t0"], "the request is served")
     assert [request for request, _ in shift.record("t0")["served"]] == ["message-1"]
     assert {n: k for n, k in shift.current().items() if n != "t0"} == {n: k for n, k in before.items() if n != "t0"}
+
+
+def test_what_was_wrong_with_a_key_that_was_replaced_is_over(shift: Shift) -> None:
+    name, dead = next(iter(shift.current().items()))
+    shift.simulator.admin.remove_key(dead)
+    for _ in range(5):
+        shift.next_tick()
+        if shift.current()[name] != dead:
+            break
+    sighting = shift.runtime.shared.watches.sighting(name)
+    assert sighting is not None
+    assert shift.current()[name] != dead
+    assert not sighting["watch_found"], "the look that replaced the key told of the old one"

@@ -50,7 +50,10 @@ KEPT_ENTRIES = 20
 
 @dataclass(frozen=True, slots=True)
 class LookResult:
-    """How a look at a target ended: its record, when it is ``due``, what it waits for, and the ids it touched."""
+    """How a look at a target ended: its record, when it is ``due``, what it waits for, and the ids it touched.
+
+    ``mended``: a trouble that was on record before is there no more.
+    """
 
     record: Record
     due: datetime
@@ -58,6 +61,7 @@ class LookResult:
     touched: frozenset[str]
     observation: Observation | None = None
     version: int = 0
+    mended: bool = False
 
 
 def reconcile(
@@ -78,13 +82,15 @@ def reconcile(
     """
     session = _opened(services, target)
     session.allows_create = allows_create
+    troubled = session.record.trouble is not None
     _see_that_vault_was_not_set_back(session, seen_version)
     for _ in range(MOST_STEPS):
         due = due_at(session.record, target, session.now)
         step = decide(session.record, due, session.now, session.pauses, watch=watching and session.observation is None)
         if isinstance(step, Wait):
+            mended = troubled and session.record.trouble is None
             wait, touched = _with_reason(session, step), frozenset(session.touched)
-            return LookResult(session.record, due, wait, touched, session.observation, session.loaded.version)
+            return LookResult(session.record, due, wait, touched, session.observation, session.loaded.version, mended)
         try:
             pause = _do(session, step)
         except Superseded as error:

@@ -13,6 +13,7 @@ from worker.errors import Conflict, RecordError, RotatorError
 from worker.events import Event
 from worker.rotation.observe import Observation
 from worker.rotation.reconcile import reconcile
+from worker.rotation.record import Record
 from worker.rotation.status import summarize, unusable
 from worker.service.assemble import Runtime
 from worker.targets.backoff import fraction
@@ -101,23 +102,31 @@ def _look(runtime: Runtime, target: Target, hold: Hold, *, watching: bool) -> bo
         runtime.shared.due.schedule(target.name, now + _soon(runtime, target.name))
         return False
     else:
-        if watching:
-            _keep_sighting(runtime, target, found.observation)
+        if watching or found.observation or found.mended:
+            _keep_sighting(runtime, target, found.record, found.observation)
     runtime.shared.index.finish_look(entry, next_look, hold, version)
     return True
 
 
-def _keep_sighting(runtime: Runtime, target: Target, seen: Observation | None) -> None:
-    """How what apps read was seen goes into Redis only: a watch of a healthy target writes nothing to Vault."""
+def _keep_sighting(runtime: Runtime, target: Target, record: Record, seen: Observation | None) -> None:
+    """How what apps read was seen goes into Redis only: a watch of a healthy target writes nothing to Vault.
+
+    What was wrong with a key that the same look has replaced is over.
+    """
     now = runtime.clock.now()
     at = seen.at.isoformat(timespec="seconds") if seen else None
     living_at = at if seen and seen.living else _last_seen_living_at(runtime, target)
     sighting = {
         "last_seen_living_at": living_at,
         "last_watched_at": at,
-        "watch_found": seen.what if seen else "",
+        "watch_found": seen.what if seen and not _is_over(record, seen) else "",
     }
     runtime.shared.watches.seen(target.name, sighting, next_watch(runtime.watch_every(target), target.name, now))
+
+
+def _is_over(record: Record, seen: Observation) -> bool:
+    key = record.current.access_key if record.current else None
+    return seen.trouble is not None and seen.trouble.access_key != key
 
 
 def _last_seen_living_at(runtime: Runtime, target: Target) -> object:

@@ -60,6 +60,12 @@ return {late[1], late[2], redis.call('ZCARD', KEYS[1]), redis.call('ZCARD', KEYS
 """
 """Delete keys of another type, have looks that are put off for ever happen now, and count what is scheduled."""
 
+STRANGE = "No worker writes that: see who else can write to this Redis. It was made anew; nothing is lost."
+SHORTER = (
+    "Right after watch_every was made shorter that is as it should be; else no worker writes that: see who else can "
+    "write to this Redis. It was made anew; nothing is lost."
+)
+
 _log = structlog.get_logger(__name__)
 
 
@@ -90,7 +96,7 @@ class Repairs:
         if looks:
             tell(keys.DUE, "looks that are put off for ever", entries=looks)
         if watches:
-            tell(keys.WATCHES, "watches that are put off for too long", entries=watches)
+            tell(keys.WATCHES, "watches that are put off for too long", SHORTER, entries=watches)
         return Scheduled(int(all_looks), int(all_watches))
 
     @guard()
@@ -117,12 +123,6 @@ class Repairs:
         self._client.eval("return redis.call('EXISTS', KEYS[1], KEYS[2])", 2, keys.DUE, keys.WATCHES)
 
 
-def tell(key: str, what: str, **facts: object) -> None:
+def tell(key: str, what: str, hint: str = STRANGE, **facts: object) -> None:
     """Say what was wrong at one of our keys, and was put right."""
-    _log.warning(
-        Event.REDIS_REPAIRED,
-        key=key,
-        found=what,
-        hint="No worker writes that: see who else can write to this Redis. It was made anew; nothing is lost.",
-        **facts,
-    )
+    _log.warning(Event.REDIS_REPAIRED, key=key, found=what, hint=hint, **facts)
