@@ -1,6 +1,7 @@
-"""``rotator credentials`` and ``rotator serve-credentials``, also as ``rotator-app.pyz``; standard library only.
+"""The commands for apps: ``credentials``, ``serve-credentials``, ``render`` and ``run``, also as ``rotator-app.pyz``.
 
-They are started by programs, for every key that those ask for, on machines that have nothing else of this project.
+They are started by programs, for every key that those ask for, on machines that have nothing else of this project: the
+standard library has to do, and each loads what it needs when it is called.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from worker import __version__
+from worker.credentials.arguments import add_render, texts_of
 from worker.credentials.cache import Cache, folder_for, own_folder
 from worker.credentials.environment import (
     DEFAULT_MOUNT,
@@ -35,12 +37,15 @@ from worker.targets.durations import parse_duration
 SUMMARIES = {
     "credentials": "Print an app's key once: for credential_process, a shell, or a file.",
     "serve-credentials": "Serve apps' keys on loopback, to the AWS SDKs of any language.",
+    "render": "Write apps' keys as files, and keep them fresh.",
 }
 """The commands that :func:`main` knows; ``rotator`` hands these on before it loads anything else."""
 
 _USAGE_EXAMPLES = {
     "credentials": "as credential_process:\n  rotator credentials --path apps/media/object-storage",
     "serve-credentials": "for the AWS SDKs:\n  rotator serve-credentials --path apps/media/object-storage",
+    "render": "for programs that read a file:\n"
+    "  rotator render --path apps/media/object-storage --format rclone --to ~/.config/rclone/rclone.conf",
 }
 
 
@@ -48,8 +53,7 @@ def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
     """Run one of :data:`SUMMARIES`; the exit code: 0 ok, 1 failed, 2 usage, 75 try again later, 78 configuration."""
     try:
         given = _parser().parse_args(arguments)
-        run = _credentials if given.command == "credentials" else _serve
-        return run(given, env)
+        return _COMMANDS[given.command](given, env)
     except ConfigurationError as error:
         for problem in error.problems:
             say(problem)
@@ -86,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--path", action="append", default=[], metavar="PATH", help="a secret by its path, at /PATH")
     many.add_argument("--listen", default="127.0.0.1:8911", metavar="ADDRESS", help="default: 127.0.0.1:8911")
     many.add_argument("--token-file", type=Path, metavar="FILE", help="what callers have to show; made where missing")
+    add_render(_command(commands, "render"))
     return parser
 
 
@@ -119,6 +124,14 @@ def _places(given: argparse.Namespace, env: Mapping[str, str], names: list[str],
     return named + [place_at(path, given.mount, given.fields) for path in paths]
 
 
+def _place(given: argparse.Namespace, env: Mapping[str, str]) -> Place:
+    """The one secret of a command that takes one."""
+    names, paths = [[each] if each else [] for each in (given.target, given.path)]
+    if names and paths:
+        raise UsageError("a target and --path are two ways to name one secret", hint="Leave out one of them.")
+    return _places(given, env, names, paths)[0]
+
+
 def _configuration(given: argparse.Namespace, env: Mapping[str, str]) -> Path:
     found = given.config or env.get("ROTATOR_CONFIG")
     if not found:
@@ -130,10 +143,7 @@ def _configuration(given: argparse.Namespace, env: Mapping[str, str]) -> Path:
 
 
 def _credentials(given: argparse.Namespace, env: Mapping[str, str]) -> int:
-    names, paths = [[each] if each else [] for each in (given.target, given.path)]
-    if names and paths:
-        raise UsageError("a target and --path are two ways to name one secret", hint="Leave out one of them.")
-    place = _places(given, env, names, paths)[0]
+    place = _place(given, env)
     server = server_from(env)
     cache = None if given.no_cache else Cache(folder_for(env, os.geteuid()), f"{server.address}\n{server.namespace}")
     now = datetime.now(UTC)
@@ -161,6 +171,17 @@ def _serve(given: argparse.Namespace, env: Mapping[str, str]) -> int:
     return serve(places, given.listen, token_file, given.refresh, server_from(env), login_from(env, given.auth_mount))
 
 
+def _render(given: argparse.Namespace, env: Mapping[str, str]) -> int:
+    from worker.credentials.jobs import job, jobs_in  # noqa: PLC0415 - of this command only
+    from worker.credentials.render import render  # noqa: PLC0415
+
+    if given.source and (given.to or given.target or given.path):
+        raise UsageError("--from names secrets and files already", hint="Leave out what names one besides.")
+    jobs = jobs_in(given.source) if given.source else [job(_place(given, env), texts_of(given))]
+    login = login_from(env, given.auth_mount)
+    return render(jobs, given.refresh, server_from(env), login, say, once=given.once)
+
+
 def say_result(text: str) -> None:
     """One result on stdout. Raises CredentialsUnusable: who gets half a key must see that the helper failed."""
     if not sys.stdout:
@@ -172,6 +193,9 @@ def say_result(text: str) -> None:
         raise
     except OSError as error:
         raise CredentialsUnusable(f"the output could not be written: {error.strerror}") from None
+
+
+_COMMANDS = {"credentials": _credentials, "serve-credentials": _serve, "render": _render}
 
 
 def run() -> NoReturn:
