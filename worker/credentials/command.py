@@ -91,7 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     many = _command(commands, "serve-credentials")
     many.add_argument("target", nargs="*", metavar="TARGET", help="targets of rotator.toml, each at /TARGET")
     many.add_argument("--path", action="append", default=[], metavar="PATH", help="a secret by its path, at /PATH")
-    many.add_argument("--listen", default="127.0.0.1:8911", metavar="ADDRESS", help="default: 127.0.0.1:8911")
+    many.add_argument(
+        "--listen", default="127.0.0.1:8911", metavar="ADDRESS", help="or unix:/PATH; default: 127.0.0.1:8911"
+    )
     many.add_argument("--token-file", type=Path, metavar="FILE", help="what callers have to show; made where missing")
     add_render(_command(commands, "render"))
     add_run(_command(commands, "run"))
