@@ -8,12 +8,21 @@ from datetime import timedelta
 from functools import lru_cache, partial
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+)
 
 from worker.settings.problems import Problems, show_text
 from worker.settings.values import STRICT, Cron, Duration, FieldName, Fields, Label, Name, Text, VaultPath, WindowText
 from worker.targets.durations import format_duration
 from worker.targets.fields import PRESETS
+from worker.targets.readers import LONGEST_LINK, Reader, least_grace, parse_reader
 from worker.targets.schedule import Schedule, Window
 from worker.targets.target import Target, render_label
 
@@ -110,6 +119,35 @@ def _short_grace(grace: timedelta | None, info: ValidationInfo[_Others]) -> time
     return length
 
 
+def _lasting_grace(grace: timedelta, info: ValidationInfo[_Others]) -> timedelta:
+    """Long enough for who reads the key, as far as the target says who that is."""
+    needed = least_grace(info.data.get("readers", ()), info.data.get("presign_ttl"))
+    if needed and grace < needed.grace:
+        raise ValueError(
+            f"{format_duration(grace)} is shorter than {needed.why} needs; at least {format_duration(needed.grace)} "
+            "(docs/apps.md)"
+        )
+    return grace
+
+
+def _readers(value: object) -> tuple[Reader, ...]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise ValueError('must be a list of texts, such as ["endpoint", "agent:5m"]')
+    found = []
+    for text in value:
+        try:
+            found.append(parse_reader(text))
+        except ValueError as error:
+            raise ValueError(f"{show_text(text)} {error}") from None
+    return tuple(found)
+
+
+def _short_link(ttl: timedelta) -> timedelta:
+    if ttl > LONGEST_LINK:
+        raise ValueError(f"{format_duration(ttl)} is longer than a signed link can live; at most 7d")
+    return ttl
+
+
 def _beside_ours(extra: dict[str, str], info: ValidationInfo[_Others]) -> dict[str, str]:
     fields = info.data.get("fields")
     taken = sorted(extra.keys() & fields.names) if fields else []
@@ -143,7 +181,11 @@ class TargetEntry(BaseModel):
     every: Annotated[Duration | None, BeforeValidator(_either_every_or_cron), Field(validate_default=True)] = None
     window: Annotated[WindowText, AfterValidator(_fitting_window)] | None = None
     jitter: Annotated[Duration | None, AfterValidator(_short_jitter)] = None
-    grace: Annotated[Duration | None, AfterValidator(_short_grace), Field(validate_default=True)] = None
+    readers: Annotated[tuple[Reader, ...], PlainValidator(_readers)] = ()
+    presign_ttl: Annotated[Duration, AfterValidator(_short_link)] | None = None
+    grace: Annotated[
+        Duration | None, AfterValidator(_short_grace), AfterValidator(_lasting_grace), Field(validate_default=True)
+    ] = None
     watch_every: Duration | None = None
     fields: Fields = PRESETS["plain"]
     extra: Annotated[dict[FieldName, Text], AfterValidator(_beside_ours)] = Field(default_factory=dict)
@@ -153,7 +195,18 @@ class TargetEntry(BaseModel):
         schedule = _schedule(self.every, self.cron, self.window, self.jitter)
         grace = self.grace or DEFAULT_GRACE
         extra = tuple(self.extra.items())
-        return Target(self.name, self.label, self.path, schedule, grace, self.fields, self.watch_every, extra)
+        return Target(
+            self.name,
+            self.label,
+            self.path,
+            schedule,
+            grace,
+            self.fields,
+            self.watch_every,
+            extra,
+            self.readers,
+            self.presign_ttl,
+        )
 
 
 def read_targets(
