@@ -28,7 +28,7 @@ SECTIONS = ("hostup", "storage", "vault", "redis", "worker", "[target]")
 
 NO_DEFAULT = {
     *("endpoint", "region", "address", "url", "name", "path"),
-    *("every", "cron", "window", "jitter", "extra", "readers", "presign_ttl"),
+    *("every", "cron", "window", "jitter", "extra", "retire_cap", "readers", "presign_ttl"),
 }
 """Settings that must be given, or whose default follows from others."""
 

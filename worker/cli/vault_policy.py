@@ -42,15 +42,25 @@ def rights_of_worker(settings: Settings) -> Rights:
         rights[f"{mount}/data/{target.path}"] = ("create", "update", "read")
         rights[f"{mount}/destroy/{target.path}"] = ("update",)
         rights[f"{mount}/undelete/{target.path}"] = ("update",)
-    _see_that_none_is_a_pattern((mount, state, *(target.path for target in settings.targets.values())))
+        rights[_receipts(settings, target)] = ("read",)
+    receipts = settings.vault.receipts_path
+    _see_that_none_is_a_pattern((mount, state, receipts, *(target.path for target in settings.targets.values())))
     return rights
 
 
 def rights_of_app(settings: Settings, target: Target) -> Rights:
     """The same as config/vault/app-policy.hcl gives."""
-    _see_that_none_is_a_pattern((settings.vault.mount, target.path))
+    _see_that_none_is_a_pattern((settings.vault.mount, settings.vault.receipts_path, target.path))
     mount = settings.vault.mount
-    return {f"{mount}/data/{target.path}": ("read",), f"{mount}/metadata/{target.path}": ("read",)}
+    return {
+        f"{mount}/data/{target.path}": ("read",),
+        f"{mount}/metadata/{target.path}": ("read",),
+        _receipts(settings, target): ("create", "update", "read"),
+    }
+
+
+def _receipts(settings: Settings, target: Target) -> str:
+    return f"{settings.vault.mount}/data/{settings.vault.receipts_path}/{target.path}"
 
 
 def _see_that_none_is_a_pattern(paths: tuple[str, ...]) -> None:
@@ -62,7 +72,7 @@ def _see_that_none_is_a_pattern(paths: tuple[str, ...]) -> None:
 
 def _first_line(target: Target | None) -> str:
     if target:
-        return f"# What the app of {target.name} may do: read its own secret."
+        return f"# What the app of {target.name} may do: read its own secret, and leave receipts."
     return (
         "# What the rotator may do. When a target is added: rotator vault policy | vault policy write hostup-rotator -"
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+import socket
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
@@ -12,17 +13,32 @@ from worker.credentials.command import say, say_result
 from worker.credentials.endpoint import Endpoint, address_from, token_in
 from worker.credentials.environment import Given, Place, Server
 from worker.credentials.keeper import Keeper
+from worker.credentials.keys import AppKey
 from worker.credentials.login import Session
+from worker.credentials.receipts import ReceiptWriter
 from worker.credentials.vault import Vault
 from worker.errors import ConfigurationError
+from worker.targets.receipts import reader_name
 
 
 def serve(
-    places: Sequence[Place], listen: str, token_file: Path, refresh: timedelta, vault: Server, login: Given
+    places: Sequence[Place],
+    listen: str,
+    token_file: Path,
+    refresh: timedelta,
+    vault: Server,
+    login: Given,
+    *,
+    receipt: bool = False,
 ) -> int:
-    """Serve each secret at its name, and say on stdout what goes into the environment of each program."""
+    """Serve each secret at its name, and say on stdout what goes into the environment of each program.
+
+    ``receipt``: leave word in Vault which key is served here.
+    """
     address, session = address_from(listen), Session(Vault(vault), login)
-    keepers = {each.name: Keeper(session, each, refresh, say, lambda _: None) for each in places}
+    reader = reader_name(socket.gethostname(), f"endpoint {listen}")
+    notes = [(each, ReceiptWriter(session, each, reader, say) if receipt else None) for each in places]
+    keepers = {each.name: Keeper(session, each, refresh, say, _noting(note)) for each, note in notes}
     token = token_in(token_file)
     try:
         server = Endpoint(address, token, keepers)
@@ -33,6 +49,9 @@ def serve(
         signal.signal(number, lambda *_: ended.set())
     for keeper in keepers.values():
         keeper.start()
+    for _, note in notes:
+        if note:
+            note.start()
     Thread(target=server.serve_forever, name="endpoint", daemon=True).start()
     for name in keepers:
         say_result(f"# {name}\nAWS_CONTAINER_CREDENTIALS_FULL_URI={server.url}/{name}")
@@ -40,3 +59,7 @@ def serve(
     ended.wait()
     session.end()
     return 0
+
+
+def _noting(note: ReceiptWriter | None) -> Callable[[AppKey], None]:
+    return note.used if note else lambda _: None
