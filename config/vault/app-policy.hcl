@@ -20,3 +20,14 @@ path "${MOUNT}/metadata/${APP_PATH}" {
 path "${MOUNT}/data/hostup-rotator/receipts/${APP_PATH}" {
   capabilities = ["create", "update", "read"]
 }
+
+# The token itself, for roles without Vault's "default" policy: helpers give theirs back, agents renew theirs.
+path "auth/token/lookup-self" {
+  capabilities = ["read"]
+}
+path "auth/token/renew-self" {
+  capabilities = ["update"]
+}
+path "auth/token/revoke-self" {
+  capabilities = ["update"]
+}

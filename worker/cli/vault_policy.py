@@ -12,6 +12,9 @@ from worker.settings.environment import Need
 from worker.settings.settings import Settings
 from worker.targets.target import Target
 
+POLICY = "hostup-rotator"
+"""What the worker's policy and role are called."""
+
 Rights = Mapping[str, tuple[str, ...]]
 """Capabilities by path."""
 
@@ -21,9 +24,20 @@ def vault_policy(options: Options, app: str | None) -> int:
     settings = options.settings(Need.NOTHING)
     target = target_named(settings, app) if app else None
     rights = rights_of_app(settings, target) if target else rights_of_worker(settings)
+    lines = policy_of_app(settings, target) if target else policy_of_worker(settings)
     document = {"path": {path: {"capabilities": list(allowed)} for path, allowed in rights.items()}}
-    result(options, document, lambda: print_lines([_first_line(target), *_lines(rights)]))
+    result(options, document, lambda: print_lines(lines))
     return 0
+
+
+def policy_of_worker(settings: Settings) -> list[str]:
+    """The worker's policy as the lines of an HCL file. Raises ConfigurationError."""
+    return [_first_line(None), *_lines(rights_of_worker(settings))]
+
+
+def policy_of_app(settings: Settings, target: Target) -> list[str]:
+    """The policy of a target's app, in the same form. Raises ConfigurationError."""
+    return [_first_line(target), *_lines(rights_of_app(settings, target))]
 
 
 def rights_of_worker(settings: Settings) -> Rights:
@@ -56,6 +70,9 @@ def rights_of_app(settings: Settings, target: Target) -> Rights:
         f"{mount}/data/{target.path}": ("read",),
         f"{mount}/metadata/{target.path}": ("read",),
         _receipts(settings, target): ("create", "update", "read"),
+        "auth/token/lookup-self": ("read",),
+        "auth/token/renew-self": ("update",),
+        "auth/token/revoke-self": ("update",),
     }
 
 
