@@ -66,8 +66,8 @@ compose-test: install ## docker-compose.yml for real, with podman
 	$(BIN)/python -m tests.compose
 
 # The files of worker/ that apps' machines need; they import nothing but each other and the standard library.
-APP_FILES := worker/__init__.py worker/errors.py worker/printable.py worker/secret.py worker/targets/__init__.py worker/targets/durations.py \
-	worker/targets/fields.py $(wildcard worker/credentials/*.py)
+APP_FILES := worker/__init__.py worker/errors.py worker/printable.py worker/secret.py worker/clock.py \
+	worker/targets/__init__.py worker/targets/durations.py worker/targets/fields.py worker/targets/receipts.py $(wildcard worker/credentials/*.py)
 
 app: dist/rotator-app.pyz ## one file for apps' machines, which needs nothing but Python 3.11: dist/rotator-app.pyz
 

@@ -284,7 +284,11 @@ class VaultRefused(VaultError):
 
 
 class CredentialsMissing(RotatorError):
-    """There is no secret where an app's secret is looked for, or it was deleted."""
+    """There is no secret where an app's secret is looked for, or ``version`` of it was deleted."""
+
+    def __init__(self, what: str, *, hint: str = "", version: int = 0) -> None:
+        super().__init__(what, hint=hint)
+        self.version = version
 
 
 class CredentialsUnusable(RotatorError):

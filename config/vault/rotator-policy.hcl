@@ -59,3 +59,7 @@ path "${MOUNT}/destroy/${APP_PATH}" {
 path "${MOUNT}/undelete/${APP_PATH}" {
   capabilities = ["update"]
 }
+# What the app says of the key that it uses, if it leaves receipts (rotator.toml: vault.receipts_path).
+path "${MOUNT}/data/hostup-rotator/receipts/${APP_PATH}" {
+  capabilities = ["read"]
+}

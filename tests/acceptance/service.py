@@ -70,6 +70,8 @@ class Service:
     verify_within: str = "20s"
     watch_every: str = "1h"
     audit_every: str = "1h"
+    target_lines: str = ""
+    """More of the target's settings."""
     more: dict[str, str] = field(default_factory=dict)
     redis_login: tuple[str, str] | None = None
     """User and password of the workers and the command, if others than they always have."""
@@ -226,6 +228,7 @@ name = "{self.target}"
 path = "{self.path}"
 every = "{self.every}"
 grace = "{self.grace}"
+{self.target_lines}
 """
 
 

@@ -164,6 +164,10 @@ SCENARIOS = (
         pace=WATCHED,
         ready=_has("secret.lost"),
     ),
+    Scenario(
+        "keys go when no app says that it uses them",
+        pace=replace(PACE, target='retire = "when-unused"\nretire_cap = "60s"'),
+    ),
     Scenario("the record becomes garbage", _poison_record, _heal_record, may_lose=True),
 )
 

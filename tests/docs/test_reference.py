@@ -26,7 +26,10 @@ CONFIGURATION = page("configuration.md")
 OPERATE = page("operate.md")
 SECTIONS = ("hostup", "storage", "vault", "redis", "worker", "[target]")
 
-NO_DEFAULT = {"endpoint", "region", "address", "url", "name", "path", "every", "cron", "window", "jitter", "extra"}
+NO_DEFAULT = {
+    *("endpoint", "region", "address", "url", "name", "path"),
+    *("every", "cron", "window", "jitter", "extra", "retire_cap", "readers", "presign_ttl"),
+}
 """Settings that must be given, or whose default follows from others."""
 
 OF_LIBRARIES = {

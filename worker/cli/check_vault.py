@@ -21,6 +21,7 @@ SETTINGS = ("create", "update")
 APP = ("create", "read", "update")
 DESTROY = ("update",)
 LIST = ("list",)
+READ = ("read",)
 
 MOST_NAMED = 5
 
@@ -77,6 +78,8 @@ def needed(settings: Settings) -> dict[str, tuple[str, ...]]:
     for name, target in settings.targets.items():
         wanted[f"{mount}/data/{target.path}"] = APP
         wanted[f"{mount}/destroy/{target.path}"] = DESTROY
+        if target.retire_cap:
+            wanted[f"{mount}/data/{settings.vault.receipts_path}/{target.path}"] = READ
         wanted[f"{mount}/data/{state}/{name}"] = RECORD
         wanted[f"{mount}/metadata/{state}/{name}"] = SETTINGS
         wanted[f"{mount}/data/{state}/_archive/{name}/000000000001"] = RECORD

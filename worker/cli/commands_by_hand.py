@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
 
     vault = typer.Typer(no_args_is_help=True, help="What the rotator needs in Vault.")
     vault.command("policy")(vault_policy)
+    vault.command("setup")(vault_setup)
     app.add_typer(vault, name="vault")
 
 
@@ -100,10 +101,32 @@ def vault_policy(
 ) -> None:
     """Print the policy that the worker needs in Vault for the configured targets, and no more.
 
-    Pipe it into `vault policy write hostup-rotator -`. With --app it is that of an app: it reads its own secret.
-    Keep the lines of a target that you remove until its last key is dead.
+    Pipe it into `vault policy write hostup-rotator -`. With --app it is that of an app: it reads its own secret, and
+    leaves receipts. Keep the lines of a target that you remove until its last key is dead.
     """
     with running(context, config, as_json) as options:
         from worker.cli.vault_policy import vault_policy as run
 
         raise typer.Exit(run(options, app))
+
+
+def vault_setup(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+    kubernetes: Annotated[
+        str | None,
+        typer.Option(metavar="NAMESPACE", help="Roles for ServiceAccounts of this namespace, instead of AppRoles."),
+    ] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Make what is missing in Vault: the mount, policies and roles for the worker and for each target's app.
+
+    Needs the token of an administrator (VAULT_TOKEN). Shows first what is missing or differs, and asks. A new AppRole's
+    secret_id is wrapped, and handed out this once.
+    """
+    with running(context, config, as_json) as options:
+        from worker.cli.vault_setup import vault_setup as run
+
+        raise typer.Exit(run(options, dry_run=dry_run, yes=yes, kubernetes=kubernetes))

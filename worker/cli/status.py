@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from worker.adapters.vault.opening import open_vault
 from worker.cli.options import Options, target_named
 from worker.cli.output import print_facts, print_lines, print_table, progress, result, say
+from worker.cli.receipts import kept_at_most, print_readers, said_by_apps
 from worker.cli.texts import ago, when
 from worker.clock import SystemClock
 from worker.errors import QueueUnavailable, RecordError, StorageError, VaultUnavailable
+from worker.rotation.ports import VaultPort
+from worker.rotation.record import Record
 from worker.rotation.records import RecordStore
 from worker.rotation.status import held_back, moved, summary_of, unusable
 from worker.settings.environment import Need
@@ -88,7 +91,8 @@ def _say_held(found: Sequence[HeldCalls]) -> None:
 
 def _of_one(settings: Settings, target: Target, *, fresh: bool) -> Summary:
     clock = SystemClock()
-    store = RecordStore(open_vault(settings, clock), settings.vault.state_path, clock, settings.vault.mount)
+    vault = open_vault(settings, clock)
+    store = RecordStore(vault, settings.vault.state_path, clock, settings.vault.mount)
     try:
         record = store.open(target).record
         _say_endpoint(settings, store)
@@ -103,8 +107,14 @@ def _of_one(settings: Settings, target: Target, *, fresh: bool) -> Summary:
     conflict = moved(record, target)
     if conflict:
         return unusable(target.name, conflict.what, conflict.hint)
-    now = clock.now()
-    return summary_of(record, target, now)
+    return _with_receipts(settings, vault, target, record, clock.now())
+
+
+def _with_receipts(settings: Settings, vault: VaultPort, target: Target, record: Record, now: datetime) -> Summary:
+    """What the record says, and what apps say of the keys that they use."""
+    summary = summary_of(record, target, now)
+    receipts = said_by_apps(settings, vault, target, record, now)
+    return summary | {"retiring": kept_at_most(summary["retiring"], target, record), "readers": receipts}
 
 
 def _say_endpoint(settings: Settings, store: RecordStore) -> None:
@@ -216,6 +226,7 @@ def _print_detail(summary: Summary) -> None:
     now = datetime.now(UTC)
     print_facts(_head(summary, now))
     print_lines(_retiring(key, now) for key in summary["retiring"])
+    print_readers(summary.get("readers", ()), now)
     print_lines(line for create in summary["unconfirmed_creates"] for line in create_lines(summary["target"], create))
     if summary["deletes_held"]:
         print_lines([f"TROUBLE: {SET_BACK}"])
@@ -252,8 +263,10 @@ def _count(number: int | None) -> str:
 
 
 def _retiring(key: Mapping[str, Any], now: datetime) -> str:
+    most = key.get("kept_until_at_most")
+    then = f"and while it is in use, at most until {when(most, now)}; then" if most else "then"
     what = {
-        "waiting": f"works until {when(key['retire_after'], now)}, then it is deleted",
+        "waiting": f"works until {when(key['retire_after'], now)}, {then} it is deleted",
         "deleted": "is deleted at HostUp; it is asked about until the object storage refuses it",
         "overdue": "was deleted at HostUp long ago, and STILL WORKS; it is deleted again",
     }

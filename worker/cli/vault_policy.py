@@ -12,6 +12,9 @@ from worker.settings.environment import Need
 from worker.settings.settings import Settings
 from worker.targets.target import Target
 
+POLICY = "hostup-rotator"
+"""What the worker's policy and role are called."""
+
 Rights = Mapping[str, tuple[str, ...]]
 """Capabilities by path."""
 
@@ -21,9 +24,20 @@ def vault_policy(options: Options, app: str | None) -> int:
     settings = options.settings(Need.NOTHING)
     target = target_named(settings, app) if app else None
     rights = rights_of_app(settings, target) if target else rights_of_worker(settings)
+    lines = policy_of_app(settings, target) if target else policy_of_worker(settings)
     document = {"path": {path: {"capabilities": list(allowed)} for path, allowed in rights.items()}}
-    result(options, document, lambda: print_lines([_first_line(target), *_lines(rights)]))
+    result(options, document, lambda: print_lines(lines))
     return 0
+
+
+def policy_of_worker(settings: Settings) -> list[str]:
+    """The worker's policy as the lines of an HCL file. Raises ConfigurationError."""
+    return [_first_line(None), *_lines(rights_of_worker(settings))]
+
+
+def policy_of_app(settings: Settings, target: Target) -> list[str]:
+    """The policy of a target's app, in the same form. Raises ConfigurationError."""
+    return [_first_line(target), *_lines(rights_of_app(settings, target))]
 
 
 def rights_of_worker(settings: Settings) -> Rights:
@@ -42,15 +56,28 @@ def rights_of_worker(settings: Settings) -> Rights:
         rights[f"{mount}/data/{target.path}"] = ("create", "update", "read")
         rights[f"{mount}/destroy/{target.path}"] = ("update",)
         rights[f"{mount}/undelete/{target.path}"] = ("update",)
-    _see_that_none_is_a_pattern((mount, state, *(target.path for target in settings.targets.values())))
+        rights[_receipts(settings, target)] = ("read",)
+    receipts = settings.vault.receipts_path
+    _see_that_none_is_a_pattern((mount, state, receipts, *(target.path for target in settings.targets.values())))
     return rights
 
 
 def rights_of_app(settings: Settings, target: Target) -> Rights:
     """The same as config/vault/app-policy.hcl gives."""
-    _see_that_none_is_a_pattern((settings.vault.mount, target.path))
+    _see_that_none_is_a_pattern((settings.vault.mount, settings.vault.receipts_path, target.path))
     mount = settings.vault.mount
-    return {f"{mount}/data/{target.path}": ("read",), f"{mount}/metadata/{target.path}": ("read",)}
+    return {
+        f"{mount}/data/{target.path}": ("read",),
+        f"{mount}/metadata/{target.path}": ("read",),
+        _receipts(settings, target): ("create", "update", "read"),
+        "auth/token/lookup-self": ("read",),
+        "auth/token/renew-self": ("update",),
+        "auth/token/revoke-self": ("update",),
+    }
+
+
+def _receipts(settings: Settings, target: Target) -> str:
+    return f"{settings.vault.mount}/data/{settings.vault.receipts_path}/{target.path}"
 
 
 def _see_that_none_is_a_pattern(paths: tuple[str, ...]) -> None:
@@ -62,7 +89,7 @@ def _see_that_none_is_a_pattern(paths: tuple[str, ...]) -> None:
 
 def _first_line(target: Target | None) -> str:
     if target:
-        return f"# What the app of {target.name} may do: read its own secret."
+        return f"# What the app of {target.name} may do: read its own secret, and leave receipts."
     return (
         "# What the rotator may do. When a target is added: rotator vault policy | vault policy write hostup-rotator -"
     )

@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -94,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument(
         "--listen", default="127.0.0.1:8911", metavar="ADDRESS", help="or unix:/PATH; default: 127.0.0.1:8911"
     )
+    many.add_argument("--receipts-path", default="", metavar="PATH", help="where, for --path; see docs/apps.md")
+    many.add_argument("--receipt", action="store_true", help="say in Vault which key is served here, and since when")
     many.add_argument("--token-file", type=Path, metavar="FILE", help="what callers have to show; made where missing")
     add_render(_command(commands, "render"))
     add_run(_command(commands, "run"))
@@ -120,7 +123,8 @@ def _places(given: argparse.Namespace, env: Mapping[str, str], names: list[str],
     if not names and not paths:
         raise UsageError("no secret is named", hint="Name a target of rotator.toml, or a path in Vault by --path.")
     named = places_named(names, _configuration(given, env)) if names else []
-    return named + [place_at(path, given.mount, given.fields) for path in paths]
+    receipts = getattr(given, "receipts_path", "").strip("/")
+    return named + [replace(place_at(path, given.mount, given.fields), receipts=receipts) for path in paths]
 
 
 def _place(given: argparse.Namespace, env: Mapping[str, str]) -> Place:
@@ -171,7 +175,8 @@ def _serve(given: argparse.Namespace, env: Mapping[str, str]) -> int:
 
     places = _places(given, env, given.target, given.path)
     token_file = given.token_file or own_folder(folder_for(env, os.geteuid())) / "endpoint-token"
-    return serve(places, given.listen, token_file, given.refresh, server_from(env), login_from(env, given.auth_mount))
+    server, login = server_from(env), login_from(env, given.auth_mount)
+    return serve(places, given.listen, token_file, given.refresh, server, login, receipt=given.receipt)
 
 
 def _render(given: argparse.Namespace, env: Mapping[str, str]) -> int:

@@ -52,13 +52,14 @@ class Given:
 class Place:
     """One app's secret: under which name it is asked for, and where it is in Vault.
 
-    ``names`` tells the names of its parts; None: found out.
+    ``names`` tells the names of its parts; None: found out. ``receipts`` is the folder for receipts; empty: the usual.
     """
 
     name: str
     mount: str
     path: str
     names: FieldMap | None = None
+    receipts: str = ""
 
 
 def server_from(env: Mapping[str, str]) -> Server:
@@ -155,14 +156,16 @@ def places_named(names: list[str], file: Path) -> list[Place]:
     """
     document = _document(file)
     vault, targets = document.get("vault"), document.get("target")
-    mount = vault.get("mount", DEFAULT_MOUNT) if isinstance(vault, dict) else DEFAULT_MOUNT
+    vault = vault if isinstance(vault, dict) else {}
+    mount, receipts = vault.get("mount", DEFAULT_MOUNT), vault.get("receipts_path", "")
     known = {each.get("name"): each for each in targets if isinstance(each, dict)} if isinstance(targets, list) else {}
     places = []
     for name in names:
         target = known.get(name)
         if target is None or not isinstance(target.get("path"), str):
             raise UsageError(f"there is no target {name[:64]!r} in {file}", hint="Or name a secret by --path.")
-        places.append(Place(name, str(mount), target["path"], _names_of(target.get("fields"))))
+        place = Place(name, str(mount), target["path"], _names_of(target.get("fields")), str(receipts).strip("/"))
+        places.append(place)
     return places
 
 

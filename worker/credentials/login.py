@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
+from typing import TypeVar
 
 from worker.credentials.environment import Given
 from worker.credentials.vault import Vault
 from worker.errors import RotatorError, VaultLoginFailed
 from worker.secret import Secret
+
+T = TypeVar("T")
 
 _LONGEST = 16_384
 """Characters of a token, a secret id or a ServiceAccount's token."""
@@ -26,13 +30,24 @@ class Session:
 
     def read(self, mount: str, path: str) -> tuple[dict[str, object], int]:
         """See :meth:`Vault.read`; a login that has ended is followed by one new one."""
+        return self._logged_in(lambda token: self._vault.read(mount, path, token))
+
+    def latest(self, mount: str, path: str) -> tuple[dict[str, object], int]:
+        """See :meth:`Vault.latest`."""
+        return self._logged_in(lambda token: self._vault.latest(mount, path, token))
+
+    def write(self, mount: str, path: str, data: Mapping[str, object], version: int) -> None:
+        """See :meth:`Vault.write`."""
+        self._logged_in(lambda token: self._vault.write(mount, path, data, version, token))
+
+    def _logged_in(self, call: Callable[[Secret], T]) -> T:
         kept = self._token
         if kept is None:
-            return self._vault.read(mount, path, self._log_in(None))
+            return call(self._log_in(None))
         try:
-            return self._vault.read(mount, path, kept)
+            return call(kept)
         except VaultLoginFailed:
-            return self._vault.read(mount, path, self._log_in(kept))
+            return call(self._log_in(kept))
 
     def end(self) -> None:
         """Revoke a token that was made for this process: one for each call of a helper would fill Vault's store."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import signal
-from collections.abc import Sequence
+import socket
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -15,17 +16,32 @@ from worker.credentials.command import say, say_result
 from worker.credentials.endpoint import Address, Endpoint, address_from, token_in
 from worker.credentials.environment import Given, Place, Server
 from worker.credentials.keeper import Keeper
+from worker.credentials.keys import AppKey
 from worker.credentials.login import Session
+from worker.credentials.receipts import ReceiptWriter
 from worker.credentials.vault import Vault
 from worker.errors import ConfigurationError
+from worker.targets.receipts import reader_name
 
 
 def serve(
-    places: Sequence[Place], listen: str, token_file: Path, refresh: timedelta, vault: Server, login: Given
+    places: Sequence[Place],
+    listen: str,
+    token_file: Path,
+    refresh: timedelta,
+    vault: Server,
+    login: Given,
+    *,
+    receipt: bool = False,
 ) -> int:
-    """Serve each secret at its name, and say on stdout what goes into the environment of each program."""
+    """Serve each secret at its name, and say on stdout what goes into the environment of each program.
+
+    ``receipt``: leave word in Vault which key is served here.
+    """
     address, session = address_from(listen), Session(Vault(vault), login)
-    keepers = {each.name: Keeper(session, each, refresh, say, lambda _: None) for each in places}
+    reader = reader_name(socket.gethostname(), f"endpoint {listen}")
+    notes = [(each, ReceiptWriter(session, each, reader, say) if receipt else None) for each in places]
+    keepers = {each.name: Keeper(session, each, refresh, say, _noting(note)) for each, note in notes}
     token = token_in(token_file)
     try:
         server = Endpoint(address, token, keepers)
@@ -36,6 +52,9 @@ def serve(
         signal.signal(number, lambda *_: ended.set())
     for keeper in keepers.values():
         keeper.start()
+    for _, note in notes:
+        if note:
+            note.start()
     Thread(target=server.serve_forever, name="endpoint", daemon=True).start()
     for name in keepers:
         say_result(_told(name, server.url, address, token_file))
@@ -58,3 +77,7 @@ def _told(name: str, url: str, address: Address | Path, token_file: Path) -> str
         f"# {name}\nAWS_CONTAINER_CREDENTIALS_FULL_URI={url}/{name}\n"
         f"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE={token_file.absolute()}"
     )
+
+
+def _noting(note: ReceiptWriter | None) -> Callable[[AppKey], None]:
+    return note.used if note else lambda _: None

@@ -23,6 +23,7 @@ from worker.errors import (
     CredentialsMissing,
     CredentialsUnusable,
     RotatorError,
+    VaultCasMismatch,
     VaultDenied,
     VaultLoginFailed,
     VaultRefused,
@@ -61,6 +62,23 @@ class Vault:
             hint="Check the mount (--mount) and the path; KV version 1 keeps no versions.",
         )
 
+    def latest(self, mount: str, path: str, token: Secret) -> tuple[dict[str, object], int]:
+        """As :meth:`read`; where nothing is there, or was deleted, {} with the version that a write has to name."""
+        try:
+            return self.read(mount, path, token)
+        except CredentialsMissing as missing:
+            return {}, missing.version
+
+    def write(self, mount: str, path: str, data: Mapping[str, object], version: int, token: Secret) -> None:
+        """Write a new version over ``version``. Raises VaultCasMismatch where another writer was first, and as read."""
+        where = f"{mount}/data/{path}"
+        try:
+            self.call("POST", where, token, {"options": {"cas": version}, "data": data})
+        except VaultRefused as refused:
+            if "check-and-set" not in refused.what:
+                raise
+            raise VaultCasMismatch(f"another writer of {where} was first", path=where, hint="Try again.") from None
+
     def call(
         self,
         method: str,
@@ -84,7 +102,8 @@ class Vault:
                 return _object(answer.read(LARGEST + 1), path)
         except urllib.error.HTTPError as refused:
             with refused:
-                raise _refusal(refused.code, _texts(refused), path) from None
+                body = _body(refused)
+            raise _refusal(refused.code, body, path) from None
         except (OSError, HTTPException) as error:
             raise VaultUnavailable(
                 f"Vault at {self._server.address} cannot be reached: {_why(error)}",
@@ -136,14 +155,28 @@ def _object(body: bytes, path: str) -> dict[str, Any]:
     )
 
 
-def _texts(refused: urllib.error.HTTPError) -> str:
-    """Vault's own words; empty where it was not Vault that answered."""
+def _body(refused: urllib.error.HTTPError) -> Mapping[str, Any]:
+    """The JSON object of a refusal; {} where it was not Vault that answered."""
     try:
         found = json.loads(refused.read(LARGEST))
-        texts = [str(text) for text in found["errors"]]
-    except (OSError, HTTPException, ValueError, RecursionError, KeyError, TypeError):
-        return ""
-    return " ".join("; ".join(texts).split())[:300]
+    except (OSError, HTTPException, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _texts(body: Mapping[str, Any]) -> str:
+    """Vault's own words."""
+    texts = body.get("errors")
+    return " ".join("; ".join(map(str, texts)).split())[:300] if isinstance(texts, list) else ""
+
+
+def _deleted_version(body: Mapping[str, Any]) -> int:
+    """The number of a version that was deleted; 0 where there never was one."""
+    try:
+        version = body["data"]["metadata"]["version"]
+    except (KeyError, TypeError):
+        return 0
+    return version if isinstance(version, int) else 0
 
 
 def _why(error: Exception) -> str:
@@ -153,16 +186,18 @@ def _why(error: Exception) -> str:
     return (isinstance(reason, OSError) and reason.strerror) or str(reason) or type(error).__name__
 
 
-def _refusal(status: int, texts: str, path: str) -> RotatorError:
+def _refusal(status: int, body: Mapping[str, Any], path: str) -> RotatorError:
+    texts = _texts(body)
     said = f": {texts}" if texts else ""
     if status == HTTPStatus.NOT_FOUND:
         return CredentialsMissing(
             f"there is no secret at {path} in Vault",
             hint="Check the mount and the path. Was it deleted? `vault kv undelete` brings a deleted version back.",
+            version=_deleted_version(body),
         )
     if status == HTTPStatus.FORBIDDEN and "1 error occurred" in texts and "invalid token" not in texts:
         return VaultDenied(
-            f"Vault does not let this token read {path}",
+            f"Vault does not let this token read {path}, or write there",
             path=path,
             status=status,
             hint="It needs the policy of docs/apps.md: read on the data path of this secret.",

@@ -216,6 +216,7 @@ def _moments(record: Record, due: datetime, now: datetime, pauses: Pauses) -> It
             continue  # an audit or a person lets it go on
         refused = f"the object storage to refuse access key {key.access_key}"
         grace = f"the grace period of access key {key.access_key} to end"
+        grace = f"access key {key.access_key} to be deleted" if key.wanted_at <= now else grace
         yield _wanted_at(key, pauses), full + (refused if key.deleted_at else grace)
     rotation = record.rotation
     if rotation and rotation.phase is Phase.CREATING:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from worker.errors import HostUpError, RecordDeleted, StorageError
 from worker.rotation.decide import waits_for_person
+from worker.rotation.in_use import kept_until_at_most
 from worker.rotation.observe import advice
 from worker.rotation.record import Record, Trouble
 from worker.rotation.services import Services
@@ -91,7 +92,7 @@ def of_targets(seen: Survey, targets: Mapping[str, Target], now: datetime, slack
             yield of_trouble(name, record.trouble)
         yield from _of_rotation(record, target, now, slack)
         yield from _of_waiting(record, target, now, slack)
-        yield from _of_retiring(record, now, slack)
+        yield from _of_retiring(record, now, slack, target)
 
 
 def _of_removed(record: Record, targets: Mapping[str, Target]) -> Iterator[AuditFinding]:
@@ -173,15 +174,18 @@ def _of_waiting(record: Record, target: Target, now: datetime, slack: timedelta)
         yield AuditFinding("full", record.target, full, hint)
 
 
-def _of_retiring(record: Record, now: datetime, slack: timedelta) -> Iterator[AuditFinding]:
+def _of_retiring(
+    record: Record, now: datetime, slack: timedelta, target: Target | None = None
+) -> Iterator[AuditFinding]:
     for key in record.retiring:
+        goes_at = (kept_until_at_most(key, target) if target else None) or key.retire_after
         if key.overdue:
             still = "still works" if key.undiminished is None else "HostUp counts no fewer keys since"
             what = f"access key {key.access_key} was deleted, and {still}"
             hint = f"It is deleted again. Ask HostUp, naming requestId {key.delete_request_id}."
             yield AuditFinding("alive", record.target, what, hint)
-        elif not key.deleted_at and key.retire_after + slack < now:
-            what = f"access key {key.access_key} should be deleted since {key.retire_after.isoformat()}"
+        elif not key.deleted_at and goes_at + slack < now:
+            what = f"access key {key.access_key} should be deleted since {goes_at.isoformat()}"
             yield AuditFinding(
                 "alive", record.target, what, key.error or "No worker has looked at it; see `rotator check`."
             )

@@ -13,12 +13,13 @@ from worker.rotation.ports import AccountPort, HostUpPort, StoragePort, VaultPor
 from worker.rotation.records import RecordStore
 from worker.secret import Secret
 from worker.targets.backoff import Backoff
+from worker.targets.receipts import RECEIPTS_PATH
 from worker.targets.target import Target
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The times that hold for all targets, and the mount that paths are in."""
+    """The times that hold for all targets, the mount that paths are in, and where in it apps leave receipts."""
 
     mount: str
     lease: timedelta
@@ -26,6 +27,7 @@ class Policy:
     verify_within: timedelta
     dead_within: timedelta
     tick: timedelta
+    receipts_path: str = RECEIPTS_PATH
 
     def backoff(self, target: Target) -> Backoff:
         """How a target backs off: from a tick up to an hour, but never longer than it is between two rotations."""

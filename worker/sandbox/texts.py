@@ -112,4 +112,5 @@ def policy(paths: Iterable[str]) -> dict[str, list[str]]:
         rights[f"{MOUNT}/data/{path}"] = ["create", "update", "read"]
         rights[f"{MOUNT}/destroy/{path}"] = ["update"]
         rights[f"{MOUNT}/undelete/{path}"] = ["update"]
+        rights[f"{MOUNT}/data/hostup-rotator/receipts/{path}"] = ["read"]
     return rights

@@ -37,7 +37,7 @@ TARGET = "media"
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast a trial's life goes: durations as the configuration takes them."""
+    """How fast a trial's life goes: durations as the configuration takes them; ``target``: more lines of the target."""
 
     grace: str = "1s"
     tick: str = "1s"
@@ -46,6 +46,7 @@ class Pace:
     verify_within: str = "5s"
     dead_within: str = "20s"
     watch_every: str = "1h"
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,4 +212,5 @@ name = "{target.name}"
 path = "{target.path}"
 every = "400d"
 grace = "{pace.grace}"
+{pace.target}
 """

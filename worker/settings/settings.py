@@ -191,7 +191,9 @@ def load(
     _check_missing(document, env, problems)
     if redis.url.reveal() and not redis.insecure and (exposed := exposure(redis.url)):
         problems.note(f"{WHERE}: {place_of('REDIS_URL', env)}", exposed)
-    targets = read_targets(str(file), document.get("target", []), vault.state_path, problems, only)
+    targets = read_targets(
+        str(file), document.get("target", []), (vault.state_path, vault.receipts_path), problems, only
+    )
     problems.raise_any()
     if vault.token_file:  # it is read again whenever it changes; here it was only seen that it can be
         vault = vault.model_copy(update={"token": None})

@@ -8,12 +8,21 @@ from datetime import timedelta
 from functools import lru_cache, partial
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+)
 
-from worker.settings.problems import Problems, show_text
+from worker.settings.problems import Problems, did_you_mean, show_text
 from worker.settings.values import STRICT, Cron, Duration, FieldName, Fields, Label, Name, Text, VaultPath, WindowText
 from worker.targets.durations import format_duration
 from worker.targets.fields import PRESETS
+from worker.targets.readers import LONGEST_LINK, Reader, least_grace, parse_reader
 from worker.targets.schedule import Schedule, Window
 from worker.targets.target import Target, render_label
 
@@ -22,15 +31,22 @@ DEFAULT_GRACE = timedelta(hours=24)
 LONGEST_LABEL = 200
 """Characters, as it comes out. HostUp documents no limit."""
 
+AFTER_GRACE, WHEN_UNUSED = "after-grace", "when-unused"
+RETIRE = (AFTER_GRACE, WHEN_UNUSED)
+"""When a key that was replaced goes: when grace is over, or once no app says any more that it uses it."""
+
+CAP_IN_GRACES = 7
+"""By default a key that is in use is kept for so many graces, but no longer than the interval."""
+
 _DAY = timedelta(days=1)
 _EXAMPLE_ID = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(slots=True)
 class _Others:
-    """What a target is held against: the records' path, and by name and path the number of the first that has it."""
+    """What a target is held against: the worker's own paths; and of names and paths the number of who has it first."""
 
-    state_path: str
+    own_paths: tuple[str, str]
     number: int = 0
     names: dict[str, int] = field(default_factory=dict)
     paths: dict[str, int] = field(default_factory=dict)
@@ -41,9 +57,11 @@ def _own_name(name: str, info: ValidationInfo[_Others]) -> str:
 
 
 def _own_path(path: str, info: ValidationInfo[_Others]) -> str:
-    state_path = info.context.state_path
-    if path == state_path or path.startswith(f"{state_path}/"):
-        raise ValueError(f"{path} lies in state_path ({state_path}), where the worker keeps its records")
+    state, receipts = info.context.own_paths
+    if f"{path}/".startswith(f"{state}/"):
+        raise ValueError(f"{path} lies in state_path ({state}), where the worker keeps its records")
+    if f"{path}/".startswith(f"{receipts}/"):
+        raise ValueError(f"{path} lies in receipts_path ({receipts}), where apps write receipts")
     return _own(path, info.context.paths, info.context.number)
 
 
@@ -110,6 +128,59 @@ def _short_grace(grace: timedelta | None, info: ValidationInfo[_Others]) -> time
     return length
 
 
+def _lasting_grace(grace: timedelta, info: ValidationInfo[_Others]) -> timedelta:
+    """Long enough for who reads the key, as far as the target says who that is."""
+    needed = least_grace(info.data.get("readers", ()), info.data.get("presign_ttl"))
+    if needed and grace < needed.grace:
+        raise ValueError(
+            f"{format_duration(grace)} is shorter than {needed.why} needs; at least {format_duration(needed.grace)} "
+            "(docs/apps.md)"
+        )
+    return grace
+
+
+def _readers(value: object) -> tuple[Reader, ...]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise ValueError('must be a list of texts, such as ["endpoint", "agent:5m"]')
+    found = []
+    for text in value:
+        try:
+            found.append(parse_reader(text))
+        except ValueError as error:
+            raise ValueError(f"{show_text(text)} {error}") from None
+    return tuple(found)
+
+
+def _short_link(ttl: timedelta) -> timedelta:
+    if ttl > LONGEST_LINK:
+        raise ValueError(f"{format_duration(ttl)} is longer than a signed link can live; at most 7d")
+    return ttl
+
+
+def _way_to_retire(value: str) -> str:
+    if value not in RETIRE:
+        raise ValueError(f"is not known; {did_you_mean(value, RETIRE)}allowed are {' and '.join(RETIRE)}")
+    return value
+
+
+def _fitting_cap(cap: timedelta | None, info: ValidationInfo[_Others]) -> timedelta | None:
+    """Between ``grace`` and the interval: keys must not pile up by the schedule alone."""
+    grace: timedelta | None = info.data.get("grace")
+    gap, retire = _shortest_gap(info.data), info.data.get("retire")
+    if retire == AFTER_GRACE and cap:
+        raise ValueError(f'stands without retire = "{WHEN_UNUSED}", and would do nothing')
+    if retire != WHEN_UNUSED or grace is None:
+        return None
+    if cap is None:
+        return min(CAP_IN_GRACES * grace, gap)
+    if not grace <= cap <= gap:
+        raise ValueError(
+            f"{format_duration(cap)} is out of range; allowed are {format_duration(grace)} (grace) to "
+            f"{format_duration(gap)} (the interval)"
+        )
+    return cap
+
+
 def _beside_ours(extra: dict[str, str], info: ValidationInfo[_Others]) -> dict[str, str]:
     fields = info.data.get("fields")
     taken = sorted(extra.keys() & fields.names) if fields else []
@@ -143,7 +214,13 @@ class TargetEntry(BaseModel):
     every: Annotated[Duration | None, BeforeValidator(_either_every_or_cron), Field(validate_default=True)] = None
     window: Annotated[WindowText, AfterValidator(_fitting_window)] | None = None
     jitter: Annotated[Duration | None, AfterValidator(_short_jitter)] = None
-    grace: Annotated[Duration | None, AfterValidator(_short_grace), Field(validate_default=True)] = None
+    readers: Annotated[tuple[Reader, ...], PlainValidator(_readers)] = ()
+    presign_ttl: Annotated[Duration, AfterValidator(_short_link)] | None = None
+    grace: Annotated[
+        Duration | None, AfterValidator(_short_grace), AfterValidator(_lasting_grace), Field(validate_default=True)
+    ] = None
+    retire: Annotated[Text, AfterValidator(_way_to_retire)] = AFTER_GRACE
+    retire_cap: Annotated[Duration | None, AfterValidator(_fitting_cap), Field(validate_default=True)] = None
     watch_every: Duration | None = None
     fields: Fields = PRESETS["plain"]
     extra: Annotated[dict[FieldName, Text], AfterValidator(_beside_ours)] = Field(default_factory=dict)
@@ -153,19 +230,34 @@ class TargetEntry(BaseModel):
         schedule = _schedule(self.every, self.cron, self.window, self.jitter)
         grace = self.grace or DEFAULT_GRACE
         extra = tuple(self.extra.items())
-        return Target(self.name, self.label, self.path, schedule, grace, self.fields, self.watch_every, extra)
+        return Target(
+            self.name,
+            self.label,
+            self.path,
+            schedule,
+            grace,
+            self.fields,
+            self.watch_every,
+            extra,
+            self.readers,
+            self.presign_ttl,
+            self.retire_cap,
+        )
 
 
 def read_targets(
-    file: str, raw: object, state_path: str, problems: Problems, only: Collection[str] | None = None
+    file: str, raw: object, own_paths: tuple[str, str], problems: Problems, only: Collection[str] | None = None
 ) -> dict[str, Target]:
-    """All targets by name, or ``only`` these, from the file's ``target``; what is wrong is noted in ``problems``."""
+    """All targets by name, or ``only`` these, from the file's ``target``; what is wrong is noted in ``problems``.
+
+    ``own_paths`` are where the records and the receipts lie.
+    """
     if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
         problems.note(f"{file}: target", "must be written [[target]], once for each target")
         return {}
     if not raw:
         problems.note(f"{file}: target", "is missing; write [[target]] with name, path, grace, and every or cron")
-    others = _Others(state_path)
+    others = _Others(own_paths)
     targets = {}
     for number, entry in enumerate(raw, 1):
         if only is not None and entry.get("name") not in only:

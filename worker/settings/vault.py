@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, ValidationInfo
 
 from worker.settings.environment import Variable
 from worker.settings.logins import AUTH_METHODS, SERVICE_ACCOUNT_TOKEN
 from worker.settings.problems import did_you_mean
 from worker.settings.values import STRICT, ReadableFile, SecretWord, Text, VaultAddress, VaultPath, Word, whole
+from worker.targets.receipts import RECEIPTS_PATH
 
 FEW_USES = 100
 """A secret id that is good for no more logins is not spent on finding out whether it works."""
@@ -20,6 +21,13 @@ def _auth_method(value: str) -> str:
     if value in AUTH_METHODS:
         return value
     raise ValueError(f"is not known; {did_you_mean(value, AUTH_METHODS)}allowed are {', '.join(AUTH_METHODS)}")
+
+
+def _beside_the_records(path: str, info: ValidationInfo) -> str:
+    state = info.data.get("state_path")
+    if state and (f"{path}/".startswith(f"{state}/") or f"{state}/".startswith(f"{path}/")):
+        raise ValueError(f"{path} and state_path ({state}) lie in each other; apps may write where receipts are")
+    return path
 
 
 AuthMethod = Annotated[Text, AfterValidator(_auth_method)]
@@ -34,6 +42,7 @@ class VaultSettings(BaseModel):
     address: Annotated[VaultAddress, Variable("VAULT_ADDR", "https://vault:8200")] = ""
     mount: VaultPath = "secret"
     state_path: VaultPath = "hostup-rotator/state"
+    receipts_path: Annotated[VaultPath, AfterValidator(_beside_the_records)] = RECEIPTS_PATH
     namespace: Annotated[Text | None, Variable("VAULT_NAMESPACE")] = None
     auth_namespace: Annotated[Text | None, Variable("VAULT_AUTH_NAMESPACE")] = None
     auth_method: Annotated[AuthMethod | None, Variable("VAULT_AUTH_METHOD")] = None

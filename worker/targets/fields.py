@@ -15,8 +15,12 @@ SOURCES = (
     "rotation_id",
     "created_at",
     "grace_seconds",
+    "next_rotation_at",
 )
 """Our own names for what an app's secret holds (docs/apps.md)."""
+
+_MAY_LACK = "next_rotation_at"
+"""Releases before did not write it, and what they wrote is as much of a map as what this one writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class FieldMap:
 
         Nothing where it was written with another one: then what looks added may be a key under its old name.
         """
-        if not self.names <= secret.keys():
+        if not self.names - {self.name_of(_MAY_LACK)} <= secret.keys():
             return {}
         ours = self.names.union(*(preset.names for preset in PRESETS.values()))
         return {name: value for name, value in secret.items() if name not in ours}

@@ -67,6 +67,7 @@ def test_the_rotators_policy_allows_all_that_a_rotation_does(rotator: VaultStore
     rotator.write(app, {"n": 1}, 0)
     rotator.write(app, {"n": 2}, 1)
     rotator.destroy(app, 1)
+    assert rotator.read(f"hostup-rotator/receipts/{app}").data is None
     assert rotator.read(app).data == {"n": 2}
     assert rotator.mount_settings() == MountSettings(None, 0)
     facts = rotator.check()
@@ -100,6 +101,8 @@ def test_the_rotators_policy_allows_nothing_else(rotator: VaultStore, app: str, 
         lambda: rotator.prepare_record(app),
         lambda: rotator.destroy(f"{state}/media", 1),
         lambda: rotator.list("apps"),
+        lambda: rotator.write(f"hostup-rotator/receipts/{app}", {"forged": CANARY}, 0),
+        lambda: rotator.read("hostup-rotator/receipts/apps/other/object-storage"),
     )
     for ask in other:
         with pytest.raises(VaultDenied) as caught:
@@ -169,12 +172,19 @@ def test_an_apps_policy_reads_its_own_secret_and_nothing_else(
     text = policy_text("app-policy.hcl", MOUNT="secret", APP_PATH=app)
     reader = by(connected, role(text if source == "the file" else printed(tmp_path, state, app, "--app", "media")))
     assert reader.read(app).data == {"access_key": "A"}
+    reader.write(f"hostup-rotator/receipts/{app}", {"web-1 endpoint": "one"}, 0)
+    reader.write(f"hostup-rotator/receipts/{app}", {"web-1 endpoint": "two"}, 1)
+    assert reader.read(f"hostup-rotator/receipts/{app}").version == 2
     lacking = reader.missing_capabilities({f"secret/metadata/{app}": ("read", "update")})
     assert lacking == {f"secret/metadata/{app}": ("update",)}
     refused: tuple[Callable[[], object], ...] = (
         lambda: reader.write(app, {"access_key": "B"}, 1),
         lambda: reader.read(f"{state}/media"),
         lambda: reader.destroy(app, 1),
+        lambda: reader.read(f"{app}/below"),
+        lambda: reader.read("hostup-rotator/receipts/apps/other/object-storage"),
+        lambda: reader.write("hostup-rotator/receipts/apps/other/object-storage", {"forged": "yes"}, 0),
+        lambda: reader.write(f"hostup-rotator/receipts/{app}/below", {"forged": "yes"}, 0),
     )
     for ask in refused:
         with pytest.raises(VaultDenied):

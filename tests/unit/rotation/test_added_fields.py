@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from worker.rotation.ports import Document, Written
 from worker.rotation.reconcile import accept
 from worker.rotation.steps.session import Session
 from worker.targets.fields import PRESETS, field_map
+from worker.targets.schedule import Schedule
 from worker.targets.target import Target
 
 OWN = PRESETS["plain"].names
@@ -113,6 +115,34 @@ def test_a_key_under_an_old_name_is_not_carried_over(small: Small) -> None:
     patch(small, bucket="media")
     again = rotate(small, replace(TARGET, fields=other))
     assert again["bucket"] == "media"
+
+
+def test_added_fields_of_a_secret_that_the_release_before_wrote_are_carried_over(small: Small) -> None:
+    there = small.vault.read(TARGET.path)
+    data = {**(there.data or {}), "bucket": "media"}
+    del data["next_rotation_at"]
+    small.vault.write(TARGET.path, data, there.version)
+    assert small.look(watching=True).record.trouble is None
+    secret = rotate(small)
+    assert secret["bucket"] == "media"
+    assert secret["next_rotation_at"]
+
+
+def test_the_secret_says_when_its_key_is_to_be_rotated(small: Small) -> None:
+    other = replace(TARGET, fields=field_map({"next_rotation_at": "S3_ROTATES_AT"}))
+    secret = rotate(small, other)
+    assert "next_rotation_at" not in secret
+    due = small.look(other).due
+    told = datetime.fromisoformat(secret["S3_ROTATES_AT"])
+    assert timedelta(0) <= due - told < timedelta(seconds=2), "as of the moment of writing, in whole seconds"
+    assert told.utcoffset() == timedelta(0)
+
+
+def test_another_schedule_writes_no_secret(small: Small) -> None:
+    before = small.vault.read(TARGET.path)
+    small.look(replace(TARGET, schedule=Schedule(every=timedelta(days=60))), watching=True)
+    assert small.vault.read(TARGET.path) == before
+    assert small.record().trouble is None
 
 
 def test_what_is_not_of_our_rotation_is_a_conflict_still(small: Small) -> None:

@@ -160,6 +160,19 @@ def test_a_window_that_can_be_kept(tmp_path: Path, text: str) -> None:
             EVERY + 'evry = "3d"',
             'target[1] "media": evry: is an unknown name; did you mean every? allowed are name, path,',
         ),
+        (
+            EVERY + 'readers = ["endpoint", "eso:5m"]\ngrace = "19m59s"',
+            'grace: 19m59s is shorter than reader "eso:5m" needs; at least 20m (docs/apps.md)',
+        ),
+        (EVERY + 'readers = ["restart:1d"]', 'grace: 1d is shorter than reader "restart:1d" needs; at least 1d10m'),
+        (
+            EVERY + 'readers = ["agent:5m"]\npresign_ttl = "7d"\ngrace = "7d"',
+            'grace: 7d is shorter than reader "agent:5m" (11m) and then presign_ttl (7d) needs; at least 7d11m',
+        ),
+        (EVERY + 'presign_ttl = "8d"', "presign_ttl: 8d is longer than a signed link can live; at most 7d"),
+        (EVERY + 'readers = ["agnet:5m"]', 'readers: "agnet:5m" is no reader; did you mean agent? allowed are'),
+        (EVERY + 'readers = "agent:5m"', "readers: must be a list of texts, such as"),
+        (EVERY + "readers = [5]", "readers: must be a list of texts, such as"),
         ("", "target: is missing; write [[target]] with name"),
         ("[target]\nname = 1", "target: must be written [[target]], once for each target"),
         ("target = [1]", "target: must be written [[target]], once for each target"),
@@ -187,6 +200,13 @@ def test_a_grace_as_long_as_the_interval_is_right(tmp_path: Path) -> None:
     assert read(tmp_path, EVERY + 'grace = "30d"').targets["media"].grace == timedelta(days=30)
     assert read(tmp_path, CRON + 'grace = "28d"').targets["media"].grace == timedelta(days=28)
     assert read(tmp_path, EVERY.replace("30d", "1s") + 'grace = "1s"').targets["media"].grace == timedelta(seconds=1)
+
+
+def test_a_grace_that_lasts_for_all_readers(tmp_path: Path) -> None:
+    text = EVERY + 'readers = ["process", "agent:5m"]\npresign_ttl = "1h"\ngrace = "1h11m"'
+    target = read(tmp_path, text).targets["media"]
+    assert [str(reader) for reader in target.readers] == ["process", "agent:5m"]
+    assert (target.presign_ttl, target.grace) == (timedelta(hours=1), timedelta(hours=1, minutes=11))
 
 
 def test_targets_share_neither_name_nor_path(tmp_path: Path) -> None:

@@ -39,8 +39,16 @@ def connect(access: VaultAccess, mount: str, clock: Clock, *, deadline: float, h
 
     Raises ConfigurationError for an address, a CA file or a login that cannot work.
     """
-    address = require_address(access.address, "VAULT_ADDR")
     mount = _checked_mount(mount)
+    calls, proxy = open_calls(access, clock, deadline=deadline, hear=hear)
+    return VaultStore(calls, mount, clock, proxy)
+
+
+def open_calls(
+    access: VaultAccess, clock: Clock, *, deadline: float, hear: Hear | None = None
+) -> tuple[VaultCalls, Proxy | None]:
+    """Calls of Vault as :func:`connect` makes them, and the proxy that leads there. Raises ConfigurationError."""
+    address = require_address(access.address, "VAULT_ADDR")
     engine = http_of(access)
     http = Listening(engine, clock, hear) if hear else engine
 
@@ -51,7 +59,7 @@ def connect(access: VaultAccess, mount: str, clock: Clock, *, deadline: float, h
     clients = Clients(opening(access.namespace), opening(access.auth_namespace or access.namespace))
     keeper = TokenKeeper(source_of(access, clients), clock)
     calls = VaultCalls(keeper, open_client(http, address, None, "", clock.sleep), deadline=deadline)
-    return VaultStore(calls, mount, clock, engine.proxies.to(address))
+    return calls, engine.proxies.to(address)
 
 
 class VaultStore:

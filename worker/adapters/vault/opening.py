@@ -8,7 +8,8 @@ from datetime import timedelta
 
 from worker.adapters.http.trust import TlsFiles
 from worker.adapters.vault.access import JwtAccess
-from worker.adapters.vault.kv import VaultAccess, VaultStore, connect
+from worker.adapters.vault.admin import VaultAdmin
+from worker.adapters.vault.kv import VaultAccess, VaultStore, connect, open_calls
 from worker.clock import Clock, Hear
 from worker.secret import Secret
 from worker.settings.credential import no_logs
@@ -25,8 +26,22 @@ def open_vault(
 
     Raises ConfigurationError.
     """
+    deadline = call_deadline(settings).total_seconds()
+    store = connect(_access(settings, on_new), settings.vault.mount, clock, deadline=deadline, hear=hear)
+    atexit.register(store.leave)  # a command has no other end that all ways lead to
+    return store
+
+
+def open_admin(settings: Settings, clock: Clock) -> VaultAdmin:
+    """The same Vault for an administrator. Raises ConfigurationError."""
+    calls, _ = open_calls(_access(settings, no_logs), clock, deadline=call_deadline(settings).total_seconds())
+    atexit.register(calls.leave)
+    return VaultAdmin(calls)
+
+
+def _access(settings: Settings, on_new: Callable[[Secret], None]) -> VaultAccess:
     given = settings.vault
-    access = VaultAccess(
+    return VaultAccess(
         address=given.address,
         namespace=given.namespace,
         auth_namespace=given.auth_namespace,
@@ -43,9 +58,6 @@ def open_vault(
         proxies=Proxies.only("VAULT_PROXY_ADDR", given.proxy.reveal()) if given.proxy else settings.proxies,
         on_new=on_new,
     )
-    store = connect(access, given.mount, clock, deadline=call_deadline(settings).total_seconds(), hear=hear)
-    atexit.register(store.leave)  # a command has no other end that all ways lead to
-    return store
 
 
 def _tls(given: VaultSettings) -> TlsFiles:

@@ -11,6 +11,7 @@ from worker.rotation.ports import Document, Life, Probe
 from worker.rotation.record import Record, Rotation, StagedKey
 from worker.rotation.steps.session import Pause, Session
 from worker.targets.backoff import next_verify
+from worker.targets.schedule import next_due
 
 SHORT_PAUSE = 2.0
 """Seconds that a worker waits with the target in hand; for longer ones it turns to other targets."""
@@ -145,6 +146,7 @@ def _settle_write(session: Session, rotation: Rotation, key: StagedKey, document
 
 def _values(session: Session, rotation: Rotation, key: StagedKey) -> dict[str, object]:
     """What the app reads, under our own names (docs/apps.md)."""
+    now = session.now
     return {
         "access_key": key.access_key,
         "secret_key": key.secret_key.reveal(),
@@ -155,6 +157,10 @@ def _values(session: Session, rotation: Rotation, key: StagedKey) -> dict[str, o
         "rotation_id": rotation.id,
         "created_at": key.created_at.isoformat(),
         "grace_seconds": int(session.target.grace.total_seconds()),
+        # as planned at this moment; a change of the schedule is no reason to write a secret that apps restart for
+        "next_rotation_at": next_due(session.target.schedule, session.target.name, now, now).isoformat(
+            timespec="seconds"
+        ),
     }
 
 

@@ -20,12 +20,14 @@ from worker.errors import (
 )
 from worker.events import Event
 from worker.rotation.changes.retirement import dead, delete_again, delete_failed, deleted, find, still_alive, uncounted
+from worker.rotation.in_use import Kept, kept, kept_until_at_most
 from worker.rotation.ports import DeletedKey, Life, Probe
 from worker.rotation.record import RetiringKey, Why
 from worker.rotation.steps.counted import count_before, undiminished
 from worker.rotation.steps.session import Pause, Session
 from worker.secret import Secret
 from worker.targets.backoff import next_death_probe
+from worker.targets.receipts import receipts_in
 
 BASE64 = "base64"
 PLAIN = "plain"
@@ -45,6 +47,9 @@ def delete(session: Session, access_key: str) -> Pause | None:
         # a clock that is set right is noticed soon
         again = session.now + min(early, session.services.policy.tick)
         return Pause(access_key, again, f"a clock by which the time of access key {access_key} is not over yet")
+    in_use = _kept_in_use(session, key)
+    if in_use:
+        return Pause(access_key, in_use.until, in_use.why)
     since = session.services.clock.monotonic()
     try:
         session.services.storage.see_that_it_can_be_asked()  # or nobody could see that the current key lives
@@ -78,6 +83,22 @@ def delete(session: Session, access_key: str) -> Pause | None:
         counts = before.keys, after
         session.change(lambda record: uncounted(record, access_key, *counts, now))
     return None
+
+
+def _kept_in_use(session: Session, key: RetiringKey) -> Kept | None:
+    """Whether the key stays because apps say that they use it; asked only where the target wants that."""
+    target, policy = session.target, session.services.policy
+    end = kept_until_at_most(key, target)
+    if end is None or session.now >= end:
+        return None
+    try:
+        data = session.services.vault.read(f"{policy.receipts_path}/{target.path}").data
+        receipts = receipts_in(data or {})
+    except VaultUnavailable:
+        raise
+    except VaultError:
+        receipts = None  # the policy may lack the right; `rotator check` tells
+    return kept(key, target, receipts, session.now, policy.tick)
 
 
 def _see_that_it_is_not_published(session: Session, key: RetiringKey) -> None:
