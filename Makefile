@@ -16,6 +16,10 @@ BENCH_ARGS ?=
 # In an environment of its own: it needs packages that the project does not.
 SBOM_VENV := .venv-sbom
 
+# The clients of other people that `make clients-test` runs: where they are installed, and what tells their versions.
+CLIENTS := .clients
+PROGRAMS := tests/acceptance/clients/programs
+
 # Of `make fuzz`, with SEED as well: how many inputs for each part, and which part alone.
 FUZZ ?= 1000000
 PART ?=
@@ -23,7 +27,7 @@ GUIDED ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install check format test matrix chaos fuzz demo bench compose-test app lock lock-upgrade sbom wheel clean
+.PHONY: help install check format test matrix chaos fuzz demo bench compose-test clients clients-test app lock lock-upgrade sbom wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,8 +46,8 @@ format: install ## let ruff format the code and repair what it safely can
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-test: install ## all tests but matrix, chaos and compose-test; PYTEST_ARGS= for other options
-	$(BIN)/pytest $(PYTEST_ARGS) --ignore=tests/chaos
+test: install ## all tests but matrix, chaos, compose-test and clients-test; PYTEST_ARGS= for other options
+	$(BIN)/pytest $(PYTEST_ARGS) --ignore=tests/chaos --ignore=tests/acceptance/clients
 
 matrix: install ## every kill, freeze and fault at every step of the worker; takes seven minutes
 	$(BIN)/pytest $(MATRIX_ARGS) tests/chaos
@@ -64,6 +68,12 @@ bench: install ## what a rotation costs: tables, a plot and a JSON file in .benc
 
 compose-test: install ## docker-compose.yml for real, with podman
 	$(BIN)/python -m tests.compose
+
+clients: install $(CLIENTS)/.found $(CLIENTS)/.awscli $(CLIENTS)/.node $(CLIENTS)/.go ## the S3 clients for clients-test, into .clients
+	@echo "ready: $(CLIENTS)"
+
+clients-test: clients ## other people's S3 clients through 20 rotations, without a failed call; takes four minutes
+	$(BIN)/pytest -n0 tests/acceptance/clients
 
 # The files of worker/ that apps' machines need; they import nothing but each other and the standard library.
 APP_FILES := worker/__init__.py worker/errors.py worker/printable.py worker/secret.py worker/clock.py \
@@ -100,7 +110,7 @@ wheel: install ## dist/*.whl, the same bytes from the same commit, whoever build
 	  --no-build-isolation --wheel-dir dist .
 
 clean: ## remove what the other targets made here
-	rm -rf $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz dist
+	rm -rf $(VENV) .venv-* $(CLIENTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Three stamps, so that a change costs only what depends on it.
@@ -116,6 +126,30 @@ $(VENV)/.packages: requirements/dev.txt $(VENV)/.created
 $(SBOM_VENV)/.packages: requirements/sbom.txt
 	@PYTHON="$(PYTHON)" sh requirements/venv.sh $(SBOM_VENV)
 	$(SBOM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+# What comes from Debian, or with the machine; the rest of them follows.
+$(CLIENTS)/.found:
+	@for program in rclone restic node npm go; do \
+	  command -v $$program >/dev/null || { echo "clients-test needs $$program: on Debian rclone, restic, nodejs, npm, golang" >&2; exit 1; }; \
+	done
+	@mkdir -p $(CLIENTS) && touch $@
+
+# With dependencies that are not the project's: never in its environment.
+$(CLIENTS)/.awscli: requirements/awscli.txt | $(CLIENTS)/.found
+	@PYTHON="$(PYTHON)" sh requirements/venv.sh $(CLIENTS)/awscli
+	$(CLIENTS)/awscli/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+# npm installs beside a package.json; -trimpath leaves this folder's name out of what Go builds.
+$(CLIENTS)/.node: $(PROGRAMS)/node/package.json $(PROGRAMS)/node/package-lock.json | $(CLIENTS)/.found
+	@mkdir -p $(CLIENTS)/node && cp $^ $(CLIENTS)/node
+	npm ci --prefix $(CLIENTS)/node --ignore-scripts --no-fund --no-audit --loglevel=error
+	@touch $@
+
+$(CLIENTS)/.go: $(wildcard $(PROGRAMS)/go/*) | $(CLIENTS)/.found
+	@mkdir -p $(CLIENTS)/go
+	go build -C $(PROGRAMS)/go -mod=readonly -trimpath -buildvcs=false -o $(CURDIR)/$(CLIENTS)/go/clients .
 	@touch $@
 
 $(VENV)/.project: pyproject.toml $(VENV)/.packages

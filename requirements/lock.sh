@@ -20,6 +20,7 @@ declare -A OF=(
   [build]="--group build"
   [compose]="--group compose"
   [sbom]="--group sbom"
+  [awscli]="--group awscli"
   [fuzz]="--group fuzz"
 )
 

@@ -183,16 +183,8 @@ class Service:
         return {name for name in self.made() if keys[name].exists}
 
     def works(self, secret: dict[str, Any]) -> bool:
-        client = boto3.client(
-            "s3",
-            endpoint_url=secret["endpoint"],
-            region_name=secret["region"],
-            aws_access_key_id=secret["access_key"],
-            aws_secret_access_key=secret["secret_key"],
-            config=Config(retries={"total_max_attempts": 1}),
-        )
         try:
-            client.list_buckets()
+            s3_client(secret).list_buckets()
         except ClientError:
             return False
         return True
@@ -230,6 +222,18 @@ every = "{self.every}"
 grace = "{self.grace}"
 {self.target_lines}
 """
+
+
+def s3_client(secret: dict[str, Any]) -> Any:
+    """For an app's secret, by its own names."""
+    return boto3.client(
+        "s3",
+        endpoint_url=secret["endpoint"],
+        region_name=secret["region"],
+        aws_access_key_id=secret["access_key"],
+        aws_secret_access_key=secret["secret_key"],
+        config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+    )
 
 
 def _dump(client: redis.Redis, key: str) -> str:

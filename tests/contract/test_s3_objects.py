@@ -17,6 +17,13 @@ from tests.sandbox import send
 WRONG = "wrong-secret"
 
 
+class InChunks(S3SigV4Auth):
+    """Signs a request whose body comes in chunks."""
+
+    def payload(self, request: AWSRequest) -> str:  # noqa: ARG002 - of a method of botocore's
+        return "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+
+
 @pytest.fixture(scope="module")
 def session() -> Any:
     return boto3.session.Session()
@@ -71,6 +78,45 @@ def test_a_large_object_comes_back_whole(session: Any, endpoint: str, key: dict[
     s3.put_object(Bucket="large", Key="two-mebibytes", Body=body)
 
     assert s3.get_object(Bucket="large", Key="two-mebibytes")["Body"].read() == body
+
+
+def test_a_part_of_an_object(session: Any, endpoint: str, key: dict[str, str]) -> None:
+    s3 = client(session, endpoint, key["accessKey"], key["secretKey"])
+    s3.create_bucket(Bucket="parts")
+    s3.put_object(Bucket="parts", Key="k", Body=b"0123456789")
+
+    for wanted, body, shown in [
+        ("bytes=2-4", b"234", "bytes 2-4/10"),
+        ("bytes=8-", b"89", "bytes 8-9/10"),
+        ("bytes=0-99", b"0123456789", "bytes 0-9/10"),
+    ]:
+        found = s3.get_object(Bucket="parts", Key="k", Range=wanted)
+        assert (found["Body"].read(), found["ContentRange"]) == (body, shown)
+    with pytest.raises(ClientError, match="InvalidRange"):
+        s3.get_object(Bucket="parts", Key="k", Range="bytes=10-")
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        (b"3;chunk-signature=ab\r\nabc\r\n2\r\nde\r\n0\r\nx-amz-checksum-crc32:AA==\r\n\r\n", "abcde"),
+        (b"3;chunk-signature=ab\r\nab", "IncompleteBody"),
+        (b"no chunks at all", "IncompleteBody"),
+    ],
+)
+def test_an_upload_in_chunks(session: Any, endpoint: str, key: dict[str, str], body: bytes, outcome: str) -> None:
+    """As minio-go (and so restic) sends everything over http, and the SDKs streams."""
+    s3 = client(session, endpoint, key["accessKey"], key["secretKey"])
+    s3.create_bucket(Bucket="chunks")
+    request = AWSRequest("PUT", f"{endpoint}/chunks/k")
+    InChunks(Credentials(key["accessKey"], key["secretKey"]), "s3", "eu-north-1").add_auth(request)
+
+    answer = send(endpoint, dict(request.headers.items()), "PUT", "/chunks/k", body)
+
+    if answer.status_code == 200:
+        assert s3.get_object(Bucket="chunks", Key="k")["Body"].read().decode() == outcome
+    else:
+        assert outcome in answer.text
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
-"""Buckets and objects in memory: as much of S3 as a small app needs (boto3's put, get, list, head, delete)."""
+"""Buckets and objects in memory: as much of S3 as a small app needs (put, get, list, head, delete of any SDK)."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from worker.sandbox.wire import Request, Response
 NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 PAGE = 1000
 """Most keys in one listing, as S3 has it."""
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class Buckets:
             raise S3Error(404, "NoSuchKey")
         match request.method:
             case "GET":
-                return Response(200, found.body, found.headers())
+                return _whole_or_part(found, request.headers.get("range", ""))
             case "HEAD":
                 return Response(200, b"", found.headers())
             case _:
@@ -130,12 +132,44 @@ class Buckets:
 
 
 def _store(request: Request) -> Stored:
+    if "x-amz-copy-source" in request.headers or "uploadId" in dict(parse_qsl(request.query)):
+        raise S3Error(501, "NotImplemented")  # copies, multipart uploads
     in_chunks = request.headers.get("x-amz-content-sha256", "").startswith("STREAMING-")
-    if in_chunks or request.query or "x-amz-copy-source" in request.headers:
-        raise S3Error(501, "NotImplemented")  # chunked signatures, multipart uploads, copies
+    body = b"".join(_chunks(request.body)) if in_chunks else request.body
     metadata = tuple((n, v) for n, v in request.headers.items() if n.startswith("x-amz-meta-"))
     kind = request.headers.get("content-type", "binary/octet-stream")
-    return Stored(request.body, kind, metadata, datetime.now(UTC))
+    return Stored(body, kind, metadata, datetime.now(UTC))
+
+
+def _chunks(body: bytes) -> Iterator[bytes]:
+    """What a body of ``STREAMING-...`` holds; the chunks' own signatures and the trailer are not checked."""
+    rest = body
+    while True:
+        size, found, rest = rest.partition(b"\r\n")
+        try:
+            length = int(size.partition(b";")[0], 16)
+        except ValueError:
+            raise S3Error(400, "IncompleteBody") from None
+        if not found or len(rest) < length:
+            raise S3Error(400, "IncompleteBody")
+        if length == 0:
+            return
+        yield rest[:length]
+        rest = rest[length + len(b"\r\n") :]
+
+
+def _whole_or_part(found: Stored, wanted: str) -> Response:
+    """The answer to a GET, of one range of bytes if such a one is asked for."""
+    part = _RANGE.fullmatch(wanted)
+    if part is None:
+        return Response(200, found.body, found.headers())
+    size, first = len(found.body), int(part[1])
+    last = min(int(part[2] or size), size - 1)
+    if first > last:
+        raise S3Error(416, "InvalidRange")
+    body = found.body[first : last + 1]
+    about = tuple(each for each in found.headers() if each[0] != "Content-Length")
+    return Response(206, body, (*about, ("Content-Range", f"bytes {first}-{last}/{size}")))
 
 
 def _list_objects(bucket: str, objects: Mapping[str, Stored], query: Mapping[str, str]) -> str:
