@@ -10,6 +10,7 @@ from worker.adapters.http.trust import TlsFiles
 from worker.adapters.vault.access import JwtAccess
 from worker.adapters.vault.kv import VaultAccess, VaultStore, connect
 from worker.clock import Clock, Hear
+from worker.meter import NO_METER, Meter
 from worker.secret import Secret
 from worker.settings.credential import no_logs
 from worker.settings.proxies import Proxies
@@ -19,9 +20,15 @@ LONGEST_CALL = timedelta(seconds=15)
 
 
 def open_vault(
-    settings: Settings, clock: Clock, hear: Hear | None = None, on_new: Callable[[Secret], None] = no_logs
+    settings: Settings,
+    clock: Clock,
+    hear: Hear | None = None,
+    on_new: Callable[[Secret], None] = no_logs,
+    meter: Meter = NO_METER,
 ) -> VaultStore:
-    """The Vault that the settings name; calls nothing yet. ``hear`` is told its time, ``on_new`` secrets read later.
+    """The Vault that the settings name; calls nothing yet.
+
+    ``hear`` is told its time, ``on_new`` secrets that are read later, ``meter`` every call.
 
     Raises ConfigurationError.
     """
@@ -43,7 +50,9 @@ def open_vault(
         proxies=Proxies.only("VAULT_PROXY_ADDR", given.proxy.reveal()) if given.proxy else settings.proxies,
         on_new=on_new,
     )
-    store = connect(access, given.mount, clock, deadline=call_deadline(settings).total_seconds(), hear=hear)
+    store = connect(
+        access, given.mount, clock, deadline=call_deadline(settings).total_seconds(), hear=hear, meter=meter
+    )
     atexit.register(store.leave)  # a command has no other end that all ways lead to
     return store
 
