@@ -17,6 +17,8 @@ UNREADABLE = "unreadable"
 CONFLICT = "Conflict"
 """The phase, and the kind of the error, that :func:`worker.rotation.status.unusable` writes."""
 
+_TROUBLES = {kind.value: kind for kind in TroubleKind}
+
 
 class Condition(StrEnum):
     """What can hold for a target; several may at once."""
@@ -113,8 +115,7 @@ def _keys(summary: Summary) -> dict[KeyState, int]:
 
 def _trouble(summary: Summary) -> TroubleKind | None:
     """What the watch found; a word that this release does not know is none."""
-    known = {kind.value: kind for kind in TroubleKind}
-    return known.get(summary.trouble.kind) if summary.trouble else None
+    return _TROUBLES.get(summary.trouble.kind) if summary.trouble else None
 
 
 def _seconds(text: str | None) -> float | None:
