@@ -24,9 +24,22 @@ from worker.targets.fields import PRESETS, SOURCES
 
 CONFIGURATION = page("configuration.md")
 OPERATE = page("operate.md")
-SECTIONS = ("hostup", "storage", "vault", "redis", "worker", "[target]")
+SECTIONS = ("hostup", "storage", "vault", "redis", "worker", "metrics", "[target]")
 
-NO_DEFAULT = {"endpoint", "region", "address", "url", "name", "path", "every", "cron", "window", "jitter", "extra"}
+NO_DEFAULT = {
+    "endpoint",
+    "region",
+    "address",
+    "url",
+    "name",
+    "path",
+    "every",
+    "cron",
+    "window",
+    "jitter",
+    "extra",
+    "listen",
+}
 """Settings that must be given, or whose default follows from others."""
 
 OF_LIBRARIES = {
