@@ -50,8 +50,9 @@ OF_LIBRARIES = {
     "SSL_CERT_DIR",
     "MALLOC_ARENA_MAX",
     "ROTATOR_DEPLOYMENT",
+    "NOTIFY_SOCKET",
 }
-"""Variables that are read by httpx, OpenSSL, the C library and the Compose file, and may not stand in our code."""
+"""Variables that are read by httpx, OpenSSL, the C library and the Compose file, or set by systemd."""
 
 OF_THE_SHELL = {0, 2, 130}
 """Exit codes that no error has: all is well, wrong arguments (typer), interrupted."""
