@@ -73,6 +73,8 @@ class Event(StrEnum):
     CLOCK_AGREES = "clock.agrees"
     REDIS_MOVED = "redis.moved"
     PULSE_FAILED = "pulse.failed"
+    METRICS_SERVED = "metrics.served"
+    METRICS_UNAVAILABLE = "metrics.unavailable"
     WORKER_STARTED = "worker.started"
     WORKER_STOPPED = "worker.stopped"
     ERROR_UNCAUGHT = "error.uncaught"

@@ -24,11 +24,11 @@ from worker.targets.fields import PRESETS, SOURCES
 
 CONFIGURATION = page("configuration.md")
 OPERATE = page("operate.md")
-SECTIONS = ("hostup", "storage", "vault", "redis", "worker", "[target]")
+SECTIONS = ("hostup", "storage", "vault", "redis", "worker", "metrics", "[target]")
 
 NO_DEFAULT = {
     *("endpoint", "region", "address", "url", "name", "path"),
-    *("every", "cron", "window", "jitter", "extra", "retire_cap", "readers", "presign_ttl"),
+    *("every", "cron", "window", "jitter", "extra", "retire_cap", "readers", "presign_ttl", "listen"),
 }
 """Settings that must be given, or whose default follows from others."""
 
@@ -40,8 +40,9 @@ OF_LIBRARIES = {
     "SSL_CERT_DIR",
     "MALLOC_ARENA_MAX",
     "ROTATOR_DEPLOYMENT",
+    "NOTIFY_SOCKET",
 }
-"""Variables that are read by httpx, OpenSSL, the C library and the Compose file, and may not stand in our code."""
+"""Variables that are read by httpx, OpenSSL, the C library and the Compose file, or set by systemd."""
 
 OF_THE_SHELL = {0, 2, 130}
 """Exit codes that no error has: all is well, wrong arguments (typer), interrupted."""

@@ -20,7 +20,7 @@ from worker.adapters.redis.state import SharedState, shared_state
 from worker.adapters.vault.kv import VaultStore
 from worker.cli.options import Options
 from worker.clock import ProcessClock
-from worker.errors import HostUpCall, HostUpRateLimited
+from worker.errors import HostUpCall, HostUpRateLimited, RotatorError
 from worker.rotation.record import Record
 from worker.rotation.records import RecordStore
 from worker.rotation.services import Policy, Services
@@ -122,7 +122,7 @@ def runtime_with(
 
 def full_summary(target: str, **facts: object) -> dict[str, object]:
     """A summary that has its form, with some facts set."""
-    return {**unusable(target, "nothing", ""), "last_error": None, "phase": "idle", **facts}
+    return {**unusable(RotatorError("nothing"), target), "last_error": None, "phase": "idle", **facts}
 
 
 def shows(client: redis.Redis, worker: str, ago: timedelta) -> None:

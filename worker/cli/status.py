@@ -97,7 +97,7 @@ def _of_one(settings: Settings, target: Target, *, fresh: bool) -> Summary:
         record = store.open(target).record
         _say_endpoint(settings, store)
     except RecordError as error:
-        return unusable(target.name, error.what, error.hint)
+        return unusable(error, target.name)
     except VaultUnavailable as error:
         known = None if fresh else _remembered(settings, lambda shared: shared.index.summary(target.name))
         if known is None:
@@ -106,7 +106,7 @@ def _of_one(settings: Settings, target: Target, *, fresh: bool) -> Summary:
         return known
     conflict = moved(record, target)
     if conflict:
-        return unusable(target.name, conflict.what, conflict.hint)
+        return unusable(conflict, target.name)
     return _with_receipts(settings, vault, target, record, clock.now())
 
 
@@ -158,7 +158,7 @@ def _surveyed(options: Options, settings: Settings) -> list[Summary]:
         record = seen.records.get(name)
         problem = error or (moved(record, target) if record else None)
         if problem:
-            summaries.append(unusable(name, problem.what, problem.hint))
+            summaries.append(unusable(problem, name))
         elif record:
             summaries.append(summary_of(record, target, now))
     return summaries

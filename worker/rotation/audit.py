@@ -35,6 +35,11 @@ class AuditReport:
     findings: tuple[AuditFinding, ...]
     survey: Survey = field(repr=False)
 
+    @property
+    def still_foreign(self) -> int | None:
+        """How many keys are foreign that nobody has taken over by name."""
+        return None if self.foreign is None else max(0, self.foreign - self.survey.adopted)
+
 
 def audit(
     services: Services, targets: Mapping[str, Target], slack: timedelta, progress: Progress | None = None

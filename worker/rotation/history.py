@@ -102,6 +102,12 @@ class History:
         yield from reversed(self.added)
         yield from map(decode_entry, reversed(self.stored))
 
+    def newest_moment(self, event: str) -> datetime | None:
+        """When something happened last, as far as it is in here. Only texts that name the event are decoded."""
+        added = next((entry.at for entry in reversed(self.added) if entry.event == event), None)
+        named = (text for text in reversed(self.stored) if event in text)
+        return added or next((entry.at for text in named if (entry := decode_entry(text)).event == event), None)
+
     def with_entry(self, entry: Entry) -> History:
         """The same with one entry more."""
         return History(self.stored, (*self.added, entry))

@@ -8,7 +8,7 @@ The steps are in :mod:`worker.rotation.steps.create`, :mod:`worker.rotation.step
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -46,6 +46,19 @@ MOST_STEPS = 200
 """A guard against going round in circles; a rotation takes four steps, a retirement two."""
 
 KEPT_ENTRIES = 20
+
+_NAMES: Mapping[type[Step], str] = {
+    Begin: "begin",
+    Verify: "verify",
+    Publish: "publish",
+    Delete: "delete",
+    ProveDead: "prove_dead",
+    TakeOver: "take_over",
+    Recount: "recount",
+    Watch: "watch",
+    Archive: "archive",
+}
+"""What each step is called where it is timed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +105,7 @@ def reconcile(
             wait, touched = _with_reason(session, step), frozenset(session.touched)
             return LookResult(session.record, due, wait, touched, session.observation, session.loaded.version, mended)
         try:
-            pause = _do(session, step)
+            pause = _timed(session, step)
         except Superseded as error:
             session.log(Event.LEASE_LOST, error=error.what)
             session.reload()
@@ -127,6 +140,15 @@ def _opened(services: Services, target: Target) -> Session:
     session = Session(services, target, services.store.open(target))
     _see_that_path_is_the_same(session)
     return session
+
+
+def _timed(session: Session, step: Step) -> Pause | None:
+    clock = session.services.clock
+    began = clock.monotonic()
+    try:
+        return _do(session, step)
+    finally:
+        session.services.meter.stepped(_NAMES[type(step)], clock.monotonic() - began)
 
 
 def _do(session: Session, step: Step) -> Pause | None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from worker.clock import Clock
+from worker.meter import NO_METER, Meter
 from worker.rotation.ports import AccountPort, HostUpPort, StoragePort, VaultPort
 from worker.rotation.records import RecordStore
 from worker.secret import Secret
@@ -66,6 +67,7 @@ class Services:
 
     ``keep_secret`` hands a secret to the logs' redaction, which forgets at the end of ``secrets_for_a_while`` what it
     was given meanwhile. ``machine`` is the machine's own clock, where ``clock`` may be put right by another one.
+    ``meter`` is told what happens.
     """
 
     hostup: HostUpPort
@@ -78,3 +80,4 @@ class Services:
     keep_secret: Callable[[Secret], None] = _no_logs
     machine: Clock | None = None
     secrets_for_a_while: Callable[[], AbstractContextManager[None]] = nullcontext
+    meter: Meter = NO_METER

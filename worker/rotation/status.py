@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from worker.errors import Conflict
+from worker.errors import Conflict, RotatorError
 from worker.events import Event
-from worker.rotation.decide import RETIRING_LIMIT, Wait, decide
+from worker.rotation.changes.watch import HEALINGS_PER_DAY, wants_healing
+from worker.rotation.decide import RETIRING_LIMIT, Wait, decide, waits_for_person
 from worker.rotation.record import Record, Trouble, UnconfirmedCreate
 from worker.targets.schedule import next_due
 from worker.targets.target import Target
@@ -90,6 +91,7 @@ def summarize(record: Record, next_rotation_at: datetime, wait: Wait) -> dict[st
         "vault_version": current.vault_version if current else None,
         "request_id": current.request_id if current else None,
         "created_at": _text(current.created_at) if current else None,
+        "published_at": _text(current.published_at) if current else None,
         "next_rotation_at": _text(next_rotation_at),
         "waits_until": _text(wait.until),
         "waits_for": wait.why,
@@ -111,12 +113,25 @@ def summarize(record: Record, next_rotation_at: datetime, wait: Wait) -> dict[st
         "unconfirmed_creates": [create_facts(create) for create in record.unconfirmed_creates if create.open],
         "trouble": _trouble(record.trouble) if record.trouble else None,
         "deletes_held": record.deletes_held,
+        "needs_person": needs_person(record),
+        "last_failure_at": _moment_or_none(last_failure(record)),
         "last_error": _error(record) if record.failure else None,
     }
 
 
-def unusable(target: str, what: str, hint: str) -> dict[str, Any]:
-    """A summary for a target whose record cannot be used."""
+def needs_person(record: Record) -> bool:
+    """Whether something does not go on before a person has decided: no key is made, or none is deleted."""
+    given_up = wants_healing(record) and len(record.healings) >= HEALINGS_PER_DAY
+    return record.deletes_held or given_up or waits_for_person(record.unconfirmed_creates)
+
+
+def last_failure(record: Record) -> datetime | None:
+    """When a rotation failed last, as far as the record tells: also one that has succeeded since."""
+    return record.failure.at if record.failure else record.history.newest_moment(Event.ROTATION_FAILED)
+
+
+def unusable(error: RotatorError, target: str) -> dict[str, Any]:
+    """A summary for a target whose record cannot be used, or is in conflict with the configuration."""
     return {
         "target": target,
         "phase": "unreadable",
@@ -129,7 +144,7 @@ def unusable(target: str, what: str, hint: str) -> dict[str, Any]:
         "unconfirmed_creates": [],
         "trouble": None,
         "deletes_held": False,
-        "last_error": {"what": what, "hint": hint},
+        "last_error": {"what": error.what, "hint": error.hint, "kind": type(error).__name__},
     }
 
 
@@ -170,6 +185,10 @@ def _error(record: Record) -> dict[str, Any]:
         "count": failure.count,
         "retry_at": _text(failure.retry_at),
     }
+
+
+def _moment_or_none(moment: datetime | None) -> str | None:
+    return _text(moment) if moment else None
 
 
 def _text(moment: datetime) -> str:

@@ -24,6 +24,7 @@ from worker.adapters.vault.opening import call_deadline, open_vault
 from worker.clock import ProcessClock, SystemClock, WitnessedClock
 from worker.errors import UsageError
 from worker.logs.redaction import Redactor
+from worker.meter import NO_METER, Meter
 from worker.rotation.records import RecordStore
 from worker.rotation.services import Policy, Services
 from worker.secret import Secret
@@ -86,12 +87,17 @@ class Runtime:
 
 
 def build(
-    settings: Settings, redactor: Redactor | None = None, clock: ProcessClock | None = None, *, keep: bool = False
+    settings: Settings,
+    redactor: Redactor | None = None,
+    clock: ProcessClock | None = None,
+    *,
+    keep: bool = False,
+    meter: Meter = NO_METER,
 ) -> Runtime:
     """Make all clients; none of them calls out before its first use. ``redactor`` is given secrets that come up.
 
     ``clock`` is another one than the machine's, put right by Vault's; ``keep``: note the storage's endpoint at its
-    first sight.
+    first sight. ``meter`` is told what happens.
 
     Raises ConfigurationError for addresses and secrets that cannot be used.
     """
@@ -99,13 +105,13 @@ def build(
     witnessed = clock if isinstance(clock, WitnessedClock) else None
     redactor = redactor or Redactor()
     on_new = redactor.keep
-    vault = open_vault(settings, clock, ClockTrouble(witnessed).hear if witnessed else None, on_new)
+    vault = open_vault(settings, clock, ClockTrouble(witnessed).hear if witnessed else None, on_new, meter)
     login = RedisLogin(settings.redis_url, settings.redis_url_file, on_new)
     shared = shared_state(connect(settings.redis_url, login=login))
     guard = Guard()
     http = new_client(proxies=settings.proxies, backend=DeadlineBackend(guard))
     store = RecordStore(vault, settings.vault.state_path, clock, settings.vault.mount)
-    hostup = hostup_of(settings, http, on_new)
+    hostup = hostup_of(settings, http, on_new, meter)
     services = Services(
         hostup=hostup,
         vault=vault,
@@ -117,6 +123,7 @@ def build(
             store.endpoint,
             clock,
             keep=keep,
+            meter=meter,
         ),
         store=store,
         account=Account(shared.client, hostup, clock, limits(settings)),
@@ -125,6 +132,7 @@ def build(
         keep_secret=redactor.add,
         secrets_for_a_while=redactor.for_a_while,
         machine=witnessed.own if witnessed else clock,
+        meter=meter,
     )
     every = (target.watch_every or settings.worker.watch_every for target in settings.targets.values())
     return Runtime(
@@ -143,7 +151,9 @@ def build(
     )
 
 
-def hostup_of(settings: Settings, http: HttpClient, on_new: Callable[[Secret], None] = no_logs) -> HostUpClient:
+def hostup_of(
+    settings: Settings, http: HttpClient, on_new: Callable[[Secret], None] = no_logs, meter: Meter = NO_METER
+) -> HostUpClient:
     """The HostUp API that the settings name; ``on_new`` is given API keys that are read later."""
     given = settings.hostup
     return HostUpClient(
@@ -152,6 +162,7 @@ def hostup_of(settings: Settings, http: HttpClient, on_new: Callable[[Secret], N
         Credential(given.api_key or Secret(""), given.api_key_file, "HOSTUP_API_KEY_FILE", on_new=on_new),
         create_deadline=settings.worker.create_deadline.total_seconds(),
         deadline=call_deadline(settings).total_seconds(),
+        meter=meter,
     )
 
 

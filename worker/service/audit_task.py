@@ -57,6 +57,8 @@ def audit_once(runtime: Runtime) -> None:
     retire_leftovers(runtime.services, report.survey, runtime.settings.targets)
     _put_redis_right(runtime, report.survey.records)
     _say_if_the_watch_is_behind(runtime)
+    counted = report.key_count if report.drift is not None else None
+    runtime.shared.notes.audited(report.at, counted, report.on_record, report.still_foreign)
     _log.info(
         Event.AUDIT_DONE,
         findings=len(report.findings),

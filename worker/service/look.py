@@ -95,7 +95,7 @@ def _look(runtime: Runtime, target: Target, hold: Hold, *, watching: bool) -> bo
     except (RecordError, Conflict) as error:
         event = Event.RECORD_UNREADABLE if isinstance(error, RecordError) else Event.CONFLICT_FOUND
         _log.error(event, **(error.fields() | {"target": target.name}))
-        entry = IndexEntry(target.name, unusable(target.name, error.what, error.hint), (), target.plan())
+        entry = IndexEntry(target.name, unusable(error, target.name), (), target.plan())
         next_look = now + runtime.settings.worker.audit_every
     except RotatorError as error:
         _log.warning(Event.TARGET_FAILED, **(error.fields() | {"target": target.name}))

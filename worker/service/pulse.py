@@ -1,10 +1,9 @@
-"""The pulse of a worker process: a thread that shows that it is there, and keeps its Vault token alive."""
+"""The pulse of a worker process: a thread that shows that it lives, that it is there, and keeps its token alive."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import structlog
 
@@ -17,40 +16,51 @@ _log = structlog.get_logger(__name__)
 
 
 class Pulse:
-    """Calls each of ``beats`` every few seconds until stopped, and touches a file for :mod:`worker.service.health`."""
+    """Calls each of ``inside`` every few seconds until stopped, and, once :meth:`begin` was called, of ``beats``.
 
-    def __init__(self, beats: tuple[Callable[[], None], ...], file: Path | None) -> None:
+    What is inside waits for nothing. The beats may wait for what they call: so ``go_on`` is called after each.
+    """
+
+    def __init__(
+        self,
+        inside: tuple[Callable[[], None], ...],
+        beats: tuple[Callable[[], None], ...],
+        go_on: Callable[[], None],
+    ) -> None:
+        self._inside = inside
         self._beats = beats
-        self._file = file
-        self._stop = threading.Event()
+        self._go_on = go_on
+        self._begun = threading.Event()
+        self._next = threading.Event()
+        self._stopped = False
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Show that the process lives, from now on."""
         self._thread.start()
+
+    def begin(self) -> None:
+        """The worker is ready: do the beats, too, the first ones now."""
+        self._begun.set()
+        self._next.set()
 
     def stop(self) -> None:
         """End, and wait for the beat under way."""
-        self._stop.set()
+        self._stopped = True
+        self._next.set()
         if self._thread.ident is not None:  # it was started at all
             self._thread.join(timeout=2 * PULSE_SECONDS)
 
     def _run(self) -> None:
-        while True:
-            for beat in self._beats:
+        while not self._stopped:
+            self._next.clear()
+            for beat in self._inside:
                 _try(beat)
-            _try(self._touch)
-            if self._stop.wait(PULSE_SECONDS):
-                return
-
-    def _touch(self) -> None:
-        if self._file is None:
-            return
-        try:
-            self._file.touch()
-        except OSError as error:
-            hint = "ROTATOR_HEALTH_FILE must name a file that the worker may write; until then it seems dead."
-            raise RotatorError(f"the health file cannot be written: {error.strerror}", hint=hint) from None
+            for beat in self._beats if self._begun.is_set() else ():
+                _try(beat)
+                self._go_on()
+            if not self._stopped:
+                self._next.wait(PULSE_SECONDS)
 
 
 def _try(beat: Callable[[], None]) -> None:

@@ -47,7 +47,7 @@ class Pace:
 def tick(runtime: Runtime, send: Send) -> None:
     """Hand out what is due. A tick while Vault is away hands out nothing: it would only fail."""
     FormerQueue(runtime.shared.client, runtime.settings.queue).move()
-    _see_that_vault_is_ready(runtime)
+    see_that_vault_is_ready(runtime)
     shared = runtime.shared
     if not _is_whole(runtime):
         rebuild(runtime)
@@ -63,6 +63,7 @@ def tick(runtime: Runtime, send: Send) -> None:
             _hand_out(send, "rotator.reconcile", [name])
         if not names:
             _hand_out_watches(runtime, send, now, watching_threads(threads))
+    shared.notes.ticked(now)
 
 
 def _is_whole(runtime: Runtime) -> bool:
@@ -151,7 +152,8 @@ def _hand_out(send: Send, task: str, arguments: list[str], task_id: str | None =
         raise unavailable(error) from None  # what was claimed comes back by itself
 
 
-def _see_that_vault_is_ready(runtime: Runtime) -> None:
+def see_that_vault_is_ready(runtime: Runtime) -> None:
+    """See that Vault can be worked with at all; needs no token. Raises VaultSealed, VaultNoLeader, VaultUnavailable."""
     health = runtime.vault.health()
     if health.sealed or not health.initialized:
         raise VaultSealed(

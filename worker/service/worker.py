@@ -7,7 +7,7 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from celery import Celery
@@ -23,16 +23,24 @@ from worker.errors import ConfigurationError, QueueUnavailable, VaultError
 from worker.events import Event
 from worker.logs import setup
 from worker.logs.redaction import Redactor
+from worker.meter import NO_METER
+from worker.service import systemd
 from worker.service.assemble import Runtime, build
 from worker.service.audit_task import audit_once
 from worker.service.celery_app import make_app, paced_by, schedule
+from worker.service.http_door import HttpDoor
+from worker.service.life import Life
 from worker.service.own_audit import OwnAudit
+from worker.service.pages import pages
 from worker.service.pulse import Pulse
 from worker.service.redis_move import RedisMove
 from worker.service.tasks import guarded, register
 from worker.service.tick import rebuild
 from worker.service.undumpable import become_undumpable
 from worker.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.service.metrics.own import OwnMetrics
 
 _log = structlog.get_logger(__name__)
 
@@ -44,13 +52,24 @@ def run(settings: Settings, concurrency: int | None = None, *, beat: bool = True
     setup.configure("json" if json_logs else setup.mode_for(sys.stdout), sys.stdout, redactor)
     setup.take_over(setup_logging)
     setup.catch_uncaught()
-    return serve(build(settings, redactor, keep=True), concurrency or settings.worker.concurrency, beat=beat)
+    own = _own_metrics(settings)
+    runtime = build(settings, redactor, keep=True, meter=own or NO_METER)
+    return serve(runtime, concurrency or settings.worker.concurrency, beat=beat, own=own)
 
 
-def serve(runtime: Runtime, concurrency: int, *, beat: bool) -> int:
+def _own_metrics(settings: Settings) -> OwnMetrics | None:
+    if settings.metrics.listen is None:
+        return None
+    from worker.service.metrics.own import OwnMetrics  # noqa: PLC0415 - prometheus-client is loaded where it is used only
+
+    return OwnMetrics()
+
+
+def serve(runtime: Runtime, concurrency: int, *, beat: bool, own: OwnMetrics | None = None) -> int:
     """Work until SIGTERM or SIGINT, then finish the steps under way; returns the exit code.
 
-    A second signal, or a kill, loses nothing: every step is on record before the next begins.
+    A second signal, or a kill, loses nothing: every step is on record before the next begins. ``own`` is what is shown
+    of this process where the settings say so.
     """
     _refuse_cluster(runtime)
     app = make_app(runtime.settings.redis_url, runtime.settings.queue, runtime.redis_login)
@@ -59,7 +78,12 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool) -> int:
     schedule(app, worker.tick, worker.audit_every, paced_by(runtime.clock))
     beats = _Beat(app) if beat else None
     move = RedisMove(runtime.redis_login)
-    pulse = _pulse(runtime, move)
+    life, door = _life(runtime), None
+    listen = runtime.settings.metrics.listen
+    if listen and own:
+        door = HttpDoor(listen, pages(runtime, own, life.is_shown))
+    inside = (life.show, door.keep_open) if door else (life.show,)
+    pulse = Pulse(inside, (lambda: _show(runtime, move), runtime.vault.keep_alive), life.note)
     audits = OwnAudit(
         runtime.clock,
         runtime.audits,
@@ -77,10 +101,11 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool) -> int:
             targets=len(runtime.settings.targets),
         )
         _rebuild(runtime)
-        pulse.start()
+        pulse.begin()
         audits.start()
         if beats:
             beats.start()
+        systemd.notify(systemd.READY)
 
     def ready(**_: Any) -> None:
         try:
@@ -92,9 +117,13 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool) -> int:
 
     def shutting_down(**_: Any) -> None:
         runtime.clock.stop()
+        systemd.notify(systemd.STOPPING)
+        if door:
+            door.close()  # at once: whoever is started next may want the address
 
     worker_ready.connect(ready, weak=False)
     worker_shutting_down.connect(shutting_down, weak=False)
+    pulse.start()
     try:
         exit_code = _run(app, runtime, concurrency)
         return QueueUnavailable.exit_code if move.must_end else exit_code
@@ -102,6 +131,8 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool) -> int:
         if beats:
             beats.stop()
         pulse.stop()
+        if door:
+            door.close()
         _leave(runtime)
         _log.info(Event.WORKER_STOPPED, worker=runtime.name)
 
@@ -162,9 +193,9 @@ class _Beat:
             self._thread.join(timeout=5)
 
 
-def _pulse(runtime: Runtime, move: RedisMove) -> Pulse:
+def _life(runtime: Runtime) -> Life:
     file = os.environ.get("ROTATOR_HEALTH_FILE")
-    return Pulse((lambda: _show(runtime, move), runtime.vault.keep_alive), Path(file) if file else None)
+    return Life(runtime.clock, Path(file) if file else None)
 
 
 def _show(runtime: Runtime, move: RedisMove) -> None:

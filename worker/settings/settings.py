@@ -26,6 +26,7 @@ from worker.settings.environment import (
 )
 from worker.settings.file import find_file, read_file
 from worker.settings.logins import check_logins
+from worker.settings.metrics import MetricsSettings
 from worker.settings.problems import Problems, show_key, unknown
 from worker.settings.proxies import Proxies, login_secrets, proxy_secrets
 from worker.settings.redis_url import exposure, redis_passwords
@@ -142,6 +143,7 @@ class Settings:
     queue: str
     redis_url_file: Path | None
     worker: WorkerSettings
+    metrics: MetricsSettings
     targets: Mapping[str, Target]
     proxies: Proxies
     proxy_secrets: tuple[Secret, ...]
@@ -153,7 +155,7 @@ class Settings:
 
 
 M = TypeVar("M", bound=BaseModel)
-_TABLES = ("hostup", "storage", "vault", "redis", "worker", "target")
+_TABLES = ("hostup", "storage", "vault", "redis", "worker", "metrics", "target")
 
 
 def load(
@@ -177,6 +179,7 @@ def load(
     hostup = read_environment(HostUpSettings, env, problems)
     vault = read_environment(VaultSettings, env, problems)
     redis = read_environment(RedisSettings, env, problems)
+    metrics = read_environment(MetricsSettings, env, problems)
     proxies = problems.attempt(lambda: Proxies.of(env), Proxies())
     if document is None:
         raise problems.as_error()
@@ -188,6 +191,7 @@ def load(
     vault = _over(_table("vault", VaultSettings, document, file, problems), vault)
     redis = _over(_table("redis", RedisSettings, document, file, problems), redis)
     worker = _table("worker", WorkerSettings, document, file, problems)
+    metrics = _over(_table("metrics", MetricsSettings, document, file, problems), metrics)
     _check_missing(document, env, problems)
     if redis.url.reveal() and not redis.insecure and (exposed := exposure(redis.url)):
         problems.note(f"{WHERE}: {place_of('REDIS_URL', env)}", exposed)
@@ -199,7 +203,7 @@ def load(
         vault = vault.model_copy(update={"token": None})
     hidden = proxy_secrets(env) + (login_secrets(vault.proxy.reveal()) if vault.proxy else ())
     return Settings(
-        file, hostup, storage, vault, redis.url, redis.queue, redis.url_file, worker, targets, proxies, hidden
+        file, hostup, storage, vault, redis.url, redis.queue, redis.url_file, worker, metrics, targets, proxies, hidden
     )
 
 

@@ -30,6 +30,7 @@ in UTC, so that the one short day of a zone does not forbid a daily cron with a 
 
 _WINDOW = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])(?:\s+(\S+))?")
 _DAY = timedelta(days=1)
+_LONGEST_GAP = timedelta(days=3660)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,14 @@ class Schedule:
 
     def shortest_gap(self) -> timedelta:
         """The shortest time between two regular rotations; for cron, between two of its next 60 runs."""
-        return self.every if self.every is not None else _shortest_gap(self._expression())
+        return self.every if self.every is not None else _gap(self._expression())
+
+    def greatest_age(self) -> timedelta:
+        """How old a key becomes at most when nothing fails; with cron by its next 60 runs, and a window's opening."""
+        if self.every is not None:
+            return self.every
+        opening = _DAY if self.window else timedelta(0)
+        return min(_gap(self._expression(), longest=True), _LONGEST_GAP) + self.jitter_bound() + opening
 
     def falls_into_window(self) -> bool:
         """Whether cron has any run in the window; all its days have the same ones, so that those of one tell."""
@@ -176,7 +184,7 @@ def parse_cron(text: str) -> str:
         raise ValueError(f"is not a cron expression of five fields; {allowed}")
     try:
         CronSim(expression, _REFERENCE)
-        _shortest_gap(expression)
+        _gap(expression)
     except CronSimError as error:
         raise ValueError(f"is not a possible cron expression ({error}); {allowed}") from None
     except StopIteration:
@@ -210,17 +218,21 @@ def _has_run_in(cron: str, window: Window) -> bool:
     return False
 
 
-def _shortest_gap(cron: str) -> timedelta:
-    """Raises StopIteration when the expression has no run within 50 years (cronsim's own limit)."""
+def _gap(cron: str, *, longest: bool = False) -> timedelta:
+    """The shortest time between two runs, or the longest.
+
+    Raises StopIteration when the expression has no run within 50 years (cronsim's own limit).
+    """
     minute, hour, *days = cron.split()
     once_a_day = minute.isdigit() and hour.isdigit()
     # which minute of the day it is makes no difference then, and there are few ways to choose days
-    return _gap_between_runs(" ".join(("0", "0", *days)) if once_a_day else cron)
+    shortest, greatest = _gaps_between_runs(" ".join(("0", "0", *days)) if once_a_day else cron)
+    return greatest if longest else shortest
 
 
 @lru_cache(maxsize=4096)
-def _gap_between_runs(cron: str) -> timedelta:
+def _gaps_between_runs(cron: str) -> tuple[timedelta, timedelta]:
     runs = CronSim(cron, _REFERENCE)
     first = next(runs)
     gaps = [later - earlier for earlier, later in pairwise((first, *islice(runs, _RUNS_LOOKED_AT)))]
-    return min(gaps, default=timedelta.max)
+    return min(gaps, default=timedelta.max), max(gaps, default=timedelta.max)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -26,6 +27,7 @@ from worker.errors import (
     HostUpRefused,
     UsageError,
 )
+from worker.meter import NO_ANSWER, NO_METER, Meter
 from worker.rotation.ports import CreatedKey, DeletedKey, StorageStatus
 from worker.secret import Secret, is_one_word
 from worker.settings.address import require_address
@@ -44,9 +46,17 @@ class HostUpClient:
     """
 
     def __init__(
-        self, client: HttpClient, base_url: str, api_key: Credential, *, create_deadline: float, deadline: float
+        self,
+        client: HttpClient,
+        base_url: str,
+        api_key: Credential,
+        *,
+        create_deadline: float,
+        deadline: float,
+        meter: Meter = NO_METER,
     ) -> None:
         self._client = client
+        self._meter = meter
         self._root = require_address(base_url, "hostup.base_url") + _ROOT
         self._api_key = _require_api_key(api_key)
         self._create_deadline = create_deadline
@@ -146,6 +156,13 @@ class HostUpClient:
         raise unanswered(operation, outcome) if outcome.sent else unreachable(operation, outcome)
 
     def _send(self, operation: Operation, request: Request, *, keep_raw: bool = False) -> Response | NoResponse:
+        began = time.monotonic()
+        outcome = self._outcome(operation, request, keep_raw=keep_raw)
+        code = str(outcome.status) if isinstance(outcome, Response) else NO_ANSWER
+        self._meter.called("hostup", operation.name, code, time.monotonic() - began)
+        return outcome
+
+    def _outcome(self, operation: Operation, request: Request, *, keep_raw: bool) -> Response | NoResponse:
         try:
             with reading_until(holds_whole_object):
                 return self._client.send(request, fresh=not operation.repeatable, keep_raw=keep_raw)

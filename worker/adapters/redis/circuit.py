@@ -137,6 +137,11 @@ class Circuit:
             pipe.execute()
 
     @guard()
+    def turned_away(self) -> frozenset[str]:
+        """The targets that wait until the circuit closes, or a pause is over."""
+        return frozenset(str(name) for name in self._client.smembers(PARKED))
+
+    @guard()
     def close(self, now: datetime) -> None:
         """Let calls through again, and wake the targets that were turned away."""
         if self._close(keys=[CIRCUIT, PARKED, DUE], args=[now.timestamp()]):

@@ -98,6 +98,11 @@ class DueSet:
         return frozenset(str(name) for name in self._client.zrange(DUE, 0, -1))
 
     @guard()
+    def due(self, now: datetime) -> int:
+        """How many targets want a look now, and nobody has taken up yet."""
+        return int(self._client.zcount(DUE, "-inf", now.timestamp()))
+
+    @guard()
     def forget(self, targets: Iterable[str]) -> None:
         """Drop targets that are no longer configured."""
         for batch in batches(targets):

@@ -199,6 +199,17 @@ class Index:
         return _summary_of(target, self._client.hget(SUMMARY, target))
 
     @guard()
+    def summaries_of(self, targets: Iterable[str]) -> dict[str, Summary]:
+        """The summaries of these targets that have our form. A call for each batch."""
+        found: dict[str, Summary] = {}
+        for batch in batches(targets):
+            for name, text in zip(batch, self._client.hmget(SUMMARY, batch), strict=True):
+                summary = checked(Summary, text)
+                if summary and summary.target == name:
+                    found[name] = summary
+        return found
+
+    @guard()
     def summaries(self) -> dict[str, dict[str, object]]:
         """All summaries that have our form."""
         found = ((str(name), _summary_of(str(name), text)) for name, text in self._client.hgetall(SUMMARY).items())

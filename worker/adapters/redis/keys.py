@@ -65,6 +65,12 @@ COUNT = "rotator:count"
 creates were begun in all."""
 
 
+TICKED = "rotator:ticked"
+"""String: when the last tick of any worker was done (seconds since 1970)."""
+
+AUDIT = "rotator:audit"
+"""String: when the last audit was and what it counted, as JSON."""
+
 TRIAL = "rotator:trial"
 """String: written by ``rotator check`` to see that writing works; expires at once."""
 

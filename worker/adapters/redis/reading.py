@@ -133,6 +133,18 @@ class Summary(Checked):
     staged_access_key: Word | None = None
     requests: Number | None = None
     requested_at: Moment | None = None
+    published_at: Moment | None = None
+    needs_person: bool = False
+    last_failure_at: Moment | None = None
+
+
+class AuditNote(Checked):
+    """When the last audit was, and what the last one counted that could: keys may come and go meanwhile."""
+
+    at: Moment
+    counted: Number | None
+    explained: Number
+    foreign: Number | None
 
 
 C = TypeVar("C", bound=Checked)

@@ -34,6 +34,8 @@ TYPES: Mapping[str, str] = {
     keys.PARKED: "set",
     keys.BUILT: "string",
     keys.BASELINE: "string",
+    keys.TICKED: "string",
+    keys.AUDIT: "string",
 }
 """The keys that there are once, the due set and the watches first; those of one target are put right where they lie."""
 

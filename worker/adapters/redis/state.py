@@ -10,6 +10,7 @@ from worker.adapters.redis.circuit import Circuit
 from worker.adapters.redis.due import DueSet
 from worker.adapters.redis.index import Index
 from worker.adapters.redis.locks import TargetLocks
+from worker.adapters.redis.notes import Notes
 from worker.adapters.redis.repair import Repairs
 from worker.adapters.redis.requests import PendingRequests
 from worker.adapters.redis.turn import Turn
@@ -31,6 +32,7 @@ class SharedState:
     circuit: Circuit
     repairs: Repairs
     turn: Turn
+    notes: Notes
 
 
 def shared_state(client: redis.Redis) -> SharedState:
@@ -46,4 +48,5 @@ def shared_state(client: redis.Redis) -> SharedState:
         Circuit(client),
         Repairs(client),
         Turn(client),
+        Notes(client),
     )

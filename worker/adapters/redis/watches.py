@@ -76,6 +76,17 @@ class Watches:
         return {str(name): as_written(sighting) for name, sighting in found if sighting}
 
     @guard()
+    def last_seen_living(self, targets: Iterable[str]) -> dict[str, str]:
+        """When the keys of these targets were seen to work last, where that is known. A call for each batch."""
+        found: dict[str, str] = {}
+        for batch in batches(targets):
+            for name, text in zip(batch, self._client.hmget(SEEN, batch), strict=True):
+                sighting = checked(Sighting, text)
+                if sighting and sighting.last_seen_living_at:
+                    found[name] = sighting.last_seen_living_at
+        return found
+
+    @guard()
     def scheduled(self) -> frozenset[str]:
         """The names of all targets that are watched."""
         return frozenset(str(name) for name in self._client.zrange(WATCHES, 0, -1))

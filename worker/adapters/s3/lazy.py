@@ -19,6 +19,7 @@ from worker.adapters.s3.probe import StorageProbe
 from worker.clock import Clock
 from worker.errors import EndpointRefused, HostUpError, RecordDeleted, RotatorError, StorageError, VaultError
 from worker.events import Event
+from worker.meter import NO_METER, Meter
 from worker.rotation.ports import EndpointNotesPort, HostUpPort, Life, Probe
 from worker.secret import Secret
 
@@ -66,7 +67,7 @@ class LazyStorage:
     ``keep``: note the endpoint at its first sight, and that another one was refused. ``guard`` is the client's own.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what asking takes
         self,
         client: HttpClient,
         guard: Guard,
@@ -76,6 +77,7 @@ class LazyStorage:
         clock: Clock,
         *,
         keep: bool,
+        meter: Meter = NO_METER,
     ) -> None:
         self._client = client
         self._guard = guard
@@ -84,6 +86,7 @@ class LazyStorage:
         self._notes = notes
         self._clock = clock
         self._keep = keep
+        self._meter = meter
         self._lock = threading.Lock()
         self._known: _Outcome | None = None
         self._until = 0.0
@@ -196,7 +199,8 @@ class LazyStorage:
                 f"HostUp does not tell the object storage's {missing}",
                 hint=f"Set {missing} under [storage]; see that object storage is provisioned (`rotator check`).",
             )
-        return _Outcome(endpoint, region, StorageProbe(self._client, endpoint, region, deadline=self._place.deadline))
+        probe = StorageProbe(self._client, endpoint, region, deadline=self._place.deadline, meter=self._meter)
+        return _Outcome(endpoint, region, probe)
 
 
 def _not_asked(error: RotatorError) -> Probe:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from xml.etree.ElementTree import Element, ParseError
@@ -24,6 +25,7 @@ from worker.adapters.http.client import HttpClient
 from worker.adapters.http.deadline import within
 from worker.adapters.http.messages import NoResponse, Request, Response
 from worker.errors import StorageError
+from worker.meter import NO_ANSWER, NO_METER, Meter
 from worker.rotation.ports import Life, Probe
 from worker.secret import Secret
 from worker.settings.address import address_problem
@@ -85,7 +87,9 @@ class StorageProbe:
     or when ``region`` is not one word.
     """
 
-    def __init__(self, client: HttpClient, endpoint: str, region: str, *, deadline: float) -> None:
+    def __init__(
+        self, client: HttpClient, endpoint: str, region: str, *, deadline: float, meter: Meter = NO_METER
+    ) -> None:
         problem = address_problem(endpoint)
         if problem:
             hint = "Set [storage] endpoint, or ask HostUp why its status page names such an address."
@@ -96,6 +100,7 @@ class StorageProbe:
         self._url = endpoint.rstrip("/") + "/"
         self._region = region
         self._deadline = deadline
+        self._meter = meter
 
     def works(self, access_key: str, secret_key: Secret) -> Probe:
         """Whether this key with this secret opens the storage; never raises for an answer or its absence."""
@@ -134,11 +139,15 @@ class StorageProbe:
         if not _is_signable(access_key, secret_key):
             return _StorageResponse(trouble="no key has such a name or such a secret; nothing was sent")
         request = Request("GET", self._url, _signature(self._url, access_key, secret_key, self._region))
+        began, code = time.monotonic(), NO_ANSWER
         try:
             with within(self._deadline):
                 response = self._client.send(request)
+            code = str(response.status)
         except NoResponse as failure:
             return _StorageResponse(trouble=f"no answer from the storage: {failure.reason}")
+        finally:
+            self._meter.called("storage", "probe", code, time.monotonic() - began)
         return _read(response)
 
 

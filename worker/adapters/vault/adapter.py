@@ -22,6 +22,7 @@ import hvac.adapters  # type: ignore[import-untyped]  # the same
 from worker.adapters.http.deadline import seconds_left
 from worker.adapters.http.engine import Engine
 from worker.adapters.http.messages import NoResponse, Request, Response
+from worker.adapters.vault.metered import Metered
 from worker.adapters.vault.witness import Listening
 
 HvacClient: TypeAlias = Any
@@ -40,7 +41,7 @@ SHORTEST_SECRET = 4
 SHORTEST_QUOTA_PAUSE, LONGEST_QUOTA_PAUSE = 0.1, 2.0
 """Seconds before the next try where a rate limit quota is used up, before jitter; most quotas are for each second."""
 
-Sender: TypeAlias = Engine | Listening
+Sender: TypeAlias = Engine | Listening | Metered
 """What sends requests."""
 _TOO_LARGE = (
     "value being too large",  # raft and memory (sdk/physical)

@@ -86,6 +86,10 @@ class VaultCalls:
         with within(self._deadline):
             return self._keeper.current().facts
 
+    def token_ends_in(self) -> float | None:
+        """See :meth:`worker.adapters.vault.token.TokenKeeper.ends_in`."""
+        return self._keeper.ends_in()
+
     def keep_alive(self) -> None:
         """See :meth:`worker.adapters.vault.token.TokenKeeper.keep_alive`."""
         with within(self._deadline):

@@ -19,12 +19,14 @@ from worker.adapters.vault.adapter import CallFailed, HvacClient, open_client
 from worker.adapters.vault.calls import Health, VaultCalls, if_there
 from worker.adapters.vault.errors import Ask, not_versioned, part, unreadable, whole
 from worker.adapters.vault.login import TokenFacts
+from worker.adapters.vault.metered import Metered
 from worker.adapters.vault.rights import MountSettings, VaultRights
 from worker.adapters.vault.token import TokenKeeper
 from worker.adapters.vault.ways import checked_namespace, http_of, source_of
 from worker.adapters.vault.witness import Listening
 from worker.clock import Clock, Hear, moment
 from worker.errors import ConfigurationError, UsageError
+from worker.meter import NO_METER, Meter
 from worker.rotation.ports import Absence, Document, Written
 from worker.settings.address import require_address
 from worker.settings.proxies import Proxy
@@ -32,10 +34,18 @@ from worker.settings.proxies import Proxy
 __all__ = ["Health", "MountSettings", "TokenFacts", "VaultAccess", "VaultStore", "connect"]
 
 
-def connect(access: VaultAccess, mount: str, clock: Clock, *, deadline: float, hear: Hear | None = None) -> VaultStore:
+def connect(
+    access: VaultAccess,
+    mount: str,
+    clock: Clock,
+    *,
+    deadline: float,
+    hear: Hear | None = None,
+    meter: Meter = NO_METER,
+) -> VaultStore:
     """Make the store for one mount; calls nothing yet. ``deadline`` is in seconds, for each method as a whole.
 
-    ``hear`` is told what time it is by Vault.
+    ``hear`` is told what time it is by Vault, ``meter`` of every call.
 
     Raises ConfigurationError for an address, a CA file or a login that cannot work.
     """
@@ -50,7 +60,7 @@ def open_calls(
     """Calls of Vault as :func:`connect` makes them, and the proxy that leads there. Raises ConfigurationError."""
     address = require_address(access.address, "VAULT_ADDR")
     engine = http_of(access)
-    http = Listening(engine, clock, hear) if hear else engine
+    http = Metered(Listening(engine, clock, hear) if hear else engine, mount, meter)
 
     def opening(namespace: str | None) -> OpenClient:
         checked = checked_namespace(namespace)
@@ -172,6 +182,10 @@ class VaultStore:
     def mount_settings(self) -> MountSettings | None:
         """The mount's settings; None where the token may not read them. Raises VaultError."""
         return self._rights.settings()
+
+    def token_ends_in(self) -> float | None:
+        """In how many seconds the token in use ends; None where there is none yet, or it never does. Calls nothing."""
+        return self._calls.token_ends_in()
 
     def check(self) -> TokenFacts:
         """Log in and tell about the token. See :meth:`worker.adapters.vault.calls.VaultCalls.check`."""

@@ -11,6 +11,7 @@ from worker.adapters.vault.access import JwtAccess
 from worker.adapters.vault.admin import VaultAdmin
 from worker.adapters.vault.kv import VaultAccess, VaultStore, connect, open_calls
 from worker.clock import Clock, Hear
+from worker.meter import NO_METER, Meter
 from worker.secret import Secret
 from worker.settings.credential import no_logs
 from worker.settings.proxies import Proxies
@@ -20,14 +21,20 @@ LONGEST_CALL = timedelta(seconds=15)
 
 
 def open_vault(
-    settings: Settings, clock: Clock, hear: Hear | None = None, on_new: Callable[[Secret], None] = no_logs
+    settings: Settings,
+    clock: Clock,
+    hear: Hear | None = None,
+    on_new: Callable[[Secret], None] = no_logs,
+    meter: Meter = NO_METER,
 ) -> VaultStore:
-    """The Vault that the settings name; calls nothing yet. ``hear`` is told its time, ``on_new`` secrets read later.
+    """The Vault that the settings name; calls nothing yet.
+
+    ``hear`` is told its time, ``on_new`` secrets that are read later, ``meter`` every call.
 
     Raises ConfigurationError.
     """
     deadline = call_deadline(settings).total_seconds()
-    store = connect(_access(settings, on_new), settings.vault.mount, clock, deadline=deadline, hear=hear)
+    store = connect(_access(settings, on_new), settings.vault.mount, clock, deadline=deadline, hear=hear, meter=meter)
     atexit.register(store.leave)  # a command has no other end that all ways lead to
     return store
 

@@ -97,6 +97,16 @@ class TokenKeeper:
         finally:
             self._lock.release()
 
+    def ends_in(self) -> float | None:
+        """In how many seconds the present token ends; None without one, and where it never ends or that is not known.
+
+        Calls nothing.
+        """
+        grant = self._grant
+        if grant is None or math.isinf(grant.expires_at):
+            return None
+        return grant.expires_at - self._clock.monotonic()
+
     def keep_alive(self) -> None:
         """Renew when two thirds of the lease have passed, else do nothing; for a worker that may be idle for long.
 

@@ -14,6 +14,7 @@ from worker.errors import RotatorError
 from worker.events import Event
 from worker.rotation.changes.rotation import failed
 from worker.rotation.observe import Observation
+from worker.rotation.outcomes import outcome, revocations
 from worker.rotation.ports import Document
 from worker.rotation.record import Record
 from worker.rotation.records import Change, Loaded
@@ -144,6 +145,7 @@ class Session:
         level(event.value, **{**known, "target": self.target.name})
 
     def _took(self, loaded: Loaded, since: float | None) -> None:
+        self._count(self.record, loaded)
         self.loaded = loaded
         clock = self.services.clock
         took = {} if since is None else {"duration_ms": round((clock.monotonic() - since) * 1000)}
@@ -151,3 +153,10 @@ class Session:
             self.touched.update(entry.ids)
             extra = {"vault_request_id": loaded.vault_request_id, "record_version": loaded.version, **took}
             self.log(Event(entry.event), **(extra | entry.fields()))
+
+    def _count(self, before: Record, loaded: Loaded) -> None:
+        meter, ended = self.services.meter, outcome(before, loaded.record, loaded.entries)
+        if ended:
+            meter.rotated(*ended)
+        for seconds in revocations(before, loaded.entries):
+            meter.died(seconds)

@@ -1,0 +1,54 @@
+"""What a worker counts and times of itself, as a port: nothing here knows who collects it, or whether anybody does."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+NO_ANSWER = "none"
+"""The code of a call that got no answer."""
+
+
+class Meter(Protocol):
+    """Takes what happens; every method returns at once and never raises. No argument is an id or a secret."""
+
+    def called(self, service: str, operation: str, code: str, seconds: float) -> None:
+        """One HTTP call ended: with a status, or :data:`NO_ANSWER`."""
+        ...
+
+    def stepped(self, step: str, seconds: float) -> None:
+        """One step of a target took so long, whatever came of it."""
+        ...
+
+    def rotated(self, trigger: str, outcome: str) -> None:
+        """A rotation ended: succeeded, failed (it is tried again) or unconfirmed."""
+        ...
+
+    def died(self, seconds: float) -> None:
+        """A key is proven dead, so long after its delete."""
+        ...
+
+    def noticed(self, channel: str, outcome: str) -> None:
+        """A notice to people was sent, or could not be."""
+        ...
+
+
+class NoMeter:
+    """For who collects nothing."""
+
+    def called(self, service: str, operation: str, code: str, seconds: float) -> None:
+        """See :class:`Meter`."""
+
+    def stepped(self, step: str, seconds: float) -> None:
+        """See :class:`Meter`."""
+
+    def rotated(self, trigger: str, outcome: str) -> None:
+        """See :class:`Meter`."""
+
+    def died(self, seconds: float) -> None:
+        """See :class:`Meter`."""
+
+    def noticed(self, channel: str, outcome: str) -> None:
+        """See :class:`Meter`."""
+
+
+NO_METER = NoMeter()

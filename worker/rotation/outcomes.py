@@ -1,0 +1,45 @@
+"""What the change of a record says of rotations and keys that ended; for who counts them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from worker.events import Event
+from worker.rotation.history import Entry
+from worker.rotation.record import Record
+
+SUCCEEDED, UNCONFIRMED, FAILED = "succeeded", "unconfirmed", "failed"
+SCHEDULE, MANUAL = "schedule", "manual"
+
+
+def outcome(before: Record, after: Record, entries: tuple[Entry, ...]) -> tuple[str, str] | None:
+    """The trigger and the outcome of a rotation that this change ended; None where it ended none.
+
+    A failure that repeats is one more each time, although the history tells the first only.
+    """
+    events = {entry.event for entry in entries}
+    if Event.ROTATION_SUCCEEDED in events:
+        return _trigger(before), SUCCEEDED
+    if Event.CREATE_UNCONFIRMED in events:
+        return _trigger(before), UNCONFIRMED
+    last = before.failure.count if before.failure else 0
+    if after.failure and after.failure.count > last:
+        return _trigger(before), FAILED
+    return None
+
+
+def revocations(before: Record, entries: tuple[Entry, ...]) -> Iterator[float]:
+    """Of each key that this change notes as dead: how many seconds after its delete."""
+    deleted: dict[str, datetime | None] = {key.access_key: key.deleted_at for key in before.retiring}
+    for entry in entries:
+        since = deleted.get(entry.access_key or "")
+        if entry.event == Event.KEY_DEAD and entry.at and since:
+            yield max(0.0, (entry.at - since).total_seconds())
+
+
+def _trigger(before: Record) -> str:
+    """Why the rotation was begun; one that failed before its beginning is named after what wanted it."""
+    if before.rotation:
+        return before.rotation.trigger
+    return MANUAL if before.requests else SCHEDULE

@@ -1,0 +1,126 @@
+"""The series of what all workers share, by name, and their text. Pure.
+
+Every worker says the same here. The text is written by hand: prometheus-client makes an object of each sample, which
+for 10,000 targets takes 1.1 s of CPU (measured), while this takes a tenth of that. What is written is read by
+prometheus-client's own parser in the tests.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+
+from worker.service.metrics.facts import Condition, TargetFacts
+
+ACCOUNT = "default"
+"""The label of the one account that there is."""
+
+PREFIX = "rotator_"
+
+TARGETS = {
+    "target_current_key_created_timestamp_seconds": "When the key that apps read was made.",
+    "target_next_rotation_timestamp_seconds": "When the next rotation is wanted; in the past where it is late.",
+    "target_last_success_timestamp_seconds": "When the current key was published.",
+    "target_last_failure_timestamp_seconds": "When a rotation failed last; none where the record tells of no failure.",
+    "target_last_seen_living_timestamp_seconds": "When the watch last saw that the current key works.",
+    "target_grace_seconds": "How long the key before works on, by the configuration.",
+    "target_max_age_seconds": "How old a key becomes at most, by the configuration.",
+    "target_condition": "Whether this holds for the target: 0 or 1.",
+    "target_keys": "How many keys of the target are in this state; a state without any is left out, but for current.",
+    "target_retire_due_timestamp_seconds": "When the first of the keys in their grace period is to be deleted.",
+    "target_unconfirmed_creates": "Creates whose outcome is not known, and that nobody has settled.",
+    "target_trouble": "1 for what the watch found wrong with what apps read; left out where nothing is.",
+}
+"""Of single targets: name, and what it says."""
+
+SHARED = {
+    "targets_by_condition": "How many targets this condition holds for.",
+    "account_keys": "Keys of the account: counted by HostUp, explained by the records, foreign, at the last audit.",
+    "account_circuit_open": "Whether the circuit holds every call to HostUp back: 0 or 1.",
+    "account_last_audit_timestamp_seconds": "When the last audit of any worker was done.",
+    "due_targets": "Targets that want a look now and that no worker has taken up yet.",
+    "last_tick_timestamp_seconds": "When a tick of any worker last handed out what is due.",
+}
+"""Of all targets together, and of the account."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFacts:
+    """The account and the schedule. Moments are in seconds since 1970; None where something is not known."""
+
+    circuit_open: bool
+    due: int
+    last_tick: float | None = None
+    last_audit: float | None = None
+    counted: int | None = None
+    explained: int | None = None
+    foreign: int | None = None
+
+
+Line = tuple[str, str, float]
+"""A series' name, its labels as they are written, and its value."""
+
+
+def shared_text(account: AccountFacts, targets: Collection[TargetFacts], shown: Iterable[TargetFacts]) -> str:
+    """All of it, as Prometheus reads it; ``shown`` are the targets that have series of their own."""
+    lines = chain(_of_account(account), _of_all(targets), *map(_of_target, shown))
+    return families({**SHARED, **TARGETS}, lines)
+
+
+def families(series: Mapping[str, str], lines: Iterable[Line]) -> str:
+    """Lines below the headings of their series, in the order of the series."""
+    found: dict[str, list[str]] = {
+        name: [f"# HELP {PREFIX}{name} {what}\n# TYPE {PREFIX}{name} gauge\n"] for name, what in series.items()
+    }
+    for name, labels, value in lines:
+        found[name].append(f"{PREFIX}{name}{{{labels}}} {value!r}\n" if labels else f"{PREFIX}{name} {value!r}\n")
+    return "".join(chain.from_iterable(found.values()))
+
+
+def _of_account(account: AccountFacts) -> Iterator[Line]:
+    label = f'account="{ACCOUNT}"'
+    for kind, number in (
+        ("counted", account.counted),
+        ("explained", account.explained),
+        ("foreign", account.foreign),
+    ):
+        if number is not None:
+            yield "account_keys", f'{label},kind="{kind}"', number
+    yield "account_circuit_open", label, int(account.circuit_open)
+    if account.last_audit is not None:
+        yield "account_last_audit_timestamp_seconds", label, account.last_audit
+    if account.last_tick is not None:
+        yield "last_tick_timestamp_seconds", "", account.last_tick
+    yield "due_targets", "", account.due
+
+
+def _of_all(targets: Collection[TargetFacts]) -> Iterator[Line]:
+    numbers = Counter(condition for target in targets for condition in target.conditions)
+    for condition in Condition:
+        yield "targets_by_condition", f'condition="{condition}"', numbers[condition]
+
+
+def _of_target(target: TargetFacts) -> Iterator[Line]:
+    # a name has only letters, digits, and ._-, so nothing has to be escaped
+    label = f'account="{ACCOUNT}",target="{target.name}"'
+    for name, value in (
+        ("target_current_key_created_timestamp_seconds", target.created),
+        ("target_next_rotation_timestamp_seconds", target.next_rotation),
+        ("target_last_success_timestamp_seconds", target.last_success),
+        ("target_last_failure_timestamp_seconds", target.last_failure),
+        ("target_last_seen_living_timestamp_seconds", target.last_seen_living),
+        ("target_retire_due_timestamp_seconds", target.retire_due),
+        ("target_grace_seconds", target.grace),
+        ("target_max_age_seconds", target.max_age),
+        ("target_unconfirmed_creates", target.unconfirmed),
+    ):
+        if value is not None:
+            yield name, label, value
+    for condition in Condition:
+        yield "target_condition", f'{label},condition="{condition}"', int(condition in target.conditions)
+    for state, number in (target.keys or {}).items():
+        yield "target_keys", f'{label},state="{state}"', number
+    if target.trouble:
+        yield "target_trouble", f'{label},kind="{target.trouble}"', 1

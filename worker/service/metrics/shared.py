@@ -1,0 +1,87 @@
+"""What all workers share, as text: read from Redis alone, kept for a few seconds, made by one thread at a time."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime
+
+from worker.adapters.redis.circuit import EVERY_CALL
+from worker.adapters.redis.state import SharedState
+from worker.clock import Clock, moment
+from worker.errors import QueueUnavailable
+from worker.service.metrics.facts import TargetFacts, facts_of
+from worker.service.metrics.series import AccountFacts, shared_text
+from worker.settings.settings import Settings
+
+KEPT_SECONDS = 5.0
+"""Two that scrape at about the same time get the same text; a scrape costs Redis something at most so often."""
+
+PATIENCE_SECONDS = 2.0
+"""How long one waits for another who reads; after that the text of before will do."""
+
+
+class SharedMetrics:
+    """The text of :mod:`.series`. Where Redis is away it is the one of before: moments tell how old it is."""
+
+    def __init__(self, settings: Settings, shared: SharedState, clock: Clock) -> None:
+        self._settings = settings
+        self._shared = shared
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._text = ""
+        self._made = -math.inf
+
+    def text(self) -> str:
+        """What is known now, or was a few seconds ago; empty where Redis was away from the beginning."""
+        if self._lock.acquire(timeout=PATIENCE_SECONDS):
+            try:
+                self._make_anew()
+            finally:
+                self._lock.release()
+        return self._text
+
+    def _make_anew(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._made >= KEPT_SECONDS:
+            with suppress(QueueUnavailable):  # `/readyz` and the log say so
+                self._text = self._read(self._clock.now())
+            self._made = self._clock.monotonic()
+
+    def _read(self, now: datetime) -> str:
+        targets = self._targets()
+        return shared_text(self._account(now), targets, self._shown(targets, now.timestamp()))
+
+    def _targets(self) -> list[TargetFacts]:
+        configured, shared = self._settings.targets, self._shared
+        summaries, living = shared.index.summaries_of(configured), shared.watches.last_seen_living(configured)
+        parked = shared.circuit.turned_away()
+        return [
+            facts_of(target, summaries.get(name), living.get(name), turned_away=name in parked)
+            for name, target in configured.items()
+        ]
+
+    def _shown(self, targets: Iterable[TargetFacts], now: float) -> Iterable[TargetFacts]:
+        match self._settings.metrics.targets:
+            case "all":
+                return targets
+            case "troubled":
+                return [target for target in targets if target.is_troubled(now)]
+            case _:
+                return ()
+
+    def _account(self, now: datetime) -> AccountFacts:
+        shared = self._shared
+        audit, last_tick = shared.notes.last_audit(), shared.notes.last_tick(now)
+        audited_at = moment(audit.at) if audit else None
+        return AccountFacts(
+            circuit_open=any(held.operation == EVERY_CALL for held in shared.circuit.held(now)),
+            due=shared.due.due(now),
+            last_tick=last_tick.timestamp() if last_tick else None,
+            last_audit=audited_at.timestamp() if audited_at else None,
+            counted=audit.counted if audit else None,
+            explained=audit.explained if audit else None,
+            foreign=audit.foreign if audit else None,
+        )
