@@ -15,7 +15,7 @@ from typing import Any
 from hvac.utils import format_url  # type: ignore[import-untyped]  # hvac ships no types
 
 from worker.adapters.vault.access import Clients, OpenClient, VaultAccess
-from worker.adapters.vault.adapter import CallFailed, HvacClient, open_client
+from worker.adapters.vault.adapter import CallFailed, HvacClient, Sender, open_client
 from worker.adapters.vault.calls import Health, VaultCalls, if_there
 from worker.adapters.vault.errors import Ask, not_versioned, part, unreadable, whole
 from worker.adapters.vault.login import TokenFacts
@@ -50,17 +50,16 @@ def connect(
     Raises ConfigurationError for an address, a CA file or a login that cannot work.
     """
     mount = _checked_mount(mount)
-    calls, proxy = open_calls(access, clock, deadline=deadline, hear=hear)
-    return VaultStore(calls, mount, clock, proxy)
-
-
-def open_calls(
-    access: VaultAccess, clock: Clock, *, deadline: float, hear: Hear | None = None
-) -> tuple[VaultCalls, Proxy | None]:
-    """Calls of Vault as :func:`connect` makes them, and the proxy that leads there. Raises ConfigurationError."""
-    address = require_address(access.address, "VAULT_ADDR")
     engine = http_of(access)
     http = Metered(Listening(engine, clock, hear) if hear else engine, mount, meter)
+    calls = open_calls(access, clock, http, deadline=deadline)
+    return VaultStore(calls, mount, clock, engine.proxies.to(access.address.rstrip("/")))
+
+
+def open_calls(access: VaultAccess, clock: Clock, http: Sender | None = None, *, deadline: float) -> VaultCalls:
+    """Calls of Vault as :func:`connect` makes them, sent by ``http`` if it is given. Raises ConfigurationError."""
+    address = require_address(access.address, "VAULT_ADDR")
+    http = http or http_of(access)
 
     def opening(namespace: str | None) -> OpenClient:
         checked = checked_namespace(namespace)
@@ -68,8 +67,7 @@ def open_calls(
 
     clients = Clients(opening(access.namespace), opening(access.auth_namespace or access.namespace))
     keeper = TokenKeeper(source_of(access, clients), clock)
-    calls = VaultCalls(keeper, open_client(http, address, None, "", clock.sleep), deadline=deadline)
-    return calls, engine.proxies.to(address)
+    return VaultCalls(keeper, open_client(http, address, None, "", clock.sleep), deadline=deadline)
 
 
 class VaultStore:

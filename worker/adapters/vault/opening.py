@@ -41,7 +41,7 @@ def open_vault(
 
 def open_admin(settings: Settings, clock: Clock) -> VaultAdmin:
     """The same Vault for an administrator. Raises ConfigurationError."""
-    calls, _ = open_calls(_access(settings, no_logs), clock, deadline=call_deadline(settings).total_seconds())
+    calls = open_calls(_access(settings, no_logs), clock, deadline=call_deadline(settings).total_seconds())
     atexit.register(calls.leave)
     return VaultAdmin(calls)
 
