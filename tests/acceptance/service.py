@@ -70,6 +70,7 @@ class Service:
     verify_within: str = "20s"
     watch_every: str = "1h"
     audit_every: str = "1h"
+    dead_within: str = "20s"
     more: dict[str, str] = field(default_factory=dict)
     redis_login: tuple[str, str] | None = None
     """User and password of the workers and the command, if others than they always have."""
@@ -218,7 +219,7 @@ state_path = "{self.state}"
 tick = "1s"
 lease = "{self.lease}"
 verify_within = "{self.verify_within}"
-dead_within = "20s"
+dead_within = "{self.dead_within}"
 watch_every = "{self.watch_every}"
 audit_every = "{self.audit_every}"
 [[target]]
