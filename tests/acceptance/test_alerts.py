@@ -1,7 +1,7 @@
 """What each alert is about, really caused: a real Prometheus scrapes a real worker, and the alert's expression is true.
 
 How long it has to be true (``for``) is promtool's part (tests/monitoring). Where an expression waits for minutes or
-hours, a few seconds stand in the place of that number. RotatorNoticesFailing is promtool's alone: no notice is sent yet.
+hours, a few seconds stand in the place of that number. RotatorNoticesFailing is promtool's alone.
 """
 
 from __future__ import annotations
