@@ -72,6 +72,7 @@ class Service:
     audit_every: str = "1h"
     target_lines: str = ""
     """More of the target's settings."""
+    dead_within: str = "20s"
     more: dict[str, str] = field(default_factory=dict)
     redis_login: tuple[str, str] | None = None
     """User and password of the workers and the command, if others than they always have."""
@@ -212,7 +213,7 @@ state_path = "{self.state}"
 tick = "1s"
 lease = "{self.lease}"
 verify_within = "{self.verify_within}"
-dead_within = "20s"
+dead_within = "{self.dead_within}"
 watch_every = "{self.watch_every}"
 audit_every = "{self.audit_every}"
 [[target]]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from celery import Celery
 
 from tests.acceptance.service import APP_PASSWORD, Service
 from tests.sandbox import wait_until
+from worker.adapters.redis.keys import WORKERS
 from worker.settings.settings import QUEUE
 
 
@@ -147,3 +149,19 @@ def _trace(service: Service, identifier: str) -> object:
     done = service.rotator("trace", identifier, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def test_the_settings_say_how_much_is_logged_and_in_which_form(service: Service, tmp_path: Path) -> None:
+    def log(settings: str) -> str:
+        config = tmp_path / "log.toml"
+        service.environment()
+        config.write_text((tmp_path / "rotator.toml").read_text("utf-8") + f"[log]\n{settings}\n")
+        worker = service.run_worker("worker.cli", "worker", "--config", str(config))
+        wait_until(lambda: bool(service.redis.zcard(WORKERS)), "a worker shows itself")
+        assert worker.stop() == 0
+        return worker.log.read_text("utf-8")
+
+    assert "worker.started" not in log('level = "error"')
+    text = log('format = "text"')
+    assert "worker.started" in text
+    assert '"event"' not in text

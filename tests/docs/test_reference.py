@@ -24,7 +24,7 @@ from worker.targets.fields import PRESETS, SOURCES
 
 CONFIGURATION = page("configuration.md")
 OPERATE = page("operate.md")
-SECTIONS = ("hostup", "storage", "vault", "redis", "worker", "metrics", "[target]")
+SECTIONS = ("hostup", "storage", "vault", "redis", "worker", "metrics", "log", "[target]")
 
 NO_DEFAULT = {
     *("endpoint", "region", "address", "url", "name", "path"),

@@ -34,6 +34,13 @@ _FIRST = ("timestamp", "level", "event", "logger", "target")
 _ALWAYS_AT_LEAST = logging.INFO
 """Libraries are never logged below this level: botocore logs headers when debugging."""
 
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
 MOST_WAITING = 1_000
 """Lines that are left to the thread that writes; beyond that everybody waits for the stream."""
 
@@ -49,9 +56,10 @@ class Signal(Protocol):
         ...
 
 
-def mode_for(stream: TextIO) -> Mode:
-    """Readable on a terminal, else JSON."""
-    return "console" if stream.isatty() else "json"
+def mode_for(stream: TextIO, wanted: str = "auto") -> Mode:
+    """``json``, ``text``, or ``auto``: readable on a terminal, else JSON."""
+    as_text = stream.isatty() if wanted == "auto" else wanted == "text"
+    return "console" if as_text else "json"
 
 
 def configure(mode: Mode, stream: TextIO, redactor: Redactor, level: int = logging.INFO) -> None:

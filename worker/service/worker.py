@@ -49,7 +49,9 @@ def run(settings: Settings, concurrency: int | None = None, *, beat: bool = True
     """The whole life of a worker process: logs to stdout (JSON unless that is a terminal), then :func:`serve`."""
     become_undumpable()
     redactor = Redactor(settings.secrets())
-    setup.configure("json" if json_logs else setup.mode_for(sys.stdout), sys.stdout, redactor)
+    wanted = "json" if json_logs else settings.log.format
+    mode = setup.mode_for(sys.stdout, wanted)
+    setup.configure(mode, sys.stdout, redactor, setup.LEVELS[settings.log.level])
     setup.take_over(setup_logging)
     setup.catch_uncaught()
     own = _own_metrics(settings)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, Field, StrictBool, StrictInt, ValidationError, ValidationInfo
+from pydantic import BaseModel, StrictBool, StrictInt, ValidationError
 
 from worker.secret import Secret
 from worker.settings.environment import (
@@ -25,6 +24,7 @@ from worker.settings.environment import (
     variables,
 )
 from worker.settings.file import find_file, read_file
+from worker.settings.log import LogSettings
 from worker.settings.logins import check_logins
 from worker.settings.metrics import MetricsSettings
 from worker.settings.problems import Problems, show_key, unknown
@@ -35,7 +35,6 @@ from worker.settings.values import (
     FILE,
     STRICT,
     Address,
-    Duration,
     QueueName,
     RedisUrl,
     Region,
@@ -43,18 +42,13 @@ from worker.settings.values import (
     whole,
 )
 from worker.settings.vault import VaultSettings
-from worker.targets.durations import format_duration
+from worker.settings.worker import WorkerSettings
 from worker.targets.target import Target
 
 __all__ = ["HostUpSettings", "Need", "Settings", "StorageSettings", "VaultSettings", "WorkerSettings", "load"]
 
-LONGEST_CREATE = timedelta(seconds=40)
-"""Ceph was seen to take 30 s for a create (docs/facts.md, "Ceph's object gateway")."""
-
 QUEUE = "hostup-rotator"
 """The queue of a name of its own, so that no other app on the same database takes our messages, or we theirs."""
-
-SHORTEST_LEASE = timedelta(seconds=3)
 
 
 class HostUpSettings(BaseModel):
@@ -94,43 +88,6 @@ class RedisSettings(BaseModel):
     url_file: Annotated[Path | None, Variable("REDIS_URL_FILE")] = None
 
 
-def _long_lease(lease: timedelta) -> timedelta:
-    if lease < SHORTEST_LEASE:
-        raise ValueError(f"is too short; at least {format_duration(SHORTEST_LEASE)} are needed to take over safely")
-    return lease
-
-
-def _tick_within_lease(tick: timedelta, info: ValidationInfo) -> timedelta:
-    lease = info.data.get("lease", tick)
-    if tick > lease:
-        raise ValueError(f"is longer than lease ({format_duration(lease)}); at most that is allowed")
-    return tick
-
-
-class WorkerSettings(BaseModel):
-    """``[worker]``. ``verify_within``: how long a new key may take to spread; ``dead_within``: a deleted one to die.
-
-    ``messages_per_hour``: how many rotations of a target messages may ask for; a person may ask for any number.
-    """
-
-    model_config = STRICT
-
-    concurrency: Annotated[StrictInt, whole(1, 256)] = 8
-    messages_per_hour: Annotated[StrictInt, whole(1, 3600)] = 3
-    # above tick, which is held against it
-    lease: Annotated[Duration, AfterValidator(_long_lease)] = timedelta(minutes=2)
-    tick: Annotated[Duration, AfterValidator(_tick_within_lease), Field(validate_default=True)] = timedelta(seconds=5)
-    audit_every: Duration = timedelta(hours=1)
-    watch_every: Duration = timedelta(minutes=10)
-    verify_within: Duration = timedelta(minutes=2)
-    dead_within: Duration = timedelta(minutes=20)
-
-    @property
-    def create_deadline(self) -> timedelta:
-        """How long one create may take as a whole: well inside the lease."""
-        return min(LONGEST_CREATE, self.lease / 3)
-
-
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set; ``file`` is where it was read."""
@@ -144,6 +101,7 @@ class Settings:
     redis_url_file: Path | None
     worker: WorkerSettings
     metrics: MetricsSettings
+    log: LogSettings
     targets: Mapping[str, Target]
     proxies: Proxies
     proxy_secrets: tuple[Secret, ...]
@@ -155,7 +113,7 @@ class Settings:
 
 
 M = TypeVar("M", bound=BaseModel)
-_TABLES = ("hostup", "storage", "vault", "redis", "worker", "metrics", "target")
+_TABLES = ("hostup", "storage", "vault", "redis", "worker", "metrics", "log", "target")
 
 
 def load(
@@ -192,6 +150,7 @@ def load(
     redis = _over(_table("redis", RedisSettings, document, file, problems), redis)
     worker = _table("worker", WorkerSettings, document, file, problems)
     metrics = _over(_table("metrics", MetricsSettings, document, file, problems), metrics)
+    log = _table("log", LogSettings, document, file, problems)
     _check_missing(document, env, problems)
     if redis.url.reveal() and not redis.insecure and (exposed := exposure(redis.url)):
         problems.note(f"{WHERE}: {place_of('REDIS_URL', env)}", exposed)
@@ -203,7 +162,19 @@ def load(
         vault = vault.model_copy(update={"token": None})
     hidden = proxy_secrets(env) + (login_secrets(vault.proxy.reveal()) if vault.proxy else ())
     return Settings(
-        file, hostup, storage, vault, redis.url, redis.queue, redis.url_file, worker, metrics, targets, proxies, hidden
+        file,
+        hostup,
+        storage,
+        vault,
+        redis.url,
+        redis.queue,
+        redis.url_file,
+        worker,
+        metrics,
+        log,
+        targets,
+        proxies,
+        hidden,
     )
 
 

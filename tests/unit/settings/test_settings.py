@@ -13,6 +13,8 @@ from worker.errors import ConfigurationError
 from worker.secret import Secret
 from worker.settings.environment import variables
 from worker.settings.file import DEFAULT_PATH, find_file
+from worker.settings.log import LogSettings
+from worker.settings.metrics import MetricsSettings
 from worker.settings.problems import PROBLEMS_SHOWN
 from worker.settings.settings import (
     HostUpSettings,
@@ -135,6 +137,8 @@ def test_the_example_shows_the_defaults_and_every_key_it_names_exists(tmp_path: 
     assert settings.hostup == default.hostup
     assert settings.vault == default.vault
     assert settings.worker == default.worker
+    assert settings.metrics.targets == default.metrics.targets
+    assert settings.log == default.log
     assert settings.targets["media-uploads"].label == default.targets["media"].label
     assert settings.targets["media-uploads"].fields == default.targets["media"].fields
 
@@ -142,7 +146,16 @@ def test_the_example_shows_the_defaults_and_every_key_it_names_exists(tmp_path: 
 def test_the_example_explains_every_key() -> None:
     text = (Path(__file__).parents[3] / DEFAULT_PATH).read_text(encoding="utf-8")
     shown = set(re.findall(r"^(?:# )?(\w+) = ", text, re.MULTILINE))
-    models = (HostUpSettings, StorageSettings, VaultSettings, RedisSettings, WorkerSettings, TargetEntry)
+    of_file = (
+        HostUpSettings,
+        StorageSettings,
+        VaultSettings,
+        RedisSettings,
+        WorkerSettings,
+        MetricsSettings,
+        LogSettings,
+    )
+    models = (*of_file, TargetEntry)
     keys = {
         key
         for model in models
