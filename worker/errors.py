@@ -35,6 +35,8 @@ holds an answer's body, a header or a secret.
     ├── CredentialsMissing          there is no secret where an app's secret is looked for
     ├── CredentialsUnusable         an app's secret holds no key
     ├── CacheUnusable               a helper cannot keep the last good key
+    ├── FileUnwritable              a file of an app's key cannot be made or replaced: it stays as it was
+    ├── AppNotTold                  a program could not be told that its key has changed
     ├── StorageError                the object storage's address is unknown or wrong
     │   └── EndpointRefused         HostUp names another one than before, or one inside; a person decides
     ├── RecordError                 a target's record cannot be used as it is
@@ -295,6 +297,14 @@ class CredentialsUnusable(RotatorError):
 
 class CacheUnusable(RotatorError):
     """The file where a helper keeps the last good key is not its own, or cannot be read or written."""
+
+
+class FileUnwritable(RotatorError):
+    """A file that an app reads its key from cannot be made or replaced; what was there is there unchanged."""
+
+
+class AppNotTold(RotatorError):
+    """The key was written, and the program that reads it could not be told so."""
 
 
 class StorageError(RotatorError):

@@ -13,7 +13,12 @@ import typer
 from worker.cli.options import Options
 from worker.credentials.command import SUMMARIES, main
 
-_HANDED_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+_HANDED_ON = {
+    "ignore_unknown_options": True,
+    "allow_extra_args": True,
+    "allow_interspersed_args": False,  # else the -- before the command of `run` would be taken away
+    "help_option_names": [],
+}
 
 
 def register(app: typer.Typer) -> None:

@@ -1,6 +1,7 @@
-"""``rotator credentials`` and ``rotator serve-credentials``, also as ``rotator-app.pyz``; standard library only.
+"""The commands for apps: ``credentials``, ``serve-credentials``, ``render`` and ``run``, also as ``rotator-app.pyz``.
 
-They are started by programs, for every key that those ask for, on machines that have nothing else of this project.
+They are started by programs, for every key that those ask for, on machines that have nothing else of this project: the
+standard library has to do, and each loads what it needs when it is called.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from worker import __version__
+from worker.credentials.arguments import add_receipt, add_render, add_run, duration, split, texts_of
 from worker.credentials.cache import Cache, folder_for, own_folder
 from worker.credentials.environment import (
     DEFAULT_MOUNT,
@@ -31,26 +33,31 @@ from worker.credentials.formats import FORMATS
 from worker.credentials.helper import REFRESH, Helper
 from worker.errors import ConfigurationError, CredentialsUnusable, RotatorError, UsageError
 from worker.printable import printable
-from worker.targets.durations import parse_duration
 
 SUMMARIES = {
     "credentials": "Print an app's key once: for credential_process, a shell, or a file.",
     "serve-credentials": "Serve apps' keys on loopback, to the AWS SDKs of any language.",
+    "render": "Write apps' keys as files, and keep them fresh.",
+    "run": "Run a program with its key in the environment, and restart it after a rotation.",
 }
 """The commands that :func:`main` knows; ``rotator`` hands these on before it loads anything else."""
 
 _USAGE_EXAMPLES = {
     "credentials": "as credential_process:\n  rotator credentials --path apps/media/object-storage",
     "serve-credentials": "for the AWS SDKs:\n  rotator serve-credentials --path apps/media/object-storage",
+    "render": "for programs that read a file:\n"
+    "  rotator render --path apps/media/object-storage --format rclone --to ~/.config/rclone/rclone.conf",
+    "run": "for programs that read environment variables:\n"
+    "  rotator run --path apps/media/object-storage -- /usr/local/bin/media --port 8080",
 }
 
 
 def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
     """Run one of :data:`SUMMARIES`; the exit code: 0 ok, 1 failed, 2 usage, 75 try again later, 78 configuration."""
     try:
-        given = _parser().parse_args(arguments)
-        run = _credentials if given.command == "credentials" else _serve
-        return run(given, env)
+        own, command = split(arguments)
+        given = _parser().parse_args(own, argparse.Namespace(words=command))
+        return _COMMANDS[given.command](given, env)
     except ConfigurationError as error:
         for problem in error.problems:
             say(problem)
@@ -85,10 +92,13 @@ def _parser() -> argparse.ArgumentParser:
     many = _command(commands, "serve-credentials")
     many.add_argument("target", nargs="*", metavar="TARGET", help="targets of rotator.toml, each at /TARGET")
     many.add_argument("--path", action="append", default=[], metavar="PATH", help="a secret by its path, at /PATH")
-    many.add_argument("--listen", default="127.0.0.1:8911", metavar="ADDRESS", help="default: 127.0.0.1:8911")
-    many.add_argument("--receipts-path", default="", metavar="PATH", help="where, for --path; see docs/apps.md")
-    many.add_argument("--receipt", action="store_true", help="say in Vault which key is served here, and since when")
+    many.add_argument(
+        "--listen", default="127.0.0.1:8911", metavar="ADDRESS", help="or unix:/PATH; default: 127.0.0.1:8911"
+    )
+    add_receipt(many)
     many.add_argument("--token-file", type=Path, metavar="FILE", help="what callers have to show; made where missing")
+    add_render(_command(commands, "render"))
+    add_run(_command(commands, "run"))
     return parser
 
 
@@ -104,15 +114,8 @@ def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name
     made.add_argument("--mount", default=DEFAULT_MOUNT, help=f"the mount of --path; default: {DEFAULT_MOUNT}")
     made.add_argument("--auth-mount", default="", help="where the way to log in is enabled; default: as it is called")
     made.add_argument("--fields", default="", help="the names in the secret, where they are names of your own")
-    made.add_argument("--refresh", type=_duration, default=REFRESH, help="how often to look at Vault; default: 30s")
+    made.add_argument("--refresh", type=duration, default=REFRESH, help="how often to look at Vault; default: 30s")
     return made
-
-
-def _duration(text: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text[:32]!r} {error}") from None
 
 
 def _places(given: argparse.Namespace, env: Mapping[str, str], names: list[str], paths: list[str]) -> list[Place]:
@@ -121,6 +124,14 @@ def _places(given: argparse.Namespace, env: Mapping[str, str], names: list[str],
     named = places_named(names, _configuration(given, env)) if names else []
     receipts = getattr(given, "receipts_path", "").strip("/")
     return named + [replace(place_at(path, given.mount, given.fields), receipts=receipts) for path in paths]
+
+
+def _place(given: argparse.Namespace, env: Mapping[str, str]) -> Place:
+    """The one secret of a command that takes one."""
+    names, paths = [[each] if each else [] for each in (given.target, given.path)]
+    if names and paths:
+        raise UsageError("a target and --path are two ways to name one secret", hint="Leave out one of them.")
+    return _places(given, env, names, paths)[0]
 
 
 def _configuration(given: argparse.Namespace, env: Mapping[str, str]) -> Path:
@@ -134,16 +145,17 @@ def _configuration(given: argparse.Namespace, env: Mapping[str, str]) -> Path:
 
 
 def _credentials(given: argparse.Namespace, env: Mapping[str, str]) -> int:
-    names, paths = [[each] if each else [] for each in (given.target, given.path)]
-    if names and paths:
-        raise UsageError("a target and --path are two ways to name one secret", hint="Leave out one of them.")
-    place = _places(given, env, names, paths)[0]
+    place = _place(given, env)
     server = server_from(env)
-    cache = None if given.no_cache else Cache(folder_for(env, os.geteuid()), f"{server.address}\n{server.namespace}")
     now = datetime.now(UTC)
-    key = Helper(partial(_read, server, login_from(env, given.auth_mount)), cache, say, given.refresh).key(place, now)
+    read = partial(_read, server, login_from(env, given.auth_mount))
+    key = Helper(read, _cache(given, env, server), say, given.refresh).key(place, now)
     say_result(FORMATS[given.format](key, now))
     return 0
+
+
+def _cache(given: argparse.Namespace, env: Mapping[str, str], server: Server) -> Cache | None:
+    return None if given.no_cache else Cache(folder_for(env, os.geteuid()), f"{server.address}\n{server.namespace}")
 
 
 def _read(server: Server, login: Given, mount: str, path: str) -> tuple[dict[str, object], int]:
@@ -166,6 +178,37 @@ def _serve(given: argparse.Namespace, env: Mapping[str, str]) -> int:
     return serve(places, given.listen, token_file, given.refresh, server, login, receipt=given.receipt)
 
 
+def _render(given: argparse.Namespace, env: Mapping[str, str]) -> int:
+    from worker.credentials.jobs import job, jobs_in  # noqa: PLC0415 - of this command only
+    from worker.credentials.render import render  # noqa: PLC0415
+
+    if given.source and (given.to or given.target or given.path):
+        raise UsageError("--from names secrets and files already", hint="Leave out what names one besides.")
+    jobs = jobs_in(given.source) if given.source else [job(_place(given, env), texts_of(given))]
+    if given.once and given.receipt:
+        raise UsageError("--once cannot leave a receipt, which has to be renewed", hint="Leave out one of them.")
+    receipts = given.receipts_path.strip("/")
+    if receipts:
+        jobs = [replace(each, place=replace(each.place, receipts=receipts)) for each in jobs]
+    login = login_from(env, given.auth_mount)
+    return render(jobs, given.refresh, server_from(env), login, say, once=given.once, receipt=given.receipt)
+
+
+def _run(given: argparse.Namespace, env: Mapping[str, str]) -> int:
+    from worker.credentials.run import Wanted, run  # noqa: PLC0415 - of this command only
+    from worker.credentials.supervision import Policy  # noqa: PLC0415
+    from worker.credentials.telling import signal_named  # noqa: PLC0415
+
+    if not given.words:
+        raise UsageError("what to run is not named", hint="Write it after --: rotator run TARGET -- COMMAND.")
+    place, server = _place(given, env), server_from(env)
+    who = f"{os.uname().nodename}\n{os.getpid()}"
+    kill_after, jitter = given.kill_after.total_seconds(), given.jitter.total_seconds()
+    policy = Policy(given.on_change, signal_named(given.signal), kill_after, jitter, who)
+    wanted = Wanted(given.words, place, policy, given.refresh, _cache(given, env, server))
+    return run(wanted, env, server, login_from(env, given.auth_mount), say)
+
+
 def say_result(text: str) -> None:
     """One result on stdout. Raises CredentialsUnusable: who gets half a key must see that the helper failed."""
     if not sys.stdout:
@@ -177,6 +220,9 @@ def say_result(text: str) -> None:
         raise
     except OSError as error:
         raise CredentialsUnusable(f"the output could not be written: {error.strerror}") from None
+
+
+_COMMANDS = {"credentials": _credentials, "serve-credentials": _serve, "render": _render, "run": _run}
 
 
 def run() -> NoReturn:

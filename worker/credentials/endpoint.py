@@ -10,6 +10,7 @@ import hmac
 import json
 import os
 import secrets
+import socket
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,10 +20,12 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
+from socketserver import TCPServer
 from urllib.parse import unquote, urlsplit
 
 from worker.credentials.formats import container
 from worker.credentials.keeper import Keeper
+from worker.credentials.unix_socket import path_in, private_place
 from worker.errors import ConfigurationError, RotatorError
 from worker.secret import Secret
 
@@ -44,8 +47,14 @@ class Address:
     port: int
 
 
-def address_from(text: str) -> Address:
-    """Read ``--listen``. Raises ConfigurationError for what is not loopback: a key must not leave this machine."""
+def address_from(text: str) -> Address | Path:
+    """Read ``--listen``: an address, or ``unix:/path``.
+
+    Raises ConfigurationError for what is not loopback: a key must not leave this machine.
+    """
+    path = path_in(text)
+    if path:
+        return path
     parts = urlsplit(f"//{text}")
     try:
         host, port = parts.hostname or "", parts.port
@@ -53,7 +62,9 @@ def address_from(text: str) -> Address:
     except ValueError:
         host, port, loopback = "", None, False
     if not loopback or port is None:
-        raise ConfigurationError((f"--listen: {text[:64]!r} is no loopback address with a port, as 127.0.0.1:8911",))
+        raise ConfigurationError(
+            (f"--listen: {text[:64]!r} is no loopback address with a port, as 127.0.0.1:8911, and no unix:/path",)
+        )
     return Address("127.0.0.1" if host == "localhost" else host, port)
 
 
@@ -93,26 +104,33 @@ def _make_token(file: Path) -> None:
 
 
 class Endpoint(ThreadingHTTPServer):
-    """The server. ``keepers`` by the path that programs ask for, without the slash before it."""
+    """The server, at an address or at the path of a Unix socket.
+
+    ``keepers`` by the path that programs ask for, without the slash before it. Raises ConfigurationError, OSError.
+    """
 
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, address: Address, token: Secret, keepers: Mapping[str, Keeper]) -> None:
+    def __init__(self, address: Address | Path, token: Secret, keepers: Mapping[str, Keeper]) -> None:
         self.token = token
         self.keepers = keepers
-        self.address_family = _family(address.host)
+        if isinstance(address, Path):
+            self.address_family = socket.AF_UNIX
+            with private_place(address):
+                super().__init__(str(address), _Handler)  # type: ignore[arg-type] # typeshed knows of TCP only
+            self.url, self.hosts = "http://localhost", {"localhost"}
+            return
+        self.address_family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         super().__init__((address.host, address.port), _Handler)
         port = self.server_address[1]
         host = f"[{address.host}]" if ":" in address.host else address.host
         self.url = f"http://{host}:{port}"
         self.hosts = {f"{host}:{port}", f"localhost:{port}"}
 
-
-def _family(host: str) -> int:
-    import socket  # noqa: PLC0415 - http.server has it loaded
-
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
+    def server_bind(self) -> None:
+        """Without the look for this machine's name that HTTPServer would have, and a socket has no use for."""
+        TCPServer.server_bind(self)
 
 
 class _Handler(BaseHTTPRequestHandler):

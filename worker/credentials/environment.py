@@ -26,6 +26,7 @@ class Server:
     ca_path: str = ""
     client_cert: str = ""
     client_key: str = ""
+    tls_name: str = ""
     proxy: str = field(default="", repr=False)
 
 
@@ -69,6 +70,8 @@ def server_from(env: Mapping[str, str]) -> Server:
         raise ConfigurationError(("environment: VAULT_ADDR: must be set, such as https://vault.example.com:8200",))
     if parts.path or parts.query:
         raise ConfigurationError((f"environment: VAULT_ADDR: ends in {parts.path}; leave out what follows the port",))
+    if env.get("VAULT_PROXY_ADDR") and env.get("VAULT_TLS_SERVER_NAME"):
+        raise ConfigurationError(("environment: VAULT_TLS_SERVER_NAME: cannot be used by way of a proxy",))
     return Server(
         address,
         env.get("VAULT_NAMESPACE", ""),
@@ -76,6 +79,7 @@ def server_from(env: Mapping[str, str]) -> Server:
         env.get("VAULT_CAPATH", ""),
         env.get("VAULT_CLIENT_CERT", ""),
         env.get("VAULT_CLIENT_KEY", ""),
+        env.get("VAULT_TLS_SERVER_NAME", ""),
         env.get("VAULT_PROXY_ADDR", ""),
     )
 

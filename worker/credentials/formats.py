@@ -11,6 +11,7 @@ from worker.credentials.keys import AppKey, expiration
 from worker.errors import CredentialsUnusable
 
 Format = Callable[[AppKey, datetime], str]
+Timeless = Callable[[AppKey], str]
 
 
 def process(key: AppKey, now: datetime) -> str:
@@ -31,12 +32,12 @@ def container(key: AppKey, now: datetime) -> str:
     return json.dumps({**json.loads(process(key, now)), "Token": ""})
 
 
-def document(key: AppKey, now: datetime) -> str:  # noqa: ARG001 - a Format
+def document(key: AppKey) -> str:
     """All that the secret holds, under its own names."""
     return json.dumps(dict(key.fields), indent=2)
 
 
-def environment(key: AppKey, now: datetime) -> str:  # noqa: ARG001 - a Format
+def environment(key: AppKey) -> str:
     """Lines for a shell to read, ``export AWS_ACCESS_KEY_ID=...`` (``eval "$(...)"``)."""
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables(key).items())
 
@@ -53,9 +54,9 @@ def variables(key: AppKey) -> Mapping[str, str]:
     return {name: value for name, value in named.items() if value}
 
 
-def rclone(key: AppKey, now: datetime) -> str:  # noqa: ARG001 - a Format
+def rclone(key: AppKey) -> str:
     """A section of rclone.conf (rclone's page "Amazon S3", provider Ceph)."""
-    return _section(
+    return section(
         "hostup",
         {
             "type": "s3",
@@ -68,10 +69,10 @@ def rclone(key: AppKey, now: datetime) -> str:  # noqa: ARG001 - a Format
     )
 
 
-def s3cmd(key: AppKey, now: datetime) -> str:  # noqa: ARG001 - a Format
+def s3cmd(key: AppKey) -> str:
     """An s3cfg; buckets are asked for by path, as the certificate of a gateway need not hold their names."""
     host = key.endpoint.removeprefix("https://").removeprefix("http://")
-    return _section(
+    return section(
         "default",
         {
             "access_key": key.access_key,
@@ -84,7 +85,7 @@ def s3cmd(key: AppKey, now: datetime) -> str:  # noqa: ARG001 - a Format
     )
 
 
-def mc(key: AppKey, now: datetime) -> str:  # noqa: ARG001 - a Format
+def mc(key: AppKey) -> str:
     """What ``mc alias import NAME`` reads."""
     return json.dumps(
         {
@@ -97,21 +98,25 @@ def mc(key: AppKey, now: datetime) -> str:  # noqa: ARG001 - a Format
     )
 
 
-def _section(name: str, values: Mapping[str, str]) -> str:
-    """Raises CredentialsUnusable for what would be read as a line of its own."""
+def section(name: str, values: Mapping[str, str]) -> str:
+    """A section of an INI file. Raises CredentialsUnusable for what would be read as a line of its own."""
     odd = [key for key, value in values.items() if not value.isprintable()]
     if odd:
         raise CredentialsUnusable(f"{odd[0]} holds a control character", hint="Look at the secret in Vault.")
     return "\n".join([f"[{name}]", *(f"{key} = {value}" for key, value in values.items() if value)])
 
 
+def _at_any_time(form: Timeless) -> Format:
+    return lambda key, _: form(key)
+
+
 FORMATS: Mapping[str, Format] = {
     "process": process,
-    "env": environment,
-    "json": document,
-    "rclone": rclone,
-    "s3cmd": s3cmd,
-    "mc": mc,
-    "restic": environment,
+    "env": _at_any_time(environment),
+    "json": _at_any_time(document),
+    "rclone": _at_any_time(rclone),
+    "s3cmd": _at_any_time(s3cmd),
+    "mc": _at_any_time(mc),
+    "restic": _at_any_time(environment),
 }
 """By the names of ``--format``."""

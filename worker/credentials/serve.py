@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
+from urllib.parse import quote
 
 from worker.credentials.command import say, say_result
-from worker.credentials.endpoint import Endpoint, address_from, token_in
+from worker.credentials.endpoint import Address, Endpoint, address_from, token_in
 from worker.credentials.environment import Given, Place, Server
 from worker.credentials.keeper import Keeper
 from worker.credentials.keys import AppKey
@@ -54,12 +57,27 @@ def serve(
             note.start()
     Thread(target=server.serve_forever, name="endpoint", daemon=True).start()
     for name in keepers:
-        say_result(f"# {name}\nAWS_CONTAINER_CREDENTIALS_FULL_URI={server.url}/{name}")
-        say_result(f"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE={token_file.absolute()}")
+        say_result(_told(name, server.url, address, token_file))
     ended.wait()
+    if isinstance(address, Path):
+        with suppress(OSError):
+            address.unlink()
     session.end()
     return 0
 
 
 def _noting(note: ReceiptWriter | None) -> Callable[[AppKey], None]:
     return note.used if note else lambda _: None
+
+
+def _told(name: str, url: str, address: Address | Path, token_file: Path) -> str:
+    if isinstance(address, Path):  # no SDK asks a Unix socket
+        token = shlex.quote(str(token_file.absolute()))
+        return (
+            f"# {name}\ncurl --unix-socket {shlex.quote(str(address))} "
+            f'--header "Authorization: $(cat {token})" {url}/{quote(name)}'
+        )
+    return (
+        f"# {name}\nAWS_CONTAINER_CREDENTIALS_FULL_URI={url}/{name}\n"
+        f"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE={token_file.absolute()}"
+    )

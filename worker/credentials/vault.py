@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit
 
 from worker import __version__
 from worker.credentials.environment import Server
+from worker.credentials.tls import https_handler
 from worker.errors import (
     CredentialsMissing,
     CredentialsUnusable,
@@ -38,7 +39,7 @@ SECONDS = 5.0
 
 
 class Vault:
-    """Calls of one server. Any thread may use it."""
+    """Calls of one server. Any thread may use it. Raises ConfigurationError for TLS files that cannot be loaded."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -130,11 +131,10 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 def _opener(server: Server) -> urllib.request.OpenerDirector:
     handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
     if urlsplit(server.address).scheme == "https":
-        context = ssl.create_default_context(cafile=server.ca_file or None, capath=server.ca_path or None)
-        if server.client_cert:
-            context.load_cert_chain(server.client_cert, server.client_key or None)
-        handlers.append(urllib.request.HTTPSHandler(context=context))
-    if server.proxy:
+        handlers.append(https_handler(server))
+    if server.tls_name:
+        handlers.append(urllib.request.ProxyHandler({}))  # through one of the environment the name would be the proxy's
+    elif server.proxy:
         handlers.append(urllib.request.ProxyHandler({"http": server.proxy, "https": server.proxy}))
     return urllib.request.build_opener(*handlers)
 

@@ -23,6 +23,7 @@ from worker.secret import Secret
 
 TOKEN = "a-token-of-the-test-and-long"
 NAME = "apps/a"
+ANY_PORT = Address("127.0.0.1", 0)
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +33,11 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VaultServer]:
 
 
 @contextmanager
-def _endpoint(vault: VaultServer) -> Iterator[httpx.Client]:
+def _endpoint(vault: VaultServer, address: Address | Path = ANY_PORT) -> Iterator[httpx.Client]:
     session = Session(Vault(Server(vault.address)), Given(Secret(vault.root_token)))
     keeper = Keeper(session, Place(NAME, "secret", NAME), timedelta(hours=1), lambda _: None, lambda _: None)
+    server = Endpoint(address, Secret(TOKEN), {NAME: keeper})
     keeper.start()
-    server = Endpoint(Address("127.0.0.1", 0), Secret(TOKEN), {NAME: keeper})
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         with httpx.Client(base_url=server.url, headers={"Authorization": TOKEN}, trust_env=False) as client:
@@ -117,7 +118,42 @@ def test_it_listens_on_loopback_only(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["127.0.0.1:1", "127.0.0.2:1", "localhost:1", "[::1]:1"])
 def test_any_loopback_address_will_do(text: str) -> None:
-    assert address_from(text).port == 1
+    address = address_from(text)
+    assert isinstance(address, Address)
+    assert address.port == 1
+
+
+@pytest.mark.parametrize("text", ["unix:", "unix:keys.sock", f"unix:/{'x' * 107}"])
+def test_a_socket_needs_a_whole_path(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="no path of a socket"):
+        address_from(text)
+
+
+def test_a_unix_socket_is_its_owners_and_needs_the_token_too(vault: VaultServer, tmp_path: Path) -> None:
+    _write(vault, "AK1")
+    path = tmp_path / "keys.sock"
+    with _endpoint(vault, address_from(f"unix:{path}")) as server:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        with httpx.Client(base_url=server.base_url, transport=httpx.HTTPTransport(uds=str(path))) as client:
+            assert client.get(f"/{NAME}", headers={"Authorization": TOKEN}).json()["AccessKeyId"] == "AK1"
+            assert client.get(f"/{NAME}").status_code == 401
+            assert client.get(f"/{NAME}", headers={"Host": "evil", "Authorization": TOKEN}).status_code == 403
+
+
+def test_a_socket_that_was_left_behind_makes_place_and_nothing_else_does(vault: VaultServer, tmp_path: Path) -> None:
+    path = tmp_path / "keys.sock"
+    for _ in range(2):
+        with _endpoint(vault, path), pytest.raises(ConfigurationError, match="there already"), _endpoint(vault, path):
+            pass
+    path.unlink()
+    path.write_text("precious")
+    with pytest.raises(ConfigurationError, match="there already"), _endpoint(vault, path):
+        pass
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigurationError, match="there already"), _endpoint(vault, path):
+        pass
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_the_token_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
