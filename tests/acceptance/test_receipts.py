@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import hvac  # type: ignore[import-untyped]  # it ships no types
@@ -30,21 +30,26 @@ def app_token(service: Service) -> str:
 
 
 @contextmanager
-def serving(service: Service) -> Iterator[subprocess.Popen[str]]:
+def reading(service: Service, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A helper of an app that leaves receipts."""
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(service.folder),
         "VAULT_ADDR": service.sandbox.environment["VAULT_ADDR"],
         "VAULT_TOKEN": app_token(service),
     }
-    command = [sys.executable, "-m", "worker.cli", "serve-credentials", "--listen", "127.0.0.1:0", "--receipt"]
-    command += ["--path", service.path, "--token-file", str(service.folder / "endpoint-token")]
+    command = [sys.executable, "-m", "worker.cli", *arguments, "--receipt", "--path", service.path]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process
         finally:
             process.send_signal(signal.SIGCONT)
             process.kill()
+
+
+def serving(service: Service) -> AbstractContextManager[subprocess.Popen[str]]:
+    token_file = service.folder / "endpoint-token"
+    return reading(service, "serve-credentials", "--listen", "127.0.0.1:0", "--token-file", str(token_file))
 
 
 def receipts(service: Service) -> dict[str, Any]:
@@ -110,6 +115,22 @@ def test_a_key_in_use_outlives_its_grace_and_status_names_who_uses_it(careful: S
     assert [reader["uses"] for reader in status(service)["readers"]] == ["current"]
     assert worker.stop() == 0
     assert not any(secret in json.dumps(receipts(service)) for secret in service.secrets())
+
+
+def test_a_file_is_in_use_once_it_is_written(careful: Service) -> None:
+    service = careful
+    service.start()
+    wait_until(lambda: service.published() is not None, "the first key")
+    file = service.folder / "credentials"
+    with reading(service, "render", "--to", str(file)):
+        for _ in range(2):
+            key = str((service.published() or {})["access_key"])
+            wait_until(lambda key=key: used(service) == {key}, "a receipt")  # type: ignore[misc]  # bound at once
+            assert key in file.read_text()
+            service.rotate()
+    assert list(receipts(service)) == [f"{socket.gethostname()} render {file}"[:128]]
+    once = service.rotator("render", "--once", "--receipt", "--path", service.path, "--to", str(file))
+    assert (once.returncode, "--once cannot leave a receipt" in once.stderr) == (2, True)
 
 
 def test_what_a_stranger_writes_there_is_shown_without_moving_the_cursor(careful: Service) -> None:

@@ -12,21 +12,17 @@ from worker.errors import VaultDenied, VaultError
 from worker.rotation.in_use import kept_until_at_most
 from worker.rotation.ports import VaultPort
 from worker.rotation.record import Record
-from worker.settings.settings import Settings
 from worker.targets.receipts import Receipt, receipts_in
 from worker.targets.target import Target
 
 CURRENT, OLD, OTHER = "current", "old", "other"
 
 
-def said_by_apps(
-    settings: Settings, vault: VaultPort, target: Target, record: Record, now: datetime
-) -> list[dict[str, Any]]:
-    """One entry for each reader that left a receipt, those with an old key first; times are ISO 8601 in UTC.
+def said_by_apps(vault: VaultPort, path: str, target: Target, record: Record, now: datetime) -> list[dict[str, Any]]:
+    """One entry for each reader that left a receipt at ``path``, old keys first; times are ISO 8601 in UTC.
 
     A Vault that cannot be read is told, and no error: all else is known.
     """
-    path = f"{settings.vault.receipts_path}/{target.path}"
     try:
         found = receipts_in(vault.read(path).data or {})
     except VaultDenied as error:

@@ -35,7 +35,14 @@ def add_render(made: argparse.ArgumentParser) -> None:
     made.add_argument("--pid-file", default="", metavar="FILE", help="holds the number of that process")
     made.add_argument("--exec", default="", metavar="COMMAND", help="run after a change instead, without a shell")
     made.add_argument("--once", action="store_true", help="write once and end, with an error where it cannot")
+    add_receipt(made)
     made.add_argument("--from", dest="source", type=Path, metavar="FILE", help="a TOML file with several of all this")
+
+
+def add_receipt(made: argparse.ArgumentParser) -> None:
+    """Those of commands that can say which key is in use."""
+    made.add_argument("--receipt", action="store_true", help="say in Vault which key is in use here, and since when")
+    made.add_argument("--receipts-path", default="", metavar="PATH", help="where, for --path; see docs/apps.md")
 
 
 def add_run(made: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from worker import __version__
-from worker.credentials.arguments import add_render, add_run, duration, split, texts_of
+from worker.credentials.arguments import add_receipt, add_render, add_run, duration, split, texts_of
 from worker.credentials.cache import Cache, folder_for, own_folder
 from worker.credentials.environment import (
     DEFAULT_MOUNT,
@@ -95,8 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument(
         "--listen", default="127.0.0.1:8911", metavar="ADDRESS", help="or unix:/PATH; default: 127.0.0.1:8911"
     )
-    many.add_argument("--receipts-path", default="", metavar="PATH", help="where, for --path; see docs/apps.md")
-    many.add_argument("--receipt", action="store_true", help="say in Vault which key is served here, and since when")
+    add_receipt(many)
     many.add_argument("--token-file", type=Path, metavar="FILE", help="what callers have to show; made where missing")
     add_render(_command(commands, "render"))
     add_run(_command(commands, "run"))
@@ -186,8 +185,13 @@ def _render(given: argparse.Namespace, env: Mapping[str, str]) -> int:
     if given.source and (given.to or given.target or given.path):
         raise UsageError("--from names secrets and files already", hint="Leave out what names one besides.")
     jobs = jobs_in(given.source) if given.source else [job(_place(given, env), texts_of(given))]
+    if given.once and given.receipt:
+        raise UsageError("--once cannot leave a receipt, which has to be renewed", hint="Leave out one of them.")
+    receipts = given.receipts_path.strip("/")
+    if receipts:
+        jobs = [replace(each, place=replace(each.place, receipts=receipts)) for each in jobs]
     login = login_from(env, given.auth_mount)
-    return render(jobs, given.refresh, server_from(env), login, say, once=given.once)
+    return render(jobs, given.refresh, server_from(env), login, say, once=given.once, receipt=given.receipt)
 
 
 def _run(given: argparse.Namespace, env: Mapping[str, str]) -> int:

@@ -49,8 +49,10 @@ class ReceiptWriter:
         self._thread.start()
 
     def used(self, key: AppKey) -> None:
-        """This key is in use from now on. Returns at once."""
+        """This key is in use from now on. Returns at once; may be told the same again and again."""
         before = self._used
+        if before and (before[0].access_key, before[0].version) == (key.access_key, key.version):
+            return
         again = before is not None and before[0].access_key == key.access_key
         self._used = (key, before[1] if before and again else datetime.now(UTC))
         self._news.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -14,11 +15,20 @@ from worker.credentials.jobs import Job
 from worker.credentials.keys import AppKey, key_in, look_every
 from worker.credentials.login import Session
 from worker.credentials.placing import put_file, put_folder
+from worker.credentials.receipts import ReceiptWriter
 from worker.credentials.vault import Vault
 from worker.errors import RotatorError
+from worker.targets.receipts import reader_name
 
 Say = Callable[[str], None]
 Read = Callable[[str, str], tuple[dict[str, object], int]]
+
+
+Done = Callable[[Job, AppKey], None]
+
+
+def _nobody(_job: Job, _key: AppKey) -> None:
+    """Nobody wants to know."""
 
 
 def put(job: Job, key: AppKey) -> bool:
@@ -29,10 +39,14 @@ def put(job: Job, key: AppKey) -> bool:
 
 
 class Renderer:
-    """Looks at Vault for each job in turn; what goes wrong with one is told once, and holds up no other."""
+    """Looks at Vault for each job in turn; what goes wrong with one is told once, and holds up no other.
 
-    def __init__(self, jobs: Sequence[Job], read: Read, refresh: timedelta, say: Say) -> None:
+    ``done`` is told of a job and its key whenever the file holds it, and the program was told.
+    """
+
+    def __init__(self, jobs: Sequence[Job], read: Read, refresh: timedelta, say: Say, done: Done = _nobody) -> None:
         self._jobs = jobs
+        self._done = done
         self._read = read
         self._refresh = refresh
         self._say = say
@@ -78,13 +92,26 @@ class Renderer:
         if job.tell and job.to in self._untold:
             job.tell.tell()
         self._untold.discard(job.to)
+        self._done(job, key)
         return key
 
 
-def render(jobs: Sequence[Job], refresh: timedelta, vault: Server, login: Given, say: Say, *, once: bool) -> int:
-    """Write all jobs ``once``, or until SIGTERM or Ctrl-C, which end it at once."""
+def render(
+    jobs: Sequence[Job],
+    refresh: timedelta,
+    vault: Server,
+    login: Given,
+    say: Say,
+    *,
+    once: bool,
+    receipt: bool = False,
+) -> int:
+    """Write all jobs ``once``, or until SIGTERM or Ctrl-C, which end it at once.
+
+    ``receipt``: leave word in Vault which key is in which file.
+    """
     session = Session(Vault(vault), login)
-    renderer = Renderer(jobs, session.read, refresh, say)
+    renderer = Renderer(jobs, session.read, refresh, say, _noting(jobs, session, say) if receipt else _nobody)
     try:
         if once:
             renderer.once()
@@ -92,6 +119,16 @@ def render(jobs: Sequence[Job], refresh: timedelta, vault: Server, login: Given,
         return _keep(renderer)
     finally:
         session.end()
+
+
+def _noting(jobs: Sequence[Job], session: Session, say: Say) -> Done:
+    host = socket.gethostname()
+    notes = {
+        job.to: ReceiptWriter(session, job.place, reader_name(host, f"render {job.to.absolute()}"), say) for job in jobs
+    }
+    for note in notes.values():
+        note.start()
+    return lambda job, key: notes[job.to].used(key)
 
 
 def _keep(renderer: Renderer) -> int:

@@ -66,6 +66,10 @@ def serve(
     return 0
 
 
+def _noting(note: ReceiptWriter | None) -> Callable[[AppKey], None]:
+    return note.used if note else lambda _: None
+
+
 def _told(name: str, url: str, address: Address | Path, token_file: Path) -> str:
     if isinstance(address, Path):  # no SDK asks a Unix socket
         token = shlex.quote(str(token_file.absolute()))
@@ -77,7 +81,3 @@ def _told(name: str, url: str, address: Address | Path, token_file: Path) -> str
         f"# {name}\nAWS_CONTAINER_CREDENTIALS_FULL_URI={url}/{name}\n"
         f"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE={token_file.absolute()}"
     )
-
-
-def _noting(note: ReceiptWriter | None) -> Callable[[AppKey], None]:
-    return note.used if note else lambda _: None

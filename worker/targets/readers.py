@@ -42,7 +42,7 @@ KINDS: Mapping[str, Kind] = {
     "python": Kind(_NONE, 0, _MINUTE),
     # what they write or start is fresh at once: the duration is how long the program takes to follow
     "render": Kind(_OPTIONAL, 1, _MINUTE),
-    "run": Kind(_OPTIONAL, 1, _MINUTE),
+    "run": Kind(_OPTIONAL, 1, 2 * _MINUTE),  # half a minute to look, and up to a minute of jitter
     # the duration is how often they look
     "poll": Kind(_MUST, 2, _MINUTE),
     "agent": Kind(_MUST, 2, _MINUTE),

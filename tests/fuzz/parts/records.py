@@ -24,6 +24,7 @@ from tests.fuzz.mutations import is_shallow, mutated_json
 from tests.fuzz.part import Part
 from tests.records import create, current, empty, request, retiring, rotation
 from tests.worlds import SLACK, STATE, TARGET, Small
+from worker.cli.receipts import said_by_apps
 from worker.cli.status import _print_detail, create_lines
 from worker.cli.texts import entry_text
 from worker.cli.trace import _lines
@@ -36,6 +37,7 @@ from worker.rotation.record import Failure, Phase, Record, Trouble, TroubleKind,
 from worker.rotation.status import summary_of
 from worker.rotation.survey import survey
 from worker.rotation.trace import entries, trace
+from worker.targets.receipts import RECEIPTS_PATH, Receipt, with_receipt
 
 SECRET = "secret-of-AK"
 """What the secrets begin with that the doubles make."""
@@ -45,6 +47,9 @@ LARGEST = 100_000
 
 DEEPEST = 150
 """Vault takes no deeper nesting than 300 (its ``max_json_depth``), and the doubles copy what they hold by recursion."""
+
+KEPT = replace(TARGET, retire_cap=timedelta(days=5))
+RECEIPTS = f"{RECEIPTS_PATH}/{TARGET.path}"
 
 _events: list[str] = []
 
@@ -64,12 +69,22 @@ def _of_a_life() -> Iterator[dict[str, Any]]:
     world = Small()
     structlog.configure(processors=[_capture], cache_logger_on_first_use=False)
     for _ in range(16):
-        world.look(watching=True)
+        world.look(KEPT, watching=True)
+        world.vault.versions[RECEIPTS] = [_receipts(world)]
         yield _documents(world.vault)
         world.passes(days=29)
     world.store.put_rescued("media", "late-1", {"why": "late", "access_key": "AK77", "secret_key": f"{SECRET}77"})
     audit(world.services, world.targets, SLACK)
     yield _documents(world.vault)
+
+
+def _receipts(world: Small) -> Mapping[str, object]:
+    """What an app says that still has the first key, and one that has the current key."""
+    now = world.clock.now()
+    old = Receipt("web-1 endpoint", "AK1", 1, "rotation-1", now, now)
+    current_key = world.record().current
+    new = replace(old, reader="web-2", access_key=current_key.access_key if current_key else "AK2", before="AK1")
+    return with_receipt(with_receipt({}, old), new)
 
 
 def _documents(vault: MemoryVault) -> dict[str, Any]:
@@ -111,9 +126,11 @@ def _world(documents: Mapping[str, Any]) -> Small:
 
 
 def _look(world: Small) -> Iterator[str]:
-    yield from seen(lambda: world.look(watching=True).wait)
-    world.passes(days=40)
-    yield from seen(lambda: world.look().wait)
+    yield from seen(lambda: world.look(KEPT, watching=True).wait)
+    world.passes(days=2)
+    yield from seen(lambda: world.look(KEPT).wait)
+    world.passes(days=38)
+    yield from seen(lambda: world.look(KEPT).wait)
 
 
 def _audit(world: Small) -> Iterator[str]:
@@ -131,7 +148,8 @@ def _show(world: Small) -> Iterator[str]:
 def _status(world: Small) -> str:
     summary = summary_of(world.store.open(TARGET).record, TARGET, world.clock.now())
     with redirect_stdout(io.StringIO()) as printed:
-        _print_detail(summary | {"last_seen_living_at": None, "watch_found": ""})
+        readers = said_by_apps(world.vault, RECEIPTS, KEPT, world.record(), world.clock.now())
+        _print_detail(summary | {"last_seen_living_at": None, "watch_found": "", "readers": readers})
     return json.dumps(summary) + printed.getvalue()
 
 

@@ -23,7 +23,7 @@ MINUTE = timedelta(minutes=1)
         ("python", MINUTE),
         ("render", MINUTE),
         ("render:5m", 6 * MINUTE),
-        ("run:30s", timedelta(seconds=90)),
+        ("run:30s", timedelta(seconds=150)),
         ("poll:1m", 3 * MINUTE),
         ("agent:5m", 11 * MINUTE),
         ("eso:5m", 20 * MINUTE),

@@ -88,8 +88,7 @@ def delete(session: Session, access_key: str) -> Pause | None:
 def _kept_in_use(session: Session, key: RetiringKey) -> Kept | None:
     """Whether the key stays because apps say that they use it; asked only where the target wants that."""
     target, policy = session.target, session.services.policy
-    end = kept_until_at_most(key, target)
-    if end is None or session.now >= end:
+    if kept_until_at_most(key, target) is None:
         return None
     try:
         data = session.services.vault.read(f"{policy.receipts_path}/{target.path}").data
