@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from tests.acceptance.clients.gate import Gate
-from tests.acceptance.clients.kinds import Kind, Start, Way
-from tests.acceptance.service import Service
+from tests.acceptance.clients.kinds import RESTIC, Kind, Start, Way, repository
+from tests.acceptance.service import Service, s3_client
 from tests.sandbox import wait_until
 
 ROTATOR = [sys.executable, "-P", "-m", "worker.cli"]
@@ -82,6 +82,26 @@ def started(service: Service, kinds: Sequence[Kind]) -> Iterator[list[Client]]:
         yield clients
 
 
+def make_buckets(service: Service, kinds: Sequence[Kind]) -> None:
+    """One for each, with an object in it; restic wants its repository."""
+    secret = service.published()
+    assert secret is not None
+    s3 = s3_client(secret)
+    for kind in kinds:
+        s3.create_bucket(Bucket=_bucket(service, kind))
+        s3.put_object(Bucket=_bucket(service, kind), Key="object", Body=b"body")
+        if kind == RESTIC:
+            start = Start(service.sandbox.simulator.s3, _bucket(service, kind), service.folder, service.path)
+            keys = {"AWS_ACCESS_KEY_ID": secret["access_key"], "AWS_SECRET_ACCESS_KEY": secret["secret_key"]}
+            env = {"PATH": os.environ["PATH"], "HOME": str(service.folder), **keys, **repository(start)}
+            made = subprocess.run(["restic", "init"], env=env, capture_output=True, text=True, check=False, timeout=120)
+            assert made.returncode == 0, made.stderr
+
+
+def _bucket(service: Service, kind: Kind) -> str:
+    return f"{kind.name}-{service.target}"
+
+
 def _has_called(client: Client) -> bool:
     assert runs(client), (client.folder / "log").read_text("utf-8", "replace")
     return bool(client.said)
@@ -98,8 +118,8 @@ def _start(stack: ExitStack, service: Service, kind: Kind) -> Client:
     folder.mkdir()
     vault = stack.enter_context(Gate(service.sandbox.vault.address))
     storage = stack.enter_context(Gate(service.sandbox.simulator.s3))
-    start = Start(storage.url, kind.name, folder, service.path)
-    env = _machine(service, folder, vault) | kind.environment(start)
+    start = Start(storage.url, _bucket(service, kind), folder, service.path)
+    env = _machine(service, folder, vault) | dict(kind.environment(start))
     env |= stack.enter_context(_way(kind.way, start, env))
     process = stack.enter_context(_program(kind.command(start), env, folder / "log"))
     client = Client(kind, folder, process, vault, storage)
@@ -144,6 +164,14 @@ def _way(way: Way, start: Start, env: dict[str, str]) -> Iterator[dict[str, str]
             settings = f"[default]\ncredential_process = {helper} credentials --path {start.path}\n"
             (start.folder / ".aws" / "credentials").write_text(settings)
             yield {}
+        case Way.FILE:
+            file = start.folder / ".aws" / "credentials"
+            file.parent.mkdir()
+            command = [*ROTATOR, "render", "--path", start.path, "--format", "aws", "--to", str(file)]
+            with _program(command, env, start.folder / "render-log") as rendering:
+                wait_until(lambda: file.exists() or rendering.poll() is not None, "the file with the key")
+                yield {}
+                rendering.send_signal(signal.SIGTERM)
         case Way.PYTHON:
             yield {}
 

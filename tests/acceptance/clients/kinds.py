@@ -86,6 +86,21 @@ def _rclone(start: Start) -> Sequence[str]:
     return [sys.executable, "-m", f"{PROGRAMS}.rclone", start.endpoint, start.bucket, "400"]
 
 
+def _restic(_: Start) -> Sequence[str]:
+    commands = json.dumps([["restic", "backup", "--quiet", str(NODE_PROGRAM)], ["restic", "snapshots", "--json"]])
+    return [sys.executable, "-m", f"{PROGRAMS}.commands", "2000", commands]
+
+
+def repository(start: Start) -> Mapping[str, str]:
+    """What restic's environment needs beside a key."""
+    return {
+        "RESTIC_REPOSITORY": f"s3:{start.endpoint}/{start.bucket}",
+        "RESTIC_PASSWORD": "of the repository",
+        "AWS_DEFAULT_REGION": "eu-north-1",
+    }
+
+
+RESTIC = Kind("restic", Way.FILE, _restic, repository)
 KINDS = (
     Kind("boto3", Way.ENDPOINT, _boto3),
     Kind("boto3", Way.PROCESS, _boto3),
@@ -97,5 +112,7 @@ KINDS = (
     Kind("AWS SDK Go", Way.PROCESS, _go),
     Kind("minio-go", Way.PROCESS, _minio_go),
     Kind("rclone serve", Way.ENDPOINT, _rclone),
+    Kind("minio-go", Way.FILE, _minio_go),
     Kind("rclone serve", Way.PROCESS, _rclone),
+    RESTIC,
 )

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.clients.fleet import Client, runs, started
+from tests.acceptance.clients.fleet import Client, make_buckets, runs, started
 from tests.acceptance.clients.kinds import INSTALLED, KINDS, Way
-from tests.acceptance.service import Service, s3_client
+from tests.acceptance.service import Service
 from tests.sandbox import wait_until
 
-ROTATIONS = 20
+ROTATIONS = 3
 GRACE = "8s"
-"""A key may be read a quarter of it after it was replaced, and used for half of it then: a quarter is left for a call."""
+"""A key may be read a quarter of it after it was replaced, and is then used for half of it: one quarter is to spare."""
 LEAVING = 2
 """Keys on their way out at a time: rotations follow each other faster than a grace passes."""
 SPREAD = 10.0
@@ -24,15 +24,12 @@ SPREAD = 10.0
 
 
 @pytest.fixture
-def rotated(service: Service) -> Iterator[Service]:
+def rotated(service: Service) -> Service:
     """A service with its first key, and the buckets of all clients."""
     service.grace = GRACE
     service.start()
     wait_until(lambda: service.published() is not None, "the first key")
-    s3 = s3_client(service.published() or {})
-    for kind in KINDS:
-        s3.create_bucket(Bucket=kind.name)
-        s3.put_object(Bucket=kind.name, Key="object", Body=b"body")
+    make_buckets(service, KINDS)
     return service
 
 
