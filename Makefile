@@ -81,11 +81,13 @@ APP_FILES := worker/__init__.py worker/errors.py worker/printable.py worker/secr
 
 app: dist/rotator-app.pyz ## one file for apps' machines, which needs nothing but Python 3.11: dist/rotator-app.pyz
 
-# zipapp takes the files sorted, with the times that they have: the same bytes on any machine
+# zipapp takes the files sorted, with the times that they have: the same bytes on any machine with this Python. Compiled
+# modules lie beside the others: that Python need not compile them at each start, any other does without.
 dist/rotator-app.pyz: $(APP_FILES) | $(VENV)/.created
 	@rm -rf dist/app && mkdir -p dist/app
 	@cp --parents $(APP_FILES) dist/app
-	@printf 'from worker.credentials.command import run\n\nrun()\n' > dist/app/__main__.py
+	@printf 'import gc\n\ngc.set_threshold(20_000)\nfrom worker.credentials.command import run\n\nrun()\n' > dist/app/__main__.py
+	@PYTHONHASHSEED=0 $(BIN)/python -m compileall -q -b -s dist/app --invalidation-mode unchecked-hash dist/app
 	@chmod -R u=rwX,go=rX dist/app
 	@find dist/app -exec touch -d '2000-01-01T00:00:00Z' {} +
 	@TZ=UTC $(BIN)/python -m zipapp dist/app -c -p '/usr/bin/env python3' -o $@

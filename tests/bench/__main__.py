@@ -21,6 +21,7 @@ from rich.console import Console
 
 from tests.bench import plot, report
 from tests.bench.commands import commands
+from tests.bench.helpers import helpers
 from tests.bench.idle import quiet
 from tests.bench.instructions import instructions
 from tests.bench.many import many, refill
@@ -30,7 +31,18 @@ from tests.bench.steps import profile
 from tests.bench.throughput import SEQUENTIAL, Run, alone, side_by_side
 from tests.bench.watching import watching
 
-PARTS = ("commands", "instructions", "profile", "quiet", "throughput", "watching", "many", "refill", "memory")
+PARTS = (
+    "commands",
+    "helpers",
+    "instructions",
+    "profile",
+    "quiet",
+    "throughput",
+    "watching",
+    "many",
+    "refill",
+    "memory",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +86,11 @@ class Bench:
         found = commands()
         report.commands(self._console, found)
         self.found["commands"] = [each.document() for each in found]
+
+    def _helpers(self) -> None:
+        found = helpers()
+        report.commands(self._console, found)
+        self.found["helpers"] = [each.document() for each in found]
 
     def _instructions(self) -> None:
         found = instructions(self._scale.instructions)

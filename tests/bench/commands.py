@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -40,19 +40,23 @@ def commands(times: int = TIMES) -> tuple[Command, ...]:
         return tuple(timed(environment, *words, times=times) for words in every)
 
 
-def timed(environment: Mapping[str, str], *words: str, times: int = TIMES) -> Command:
-    """Run a command so often; the first run, which compiles modules, does not count. Raises RuntimeError."""
+def timed(
+    environment: Mapping[str, str], *words: str, program: Sequence[str] | None = None, times: int = TIMES
+) -> Command:
+    """Run a command so often; the first run, which compiles modules, does not count. Raises RuntimeError.
+
+    ``program`` is another one than the package's ``rotator``.
+    """
     took, used = [], []
+    command = [*(program or [str(Path(sys.executable).with_name("rotator"))]), *words]
     for _ in range(times + 1):
         before, began = os.times(), time.monotonic()
-        rotator = Path(sys.executable).with_name("rotator")
-        done = subprocess.run(
-            [str(rotator), *words], env=dict(environment), capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, env=dict(environment), capture_output=True, text=True, check=False)
         took.append(time.monotonic() - began)
         after = os.times()
         used.append(after.children_user + after.children_system - before.children_user - before.children_system)
         if done.returncode:
-            raise RuntimeError(f"rotator {' '.join(words)}: {done.stderr[-500:]}")
+            raise RuntimeError(f"{' '.join(command)}: {done.stderr[-500:]}")
     median, quickest = statistics.median(took[1:]), min(took[1:])
-    return Command(" ".join(words), median * 1000, quickest * 1000, statistics.median(used[1:]) * 1000)
+    said = " ".join([Path(command[1]).name, *words] if program and len(program) > 1 else words)
+    return Command(said, median * 1000, quickest * 1000, statistics.median(used[1:]) * 1000)

@@ -12,9 +12,6 @@ import os
 import sys
 from typing import NoReturn
 
-from worker.credentials.command import SUMMARIES
-from worker.credentials.command import main as for_apps
-
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
 """Python's own 700 has it search for garbage hundreds of times while modules are loaded, and find none."""
 
@@ -22,6 +19,10 @@ OBJECTS_BETWEEN_COLLECTIONS = 20_000
 def main() -> None:
     """Run the command that the arguments name, and exit: 0 ok, 1 failed, 2 usage, 75 try later, 78 configuration."""
     _see_to_closed_streams()
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+    from worker.credentials.command import SUMMARIES
+    from worker.credentials.command import main as for_apps
+
     if sys.argv[1:2] and sys.argv[1] in SUMMARIES:  # started for every key that a program asks for
         sys.exit(for_apps(sys.argv[1:], os.environ))
     from worker.cli.commands import app
@@ -30,7 +31,6 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # whatever the terminal's encoding
     # there is none, and to find that out it would read the metadata of all installed packages
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     try:
         app(prog_name="rotator")
     except OSError as error:  # help and usage are written by typer

@@ -5,7 +5,6 @@ Without it each call would wait for Vault, and none would work while Vault is aw
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import stat
@@ -15,11 +14,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
+from urllib.parse import quote
 
 from worker.credentials.environment import Place
 from worker.errors import CacheUnusable
 
 _LARGEST = 1_048_576
+_LONGEST_NAME = 200
+"""Characters of a file's name: a file system takes 255, and there is something to add while it is written."""
 _FOLDER = "hostup-rotator"
 _OTHERS = 0o077
 
@@ -103,8 +105,13 @@ class Cache:
             raise self._unusable(error.strerror or "it cannot be written") from None
 
     def _name(self, place: Place) -> str:
-        """One for each secret of each server; of the path only a hash, as it may hold anything."""
-        return hashlib.sha256(f"{self._server}\n{place.mount}\n{place.path}".encode()).hexdigest()[:40]
+        """One for each secret of each server, of any characters and length."""
+        name = quote(f"{self._server}\n{place.mount}\n{place.path}", safe="")
+        if len(name) <= _LONGEST_NAME:
+            return name
+        import hashlib  # noqa: PLC0415 - to load OpenSSL for it takes longer than to read the file
+
+        return hashlib.sha256(name.encode()).hexdigest()
 
     def _opened_folder(self, *, make: bool = False) -> _Folder:
         if make:

@@ -44,6 +44,14 @@ def test_what_was_written_is_read_and_private(cache: Cache, folder: Path) -> Non
     assert Cache(folder, "https://other").read(PLACE) is None
 
 
+@pytest.mark.parametrize("path", ["apps/" + "x" * 500, "a/\u2603/b", "..", "a%2Fb\n"])
+def test_a_path_of_any_form_has_one_file_in_the_folder(cache: Cache, folder: Path, path: str) -> None:
+    for each in (path, path + "y"):
+        cache.write(Place("a", "secret", each), KEPT)
+        assert cache.read(Place("a", "secret", each)) == KEPT
+    assert len([each for each in folder.iterdir() if each.is_file()]) == 2
+
+
 def test_a_link_in_the_place_of_the_file_is_not_followed(cache: Cache, folder: Path, tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.write_text("precious")
