@@ -27,12 +27,16 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a command line may need: the storage's address, the client's own bucket and folder, the secret's path."""
+    """What a command line may need: the storage's address, the client's own bucket and folder, the secret's path.
+
+    ``refresh`` is how often our own commands look at Vault.
+    """
 
     endpoint: str
     bucket: str
     folder: Path
     path: str
+    refresh: str
 
 
 @dataclass(frozen=True, slots=True)
