@@ -51,6 +51,7 @@ class Renderer:
         self._refresh = refresh
         self._say = say
         self._said: dict[Path, str] = {}
+        self._waits: dict[Path, timedelta] = {}
         self._untold: set[Path] = set()
 
     def look(self) -> timedelta:
@@ -77,10 +78,12 @@ class Renderer:
             if self._said.get(job.to) != str(error):
                 self._say(f"{error} (for {job.to})")
             self._said[job.to] = str(error)
-            return look_every(self._refresh, [])
+            # no less often than while all was well: the grace goes on while Vault is away
+            return self._waits.get(job.to, look_every(self._refresh, []))
         if self._said.pop(job.to, None):
             self._say(f"{job.to}: all is well again")
-        return look_every(self._refresh, [key])
+        self._waits[job.to] = look_every(self._refresh, [key])
+        return self._waits[job.to]
 
     def _do(self, job: Job) -> AppKey:
         """A program that could not be told is told at the next look."""

@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from tests.acceptance.clients.gate import Gate
-from tests.acceptance.clients.kinds import Kind, Start, Way
-from tests.acceptance.service import Service
+from tests.acceptance.clients.kinds import RESTIC, Kind, Start, Way, repository
+from tests.acceptance.service import Service, s3_client
 from tests.sandbox import wait_until
 
 ROTATOR = [sys.executable, "-P", "-m", "worker.cli"]
@@ -68,18 +68,44 @@ class Client:
 
 
 @contextmanager
-def started(service: Service, kinds: Sequence[Kind]) -> Iterator[list[Client]]:
-    """All of them, after the first call of each; ended by the end of their stdin."""
+def started(service: Service, kinds: Sequence[Kind], refresh: str = "30s") -> Iterator[list[Client]]:
+    """All of them, after the first call of each; ended by the end of their stdin.
+
+    ``refresh`` is how often our own commands look at Vault, at most.
+    """
     assert service.sandbox.vault is not None
     rights = {f"secret/data/{service.path}": ["read"]}
     service.sandbox.vault.admin.write_policy("client", rights)
     token = service.sandbox.vault.admin.issue_token("client", "1h")
     (service.folder / "client-token").write_text(token.reveal())
     with ExitStack() as stack:
-        clients = [_start(stack, service, kind) for kind in kinds]
+        clients = [_start(stack, service, kind, refresh) for kind in kinds]
         for client in clients:
             wait_until(partial(_has_called, client), f"a call of {client.kind.name}")
         yield clients
+        for client in clients:  # all at once
+            assert client.process.stdin is not None
+            client.process.stdin.close()
+
+
+def make_buckets(service: Service, kinds: Sequence[Kind]) -> None:
+    """One for each, with an object in it; restic wants its repository."""
+    secret = service.published()
+    assert secret is not None
+    s3 = s3_client(secret)
+    for kind in kinds:
+        s3.create_bucket(Bucket=_bucket(service, kind))
+        s3.put_object(Bucket=_bucket(service, kind), Key="object", Body=b"body")
+        if kind == RESTIC:
+            start = Start(service.sandbox.simulator.s3, _bucket(service, kind), service.folder, service.path, "")
+            keys = {"AWS_ACCESS_KEY_ID": secret["access_key"], "AWS_SECRET_ACCESS_KEY": secret["secret_key"]}
+            env = {"PATH": os.environ["PATH"], "HOME": str(service.folder), **keys, **repository(start)}
+            made = subprocess.run(["restic", "init"], env=env, capture_output=True, text=True, check=False, timeout=120)
+            assert made.returncode == 0, made.stderr
+
+
+def _bucket(service: Service, kind: Kind) -> str:
+    return f"{kind.name}-{service.target}"
 
 
 def _has_called(client: Client) -> bool:
@@ -92,14 +118,14 @@ def runs(client: Client) -> bool:
     return client.process.poll() is None
 
 
-def _start(stack: ExitStack, service: Service, kind: Kind) -> Client:
+def _start(stack: ExitStack, service: Service, kind: Kind, refresh: str) -> Client:
     assert service.sandbox.vault is not None
     folder = service.folder / kind.name
     folder.mkdir()
     vault = stack.enter_context(Gate(service.sandbox.vault.address))
     storage = stack.enter_context(Gate(service.sandbox.simulator.s3))
-    start = Start(storage.url, kind.name, folder, service.path)
-    env = _machine(service, folder, vault) | kind.environment(start)
+    start = Start(storage.url, _bucket(service, kind), folder, service.path, refresh)
+    env = _machine(service, folder, vault) | dict(kind.environment(start))
     env |= stack.enter_context(_way(kind.way, start, env))
     process = stack.enter_context(_program(kind.command(start), env, folder / "log"))
     client = Client(kind, folder, process, vault, storage)
@@ -130,6 +156,7 @@ def _way(way: Way, start: Start, env: dict[str, str]) -> Iterator[dict[str, str]
     match way:
         case Way.ENDPOINT:
             command = [*ROTATOR, "serve-credentials", "--listen", "127.0.0.1:0", "--path", start.path]
+            command += ["--refresh", start.refresh]
             with _program(command, env, start.folder / "endpoint-log") as serving:
                 assert serving.stdout is not None
                 lines = [serving.stdout.readline().strip() for _ in range(3)]
@@ -141,9 +168,20 @@ def _way(way: Way, start: Start, env: dict[str, str]) -> Iterator[dict[str, str]
             helper.chmod(0o700)
             # minio-go looks here, and the SDKs, too
             (start.folder / ".aws").mkdir()
-            settings = f"[default]\ncredential_process = {helper} credentials --path {start.path}\n"
+            settings = (
+                f"[default]\ncredential_process = {helper} credentials --path {start.path} --refresh {start.refresh}\n"
+            )
             (start.folder / ".aws" / "credentials").write_text(settings)
             yield {}
+        case Way.FILE:
+            file = start.folder / ".aws" / "credentials"
+            file.parent.mkdir()
+            command = [*ROTATOR, "render", "--path", start.path, "--format", "aws", "--to", str(file)]
+            command += ["--refresh", start.refresh]
+            with _program(command, env, start.folder / "render-log") as rendering:
+                wait_until(lambda: file.exists() or rendering.poll() is not None, "the file with the key")
+                yield {}
+                rendering.send_signal(signal.SIGTERM)
         case Way.PYTHON:
             yield {}
 
@@ -152,7 +190,13 @@ def _way(way: Way, start: Start, env: dict[str, str]) -> Iterator[dict[str, str]
 def _program(command: Sequence[str], env: dict[str, str], log: Path) -> Iterator[subprocess.Popen[str]]:
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+            command,
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
         )
     with process:  # its pipes are closed after it has ended
         try:
@@ -162,11 +206,11 @@ def _program(command: Sequence[str], env: dict[str, str], log: Path) -> Iterator
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """A client ends when its stdin does; what does not is killed."""
+    """A client ends when its stdin does; what does not is killed, with what it has started."""
     if process.stdin and not process.stdin.closed:
         process.stdin.close()
     try:
         process.wait(10)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()

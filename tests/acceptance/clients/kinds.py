@@ -27,12 +27,16 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a command line may need: the storage's address, the client's own bucket and folder, the secret's path."""
+    """What a command line may need: the storage's address, the client's own bucket and folder, the secret's path.
+
+    ``refresh`` is how often our own commands look at Vault.
+    """
 
     endpoint: str
     bucket: str
     folder: Path
     path: str
+    refresh: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,21 @@ def _rclone(start: Start) -> Sequence[str]:
     return [sys.executable, "-m", f"{PROGRAMS}.rclone", start.endpoint, start.bucket, "400"]
 
 
+def _restic(_: Start) -> Sequence[str]:
+    commands = json.dumps([["restic", "backup", "--quiet", str(NODE_PROGRAM)], ["restic", "snapshots", "--json"]])
+    return [sys.executable, "-m", f"{PROGRAMS}.commands", "2000", commands]
+
+
+def repository(start: Start) -> Mapping[str, str]:
+    """What restic's environment needs beside a key."""
+    return {
+        "RESTIC_REPOSITORY": f"s3:{start.endpoint}/{start.bucket}",
+        "RESTIC_PASSWORD": "of the repository",
+        "AWS_DEFAULT_REGION": "eu-north-1",
+    }
+
+
+RESTIC = Kind("restic", Way.FILE, _restic, repository)
 KINDS = (
     Kind("boto3", Way.ENDPOINT, _boto3),
     Kind("boto3", Way.PROCESS, _boto3),
@@ -97,5 +116,7 @@ KINDS = (
     Kind("AWS SDK Go", Way.PROCESS, _go),
     Kind("minio-go", Way.PROCESS, _minio_go),
     Kind("rclone serve", Way.ENDPOINT, _rclone),
+    Kind("minio-go", Way.FILE, _minio_go),
     Kind("rclone serve", Way.PROCESS, _rclone),
+    RESTIC,
 )

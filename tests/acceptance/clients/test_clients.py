@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.clients.fleet import Client, runs, started
-from tests.acceptance.clients.kinds import INSTALLED, KINDS, Way
-from tests.acceptance.service import Service, s3_client
+from tests.acceptance.clients.fleet import Client, make_buckets, runs, started
+from tests.acceptance.clients.kinds import INSTALLED, KINDS, RESTIC, Way
+from tests.acceptance.service import Service
 from tests.sandbox import wait_until
 
-ROTATIONS = 20
+ROTATIONS = 3
 GRACE = "8s"
-"""A key may be read a quarter of it after it was replaced, and used for half of it then: a quarter is left for a call."""
+"""A key may be read a quarter of it after it was replaced, and is then used for half of it: one quarter is to spare."""
 LEAVING = 2
 """Keys on their way out at a time: rotations follow each other faster than a grace passes."""
 SPREAD = 10.0
@@ -24,15 +24,12 @@ SPREAD = 10.0
 
 
 @pytest.fixture
-def rotated(service: Service) -> Iterator[Service]:
+def rotated(service: Service) -> Service:
     """A service with its first key, and the buckets of all clients."""
     service.grace = GRACE
     service.start()
     wait_until(lambda: service.published() is not None, "the first key")
-    s3 = s3_client(service.published() or {})
-    for kind in KINDS:
-        s3.create_bucket(Bucket=kind.name)
-        s3.put_object(Bucket=kind.name, Key="object", Body=b"body")
+    make_buckets(service, KINDS)
     return service
 
 
@@ -127,20 +124,21 @@ def _kill_a_worker_in_the_middle(service: Service) -> None:
 
 def test_a_grace_shorter_than_the_clients_were_told_is_seen(rotated: Service) -> None:
     """Else the tests above would prove nothing. Only who looks again when a key is refused goes on."""
-    rotated.grace = "2m"
+    rotated.grace = "40m"  # all may keep a key for minutes, so that none looks at Vault again by chance
     _rotate_with_another_worker(rotated)
-    with started(rotated, KINDS) as clients:
+    with started(rotated, KINDS, refresh="10m") as clients:
         _all_use_the_new_key(rotated, clients)
         rotated.grace = "1s"
         _rotate_with_another_worker(rotated)
         for client in clients:
-            wait_until(partial(_has_failed, client), f"a refusal of {client.kind.name}")
-        told = {client.kind.name: bool(client.errors) for client in clients}
-    assert told == {kind.name: kind.way is not Way.PYTHON for kind in KINDS}
+            wait_until(partial(_has_failed, client), f"a failed call of {client.kind.name}")
+        assert [client.errors for client in clients if client.kind.way is Way.PYTHON] == [[]]
 
 
 def _has_failed(client: Client) -> bool:
-    return bool(client.refused if client.kind.way is Way.PYTHON else client.errors)
+    """Restic tries again for minutes until it says so, and boto3 by our own provider with the new key, at once."""
+    says_nothing = client.kind == RESTIC or client.kind.way is Way.PYTHON
+    return bool(client.refused and (says_nothing or client.errors))
 
 
 def _rotate_with_another_worker(service: Service) -> None:

@@ -19,17 +19,21 @@ KEY = "object"
 
 def main(endpoint: str, bucket: str, milliseconds: str, path: str | None = None) -> None:
     config = Config(retries={"total_max_attempts": 1, "mode": "standard"}, s3={"addressing_style": "path"})
-    options = {"endpoint_url": endpoint, "region_name": "eu-north-1", "config": config}
+    options: dict[str, Any] = {"endpoint_url": endpoint, "region_name": "eu-north-1", "config": config}
     s3 = botocore.client(path, **options) if path else boto3.client("s3", **options)
-    calls: list[Callable[[], Any]] = [
+    calls: list[Callable[[], object]] = [
         partial(s3.put_object, Bucket=bucket, Key=KEY, Body=b"body"),
-        lambda: s3.get_object(Bucket=bucket, Key=KEY)["Body"].read(),
+        partial(read, s3, bucket),
         partial(s3.list_objects_v2, Bucket=bucket),
     ]
     loop.run([partial(problem_of, call) for call in calls], milliseconds)
 
 
-def problem_of(call: Callable[[], Any]) -> str:
+def read(s3: Any, bucket: str) -> None:
+    s3.get_object(Bucket=bucket, Key=KEY)["Body"].read()
+
+
+def problem_of(call: Callable[[], object]) -> str:
     try:
         call()
     except (BotoCoreError, ClientError) as error:
