@@ -10,7 +10,6 @@ import gc
 import io
 import os
 import sys
-from typing import NoReturn
 
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
 """Python's own 700 has it search for garbage hundreds of times while modules are loaded, and find none."""
@@ -55,7 +54,7 @@ def _see_to_closed_streams() -> None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - open until the process ends
 
 
-def _say_unwritable(error: OSError) -> NoReturn:
+def _say_unwritable(error: OSError) -> None:
     from worker.cli.output import give_up, say, why_unwritable
 
     if sys.stdout:

@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
 from urllib.parse import quote
 
 from worker.credentials.environment import Place
@@ -137,7 +136,7 @@ class _Folder:
             os.close(self.number)
             raise
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> _Folder:  # noqa: PYI034 - typing takes a twentieth of a helper's time to load
         return self
 
     def __exit__(self, *_: object) -> None:

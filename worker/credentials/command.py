@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
 
 from worker import __version__
 from worker.credentials.arguments import add_render, add_run, duration, split, texts_of
@@ -55,7 +54,7 @@ def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
     """Run one of :data:`SUMMARIES`; the exit code: 0 ok, 1 failed, 2 usage, 75 try again later, 78 configuration."""
     try:
         own, command = split(arguments)
-        given = _parser().parse_args(own, argparse.Namespace(words=command))
+        given = _parser(*arguments[:1] or [""]).parse_args(own, argparse.Namespace(words=command))
         return _COMMANDS[given.command](given, env)
     except ConfigurationError as error:
         for problem in error.problems:
@@ -77,43 +76,52 @@ def say(text: str) -> None:
         sys.stderr.flush()
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(wanted: str) -> argparse.ArgumentParser:
+    """Only the ``wanted`` command gets its arguments: to make those of all takes longer than to read a kept key."""
     parser = argparse.ArgumentParser(
         "rotator", description="Hand an app's key from Vault to the programs that need it."
     )
     parser.add_argument("--version", action="version", version=f"rotator {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    one = _command(commands, "credentials")
+    for name, summary in SUMMARIES.items():
+        made = commands.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            epilog=_USAGE_EXAMPLES[name],
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if name == wanted:
+            _add_common(made)
+            _ARGUMENTS[name](made)
+    return parser
+
+
+def _add_common(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--config", type=Path, metavar="FILE", help="the rotator.toml; else ROTATOR_CONFIG names it")
+    made.add_argument("--mount", default=DEFAULT_MOUNT, help=f"the mount of --path; default: {DEFAULT_MOUNT}")
+    made.add_argument("--auth-mount", default="", help="where the way to log in is enabled; default: as it is called")
+    made.add_argument("--fields", default="", help="the names in the secret, where they are names of your own")
+    made.add_argument("--refresh", type=duration, default=REFRESH, help="how often to look at Vault; default: 30s")
+
+
+def _add_credentials(one: argparse.ArgumentParser) -> None:
     one.add_argument("target", nargs="?", metavar="TARGET", help="a target of rotator.toml")
     one.add_argument("--path", metavar="PATH", help="the secret's path instead: apps/media/object-storage")
     one.add_argument("--format", choices=sorted(FORMATS), default="process", help="default: process")
     one.add_argument("--no-cache", action="store_true", help="keep nothing; fail while Vault is away")
-    many = _command(commands, "serve-credentials")
+
+
+def _add_serve(many: argparse.ArgumentParser) -> None:
     many.add_argument("target", nargs="*", metavar="TARGET", help="targets of rotator.toml, each at /TARGET")
     many.add_argument("--path", action="append", default=[], metavar="PATH", help="a secret by its path, at /PATH")
     many.add_argument(
         "--listen", default="127.0.0.1:8911", metavar="ADDRESS", help="or unix:/PATH; default: 127.0.0.1:8911"
     )
     many.add_argument("--token-file", type=Path, metavar="FILE", help="what callers have to show; made where missing")
-    add_render(_command(commands, "render"))
-    add_run(_command(commands, "run"))
-    return parser
 
 
-def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str) -> argparse.ArgumentParser:
-    made = commands.add_parser(
-        name,
-        help=SUMMARIES[name],
-        description=SUMMARIES[name],
-        epilog=_USAGE_EXAMPLES[name],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    made.add_argument("--config", type=Path, metavar="FILE", help="the rotator.toml; else ROTATOR_CONFIG names it")
-    made.add_argument("--mount", default=DEFAULT_MOUNT, help=f"the mount of --path; default: {DEFAULT_MOUNT}")
-    made.add_argument("--auth-mount", default="", help="where the way to log in is enabled; default: as it is called")
-    made.add_argument("--fields", default="", help="the names in the secret, where they are names of your own")
-    made.add_argument("--refresh", type=duration, default=REFRESH, help="how often to look at Vault; default: 30s")
-    return made
+_ARGUMENTS = {"credentials": _add_credentials, "serve-credentials": _add_serve, "render": add_render, "run": add_run}
 
 
 def _places(given: argparse.Namespace, env: Mapping[str, str], names: list[str], paths: list[str]) -> list[Place]:
@@ -216,6 +224,6 @@ def say_result(text: str) -> None:
 _COMMANDS = {"credentials": _credentials, "serve-credentials": _serve, "render": _render, "run": _run}
 
 
-def run() -> NoReturn:
-    """The entry of ``rotator-app.pyz``."""
+def run() -> None:
+    """The entry of ``rotator-app.pyz``. Ends the process."""
     sys.exit(main(sys.argv[1:], os.environ))

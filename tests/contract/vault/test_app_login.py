@@ -136,9 +136,16 @@ def test_one_file_does_all_of_it_on_a_machine_without_this_project(
         made.append(archive.read_bytes())
     assert made[0] == made[1]
     env = {"VAULT_ADDR": server.address, "VAULT_TOKEN": root.token, "XDG_RUNTIME_DIR": str(tmp_path)}
-    command = [sys.executable, "-I", "-S", str(archive), "credentials", "--path", PATH]
-    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert '"SecretAccessKey": "canary"' in done.stdout, done.stderr
+    commands = {
+        ("credentials",): '"SecretAccessKey": "canary"',
+        ("render", "--once", "--to", "key", "--exec", "cat key"): "",
+        ("run", "--", "sh", "-c", "echo $AWS_SECRET_ACCESS_KEY"): "canary\n",
+    }
+    for (name, *rest), expected in commands.items():
+        command = [sys.executable, "-I", "-S", str(archive), name, "--path", PATH, *rest]
+        done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, expected in done.stdout) == (0, True), done.stderr
+    assert "aws_secret_access_key = canary" in (tmp_path / "key").read_text()
 
 
 def _tokens(root: Any) -> set[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import resource
 import stat
+import struct
 import subprocess
 import sys
 import threading
@@ -18,6 +20,7 @@ import pytest
 from worker.credentials.placing import Access, put_file, put_folder
 from worker.errors import FileUnwritable
 
+IN_MOVED_TO, IN_CREATE, IN_DELETE = 0x80, 0x100, 0x200
 PRIVATE = Access()
 PAIR = {"access_key": b"AK1", "secret_key": b"SK1"}
 NEXT = {"access_key": b"AK2", "secret_key": b"SK2"}
@@ -136,6 +139,26 @@ def test_who_reads_a_folder_while_it_changes_never_sees_halves_of_two_keys(tmp_p
         reader.join()
     assert seen <= {(b"AK1", b"SK1"), (b"AK2", b"SK2")}
     assert seen
+
+
+def test_the_link_is_there_at_every_moment(tmp_path: Path) -> None:
+    """Told by the kernel: it is moved into its place, and never made there or taken away."""
+    to = tmp_path / "pair"
+    put_folder(to, PAIR, PRIVATE)
+    libc = ctypes.CDLL(None, use_errno=True)
+    watch = libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        assert libc.inotify_add_watch(watch, os.fsencode(to), IN_MOVED_TO | IN_CREATE | IN_DELETE) > 0
+        put_folder(to, NEXT, PRIVATE)
+        told = os.read(watch, 65_536)
+    finally:
+        os.close(watch)
+    happened = []
+    while told:
+        _, mask, _, length = struct.unpack_from("iIII", told)
+        happened.append((told[16 : 16 + length].rstrip(b"\0"), mask))
+        told = told[16 + length :]
+    assert [mask for name, mask in happened if name == b"..data"] == [IN_MOVED_TO]
 
 
 def test_a_link_in_the_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
