@@ -72,7 +72,7 @@ compose-test: install ## docker-compose.yml for real, with podman
 clients: install $(CLIENTS)/.found $(CLIENTS)/.awscli $(CLIENTS)/.node $(CLIENTS)/.go ## the S3 clients for clients-test, into .clients
 	@echo "ready: $(CLIENTS)"
 
-clients-test: clients ## other people's S3 clients through 20 rotations, without a failed call; takes four minutes
+clients-test: clients ## other people's S3 clients through 20 rotations, without a failed call; takes three minutes
 	$(BIN)/pytest -n0 tests/acceptance/clients
 
 # The files of worker/ that apps' machines need; they import nothing but each other and the standard library.
@@ -131,7 +131,7 @@ $(SBOM_VENV)/.packages: requirements/sbom.txt
 # What comes from Debian, or with the machine; the rest of them follows.
 $(CLIENTS)/.found:
 	@for program in rclone restic node npm go; do \
-	  command -v $$program >/dev/null || { echo "clients-test needs $$program: on Debian rclone, restic, nodejs, npm, golang" >&2; exit 1; }; \
+	  command -v $$program >/dev/null || { echo "There is no $$program here: clients-test wants rclone and restic, Node.js 20 with npm, and Go 1.26." >&2; exit 1; }; \
 	done
 	@mkdir -p $(CLIENTS) && touch $@
 

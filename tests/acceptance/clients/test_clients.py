@@ -14,7 +14,7 @@ from tests.acceptance.clients.kinds import INSTALLED, KINDS, RESTIC, Way
 from tests.acceptance.service import Service
 from tests.sandbox import wait_until
 
-ROTATIONS = 3
+ROTATIONS = 20
 GRACE = "8s"
 """A key may be read a quarter of it after it was replaced, and is then used for half of it: one quarter is to spare."""
 LEAVING = 2
