@@ -72,6 +72,7 @@ class Event(StrEnum):
     CLOCK_APART = "clock.apart"
     CLOCK_AGREES = "clock.agrees"
     REDIS_MOVED = "redis.moved"
+    LINES_LOST = "lines.lost"
     PULSE_FAILED = "pulse.failed"
     METRICS_SERVED = "metrics.served"
     METRICS_UNAVAILABLE = "metrics.unavailable"

@@ -47,6 +47,7 @@ from worker.settings.settings import load
 
 PATIENCE = 45.0
 REDIS_SECONDS = 1.0
+NEARLY = 0.9
 LOGGED: ContextVar[list[str] | None] = ContextVar("logged", default=None)
 
 
@@ -134,7 +135,12 @@ class Shop:
             self._run("rotator.audit", ())
 
     def judge(self, evidence: Evidence, *, may_lose: bool) -> tuple[BrokenPromise, ...]:
-        """What is wrong after all; drift must be what is left over."""
+        """What is wrong after all; drift must be what is left over.
+
+        An answer that came after the create's deadline may be lost: the machine was too busy, not the worker wrong.
+        """
+        deadline = self.runtime.settings.worker.create_deadline.total_seconds()
+        may_lose = may_lose or self.notes.timed_out("hostup.create_key", NEARLY * deadline)
         found = list(self.broke)
         left = orphans(evidence)
         report = audit(self.runtime.services, self.runtime.settings.targets, slack(self.runtime))

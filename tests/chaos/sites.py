@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,12 +40,16 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """A call that was made, by which way through the worker, and how long the trace was before and after it."""
+    """A call that was made, by which way through the worker, and how long the trace was before and after it.
+
+    ``failed_after`` is how many seconds a call took that ended with an error.
+    """
 
     site: Site
     way: str
     before: int
     after: int
+    failed_after: float | None = None
 
 
 @dataclass(slots=True)
@@ -55,6 +60,11 @@ class Notes:
 
     def sites(self) -> set[Site]:
         return {passed.site for passed in self.passed}
+
+    def timed_out(self, call: str, seconds: float) -> bool:
+        """Whether such a call was given up because its time was over, as may be on a machine that is too busy."""
+        failed = (each.failed_after for each in self.passed if each.site.call == call)
+        return any(took is not None and took >= seconds for took in failed)
 
     def of(self, number: int) -> Passed | None:
         """The innermost call during which request ``number`` of the trace was made."""
@@ -82,11 +92,14 @@ class Noted:
             return value
 
         def called(*args: object, **named: object) -> object:
-            first = self._requests()
+            first, began, failed = self._requests(), time.monotonic(), True
             try:
-                return value(*args, **named)
+                answer = value(*args, **named)
+                failed = False
+                return answer
             finally:
-                self._notes.passed.append(Passed(site, way, first, self._requests()))
+                took = time.monotonic() - began if failed else None
+                self._notes.passed.append(Passed(site, way, first, self._requests(), took))
 
         return called
 

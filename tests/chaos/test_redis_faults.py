@@ -1,20 +1,23 @@
-"""Redis fails at each command of a worker: it restarts, forgets everything, hangs, takes no writes. Nothing is lost."""
+"""Redis fails at each command of a worker: it restarts, forgets, hangs, takes no writes. Nothing is lost."""
 
 from __future__ import annotations
 
 import queue
+import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 
 from tests.chaos.shop import LOGGED, open_shop
 from tests.chaos.test_fault_matrix import PACE
+from tests.sandbox import wait_until
 from worker.sandbox.servers import ValkeyServer, start_valkey
 from worker.selftest import actions
 from worker.selftest.script import Action, Moment, Rule, Seen, Step
@@ -69,7 +72,62 @@ FAULTS = (
         lambda _, stand: actions.call(lambda: stand.direct.config_set("maxmemory", 1)),
         lambda _, stand: stand.direct.config_set("maxmemory", 0),
     ),
+    Fault("keys of another type", lambda _, stand: actions.call(lambda: _change_types(stand))),
+    Fault("evicted at random", lambda _, stand: actions.call(lambda: _evict(stand))),
 )
+
+REFUSALS = (
+    Fault(
+        "cannot save",
+        lambda lane, stand: actions.call(lambda: _fill_the_disk(lane, stand)),
+        lambda _, stand: stand.direct.config_set("save", ""),
+    ),
+    Fault(
+        "too few replicas",
+        lambda _, stand: actions.call(lambda: stand.direct.config_set("min-replicas-to-write", 1)),
+        lambda _, stand: stand.direct.config_set("min-replicas-to-write", 0),
+    ),
+    Fault(
+        "rights taken away",
+        lambda _, stand: actions.call(lambda: _rights(stand, "-@write", "-@scripting")),
+        lambda _, stand: _rights(stand, "+@all"),
+    ),
+)
+"""Like a full one and a replica, so one of them at each command is enough, in turn."""
+
+
+def _fill_the_disk(lane: Lane, stand: Stand) -> None:
+    """Its snapshots fail from now on, as something that is no file has their name: it takes no writes (MISCONF)."""
+    (lane.valkey.folder / "dump.rdb").mkdir(exist_ok=True)
+    stand.direct.config_set("save", "3600 1")
+    stand.direct.bgsave()
+    wait_until(lambda: stand.direct.info("persistence")["rdb_last_bgsave_status"] == "err", "a snapshot that failed")
+
+
+def _rights(stand: Stand, *rules: str) -> None:
+    client: Any = stand.direct  # acl_setuser() would have it all set anew
+    client.execute_command("ACL", "SETUSER", "default", *rules)
+
+
+def _change_types(stand: Stand) -> None:
+    for key in _keys(stand):
+        is_text = stand.direct.type(key) == "string"
+        stand.direct.delete(key)
+        if is_text:
+            stand.direct.rpush(key, "not ours")
+        else:
+            stand.direct.set(key, "not ours")
+
+
+def _evict(stand: Stand) -> None:
+    """Half of what is there, drawn by what is there."""
+    keys = _keys(stand)
+    for key in random.Random(len(keys)).sample(keys, -(-len(keys) // 2)):
+        stand.direct.delete(key)
+
+
+def _keys(stand: Stand) -> list[str]:
+    return sorted(str(key) for key in stand.direct.scan_iter())
 
 
 def _play(lane: Lane, strike: tuple[Step, Fault] | None) -> tuple[list[str], tuple[Step, ...]]:
@@ -135,6 +193,7 @@ def test_no_failure_of_redis_breaks_a_promise(lanes: queue.SimpleQueue[Lane]) ->
     lanes.put(first)
     assert not found
     cells = [(step, fault) for step in steps for fault in FAULTS]
+    cells += zip(steps, cycle(REFUSALS), strict=False)
     with ThreadPoolExecutor(LANES) as threads:
         broken = [line for lines in threads.map(play, cells) for line in lines]
     assert not broken, f"{len(broken)} findings in {len(cells)} trials:\n" + "\n".join(broken)

@@ -11,17 +11,20 @@ from redis.exceptions import ResponseError
 from worker.adapters.redis.client import guard, is_cluster
 from worker.adapters.redis.errors import CLUSTER, NO_CLUSTER, first_word
 from worker.adapters.redis.workers import SILENT_SECONDS
+from worker.cli import check_sentinels
 from worker.cli.texts import span
 from worker.cli.verdicts import Verdict, failed
 from worker.errors import QueueUnavailable
 from worker.service.assemble import Runtime
 from worker.service.audit_task import MORE_THREADS, watch_behind
+from worker.settings.redis_url import read_redis_url
 
 NEARLY_FULL = 0.9
 
 
 def look(runtime: Runtime) -> Iterator[Verdict]:
-    """Redis, and the workers that have signed in there."""
+    """Redis, the Sentinels before it if there are any, and the workers that have signed in there."""
+    yield from check_sentinels.look(read_redis_url(runtime.settings.redis_url))
     try:
         facts = _info(runtime)
         verdict = judged(facts) if facts else Verdict("Redis", "ok", "answers and takes writes; more it may not tell")

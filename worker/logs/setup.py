@@ -10,7 +10,6 @@ import json
 import logging
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Literal, Protocol, TextIO
@@ -24,6 +23,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from worker.events import Event
 from worker.logs.errors import add_error
+from worker.logs.lines import Lines
 from worker.logs.records import QUIET, take_record
 from worker.logs.redaction import Redactor
 from worker.printable import printable
@@ -41,11 +41,7 @@ LEVELS = {
     "error": logging.ERROR,
 }
 
-MOST_WAITING = 1_000
-"""Lines that are left to the thread that writes; beyond that everybody waits for the stream."""
-
-PATIENCE_SECONDS = 1.0
-"""How long the end of the process waits for the stream."""
+_UNREAD = "Nobody read this log for a while: see what it goes to. Rotations went on; Vault's history has what they did."
 
 
 class Signal(Protocol):
@@ -67,7 +63,7 @@ def configure(mode: Mode, stream: TextIO, redactor: Redactor, level: int = loggi
 
     ``level`` is that of this project's own events; libraries are logged from INFO on at most.
     """
-    lines = _Lines(stream)
+    lines = Lines(stream, _tell_lost)
     common: list[Processor] = [add_log_level, add_logger_name, TimeStamper(fmt="iso", utc=True), add_error]
     last: list[Processor] = [redactor, *_renderers(mode, stream)]
     structlog.configure(
@@ -111,7 +107,7 @@ def _uncaught(error: BaseException, thread: threading.Thread | None) -> None:
     log.critical(Event.ERROR_UNCAUGHT, exc_info=error, thread=thread.name if thread else None)
 
 
-def _configure_libraries(first: Sequence[Processor], last: Sequence[Processor], lines: _Lines, level: int) -> None:
+def _configure_libraries(first: Sequence[Processor], last: Sequence[Processor], lines: Lines, level: int) -> None:
     handler = logging.StreamHandler(lines)
     handler.setFormatter(
         ProcessorFormatter(
@@ -165,48 +161,15 @@ def _already_done(**_: object) -> None:
     """Celery sets logging up only if nobody receives its signal."""
 
 
-class _Lines:
-    """The stream, one whole line at a time. A line that cannot be written is lost: it must not stop a rotation.
-
-    The thread that finds the stream free writes all that waits, also what others left meanwhile. With a lock that
-    each line waits for, the threads of a worker spent more than a third of their time waiting (`make bench`).
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._free = threading.Lock()
-        self._waiting: deque[str] = deque()
-
-    def write(self, text: str) -> None:
-        """Write a text that ends with a line's end, whatever the stream's encoding, or leave it to who writes now."""
-        self._waiting.append(text)
-        # looked at again after each release: a line that was left just before it has not been seen yet
-        while self._waiting and self._free.acquire(blocking=len(self._waiting) > MOST_WAITING):
-            self._write_out()
-
-    def flush(self) -> None:
-        """See that everything is written, unless that takes longer than a moment."""
-        if self._free.acquire(timeout=PATIENCE_SECONDS):
-            self._write_out()
-
-    def _write_out(self) -> None:
-        """Write all that waits, and release the stream, which the caller holds."""
-        try:
-            while self._waiting:
-                text = "".join([self._waiting.popleft() for _ in range(len(self._waiting))])
-                encoding = self._stream.encoding or "utf-8"
-                self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-                self._stream.flush()
-        except (OSError, ValueError):  # a pipe whose reader is gone; a stream that is closed
-            return
-        finally:
-            self._free.release()
+def _tell_lost(lines: int) -> None:
+    """Said as soon as somebody reads again."""
+    structlog.get_logger("worker").warning(Event.LINES_LOST, lines=lines, hint=_UNREAD)
 
 
 class _LineLogger:
     """What structlog's processors end in: a logger's name, and the stream."""
 
-    def __init__(self, name: str, lines: _Lines) -> None:
+    def __init__(self, name: str, lines: Lines) -> None:
         self.name = name
         self._lines = lines
 

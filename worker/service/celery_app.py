@@ -12,8 +12,10 @@ from celery.schedules import schedule as every
 from kombu import Connection
 from redis.credentials import CredentialProvider
 
+from worker.adapters.redis.client import TIMEOUT_SECONDS
 from worker.clock import Clock
 from worker.secret import Secret
+from worker.service.sentinel_transport import SENTINEL_ALIAS
 from worker.service.transport import ALIAS
 from worker.settings.redis_url import read_redis_url
 from worker.settings.settings import QUEUE
@@ -33,6 +35,9 @@ def make_app(url: Secret, queue: str = QUEUE, login: CredentialProvider | None =
     named = broker.reveal().replace("redis+socket://", f"{ALIAS}+socket://", 1)
     app = Celery("rotator", broker=named, set_as_current=False)
     app.conf.update(_settings(queue))
+    if address.sentinels:
+        app.conf.broker_transport = SENTINEL_ALIAS
+        app.conf.broker_transport_options["address"] = address.without_login()
     if login:
         # kombu takes one, and Celery has no setting for it
         app.amqp.Connection = partial(Connection, credential_provider=login)  # type: ignore[assignment]  # is called only
@@ -90,8 +95,8 @@ def _settings(queue: str) -> dict[str, Any]:
             "queue": queue,
             "visibility_timeout": LONGEST_MESSAGE.total_seconds(),
             # without these a half-open connection is not noticed for minutes
-            "socket_timeout": 10,
-            "socket_connect_timeout": 10,
+            "socket_timeout": TIMEOUT_SECONDS,
+            "socket_connect_timeout": TIMEOUT_SECONDS,
             "socket_keepalive": True,
             "health_check_interval": 5,
         },

@@ -187,7 +187,8 @@ class Channel(_kombu.Channel):  # type: ignore[misc]  # see there
         return functools.partial(Client, look=self._look)
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - as kombu has it
-        return {**super()._connparams(asynchronous=asynchronous), "parser_class": Parser}
+        told = {**super()._connparams(asynchronous=asynchronous), "parser_class": Parser}
+        return {**told, "retry_on_error": [redis.ReadOnlyError]}  # as in worker.adapters.redis.client
 
     def _look(self, reply: Callable[[], Any]) -> Any:
         """What BRPOP brings, with the item made anew; None when there is nothing to do about it."""

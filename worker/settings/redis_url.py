@@ -11,10 +11,13 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import SplitResult, parse_qs, parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qs, parse_qsl, quote, unquote, urlencode
 
 from worker.secret import Secret
 from worker.settings.address import is_host, is_this_machine
+from worker.settings.sentinel_url import OPTIONS as SENTINEL_OPTIONS
+from worker.settings.sentinel_url import SCHEME as SENTINEL
+from worker.settings.sentinel_url import SentinelProblem, Sentinels, sentinels, split
 
 DEFAULT_PORT = 6379
 
@@ -22,14 +25,14 @@ _SOCKETS = ("unix", "redis+socket")
 _FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 _TLS_OPTIONS = ("ssl_cert_reqs", "ssl_check_hostname", *_FILES)
 _DATABASE_OPTIONS = ("db", "virtual_host")
-_OPTIONS = ("username", "password", *_DATABASE_OPTIONS, *_TLS_OPTIONS)
+_OPTIONS = ("username", "password", *_DATABASE_OPTIONS, *_TLS_OPTIONS, *SENTINEL_OPTIONS)
 _SHOWN = re.compile(r"[a-z_]{1,30}")
 _UNENCODED = "has a /, ? or # in its user or password: write them %2F, %3F and %23"
 
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """An address of Redis, read: a ``host`` and port, or the ``path`` of a socket.
+    """An address of Redis, read: ``host`` and port, the ``path`` of a socket, or ``sentinels`` (``host`` is the first).
 
     ``tls`` is empty for a connection in the clear, else the options of it by the names that redis-py and kombu share.
     """
@@ -41,14 +44,18 @@ class RedisAddress:
     username: str
     password: Secret = field(repr=False)
     tls: Mapping[str, str]
+    sentinels: Sentinels | None = None
 
     @property
     def in_the_clear(self) -> bool:
         """Whether a password would go over a network for all to read."""
-        return bool(self.password.reveal() and not self.tls and not self.path and not is_this_machine(self.host))
+        behind = self.sentinels
+        any_password = self.password.reveal() or (behind and behind.password.reveal())
+        hosts = [host for host, _ in behind.places] if behind else [self.host]
+        return bool(any_password and not self.tls and not self.path and not all(map(is_this_machine, hosts)))
 
     def without_login(self) -> RedisAddress:
-        """The same without user and password."""
+        """The same without user and password of Redis; what Sentinels ask for stays."""
         return replace(self, username="", password=Secret(""))
 
     def for_redis(self) -> dict[str, Any]:
@@ -58,10 +65,14 @@ class RedisAddress:
             return {**login, "unix_socket_path": self.path}
         # a certificate of no use is found by the check, and so is a name that is not the server's
         tls = {"ssl": True, "ssl_check_hostname": True, **_without(self.tls, "ssl_check_hostname")} if self.tls else {}
-        return {**login, "host": self.host, "port": self.port, "socket_keepalive": True, **tls}
+        where = {} if self.sentinels else {"host": self.host, "port": self.port}
+        return {**login, **where, "socket_keepalive": True, **tls}
 
     def for_celery(self) -> Secret:
-        """The same in Celery's words, in which a socket is ``redis+socket://``, with the database by another name."""
+        """The same in Celery's words, in which a socket is ``redis+socket://``, with the database by another name.
+
+        Of Sentinels the first only; the others, and what set it is, are told by other ways.
+        """
         user, password = quote(self.username, safe=""), quote(self.password.reveal(), safe="")
         login = f"{user}:{password}@" if password else f"{user}@" if user else ""
         if self.path:
@@ -74,26 +85,31 @@ class RedisAddress:
 def read_redis_url(url: Secret) -> RedisAddress:
     """Read an address. Raises ValueError, with words that follow the setting's name and quote nothing secret."""
     try:
-        parts = urlsplit(url.reveal())
+        parts = split(url.reveal())
         port = parts.port
+    except SentinelProblem:
+        raise
     except ValueError:
         # a password that is cut off at a sign leaves what looks like a port
         raise ValueError(_UNENCODED if "@" in url.reveal() else "is not a URL") from None
-    if parts.scheme not in ("redis", "rediss", *_SOCKETS):
-        raise ValueError("must begin with redis://, rediss:// or unix://")
+    if parts.scheme not in ("redis", "rediss", SENTINEL, *_SOCKETS):
+        raise ValueError("must begin with redis://, rediss://, sentinel:// or unix://")
     _see_that_the_login_is_whole(parts)
     query = _query(parts)
+    behind = sentinels(url.reveal(), query, _host)
     if parts.scheme in _SOCKETS:
         place: tuple[str, int, str] = ("", 0, _socket(parts))
+    elif behind:
+        place = (*behind.places[0], "")
     else:
         place = (_host(parts, port), DEFAULT_PORT if port is None else port, "")
     username, password = _login(parts, query)
-    return RedisAddress(*place, _database(parts, query), username, Secret(password), _tls(parts, query))
+    return RedisAddress(*place, _database(parts, query), username, Secret(password), _tls(parts, query), behind)
 
 
 def login_of(url: Secret) -> tuple[str, str]:
     """User and password of an address that may be used, whatever has become of the files that it names."""
-    parts = urlsplit(url.reveal())
+    parts = split(url.reveal())
     return _login(parts, _query(parts))
 
 
@@ -120,20 +136,13 @@ def exposure(url: Secret) -> str | None:
 
 
 def redis_passwords(url: Secret) -> tuple[Secret, ...]:
-    """The password in an address of Redis, as written, as meant, and as Celery is told it; for redaction."""
-    parts = urlsplit(url.reveal())
-    written = [parts.password or "", *parse_qs(parts.query).get("password", [])]
+    """The passwords in an address of Redis, as written, as meant, and as Celery is told it; for redaction."""
+    parts = split(url.reveal())
+    query = parse_qs(parts.query)
+    written = [parts.password or "", *query.get("password", []), *query.get("sentinel_password", [])]
     meant = [*map(unquote, written)]
     every = (*written, *meant, *(quote(value, safe="") for value in meant))
     return tuple(Secret(value) for value in dict.fromkeys(every) if value)
-
-
-def without_login(url: Secret) -> Secret:
-    """The same address without user and password."""
-    parts = urlsplit(url.reveal())
-    kept = [(name, value) for name, value in parse_qsl(parts.query) if name not in ("username", "password")]
-    query = f"?{urlencode(kept, quote_via=quote)}" if kept else ""
-    return Secret(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query}")
 
 
 def for_celery(url: Secret) -> Secret:
@@ -206,9 +215,9 @@ def _one(what: str, in_login: str, in_query: str) -> str:
 
 def _tls(parts: SplitResult, query: Mapping[str, str]) -> dict[str, str]:
     given = {name: query[name] for name in _TLS_OPTIONS if name in query}
-    if parts.scheme != "rediss":
+    if parts.scheme != "rediss" and not (parts.scheme == SENTINEL and given):
         if given:
-            raise ValueError(f"has the option {next(iter(given))}, which is for rediss:// only")
+            raise ValueError(f"has the option {next(iter(given))}, which is for rediss:// and sentinel:// only")
         return {}
     if given.get("ssl_cert_reqs") != "required":
         raise ValueError("must check the server's certificate: add ssl_cert_reqs=required to it")

@@ -20,6 +20,7 @@ _HONEST = (
     f"unix:///run/redis.sock?db=3&password={PLANTED}",
     f"redis://%75ser:{PLANTED}%40@[::1]:6379/0",
     "redis://localhost",
+    f"sentinel://:{PLANTED}@127.0.0.1:26379/0;sentinel://[::1]:26379?master_name=m&sentinel_password={PLANTED}",
 )
 _ODD = (
     "redis://h:99999/0", "redis://[::1", "redis://h:0x1/0", "redis://h/9" + "9" * 40, "redis://h/0?db=x",

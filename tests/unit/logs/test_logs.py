@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import logging
+import os
+import select
 import threading
 import warnings
 from collections.abc import Callable
@@ -13,8 +16,9 @@ import structlog
 
 from tests.servers import wait_until
 from worker.events import Event
+from worker.logs.lines import MOST_WAITING
 from worker.logs.redaction import Redactor
-from worker.logs.setup import MOST_WAITING, configure, mode_for, take_over
+from worker.logs.setup import configure, mode_for, take_over
 from worker.secret import Secret
 
 CANARY = "cAnAry/+5ecret=="
@@ -214,7 +218,7 @@ def test_a_slow_stream_holds_up_one_thread_and_loses_no_line(log_stream: io.Stri
     assert [line["number"] for line in told[1:]] == list(range(100))
 
 
-def test_lines_that_pile_up_are_waited_for(log_stream: io.StringIO) -> None:
+def test_lines_that_pile_up_are_waited_for_for_a_moment(log_stream: io.StringIO) -> None:
     del log_stream
     slow = _Slow()
     configure("json", slow, Redactor())
@@ -236,6 +240,29 @@ def test_lines_that_pile_up_are_waited_for(log_stream: io.StringIO) -> None:
     for thread in (first, second):
         thread.join(30)
     assert len(_lines(slow)) == 1 + MOST_WAITING + 100
+
+
+def test_a_pipe_that_nobody_reads_holds_nobody_up_and_what_was_lost_is_told(log_stream: io.StringIO) -> None:
+    del log_stream
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, select.PIPE_BUF)
+    more = 50
+    with os.fdopen(writing, "w") as stream:
+        configure("json", stream, Redactor())
+        log = structlog.get_logger("worker")
+        for number in range(2 * MOST_WAITING):
+            log.info("one of many", number=number)
+        log.info("long", text="x" * (2 * select.PIPE_BUF))
+        with os.fdopen(reading) as reader:
+            told = [json.loads(reader.readline())]
+            while told[-1]["event"] != "lines.lost":
+                told.append(json.loads(reader.readline()))
+            for number in range(more):
+                log.info("read", number=number)
+            assert [json.loads(reader.readline())["number"] for _ in range(more)] == list(range(more))
+    numbers = [line["number"] for line in told if line["event"] == "one of many"]
+    assert numbers == list(range(len(numbers))), "the oldest are kept, in their order"
+    assert len(numbers) + told[-1]["lines"] == 2 * MOST_WAITING + 1
 
 
 class _Signal:

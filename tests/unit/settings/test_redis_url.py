@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from kombu import Connection
 
 from tests.unit.settings.configuring import TARGET, problems, read
+from worker.adapters.redis.client import connect
 from worker.secret import Secret
+from worker.service.celery_app import make_app
 from worker.settings.redis_url import for_celery, read_redis_url, redis_passwords, redis_problem
 
 TLS = "rediss://h?ssl_cert_reqs=required"
@@ -39,6 +42,9 @@ ROOT = Path(__file__).parents[2] / "root.pem"
         f"{TLS}&ssl_check_hostname=true",
         f"{TLS}&ssl_ca_certs={ROOT}",
         f"{TLS}&ssl_ca_certs={ROOT}&ssl_certfile={PEM}&ssl_keyfile={PEM}",
+        "sentinel://h?master_name=m",
+        "sentinel://:p%3Bw@h:1/3;SENTINEL://[::1];sentinel://i:2?master_name=m&ssl_cert_reqs=required",
+        "sentinel://u:p@h/1;sentinel://u:p@i/1?master_name=m&sentinel_username=u&ssl_cert_reqs=required",
     ],
 )
 def test_addresses_that_may_be_used(url: str) -> None:
@@ -57,7 +63,7 @@ def test_addresses_that_may_be_used(url: str) -> None:
         (f"{TLS}&ssl_ca_certs={__file__}", "cannot be loaded as PEM"),
         (f"{TLS}&ssl_certfile={ROOT}", "cannot be loaded as PEM"),
         (f"{TLS}&ssl_keyfile={PEM}", "without ssl_certfile"),
-        ("redis://h?ssl_cert_reqs=required", "for rediss:// only"),
+        ("redis://h?ssl_cert_reqs=required", "for rediss:// and sentinel:// only"),
         ("redis://", "no host"),
         ("redis://:6379", "no host"),
         ("redis://h..h", "cannot be one"),
@@ -66,8 +72,8 @@ def test_addresses_that_may_be_used(url: str) -> None:
         ("unix:run/redis.sock", "unix:///path"),
         ("unix:]]///run/redis.sock", "unix:///path"),
         ("unix://:CANARY/w@/run/redis.sock", "%2F"),
-        ("http://h", "redis://, rediss:// or unix://"),
-        ("h:6379", "redis://, rediss:// or unix://"),
+        ("http://h", "redis://, rediss://, sentinel:// or unix://"),
+        ("h:6379", "redis://, rediss://, sentinel:// or unix://"),
         ("redis://h:port", "not a URL"),
         ("redis://h:0", "port"),
         ("redis://h:65536", "not a URL"),
@@ -87,6 +93,22 @@ def test_addresses_that_may_be_used(url: str) -> None:
         ("redis://one@h?username=two", "a user before the host and another"),
         ("redis://h?retry_on_timeout=yes", "the option retry_on_timeout that is not known; allowed are username"),
         ("redis://h?CANARY%40=1", "an option that is not known"),
+        ("redis://h?master_name=m", "the option master_name, which is for sentinel:// only"),
+        ("sentinel://h", "add master_name=NAME"),
+        ("sentinel://h;i:1?master_name=m", "must be sentinel://HOST:26379;sentinel://"),
+        ("sentinel://:CANARY;w@h?master_name=m", "write ; as %3B"),
+        ("sentinel://h:CANARY;sentinel://i?master_name=m", "must be sentinel://HOST"),
+        ("sentinel://h:0?master_name=m", "must be sentinel://HOST"),
+        ("sentinel://;sentinel://i?master_name=m", "names no host"),
+        ("sentinel://h;sentinel://i..i?master_name=m", "cannot be one"),
+        ("sentinel://:CANARY@h;sentinel://:two@i?master_name=m", "two logins"),
+        ("sentinel://h/1;sentinel://i/2?master_name=m", "two databases"),
+        ("sentinel://h/1;sentinel://i?master_name=m&db=2", "two databases"),
+        ("sentinel://h?master_name=m;sentinel://i?master_name=n", "the option master_name twice"),
+        ("sentinel://:CANARY/w@h?master_name=m", "%2F"),
+        ("sentinel://h?master_name=m&ssl_cert_reqs=none", "certificate"),
+        ("sentinel://h?master_name=m&ssl_ca_certs=/x", "certificate"),
+        ("sentinel://h;sentinel://i?master_name=m#x", "%23"),
     ],
 )
 def test_addresses_that_may_not_say_why(tmp_path: Path, url: str, problem: str) -> None:
@@ -137,6 +159,57 @@ def test_an_address_means_the_same_to_both(
     assert ours == _as_celery_is_told(url)
     assert ours[3:6] == (database, user or None, password)
     assert (ours[6] is not None) is tls
+
+
+@given(
+    user=TEXT | st.just(""),
+    password=TEXT,
+    sentinel_password=TEXT | st.just(""),
+    places=st.lists(st.sampled_from(["a", "127.0.0.1", "[::1]"]), min_size=1, max_size=3, unique=True),
+    database=st.integers(0, 99),
+    tls=st.booleans(),
+)
+def test_an_address_of_sentinels_means_the_same_to_both(
+    user: str, password: str, sentinel_password: str, places: list[str], database: int, *, tls: bool
+) -> None:
+    login = f"{quote(user, safe='')}:{quote(password, safe='')}@"
+    options = ["master_name=m", f"sentinel_password={quote(sentinel_password, safe='')}"]
+    options += ["ssl_cert_reqs=required", f"ssl_ca_certs={ROOT}"] if tls else []
+    pieces = [f"sentinel://{login if number == 0 else ''}{place}:7" for number, place in enumerate(places)]
+    url = Secret(f"{';'.join(pieces)}/{database}?{'&'.join(options)}")
+    ours = connect(url).connection_pool.connection_kwargs
+    with make_app(url).connection_for_write() as connection:
+        transport: Any = connection.transport
+        channel = object.__new__(transport.Channel)
+        channel.connection = transport
+        channel.address = (connection.transport_options or {})["address"]
+        theirs = channel._connparams()
+    told = ("db", "username", "password", "ssl_ca_certs")
+    assert [ours.get(name) for name in told] == [theirs.get(name) for name in told]
+    assert (ours["db"], ours.get("username"), ours["password"]) == (database, user or None, password)
+    assert _sentinels(ours) == _sentinels(theirs)
+    assert [place["host"] for place in _sentinels(ours)] == [place.strip("[]") for place in places]
+    for each in _sentinels(ours):
+        assert (each["port"], each["password"], each.get("ssl_ca_certs")) == (
+            7,
+            sentinel_password or None,
+            str(ROOT) if tls else None,
+        )
+
+
+def _sentinels(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """How each Sentinel is spoken to, by what asks them."""
+    manager = told["primary"].func.__self__
+    names = ("host", "port", "username", "password", "ssl_ca_certs")
+    return [{name: each.connection_pool.connection_kwargs.get(name) for name in names} for each in manager.sentinels]
+
+
+def test_the_password_of_sentinels_in_the_clear_is_one_too(tmp_path: Path) -> None:
+    url = "sentinel://localhost;sentinel://elsewhere?master_name=m&sentinel_password=CANARY"
+    (found,) = problems(tmp_path, env={"REDIS_URL": url})
+    assert "in the clear" in found
+    assert "CANARY" not in found
+    assert Secret("CANARY") in redis_passwords(Secret(url))
 
 
 @pytest.mark.parametrize(

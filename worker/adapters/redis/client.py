@@ -13,17 +13,21 @@ from redis.credentials import CredentialProvider
 from redis.retry import Retry
 
 from worker.adapters.redis.errors import unavailable
+from worker.adapters.redis.sentinels import pool_of
 from worker.secret import Secret
 from worker.settings.redis_url import read_redis_url
 
 BATCH = 500
 """How many targets one call is about at most: a call for all 100,000 would hold up the other workers."""
 
+TIMEOUT_SECONDS = 5.0
+"""A server that is frozen, or cut off, is given up after this; a command is tried twice, and so is each connecting."""
+
 T = TypeVar("T")
 
 
 def connect(
-    url: Secret, *, login: CredentialProvider | None = None, timeout: float = 10.0, retries: int = 2
+    url: Secret, *, login: CredentialProvider | None = None, timeout: float = TIMEOUT_SECONDS, retries: int = 1
 ) -> redis.Redis:
     """A client that notices dead connections (docs/facts.md, "Celery on Redis"); connects at first use.
 
@@ -31,17 +35,22 @@ def connect(
     try; ``retries`` are for a connection that died while nobody used it.
     """
     address = read_redis_url(url)
-    return redis.Redis(
+    told = {
         **(address.without_login() if login else address).for_redis(),
-        credential_provider=login,
-        decode_responses=True,
+        "credential_provider": login,
+        "decode_responses": True,
         # what is no UTF-8 was not written by us: it comes back as it is, so that it can be named and dropped
-        encoding_errors="surrogateescape",
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        health_check_interval=5,
-        retry=Retry(ExponentialBackoff(cap=0.2, base=0.01), retries),
-    )
+        "encoding_errors": "surrogateescape",
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "health_check_interval": 5,
+        "retry": Retry(ExponentialBackoff(cap=0.2, base=0.01), retries),
+        # a server that has become a replica takes no more writes: another may be behind the name by now
+        "retry_on_error": [redis.ReadOnlyError],
+    }
+    if address.sentinels:
+        return redis.Redis.from_pool(pool_of(address, told))
+    return redis.Redis(**told)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Mapping
 
 import redis
+from redis.sentinel import MasterNotFoundError
 
 from worker.errors import QueueUnavailable
 
@@ -49,6 +50,8 @@ _MEANINGS: Mapping[str, tuple[str, str]] = {
 _WORDS = re.compile(rf"\b({'|'.join(_MEANINGS)})\b")
 _DATABASE = "DB index is out of range"
 _CLIENTS = "max number of clients reached"
+_DEMOTED = "previous master is now a slave"
+"""What redis-py makes of READONLY where Sentinels name the primary."""
 
 
 def unavailable(error: Exception) -> QueueUnavailable:
@@ -73,6 +76,10 @@ def _meaning(error: Exception) -> tuple[str, str]:
         why, hint = _MEANINGS[word]
         return f"{why} ({word})", hint
     text = str(error)
+    if isinstance(error, MasterNotFoundError):
+        return "no Sentinel names a primary that runs", "See that the Sentinels answer, and that master_name is theirs."
+    if isinstance(error, redis.ConnectionError) and _DEMOTED in text:
+        return _MEANINGS["READONLY"]
     if isinstance(error, redis.RedisError) and _DATABASE in text:
         return "it has no database of that number", "Put another one into REDIS_URL, or raise `databases`."
     if isinstance(error, redis.RedisError) and _CLIENTS in text:
