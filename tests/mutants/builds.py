@@ -190,7 +190,7 @@ MUTANTS = (
     ),
     Mutant(
         "delete a key without asking whose it is",
-        (Edit("worker/rotation/steps/retire.py", "        _see_that_it_is_ours(session, key)\n", ""),),
+        (Edit("worker/rotation/steps/retire.py", "        see_that_it_is_ours(session, key)\n", ""),),
         ("tests/unit/rotation/test_claims.py",),
     ),
     Mutant(

@@ -24,6 +24,7 @@ from worker.rotation.decide import (
     ProveDead,
     Publish,
     Recount,
+    Revoke,
     Step,
     TakeOver,
     Verify,
@@ -38,8 +39,10 @@ from worker.rotation.status import due_at, moved
 from worker.rotation.steps.create import begin, recount, take_over
 from worker.rotation.steps.publish import publish, verify
 from worker.rotation.steps.retire import delete, prove_dead
+from worker.rotation.steps.revoke import revoke
 from worker.rotation.steps.session import Pause, Session, always
 from worker.rotation.steps.watch import watch
+from worker.targets.freeze import freeze_at
 from worker.targets.target import Target
 
 MOST_STEPS = 200
@@ -50,10 +53,13 @@ KEPT_ENTRIES = 20
 
 @dataclass(frozen=True, slots=True)
 class LookResult:
-    """How a look at a target ended: its record, when it is ``due``, what it waits for, and the ids it touched."""
+    """How a look at a target ended: its record, when it is ``due``, what it waits for, and the ids it touched.
+
+    ``due`` is None where nothing begins by itself.
+    """
 
     record: Record
-    due: datetime
+    due: datetime | None
     wait: Wait
     touched: frozenset[str]
     observation: Observation | None = None
@@ -80,8 +86,10 @@ def reconcile(
     session.allows_create = allows_create
     _see_that_vault_was_not_set_back(session, seen_version)
     for _ in range(MOST_STEPS):
-        due = due_at(session.record, target, session.now)
-        step = decide(session.record, due, session.now, session.pauses, watch=watching and session.observation is None)
+        now = session.now
+        due, freeze = due_at(session.record, target, now), freeze_at(target.freezes, now)
+        watch_now = watching and session.observation is None
+        step = decide(session.record, due, now, session.pauses, watch=watch_now, freeze=freeze)
         if isinstance(step, Wait):
             wait, touched = _with_reason(session, step), frozenset(session.touched)
             return LookResult(session.record, due, wait, touched, session.observation, session.loaded.version)
@@ -129,10 +137,8 @@ def _do(session: Session, step: Step) -> Pause | None:
             return begin(session, step)
         case Verify():
             return verify(session, step.rotation_id)
-        case Delete():
-            return delete(session, step.access_key)
-        case ProveDead():
-            return prove_dead(session, step.access_key)
+        case Revoke() | Delete() | ProveDead():
+            return _take_away(session, step)
         case Publish():
             publish(session, step.rotation_id)
         case TakeOver():
@@ -144,6 +150,16 @@ def _do(session: Session, step: Step) -> Pause | None:
         case Archive():
             session.loaded = session.services.store.archive(session.loaded, KEPT_ENTRIES)
     return None
+
+
+def _take_away(session: Session, step: Revoke | Delete | ProveDead) -> Pause | None:
+    match step:
+        case Revoke():
+            return revoke(session, step.access_key)
+        case Delete():
+            return delete(session, step.access_key)
+        case ProveDead():
+            return prove_dead(session, step.access_key)
 
 
 def _with_reason(session: Session, wait: Wait) -> Wait:

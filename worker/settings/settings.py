@@ -25,6 +25,7 @@ from worker.settings.environment import (
     variables,
 )
 from worker.settings.file import find_file, read_file
+from worker.settings.freezes import read_freezes
 from worker.settings.logins import check_logins
 from worker.settings.problems import Problems, show_key, unknown
 from worker.settings.proxies import Proxies, login_secrets, proxy_secrets
@@ -110,12 +111,14 @@ class WorkerSettings(BaseModel):
     """``[worker]``. ``verify_within``: how long a new key may take to spread; ``dead_within``: a deleted one to die.
 
     ``messages_per_hour``: how many rotations of a target messages may ask for; a person may ask for any number.
+    ``leaked_by_message``: whether a message may say that a key leaked, so that the old one is deleted without grace.
     """
 
     model_config = STRICT
 
     concurrency: Annotated[StrictInt, whole(1, 256)] = 8
     messages_per_hour: Annotated[StrictInt, whole(1, 3600)] = 3
+    leaked_by_message: StrictBool = False
     # above tick, which is held against it
     lease: Annotated[Duration, AfterValidator(_long_lease)] = timedelta(minutes=2)
     tick: Annotated[Duration, AfterValidator(_tick_within_lease), Field(validate_default=True)] = timedelta(seconds=5)
@@ -153,7 +156,7 @@ class Settings:
 
 
 M = TypeVar("M", bound=BaseModel)
-_TABLES = ("hostup", "storage", "vault", "redis", "worker", "target")
+_TABLES = ("hostup", "storage", "vault", "redis", "worker", "target", "freeze")
 
 
 def load(
@@ -191,7 +194,8 @@ def load(
     _check_missing(document, env, problems)
     if redis.url.reveal() and not redis.insecure and (exposed := exposure(redis.url)):
         problems.note(f"{WHERE}: {place_of('REDIS_URL', env)}", exposed)
-    targets = read_targets(str(file), document.get("target", []), vault.state_path, problems, only)
+    freezes = read_freezes(str(file), document.get("freeze", []), problems)
+    targets = read_targets(str(file), document.get("target", []), vault.state_path, problems, only, freezes)
     problems.raise_any()
     if vault.token_file:  # it is read again whenever it changes; here it was only seen that it can be
         vault = vault.model_copy(update={"token": None})

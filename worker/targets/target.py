@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from worker.targets.fields import FieldMap
+from worker.targets.freeze import Freeze
 from worker.targets.schedule import Schedule
 
 
@@ -16,7 +17,8 @@ class Target:
 
     ``label`` is the template of the label sent to HostUp, ``path`` lies in the mount, ``grace`` is how long the key
     before goes on working after the new one is published. ``watch_every`` is how often what the app reads is looked
-    at, None: as often as that of other targets. ``extra`` is published beside the key.
+    at, None: as often as that of other targets. ``extra`` is published beside the key. ``freezes`` are those of the
+    whole configuration.
     """
 
     name: str
@@ -27,13 +29,14 @@ class Target:
     fields: FieldMap
     watch_every: timedelta | None = None
     extra: tuple[tuple[str, str], ...] = ()
+    freezes: tuple[Freeze, ...] = ()
 
     def plan(self) -> str:
         """A digest of when its key is rotated, how long the old one is kept and where it is published.
 
         The same in every process, and another one after a change of the configuration that a look has to see.
         """
-        text = f"{self.schedule}/{self.grace}/{self.path}"
+        text = f"{self.schedule}/{self.grace}/{self.path}" + (f"/{self.freezes}" if self.freezes else "")
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
     def render_label(self, rotation_id: str, now: datetime) -> str:

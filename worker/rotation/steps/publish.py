@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from worker.errors import Conflict, RotatorError, Superseded, VaultCasMismatch, VaultError, VaultUnavailable
-from worker.rotation.changes.rotation import expecting, published, refused, verified
+from worker.events import Event
+from worker.rotation.changes.rotation import Grace, expecting, published, refused, verified
 from worker.rotation.decide import ROTATION
 from worker.rotation.ports import Document, Life, Probe
 from worker.rotation.record import Record, Rotation, StagedKey
@@ -72,9 +73,23 @@ def publish(session: Session, rotation_id: str) -> None:
         return
     if version is None:
         return
+    if rotation.from_version:
+        _destroy_copy(session, key, rotation.from_version)
     now = session.now
-    grace = session.target.grace + (session.latest - now)
+    grace = Grace(session.target.grace + (session.latest - now), session.earliest - now)
     session.change(lambda record: published(record, rotation.id, version, now, grace), since=since)
+
+
+def _destroy_copy(session: Session, key: StagedKey, version: int) -> None:
+    """After a rollback the key stands in two versions; only the newer one is destroyed when it has died."""
+    vault, path = session.services.vault, session.target.path
+    try:
+        if session.target.fields.read(vault.read_version(path, version).data or {}, "access_key") == key.access_key:
+            vault.destroy(path, version)
+    except VaultUnavailable:
+        raise
+    except VaultError as error:  # the app reads the key already, which has to go on record
+        session.log(Event.KEY_RETIRE_FAILED, access_key=key.access_key, error=error.what)
 
 
 def _write_secret(session: Session, rotation: Rotation, key: StagedKey) -> int | None:
