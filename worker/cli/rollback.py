@@ -16,9 +16,9 @@ from worker.cli.output import print_lines, result, say
 from worker.cli.texts import when
 from worker.cli.who import asker
 from worker.errors import Superseded, TryAgainLater
-from worker.rotation.record import CurrentKey, Record, Rotation
+from worker.rotation.record import CurrentKey, Phase, Record, Rotation
 from worker.rotation.status import moved
-from worker.rotation.steps.publish import publish
+from worker.rotation.steps.publish import publish, verify
 from worker.rotation.steps.rollback import Wanted, begin_rollback, rollback_of
 from worker.rotation.steps.session import Session
 from worker.service.assemble import Runtime
@@ -53,7 +53,9 @@ def rollback(options: Options, name: str, wanted: Wanted, *, yes: bool) -> int:
         return 1
     begin_rollback(session, plan.intent)
     try:
-        publish(session, plan.intent.id)
+        verify(session, plan.intent.id)
+        if session.record.rotation and session.record.rotation.phase is Phase.VERIFIED:
+            publish(session, plan.intent.id)
     except Superseded:
         session.reload()  # a worker was quicker
     finally:
@@ -101,7 +103,7 @@ def _document(record: Record, plan: _Plan, *, done: bool) -> dict[str, Any]:
         "previous_access_key": plan.current.access_key,
         "from_version": plan.intent.from_version,
         "vault_version": record.current.vault_version if done and record.current else None,
-        "error": record.failure.what if record.failure and not done else "",
+        "error": "" if done else _why_not(record, plan),
     }
 
 
@@ -114,5 +116,12 @@ def _told(session: Session, plan: _Plan, *, done: bool) -> Iterator[str]:
             yield f"  {key.access_key} works until {when(key.retire_after, session.now)}"
         yield "  The next rotation is counted from now. For a sooner one: `rotator reschedule`."
         return
-    why = f": {record.failure.what}. {record.failure.hint}" if record.failure else ""
-    yield f"{record.target}: it is on record and not published yet{why}. A worker goes on with it."
+    yield f"{record.target}: not done: {_why_not(record, plan)}"
+
+
+def _why_not(record: Record, plan: _Plan) -> str:
+    if record.rotation and record.rotation.id == plan.intent.id:
+        why = f": {record.failure.what}. {record.failure.hint}" if record.failure else ""
+        return f"it is on record and not published yet{why}. A worker goes on with it."
+    entries = (e for e in record.history.newest_first() if e.rotation_id == plan.intent.id and e.facts.get("error"))
+    return next((str(entry.facts["error"]) for entry in entries), "see `rotator history`")

@@ -195,12 +195,11 @@ def _next(summary: Summary, now: datetime) -> str:
 
 def _paused(summary: Summary, now: datetime) -> str:
     paused = summary.get("paused")
-    if not paused:
+    if not paused or (paused["until"] and datetime.fromisoformat(paused["until"]) <= now):
         return ""
-    end = f"until {when(paused['until'], now)}" if paused["until"] else f"until `rotator resume {summary['target']}`"
-    return f"by {paused['by']} since {when(paused['at'], now)}, {end}" + f": {paused['reason']}" * bool(
-        paused["reason"]
-    )
+    end = when(paused["until"], now) or f"`rotator resume {summary['target']}`"
+    reason = f": {paused['reason']}" if paused["reason"] else ""
+    return f"by {paused['by']} since {when(paused['at'], now)}, until {end}{reason}"
 
 
 def _trouble(summary: Summary, now: datetime) -> str:
@@ -208,7 +207,7 @@ def _trouble(summary: Summary, now: datetime) -> str:
     troubles = [f"{creates} unconfirmed create{'s' if creates > 1 else ''}"] if creates else []
     troubles += [f"{key['access_key']} still works" for key in summary["retiring"] if key["state"] == "overdue"]
     troubles += [summary["trouble"]["what"]] if summary["trouble"] else []
-    troubles += [f"paused by {summary['paused']['by']}"] if summary.get("paused") else []
+    troubles += [f"paused by {summary['paused']['by']}"] if _paused(summary, now) else []
     troubles += ["leaked, about to be replaced"] if summary.get("leaked") else []
     troubles += [full] if (full := _held_back(summary)) else []
     troubles += [SET_BACK] if summary["deletes_held"] else []

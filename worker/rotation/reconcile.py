@@ -126,7 +126,8 @@ def accept_message(services: Services, target: Target, request: Request, per_hou
 
 
 def _opened(services: Services, target: Target) -> Session:
-    session = Session(services, target, services.store.open(target))
+    began = min(services.clock.now(), services.machine.now()) if services.machine else services.clock.now()
+    session = Session(services, target, services.store.open(target), known_at=began)
     _see_that_path_is_the_same(session)
     return session
 

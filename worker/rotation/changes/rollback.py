@@ -1,7 +1,11 @@
 """An old key becomes current again, while it lives. Pure; what follows is a rotation whose key need not be made.
 
-A rollback is begun with the key verified, so it is published as any other: with check-and-set, recognised by its
-rotation id after a crash, and the key that was current retires with its grace.
+A rollback is begun with the key staged, and then goes the way of any rotation: published with check-and-set, recognised
+by its rotation id after a crash, and the key that was current retires with its grace.
+
+A worker may have read the record before, and be about to delete the key. It does so only with a record that it read
+after the grace was over. So the intent has to be on record before that: the key is verified only by somebody who reads
+the intent while the grace still lasts (``verify_by``); else it is given up.
 """
 
 from __future__ import annotations
@@ -9,10 +13,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from worker.errors import TryAgainLater, UsageError
+from worker.errors import Superseded, TryAgainLater, UsageError
 from worker.events import Event
-from worker.rotation.changes.rotation import note
-from worker.rotation.record import Record, RetiringKey, Rotation, Why
+from worker.rotation.changes.rotation import note, to_retire
+from worker.rotation.record import Phase, Record, RetiringKey, Rotation, Why
 from worker.rotation.texts import short, short_name
 
 
@@ -71,7 +75,7 @@ def _see_that_it_may_be(record: Record) -> None:
 
 
 def rollback_begun(record: Record, rotation: Rotation, margin: timedelta) -> Record:
-    """Write the intent: the old key is staged and verified, and only has to be published.
+    """Write the intent: the old key is staged, and has to be verified in time.
 
     Raises as :func:`brought_back`, where what was found before does not hold any more.
     """
@@ -94,3 +98,26 @@ def rollback_begun(record: Record, rotation: Rotation, margin: timedelta) -> Rec
     )
     left = tuple(each for each in record.retiring if each.access_key != key.access_key)
     return replace(noted, rotation=rotation, retiring=left)
+
+
+def rollback_given_up(record: Record, rotation_id: str, why: str, now: datetime, margin: timedelta) -> Record:
+    """The key is not made current: it retires as before, and works for its whole grace at least.
+
+    Raises Superseded when the rollback is over, or the key was verified meanwhile.
+    """
+    rotation = record.rotation
+    if rotation is None or rotation.id != rotation_id or rotation.phase is not Phase.STAGED or rotation.key is None:
+        raise Superseded(f"rotation {rotation_id} is no longer staged", target=record.target)
+    key = rotation.key
+    left = to_retire(key.access_key, Why.REPLACED, rotation.id, key.request_id, max(now, key.verify_by) + margin)
+    noted = note(
+        record,
+        Event.ROTATION_FAILED,
+        now,
+        rotation_id=rotation.id,
+        access_key=key.access_key,
+        operation="rollback",
+        error=why,
+    )
+    retiring = (*record.retiring, replace(left, vault_version=rotation.from_version))
+    return replace(noted, rotation=None, retiring=retiring)

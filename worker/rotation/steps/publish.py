@@ -6,7 +6,8 @@ from datetime import datetime
 
 from worker.errors import Conflict, RotatorError, Superseded, VaultCasMismatch, VaultError, VaultUnavailable
 from worker.events import Event
-from worker.rotation.changes.rotation import Grace, expecting, published, refused, verified
+from worker.rotation.changes.rollback import rollback_given_up
+from worker.rotation.changes.rotation import ROLLBACK, Grace, expecting, published, refused, verified
 from worker.rotation.decide import ROTATION
 from worker.rotation.ports import Document, Life, Probe
 from worker.rotation.record import Record, Rotation, StagedKey
@@ -21,8 +22,12 @@ def verify(session: Session, rotation_id: str) -> Pause | None:
     """See whether the staged key works yet."""
     rotation, key = _staged(session, rotation_id)
     since = session.services.clock.monotonic()
+    in_time = session.latest < key.verify_by
     probe = session.services.storage.works(key.access_key, key.secret_key)
     now = session.now
+    if rotation.trigger == ROLLBACK and (probe.life is Life.DEAD or not in_time):
+        _give_up_rollback(session, rotation, probe if in_time else None)
+        return None
     if probe.life is Life.ALIVE:
         session.change(lambda record: verified(record, rotation.id, now), since=since)
         return None
@@ -58,6 +63,14 @@ def _give_up(session: Session, rotation: Rotation, key: StagedKey, probe: Probe)
     )
     now, retry_at = session.now, session.now + session.backoff()
     session.change(lambda record: refused(record, rotation.id, why, now, retry_at))
+
+
+def _give_up_rollback(session: Session, rotation: Rotation, probe: Probe | None) -> None:
+    why = "the grace period of the key was about to end"
+    if probe:
+        why = f"the object storage refused the key: {probe.code or probe.detail}"
+    now, margin = session.now, session.services.policy.lease
+    session.change(lambda record: rollback_given_up(record, rotation.id, why, now, margin))
 
 
 def publish(session: Session, rotation_id: str) -> None:

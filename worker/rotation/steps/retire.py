@@ -45,6 +45,10 @@ def delete(session: Session, access_key: str) -> Pause | None:
         # a clock that is set right is noticed soon
         again = session.now + min(early, session.services.policy.tick)
         return Pause(access_key, again, f"a clock by which the time of access key {access_key} is not over yet")
+    if session.known_at is None or session.known_at < key.retire_after:
+        # a rollback may have begun since, in time; what is read from here on is told apart by the record
+        session.reload()
+        key = find(session.record, access_key)
     since = session.services.clock.monotonic()
     try:
         session.services.storage.see_that_it_can_be_asked()  # or nobody could see that the current key lives

@@ -88,11 +88,11 @@ def _intent(session: Session, key: RetiringKey, document: Document, wanted: Want
         secret_key=Secret(fields.read(data, "secret_key") or ""),
         request_id=key.request_id,
         created_at=_created_at(fields.read(data, "created_at"), now),
-        verify_by=now + session.services.policy.verify_within,
+        verify_by=key.retire_after - session.services.policy.lease,
     )
     return Rotation(
         id=rotation_id,
-        phase=Phase.VERIFIED,
+        phase=Phase.STAGED,
         trigger=ROLLBACK,
         reason=wanted.reason,
         by=wanted.by,
