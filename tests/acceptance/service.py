@@ -70,6 +70,10 @@ class Service:
     verify_within: str = "20s"
     watch_every: str = "1h"
     audit_every: str = "1h"
+    settings: str = ""
+    """More lines of [worker]."""
+    tables: str = ""
+    """More tables of the configuration."""
     more: dict[str, str] = field(default_factory=dict)
     redis_login: tuple[str, str] | None = None
     """User and password of the workers and the command, if others than they always have."""
@@ -221,6 +225,8 @@ verify_within = "{self.verify_within}"
 dead_within = "20s"
 watch_every = "{self.watch_every}"
 audit_every = "{self.audit_every}"
+{self.settings}
+{self.tables}
 [[target]]
 name = "{self.target}"
 path = "{self.path}"
