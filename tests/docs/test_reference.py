@@ -24,9 +24,12 @@ from worker.targets.fields import PRESETS, SOURCES
 
 CONFIGURATION = page("configuration.md")
 OPERATE = page("operate.md")
-SECTIONS = ("hostup", "storage", "vault", "redis", "worker", "[target]")
+SECTIONS = ("hostup", "storage", "vault", "redis", "worker", "[target]", "[freeze]")
 
-NO_DEFAULT = {"endpoint", "region", "address", "url", "name", "path", "every", "cron", "window", "jitter", "extra"}
+NO_DEFAULT = {
+    *("endpoint", "region", "address", "url", "name", "path", "every", "cron", "window", "jitter", "extra"),
+    *("from", "to", "reason"),
+}
 """Settings that must be given, or whose default follows from others."""
 
 OF_LIBRARIES = {
@@ -130,7 +133,8 @@ def _dependencies() -> set[str]:
 
 
 def _rows(section: str) -> list[list[str]]:
-    rest = CONFIGURATION.text.partition(f"### [{section}]\n")[2].partition("\n#")[0]
+    heading = section.strip("[]") if section == "[freeze]" else section
+    rest = CONFIGURATION.text.partition(f"### [{heading}]\n")[2].partition("\n#")[0]
     lines = [line for line in rest.splitlines() if line.startswith("| `")]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 

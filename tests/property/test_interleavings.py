@@ -71,7 +71,7 @@ def roll_back(services: Services) -> None:
     """What the command does."""
     work = Session(services, TARGET, services.store.load(TARGET.name, APP))
     intent = rollback_of(work, Wanted(None, "", "alice"))
-    begin_rollback(work, intent)
+    begin_rollback(work, intent, "alice")
     verify(work, intent.id)
     publish(work, intent.id)
 

@@ -51,7 +51,7 @@ def rollback(options: Options, name: str, wanted: Wanted, *, yes: bool) -> int:
         say(line)
     if not yes and not agreed(f"Roll {name} back?"):
         return 1
-    begin_rollback(session, plan.intent)
+    begin_rollback(session, plan.intent, wanted.by)
     try:
         verify(session, plan.intent.id)
         if session.record.rotation and session.record.rotation.phase is Phase.VERIFIED:

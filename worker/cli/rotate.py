@@ -58,8 +58,8 @@ def rotate(options: Options, name: str, wish: Wish, *, wait: bool, timeout: str)
     target = target_named(runtime.settings, name)
     if leak and not see_that_it_is_meant(runtime, target, leak):
         return 1
-    request = Request(id=str(uuid.uuid4()), reason=reason, at=runtime.clock.now(), by=by, leaked=leak is not None)
-    record = accept(runtime.services, target, request)
+    request = Request(id=str(uuid.uuid4()), reason=reason, at=runtime.clock.now(), leaked=leak is not None)
+    record = accept(runtime.services, target, request, by)
     _say_what_is_under_way(record)
     if wish.now_anyway or leak:
         record = _skip_pauses(runtime, target)
@@ -67,7 +67,7 @@ def rotate(options: Options, name: str, wish: Wish, *, wait: bool, timeout: str)
         _say_what_it_waits_for(runtime, record)
     if not wait and not (leak and leak.even_without):
         return _hand_over(options, runtime, record)
-    return _wait(options, Waiting(runtime, target, request, record), patience, leak)
+    return _wait(options, Waiting(runtime, target, request, record), patience, leak, by)
 
 
 def _patience(text: str) -> timedelta:
@@ -129,11 +129,11 @@ def _hand_over(options: Options, runtime: Runtime, record: Record) -> int:
     return TRY_LATER if trouble else 0
 
 
-def _wait(options: Options, waiting: Waiting, patience: timedelta, leak: Leak | None) -> int:
+def _wait(options: Options, waiting: Waiting, patience: timedelta, leak: Leak | None, by: str) -> int:
     try:
         outcome = waiting.until_served(patience)
         if leak:
-            outcome = _follow(waiting, outcome, patience, leak)
+            outcome = _follow(waiting, outcome, patience, leak, by)
     except KeyboardInterrupt:
         say(f"No longer waiting. {ON_RECORD}")
         return INTERRUPTED
@@ -145,7 +145,7 @@ def _wait(options: Options, waiting: Waiting, patience: timedelta, leak: Leak | 
     return outcome.exit_code
 
 
-def _follow(waiting: Waiting, outcome: Outcome, patience: timedelta, leak: Leak) -> Outcome:
+def _follow(waiting: Waiting, outcome: Outcome, patience: timedelta, leak: Leak, by: str) -> Outcome:
     """After the rotation: until the old keys are dead; where there was none, what the person said of that."""
     follower = LeakFollower(waiting.runtime, waiting.target, waiting.request)
     if outcome.exit_code == 0:
@@ -155,7 +155,7 @@ def _follow(waiting: Waiting, outcome: Outcome, patience: timedelta, leak: Leak)
         return outcome
     if outcome.failure:
         _say_failure(outcome.failure)
-    return follower.revoke(leak, waiting.request.by, patience) or outcome
+    return follower.revoke(leak, by, patience) or outcome
 
 
 def _say_failure(failure: Failure) -> None:

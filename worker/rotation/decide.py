@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.rotation.changes.rotation import DAY, HEALING, LEAK, Holder
+from worker.rotation.changes.rotation import DAY, HEALING, LEAK, MANUAL, Holder
 from worker.rotation.changes.watch import may_heal
 from worker.rotation.hold import hold_on
 from worker.rotation.record import Phase, Record, RetiringKey, UnconfirmedCreate
@@ -88,14 +88,10 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Begin a rotation: write the intent, and ask HostUp for the key while the lease is ours.
-
-    ``by`` says who asked, if somebody did.
-    """
+    """Begin a rotation: write the intent, and ask HostUp for the key while the lease is ours."""
 
     trigger: str
     reason: str
-    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,11 +212,11 @@ def _new(
 def _begin(record: Record, now: datetime) -> Begin:
     for request in record.requests:
         if request.leaked:
-            return Begin(LEAK, request.reason, request.by)
+            return Begin(LEAK, request.reason)
     if record.trouble and may_heal(record, now):
         return Begin(HEALING, record.trouble.what)
     if record.requests:
-        return Begin("manual", record.requests[0].reason, record.requests[0].by)
+        return Begin(MANUAL, record.requests[0].reason)
     return Begin("schedule", "")
 
 

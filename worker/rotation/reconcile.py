@@ -113,16 +113,19 @@ def _see_that_vault_was_not_set_back(session: Session, seen_version: int) -> Non
         session.change(lambda record: set_back(record, seen_version, version, now))
 
 
-def accept(services: Services, target: Target, request: Request) -> Record:
-    """Put a request for a rotation on record, once however often it comes. Raises RecordError, VaultError."""
+def accept(services: Services, target: Target, request: Request, by: str = "") -> Record:
+    """Put a request for a rotation on record, and who asks, once however often it comes.
+
+    Raises RecordError, VaultError.
+    """
     session = _opened(services, target)
-    session.change(lambda record: requested(record, request))
+    session.change(lambda record: requested(record, request, by))
     return session.record
 
 
-def accept_message(services: Services, target: Target, request: Request, per_hour: int) -> None:
+def accept_message(services: Services, target: Target, request: Request, per_hour: int, by: str = "") -> None:
     """The same for a request that came as a message, so many an hour. Raises RequestLimited, too."""
-    _opened(services, target).change(lambda record: asked_by_message(record, request, per_hour))
+    _opened(services, target).change(lambda record: asked_by_message(record, request, per_hour, by))
 
 
 def _opened(services: Services, target: Target) -> Session:

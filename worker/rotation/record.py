@@ -34,7 +34,7 @@ from worker.secret import Secret
 SCHEMA = 1
 """The version of the record's form; a record with a higher one is never interpreted."""
 
-ADDED = frozenset({"by", "leaked", "from_version", "paused", "next_at", "revoking"})
+ADDED = frozenset({"leaked", "from_version", "paused", "next_at", "revoking"})
 """Names of fields of records, rotations and requests that the first release did not have; each may be missing."""
 
 _LONGEST_NAME = 60
@@ -108,14 +108,13 @@ class Why(StrEnum):
 class Request:
     """One request for a rotation, known by the id of the message or command that brought it.
 
-    ``by`` says who asked, empty where that is not known. ``leaked``: strangers may have the keys that apps read.
+    ``leaked``: strangers may have the keys that apps read. Who asked is in the history (``rotation.requested``).
     """
 
     __pydantic_config__ = _STRICT
     id: _Text
     reason: _Text
     at: _Moment
-    by: _Text = ""
     leaked: _Flag = False
 
 
@@ -155,8 +154,7 @@ class StagedKey:
 class Rotation:
     """A rotation under way. ``expected_version`` is what publishing must find at the app's path.
 
-    ``by`` says who asked for it, empty where nobody did. ``from_version``: the old version of the app's secret whose
-    key is brought back (a rollback).
+    ``from_version``: the old version of the app's secret whose key is brought back (a rollback).
     """
 
     __pydantic_config__ = _STRICT
@@ -170,7 +168,6 @@ class Rotation:
     key_count_before: _Number | None
     lease: Lease
     key: StagedKey | None = None
-    by: _Text = ""
     from_version: _Number | None = None
 
 

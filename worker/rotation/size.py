@@ -47,7 +47,7 @@ def trimmed(record: Record) -> Record:
     Names of keys and ids of rotations stay as they are: a name that is cut is the name of something else.
     """
     requests = tuple(
-        replace(known, id=short(known.id, LONGEST_ID), reason=short(known.reason, LONGEST_TEXT), by=short(known.by))
+        replace(known, id=short(known.id, LONGEST_ID), reason=short(known.reason, LONGEST_TEXT))
         for known in record.requests
     )
     creates = tuple(replace(known, error=short(known.error, LONGEST_TEXT)) for known in record.unconfirmed_creates)

@@ -44,6 +44,7 @@ def rotate(runtime: Runtime, name: str, asked: Asked) -> None:
             target,
             _request(runtime, asked),
             runtime.settings.worker.messages_per_hour,
+            f"message {asked.by}".strip(),  # never taken for a person: who can send one can write any name in it
         )
     except VaultError:
         raise  # the next tick that finds Vault well sends it again
@@ -64,7 +65,5 @@ def rotate(runtime: Runtime, name: str, asked: Asked) -> None:
 
 
 def _request(runtime: Runtime, asked: Asked) -> Request:
-    """As it goes on record. A message is never taken for a person: who can send one can write any name in it."""
     leaked = asked.leaked and runtime.settings.worker.leaked_by_message
-    by = f"message {asked.by}".strip()
-    return Request(id=asked.id, reason=asked.reason, at=runtime.clock.now(), by=by, leaked=leaked)
+    return Request(id=asked.id, reason=asked.reason, at=runtime.clock.now(), leaked=leaked)

@@ -54,8 +54,8 @@ def test_a_pause_ends_by_itself_or_by_a_person() -> None:
 def test_a_pause_lets_deletes_and_a_leak_through() -> None:
     record = paused(with_key(retiring=(retiring(),)), PAUSE)
     assert decide(record, NOW, NOW, {}) == Delete("AK9")
-    leaked = replace(record, requests=(replace(request(), leaked=True, by="alice"),))
-    assert decide(leaked, NOW, NOW, {}) == Begin("leak", "because", "alice")
+    leaked = replace(record, requests=(replace(request(), leaked=True),))
+    assert decide(leaked, NOW, NOW, {}) == Begin("leak", "because")
 
 
 def test_a_pause_is_noted_once_and_what_cannot_be_is_refused() -> None:
@@ -88,7 +88,7 @@ def test_what_is_not_used_is_not_in_the_document() -> None:
     plain = encode(with_key(requests=(request(),)))
     assert not OLD["record"] & plain.keys()
     assert plain["requests"][0].keys() == OLD["request"]
-    used = with_key(requests=(replace(request(), by="alice", leaked=True),), paused=PAUSE, next_at=NOW, revoking="AK0")
+    used = with_key(requests=(replace(request(), leaked=True),), paused=PAUSE, next_at=NOW, revoking="AK0")
     assert decode(encode(used), "media") == used
 
 

@@ -15,9 +15,9 @@ from worker.rotation.changes.leak import revocation
 from worker.rotation.decide import RETIRING_LIMIT, Begin, Delete, Revoke, decide
 from worker.rotation.ports import CreatedKey
 from worker.rotation.reconcile import accept
-from worker.rotation.record import Phase, Request
+from worker.rotation.record import Phase, encode
 
-LEAKED = replace(request("leak"), leaked=True, by="alice@desk")
+LEAKED = replace(request("leak"), leaked=True)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def small() -> Small:
 
 
 def leaks(small: Small) -> None:
-    accept(small.services, TARGET, replace(LEAKED, at=small.clock.now()))
+    accept(small.services, TARGET, replace(LEAKED, at=small.clock.now()), "alice@desk")
 
 
 def test_the_old_keys_are_dead_at_once(small: Small) -> None:
@@ -164,8 +164,12 @@ def test_a_revocation_waits_where_vault_was_set_back_and_after_a_pause_of_its_ow
     assert after.revoking == "", "another key is current by now"
 
 
-def test_who_asked_is_bounded_and_printable() -> None:
-    asked = Request(id="r", reason="", at=NOW, by="mallory\n\x1b[2J" + "y" * 500)
-    (kept,) = changes.requested(empty(), asked).requests
-    assert len(kept.by) == 100
-    assert kept.by.isprintable()
+def test_who_asked_is_bounded_printable_and_only_in_the_history() -> None:
+    """A worker of the release before goes on reading a record that somebody asked for."""
+    record = changes.requested(empty(), request(), "mallory\n\x1b[2J" + "y" * 500)
+    (entry,) = record.history.entries()
+    kept = str(entry.facts["by"])
+    assert (len(kept), kept.isprintable()) == (100, True)
+    assert encode(record)["requests"] == [{"id": "message-1", "reason": "because", "at": "2026-11-24T12:00:00Z"}]
+    assert changes.asked_by(record, "manual") == kept
+    assert changes.asked_by(record, "schedule") == changes.asked_by(record, "leak") == ""

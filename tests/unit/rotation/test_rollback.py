@@ -38,7 +38,7 @@ def session(small: Small) -> Session:
 
 def begin(small: Small, wanted: Wanted = WANTED) -> Session:
     work = session(small)
-    begin_rollback(work, rollback_of(work, wanted))
+    begin_rollback(work, rollback_of(work, wanted), wanted.by)
     return work
 
 

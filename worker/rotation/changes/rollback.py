@@ -74,7 +74,7 @@ def _see_that_it_may_be(record: Record) -> None:
         raise UsageError("it has no current key", target=name, hint="Nothing was changed.")
 
 
-def rollback_begun(record: Record, rotation: Rotation, margin: timedelta) -> Record:
+def rollback_begun(record: Record, rotation: Rotation, margin: timedelta, by: str) -> Record:
     """Write the intent: the old key is staged, and has to be verified in time.
 
     Raises as :func:`brought_back`, where what was found before does not hold any more.
@@ -83,7 +83,7 @@ def rollback_begun(record: Record, rotation: Rotation, margin: timedelta) -> Rec
         return record
     access_key = rotation.key.access_key if rotation.key else None
     key = brought_back(record, access_key, rotation.started_at, margin)
-    rotation = replace(rotation, reason=short(rotation.reason), by=short_name(rotation.by))
+    rotation = replace(rotation, reason=short(rotation.reason))
     noted = note(
         record,
         Event.ROTATION_STARTED,
@@ -92,7 +92,7 @@ def rollback_begun(record: Record, rotation: Rotation, margin: timedelta) -> Rec
         access_key=key.access_key,
         trigger=rotation.trigger,
         reason=rotation.reason,
-        by=rotation.by,
+        by=short_name(by),
         label=rotation.label,
         from_version=rotation.from_version,
     )

@@ -32,6 +32,9 @@ from worker.rotation.texts import LONGEST_ID, LONGEST_REASON, short, short_fact,
 HEALING = "healing"
 """The trigger of a rotation that replaces a key because apps cannot work with what they read."""
 
+MANUAL = "manual"
+"""The trigger of a rotation that somebody asked for."""
+
 LEAK = "leak"
 """The trigger of a rotation that replaces a key because it leaked: the keys before it get no grace."""
 
@@ -78,8 +81,10 @@ def note(
     return replace(record, history=record.history.with_entry(entry), next_entry=record.next_entry + 1)
 
 
-def requested(record: Record, request: Request) -> Record:
+def requested(record: Record, request: Request, by: str = "") -> Record:
     """Record a request for a rotation; one that is known already (a message delivered twice) changes nothing.
+
+    ``by`` says who asks. It goes into the history only, so that workers of the release before read the record, too.
 
     Raises UsageError for an id that is none, TryAgainLater where too many wait.
     """
@@ -99,17 +104,28 @@ def requested(record: Record, request: Request) -> Record:
             target=record.target,
             hint="They will all be served by one rotation; see `rotator status`.",
         )
-    request = replace(request, reason=short(request.reason, LONGEST_REASON), by=short_name(request.by))
+    request = replace(request, reason=short(request.reason, LONGEST_REASON))
     noted = note(
         record,
         Event.ROTATION_REQUESTED,
         request.at,
         request=request.id,
         reason=request.reason,
-        by=request.by,
+        by=short_name(by),
         leaked=request.leaked or None,
     )
     return replace(noted, requests=(*record.requests, request))
+
+
+def asked_by(record: Record, trigger: str) -> str:
+    """Who asked for a rotation with this trigger, as far as the history in the record tells; empty where nobody did."""
+    if trigger not in (MANUAL, LEAK):
+        return ""
+    asked = [request.id for request in record.requests if request.leaked or trigger != LEAK]
+    for entry in record.history.newest_first():
+        if entry.event == Event.ROTATION_REQUESTED and entry.facts.get("request") in asked[:1]:
+            return str(entry.facts.get("by", ""))
+    return ""
 
 
 def begun(record: Record, rotation: Rotation, ground: Record) -> Record:
@@ -131,7 +147,7 @@ def begun(record: Record, rotation: Rotation, ground: Record) -> Record:
         rotation_id=rotation.id,
         trigger=rotation.trigger,
         reason=rotation.reason,
-        by=rotation.by,
+        by=asked_by(record, rotation.trigger),
         despite=overridden(record, rotation.started_at),
         label=rotation.label,
         key_count=rotation.key_count_before,

@@ -150,7 +150,6 @@ def _intent(session: Session, step: Begin, holder: Holder, expected: int, key_co
         phase=Phase.CREATING,
         trigger=step.trigger,
         reason=step.reason,
-        by=step.by,
         started_at=now,
         label=session.target.render_label(holder.rotation_id, now),
         expected_version=expected,

@@ -44,10 +44,10 @@ def rollback_of(session: Session, wanted: Wanted) -> Rotation:
     return _intent(session, key, document, wanted, expected)
 
 
-def begin_rollback(session: Session, intent: Rotation) -> None:
+def begin_rollback(session: Session, intent: Rotation, by: str) -> None:
     """Put the intent on record. Raises as :func:`rollback_of`."""
     margin = session.services.policy.lease
-    session.change(lambda record: rollback_begun(record, intent, margin))
+    session.change(lambda record: rollback_begun(record, intent, margin, by))
 
 
 def _old_secret(session: Session, key: RetiringKey) -> Document:
@@ -95,7 +95,6 @@ def _intent(session: Session, key: RetiringKey, document: Document, wanted: Want
         phase=Phase.STAGED,
         trigger=ROLLBACK,
         reason=wanted.reason,
-        by=wanted.by,
         started_at=now,
         label=(found.label if found else None) or session.target.render_label(key.rotation_id or rotation_id, now),
         expected_version=expected,
