@@ -134,12 +134,12 @@ def next_rotation(
     """
     if schedule.is_manual:
         return None
-    due = next_due(schedule, name, last, now)
-    free = thawed(freezes, max(due, now))
-    if free == max(due, now):
-        return due
-    after = free + schedule.jitter_bound() * fraction(name)  # not all at once
-    return after if schedule.window is None or last is None else _in_window(schedule.window, after, fraction(name))
+    due, spread = next_due(schedule, name, last, now), fraction(name)
+    while (free := thawed(freezes, max(due, now))) > max(due, now):
+        due = free + schedule.jitter_bound() * spread  # not all at once
+        if schedule.window and last:
+            due = _in_window(schedule.window, due, spread)
+    return due
 
 
 def next_due(schedule: Schedule, name: str, last: datetime | None, now: datetime) -> datetime:
