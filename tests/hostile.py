@@ -138,7 +138,7 @@ def _bodies() -> Iterator[tuple[str, bytes]]:
         "errback": [["media"], {}, embed() | {"errbacks": [{"task": "x"}]}],
         "chain": [["media"], {}, embed() | {"chain": [{"task": "x"}]}],
         "chord": [["media"], {}, embed() | {"chord": {"task": "x"}}], "no target": [[], {}, embed()],
-        "three arguments": [["media", "a", "b"], {}, embed()], "target number": [[1], {}, embed()],
+        "five arguments": [["media", "a", "b", True, "c"], {}, embed()], "target number": [[1], {}, embed()],
         "target null": [[None], {}, embed()], "target list": [[["media"]], {}, embed()],
         "reason object": [["media", {}], {}, embed()], "unknown option": [["media"], {CANARY: 1}, embed()],
         "target twice": [["media"], {"target": "media"}, embed()], "self": [["media"], {"self": 1}, embed()],

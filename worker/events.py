@@ -29,6 +29,8 @@ class Event(StrEnum):
     KEY_RETIRE_FAILED = "key.retire_failed"
     KEY_UNCOUNTED = "key.uncounted"
     KEY_DEAD = "key.dead"
+    GRACE_ENDED = "grace.ended"
+    LEAK_REPORTED = "leak.reported"
     KEY_OVERDUE = "key.overdue"
     SECRET_LOST = "secret.lost"  # noqa: S105 - an event's name
     SECRET_RESTORED = "secret.restored"  # noqa: S105 - an event's name
@@ -42,6 +44,9 @@ class Event(StrEnum):
     ENDPOINT_ACCEPTED = "endpoint.accepted"
     VAULT_SET_BACK = "vault.set_back"
     DELETES_RESUMED = "deletes.resumed"
+    TARGET_PAUSED = "target.paused"
+    TARGET_RESUMED = "target.resumed"
+    TARGET_RESCHEDULED = "target.rescheduled"
     TARGET_RECOVERED = "target.recovered"
     TARGET_RENAMED = "target.renamed"
     TARGET_REMOVED = "target.removed"

@@ -73,6 +73,10 @@ class Service:
     target_lines: str = ""
     """More of the target's settings."""
     dead_within: str = "20s"
+    settings: str = ""
+    """More lines of [worker]."""
+    tables: str = ""
+    """More tables of the configuration."""
     more: dict[str, str] = field(default_factory=dict)
     redis_login: tuple[str, str] | None = None
     """User and password of the workers and the command, if others than they always have."""
@@ -216,6 +220,8 @@ verify_within = "{self.verify_within}"
 dead_within = "{self.dead_within}"
 watch_every = "{self.watch_every}"
 audit_every = "{self.audit_every}"
+{self.settings}
+{self.tables}
 [[target]]
 name = "{self.target}"
 path = "{self.path}"

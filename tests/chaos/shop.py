@@ -40,7 +40,7 @@ from worker.service.assemble import Runtime, hostup_of, limits, policy, storage_
 from worker.service.audit_task import audit_once, slack
 from worker.service.look import look_while_due, watch_while_nothing_is_due
 from worker.service.own_audit import AuditDiary
-from worker.service.request import rotate
+from worker.service.request import Asked, rotate
 from worker.service.standing import RedisTrouble
 from worker.service.tick import tick
 from worker.settings.settings import load
@@ -164,7 +164,7 @@ class Shop:
             "rotator.tick": lambda: tick(self.runtime, self._send),
             "rotator.reconcile": lambda name: look_while_due(self.runtime, name),
             "rotator.watch": lambda name: watch_while_nothing_is_due(self.runtime, name),
-            "rotator.rotate": lambda name, reason: rotate(self.runtime, request, name, reason),
+            "rotator.rotate": lambda name, *said: rotate(self.runtime, name, Asked(request, *said)),
             "rotator.audit": lambda: audit_once(self.runtime),
         }
         try:

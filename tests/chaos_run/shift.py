@@ -21,7 +21,7 @@ from worker.sandbox.simulator.server import Simulator
 from worker.selftest.evidence import Json, Mount
 from worker.service.assemble import Runtime, build
 from worker.service.look import look_while_due, watch_while_nothing_is_due
-from worker.service.request import rotate
+from worker.service.request import Asked, rotate
 from worker.service.tick import tick
 from worker.settings.environment import Need
 from worker.settings.settings import QUEUE, load
@@ -142,7 +142,7 @@ class Shift:
         elif task == "rotator.watch":
             self._guarded(lambda: watch_while_nothing_is_due(self.runtime, args[0]))
         else:
-            self._guarded(lambda: rotate(self.runtime, task_id or secrets.token_hex(8), args[0], args[1]))
+            self._guarded(lambda: rotate(self.runtime, args[0], Asked(task_id or secrets.token_hex(8), *args[1:])))
 
     def _guarded(self, run: Any) -> None:
         """As the tasks do it: an error ends the task, and the worker goes on."""

@@ -24,10 +24,10 @@ from worker.targets.fields import PRESETS, SOURCES
 
 CONFIGURATION = page("configuration.md")
 OPERATE = page("operate.md")
-SECTIONS = ("hostup", "storage", "vault", "redis", "worker", "metrics", "log", "[target]")
+SECTIONS = ("hostup", "storage", "vault", "redis", "worker", "metrics", "log", "[target]", "[freeze]")
 
 NO_DEFAULT = {
-    *("endpoint", "region", "address", "url", "name", "path"),
+    *("endpoint", "region", "address", "url", "name", "path", "from", "to", "reason"),
     *("every", "cron", "window", "jitter", "extra", "retire_cap", "readers", "presign_ttl", "listen"),
 }
 """Settings that must be given, or whose default follows from others."""
@@ -134,7 +134,8 @@ def _dependencies() -> set[str]:
 
 
 def _rows(section: str) -> list[list[str]]:
-    rest = CONFIGURATION.text.partition(f"### [{section}]\n")[2].partition("\n#")[0]
+    heading = section.strip("[]") if section == "[freeze]" else section
+    rest = CONFIGURATION.text.partition(f"### [{heading}]\n")[2].partition("\n#")[0]
     lines = [line for line in rest.splitlines() if line.startswith("| `")]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 

@@ -23,6 +23,7 @@ from worker.adapters.redis import keys
 from worker.adapters.redis.account import Account
 from worker.adapters.redis.circuit import LONGEST_HELD
 from worker.adapters.redis.index import IndexEntry
+from worker.adapters.redis.reading import StoredRequest
 from worker.adapters.redis.repair import TYPES
 from worker.adapters.redis.state import SharedState
 from worker.adapters.vault.kv import Health
@@ -153,13 +154,13 @@ def test_failures_that_are_no_number_are_counted_anew(client: redis.Redis) -> No
 
 
 def test_requests_of_another_form_are_dropped_one_by_one(client: redis.Redis, shared: SharedState) -> None:
-    shared.requests.keep("request-1", {"target": "media", "reason": "leaked"})
+    shared.requests.keep("request-1", StoredRequest(target="media", reason="leaked"))
     forged = ("{", "[]", "5", "null", '{"target": 5, "reason": ""}', '{"target": "media"}', "x" * 100_000)
     client.hset(keys.REQUESTS, mapping={f"forged-{number}": text for number, text in enumerate(forged)})
     client.hset(keys.REQUESTS, mapping={"i" * 500: '{"target": "media", "reason": ""}', b"\xff\xfe": b"\xff"})
     client.hset(keys.REQUESTS, "long", json.dumps({"target": "media", "reason": "x" * 201}))
     with capture_logs() as logs:
-        assert shared.requests.all() == {"request-1": {"target": "media", "reason": "leaked"}}
+        assert shared.requests.all() == {"request-1": StoredRequest(target="media", reason="leaked")}
     assert told(logs) == [keys.REQUESTS]
     assert client.hkeys(keys.REQUESTS) == ["request-1"]
     with capture_logs() as logs:

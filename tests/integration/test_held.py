@@ -21,6 +21,7 @@ from tests.integration.scene import LIMITED, LIMITS, Scene, scene_on
 from tests.records import MINUTE, NOW, current, empty, retiring
 from tests.unit.settings.configuring import ENV
 from worker.adapters.redis.account import Account
+from worker.adapters.redis.reading import StoredRequest
 from worker.adapters.redis.state import SharedState
 from worker.cli import check_hostup, check_targets
 from worker.cli.commands import app
@@ -35,6 +36,7 @@ from worker.rotation.reconcile import accept, reconcile
 from worker.rotation.record import Record, Request
 from worker.rotation.status import summarize
 from worker.sandbox.servers import ValkeyServer
+from worker.service.request import Asked
 from worker.service.request import rotate as rotate_by_message
 from worker.service.tick import tick
 
@@ -216,10 +218,10 @@ def test_one_place_left_is_no_trouble(scene: Scene) -> None:
 def test_a_message_beyond_the_limit_is_told_and_gone(scene: Scene, shared: SharedState) -> None:
     """It is not handed out again and again, and a person may still ask."""
     for number in range(scene.runtime.settings.worker.messages_per_hour):
-        rotate_by_message(scene.runtime, f"message-{number}", "media", "")
+        rotate_by_message(scene.runtime, "media", Asked(f"message-{number}"))
         assert f"message-{number}" in str(scene.record().served)
     with capture_logs() as logs:
-        rotate_by_message(scene.runtime, "one-too-many", "media", "")
+        rotate_by_message(scene.runtime, "media", Asked("one-too-many"))
     (line,) = [line for line in logs if line["event"] == "task.refused"]
     assert line["next_at"] == (scene.record().asked[0] + HOUR).isoformat(timespec="seconds")
     assert shared.requests.all() == {}
@@ -230,8 +232,8 @@ def test_a_message_beyond_the_limit_is_told_and_gone(scene: Scene, shared: Share
 
 def test_a_request_for_a_target_that_is_gone_is_dropped_with_a_word(scene: Scene, shared: SharedState) -> None:
     """At the next tick, and never handed out again."""
-    shared.requests.keep("for-nothing", {"target": "gone", "reason": ""})
-    shared.requests.keep("for-something", {"target": "media", "reason": ""})
+    shared.requests.keep("for-nothing", StoredRequest(target="gone", reason=""))
+    shared.requests.keep("for-something", StoredRequest(target="media", reason=""))
     health = SimpleNamespace(sealed=False, initialized=True, leaderless=False)
     runtime = replace(scene.runtime, vault=SimpleNamespace(health=lambda: health))  # type: ignore[arg-type]  # as it is asked
     sent: list[str] = []

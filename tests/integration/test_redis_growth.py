@@ -22,6 +22,7 @@ from worker.adapters.redis.account import Account
 from worker.adapters.redis.client import BATCH, connect
 from worker.adapters.redis.index import IDS_OF_A_TARGET, IndexEntry
 from worker.adapters.redis.keys import IDS, IDS_OF, PLANS, REQUESTS, SUMMARY, once, woken
+from worker.adapters.redis.reading import StoredRequest
 from worker.adapters.redis.state import SharedState, shared_state
 from worker.adapters.vault.kv import VaultStore
 from worker.rotation.history import History
@@ -35,7 +36,7 @@ from worker.selftest.script import Script
 from worker.service.assemble import Runtime, limits, policy
 from worker.service.audit_task import audit_once, newest_ids
 from worker.service.look import look_while_due
-from worker.service.request import rotate
+from worker.service.request import Asked, rotate
 from worker.service.tick import rebuild
 from worker.settings.settings import load
 
@@ -165,7 +166,7 @@ def test_after_many_rotations_there_is_no_more_in_redis_than_after_a_few(small: 
     sizes = []
     for number in range(ROTATIONS):
         small.clock.time += 31 * DAY if number % 2 else timedelta(hours=1)
-        rotate(runtime, str(uuid.uuid4()), FEW[number % len(FEW)], "a test")
+        rotate(runtime, FEW[number % len(FEW)], Asked(str(uuid.uuid4()), "a test"))
         if number % 10 == 9:
             small.audit(runtime)
             sizes.append(_sizes(client))
@@ -272,8 +273,8 @@ def test_of_a_target_that_left_the_configuration_nothing_stays(small: Small, cli
     runtime = small.runtime(FEW)
     rebuild(runtime)
     small.audit(runtime)
-    small.shared.requests.keep("a request", {"target": "media", "reason": ""})
-    small.shared.requests.keep("another", {"target": "site", "reason": ""})
+    small.shared.requests.keep("a request", StoredRequest(target="media", reason=""))
+    small.shared.requests.keep("another", StoredRequest(target="site", reason=""))
     rebuild(small.runtime(("site",)))
     left = "\n".join(
         text for key in (IDS, IDS_OF, SUMMARY, REQUESTS, PLANS) for text in map(str, client.hgetall(key).items())

@@ -190,7 +190,7 @@ MUTANTS = (
     ),
     Mutant(
         "delete a key without asking whose it is",
-        (Edit("worker/rotation/steps/retire.py", "        _see_that_it_is_ours(session, key)\n", ""),),
+        (Edit("worker/rotation/steps/retire.py", "        see_that_it_is_ours(session, key)\n", ""),),
         ("tests/unit/rotation/test_claims.py",),
     ),
     Mutant(
@@ -212,5 +212,37 @@ MUTANTS = (
         "publish a key that came with an error",
         (Edit("worker/adapters/hostup/creating.py", "    if success and (created", "    if (created"),),
         ("tests/unit/adapters/test_hostup_salvaged.py",),
+    ),
+    Mutant(
+        "delete a key by a record that was read before its grace was over",
+        (
+            Edit(
+                "worker/rotation/steps/retire.py",
+                "if session.known_at is None or session.known_at < key.retire_after:",
+                "if False:",
+            ),
+        ),
+        ("tests/unit/rotation/test_rollback.py",),
+    ),
+    Mutant(
+        "go on with a rollback that nobody saw in time",
+        (Edit("worker/rotation/steps/publish.py", "in_time = session.latest < key.verify_by", "in_time = True"),),
+        ("tests/unit/rotation/test_rollback.py",),
+    ),
+    Mutant(
+        "end the grace for any request",
+        (
+            Edit(
+                "worker/rotation/changes/rotation.py",
+                "if any(request.leaked for request in requests):",
+                "if requests:",
+            ),
+        ),
+        ("tests/unit/rotation/test_leak.py",),
+    ),
+    Mutant(
+        "begin what is asked for in a pause",
+        (Edit("worker/rotation/hold.py", "    if paused:\n", "    if paused and not record.requests:\n"),),
+        ("tests/unit/rotation/test_holding.py",),
     ),
 )

@@ -197,3 +197,17 @@ def _text(each: Any, now: datetime) -> object:
         return each
     access_key, since, seen, before = each
     return encode(Receipt("", access_key, 1, "r", now + since, now + seen, before))
+
+
+@pytest.mark.parametrize("waited", [HOUR, GRACE + HOUR], ids=["in its grace", "kept beyond its grace"])
+def test_a_key_that_leaked_goes_at_once_whoever_uses_it(world: Watched, waited: timedelta) -> None:
+    while world.age < waited:
+        world.used(world.old)
+        world.go_to(world.clock.now() + GONE_AFTER / 2)
+    world.used(world.old)
+    world.used(world.current, "web-2 endpoint")
+    leaked = {world.old, world.current}
+    assert leaked <= world.hostup.living.keys()
+    accept(world.services, CAREFUL, replace(request("leak", world.clock.now()), leaked=True))
+    world.look(CAREFUL)
+    assert not leaked & world.hostup.living.keys()

@@ -8,7 +8,9 @@ what HostUp made and deleted and from what Vault holds, never from what the work
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,10 +21,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.doubles import Killed, MemoryAccount, MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault, Player, Stage
 from tests.records import request
 from worker.errors import RotatorError, TryAgainLater
+from worker.rotation.changes.holding import paused, resumed
 from worker.rotation.reconcile import accept, reconcile
-from worker.rotation.record import Record, decode
+from worker.rotation.record import Paused, Record, decode
 from worker.rotation.records import RecordStore
 from worker.rotation.services import Policy, Services
+from worker.rotation.steps.publish import publish, verify
+from worker.rotation.steps.rollback import Wanted, begin_rollback, rollback_of
+from worker.rotation.steps.session import Session
 from worker.rotation.trace import entries
 from worker.targets.fields import PRESETS
 from worker.targets.schedule import Schedule
@@ -61,6 +67,15 @@ POLICY = Policy(
 )
 
 
+def roll_back(services: Services) -> None:
+    """What the command does."""
+    work = Session(services, TARGET, services.store.load(TARGET.name, APP))
+    intent = rollback_of(work, Wanted(None, "", "alice"))
+    begin_rollback(work, intent, "alice")
+    verify(work, intent.id)
+    publish(work, intent.id)
+
+
 class Interleavings(RuleBasedStateMachine):
     """Up to three workers on one target."""
 
@@ -84,6 +99,8 @@ class Interleavings(RuleBasedStateMachine):
         self.published: dict[str, datetime] = {}
         self.replaced: dict[str, datetime] = {}
         self.requests = 0
+        self.read_by_apps = ""
+        self.leaks = 0
 
     @initialize(rotated_before=st.booleans())
     def a_foreign_key_exists(self, *, rotated_before: bool) -> None:
@@ -139,6 +156,24 @@ class Interleavings(RuleBasedStateMachine):
         with suppress(TryAgainLater):  # too many wait already
             accept(self.services, TARGET, request(f"message-{self.requests}", self.clock.now()))
 
+    @rule()
+    def somebody_says_that_the_key_leaked(self) -> None:
+        self.leaks += 1
+        asked = replace(request(f"leak-{self.leaks}", self.clock.now()), leaked=True)
+        with suppress(TryAgainLater):
+            accept(self.services, TARGET, asked)
+
+    @rule(ends=st.booleans())
+    def a_person_pauses_or_resumes(self, *, ends: bool) -> None:
+        now = self.clock.now()
+        pause = Paused(at=now, by="alice", reason="", until=now + timedelta(seconds=90))
+        self._change(lambda record: resumed(record, "alice", now) if ends else paused(record, pause))
+
+    @precondition(lambda self: sum(not worker.done for worker in self.workers) < 3)
+    @rule()
+    def a_person_rolls_back(self) -> None:
+        self.workers.append(Player(self.stage, lambda: roll_back(self.services)))
+
     @invariant()
     def the_promises_hold(self) -> None:
         record, app = self._record(), self.vault.latest(APP)
@@ -188,11 +223,23 @@ class Interleavings(RuleBasedStateMachine):
         return decode(document, "media") if document else None
 
     def _note_publication(self, app: Any) -> None:
-        if app and app["access_key"] not in self.published:
+        if app and app["access_key"] != self.read_by_apps:
             now = self.clock.now()
-            for key in self.published:
-                self.replaced.setdefault(key, now)
-            self.published[app["access_key"]] = now
+            if self.read_by_apps:
+                self.replaced[self.read_by_apps] = now
+            self.read_by_apps = app["access_key"]
+            self.replaced.pop(self.read_by_apps, None)  # it was rolled back to
+            self.published.setdefault(self.read_by_apps, now)
+
+    def _change(self, change: Callable[[Record], Record]) -> None:
+        store = self.services.store
+        store.change(store.load(TARGET.name, APP), change)
+
+    def _without_grace(self) -> set[str | None]:
+        """Keys whose grace was ended because they leaked, as somebody said."""
+        ended = {e.access_key for e in entries(self.services.store, TARGET.name) if e.event == "grace.ended"}
+        assert self.leaks or not ended
+        return ended
 
     def _no_published_key_is_deleted(self, app: Any) -> None:
         assert app is None or app["access_key"] in self.hostup.living
@@ -215,8 +262,9 @@ class Interleavings(RuleBasedStateMachine):
         assert len(set(self.hostup.labels)) == len(self.hostup.labels)
 
     def _keys_live_through_their_grace(self) -> None:
-        for key, replaced_at in self.replaced.items():
-            assert key in self.hostup.living or self.clock.now() >= replaced_at + GRACE, key
+        gone = {key: at for key, at in self.replaced.items() if key not in self.hostup.living}
+        early = {key for key, replaced_at in gone.items() if self.clock.now() < replaced_at + GRACE}
+        assert not early or early <= self._without_grace()
 
     def _secrets_are_only_where_they_may_be(self, record: Record | None) -> None:
         staged = record.rotation.key.access_key if record and record.rotation and record.rotation.key else None

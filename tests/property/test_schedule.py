@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.targets.backoff import fraction
-from worker.targets.schedule import Schedule, Window, next_due, parse_window
+from worker.targets.freeze import Freeze, freeze_at
+from worker.targets.schedule import NEVER, Schedule, Window, next_due, next_rotation, parse_window
 
 NIGHT = parse_window("02:00-05:00 Europe/Stockholm")
 SPRING = datetime(2026, 3, 29, 1, tzinfo=UTC)
@@ -180,3 +181,31 @@ def test_a_cron_is_said_to_miss_a_window_only_if_it_does(cron: str, window: Wind
         assert inside > 0
     else:
         assert inside <= 12, "once a year, where the clock jumps over a run, it may come an hour later"
+
+
+spans = st.timedeltas(timedelta(minutes=1), timedelta(days=9))
+freezes = st.lists(st.builds(lambda at, long: Freeze(at, at + long, "x"), moments, spans), max_size=6)
+
+
+@quick
+@given(schedules, st.none() | windows(), names, moments, st.timedeltas(timedelta(0), timedelta(days=90)), freezes)
+def test_nothing_begins_in_a_freeze_and_what_was_due_comes_after_it(
+    schedule: Schedule, window: Window | None, name: str, last: datetime, age: timedelta, frozen: list[Freeze]
+) -> None:
+    schedule, now = _with(schedule, window), last + age
+    frozen = [*frozen, Freeze(now - timedelta(hours=1), now + timedelta(hours=1), "now")][: len(frozen) + age.days % 2]
+    due, without = next_rotation(schedule, name, last, now, frozen), next_due(schedule, name, last, now)
+    assert due is not None
+    assert freeze_at(frozen, max(due, now)) is None
+    assert due >= without
+    if freeze_at(frozen, max(without, now)) is None:
+        assert due == without
+    elif window:
+        assert _is_inside(window, due)
+
+
+@quick
+@given(names, moments, moments, freezes)
+def test_a_manual_target_is_never_due(name: str, last: datetime, now: datetime, frozen: list[Freeze]) -> None:
+    assert next_rotation(Schedule(every=NEVER), name, last, now, frozen) is None
+    assert next_rotation(Schedule(every=NEVER), name, None, now, frozen) is None

@@ -20,8 +20,16 @@ def running(context: typer.Context, config: Path | None, as_json: bool) -> Itera
     options = Options(config or before.config, as_json or before.as_json)
     try:
         yield options
-    except (typer.Exit, BrokenPipeError):
+    except typer.Exit:
         raise
+    except BrokenPipeError:
+        from worker.cli.failing import reader_gone
+
+        raise typer.Exit(reader_gone()) from None
+    except KeyboardInterrupt:
+        from worker.cli.failing import interrupted
+
+        raise typer.Exit(interrupted()) from None
     except Exception as error:  # noqa: BLE001 - nobody should ever see a traceback
         from worker.cli.failing import tell
 
@@ -46,6 +54,10 @@ Config = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Version = Annotated[
     bool, typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True)
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
+By = Annotated[
+    str, typer.Option("--as", metavar="NAME", help="Who asks, as it goes on record; else your user and host.")
 ]
 Target = Annotated[str, typer.Argument(metavar="TARGET", help="A target's name.", autocompletion=_complete_target)]
 AnyTarget = Annotated[

@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from worker.cli import commands_by_hand, commands_for_apps
-from worker.cli.arguments import AnyTarget, Config, Json, Target, Version, running
+from worker.cli import commands_by_hand, commands_for_apps, commands_of_operators
+from worker.cli.arguments import AnyTarget, By, Config, Json, Target, Version, Yes, running
 from worker.cli.options import Options
 
 app = typer.Typer(
@@ -66,17 +66,35 @@ def rotate(  # noqa: PLR0913, PLR0917 - each is an argument or option of the com
             "--now-anyway", help="Try at once, also where a failure or HostUp's own request asks for a pause."
         ),
     ] = False,
+    leaked: Annotated[
+        bool, typer.Option("--leaked", help="The key leaked: delete the old one at once, without grace.")
+    ] = False,
+    even_without: Annotated[
+        bool,
+        typer.Option(
+            "--even-without-a-new-one", help="With --leaked: delete the old key even if no new one can be made."
+        ),
+    ] = False,
+    yes: Yes = False,
+    by: By = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Rotate a target's key now, or join the rotation under way.
 
-    The request is put on record in Vault at once, and is not lost whatever happens next.
+    The request is put on record in Vault at once, and is not lost whatever happens next. With --leaked it says who may
+    fail, and asks; with --wait it tells the seconds until the old keys were dead.
+
+    Example: rotator rotate media-uploads --leaked --wait --reason "pushed to a public repository"
     """
     with running(context, config, as_json) as options:
+        from worker.cli.leak import Leak, see_that_options_fit
+        from worker.cli.rotate import Wish
         from worker.cli.rotate import rotate as run
 
-        raise typer.Exit(run(options, target, wait=wait, reason=reason, timeout=timeout, now_anyway=now_anyway))
+        see_that_options_fit(leaked=leaked, even_without=even_without, yes=yes)
+        wish = Wish(reason, by, now_anyway, Leak(yes, even_without) if leaked else None)
+        raise typer.Exit(run(options, target, wish, wait=wait, timeout=timeout))
 
 
 @app.command()
@@ -271,5 +289,6 @@ def selftest(
         raise typer.Exit(run(options, seed))
 
 
+commands_of_operators.register(app)
 commands_by_hand.register(app)
 commands_for_apps.register(app)

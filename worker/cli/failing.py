@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from worker.cli.output import OutputUnwritable, print_json, say
+from worker.cli.output import OutputUnwritable, give_up, print_json, say
 from worker.errors import ConfigurationError, RotatorError
 
 UNEXPECTED = 1
+INTERRUPTED = 130
 
 
 def tell(error: Exception, *, as_json: bool) -> int:
@@ -21,6 +23,19 @@ def tell(error: Exception, *, as_json: bool) -> int:
         with suppress(OutputUnwritable):  # it has been said on stderr
             print_json({"error": document(error)})
     return error.exit_code if isinstance(error, RotatorError) else UNEXPECTED
+
+
+def interrupted() -> int:
+    """Say what becomes of what a command had begun when Ctrl-C ended it, and hand back the exit code."""
+    say("Interrupted. What is on record by now goes on without this command; `rotator status` shows it.")
+    return INTERRUPTED
+
+
+def reader_gone() -> int:
+    """Whoever read the output wanted no more of it (``| head``): that is no error. Hands back the exit code."""
+    if sys.stdout:
+        give_up(sys.stdout)
+    return 0
 
 
 def document(error: Exception) -> dict[str, Any]:

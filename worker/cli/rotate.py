@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from worker.cli.asking import reason_of
+from worker.cli.failing import INTERRUPTED
 from worker.cli.held import held_text
+from worker.cli.leak import Leak, LeakFollower, leak_lines, see_that_it_is_meant
 from worker.cli.messenger import Messenger
 from worker.cli.options import Options, target_named
 from worker.cli.output import print_facts, print_lines, result, say
 from worker.cli.texts import when
 from worker.cli.waiting import TRY_LATER, Outcome, Waiting, document
+from worker.cli.who import asker
 from worker.errors import QueueUnavailable, UsageError
 from worker.rotation.changes.settlement import tried_at_once
+from worker.rotation.hold import pause_of, pause_text
 from worker.rotation.reconcile import accept
 from worker.rotation.record import Failure, Record, Request
 from worker.rotation.status import held_back_by
@@ -22,34 +28,46 @@ from worker.settings.environment import Need
 from worker.targets.durations import parse_duration
 from worker.targets.target import Target
 
-LONGEST_REASON = 200
-INTERRUPTED = 130
-
 ON_RECORD = "The request is on record in Vault and is not lost; the current key stays as it is until it is served."
+KEPT = (
+    "The old key is NOT deleted, as there is no new one. To delete it all the same: `rotator rotate TARGET --leaked "
+    "--even-without-a-new-one`."
+)
 ANYWAY = "`rotator rotate --now-anyway` tries at once."
 NO_WORKER = f"No worker is there to rotate the key. {ON_RECORD} Start one with `rotator worker`."
 
 
-def rotate(options: Options, name: str, *, wait: bool, reason: str, timeout: str, now_anyway: bool = False) -> int:
-    """Ask for a rotation; the exit code tells whether it succeeded, or with ``wait`` off, whether a worker is there.
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person asks for: why, who he is, and whether it is tried at once whatever asks for a pause.
 
-    ``now_anyway`` has it tried at once where a failure, the circuit or HostUp's own request asks for a pause.
+    ``leak``: the key leaked; then it is tried at once, too.
     """
-    patience = _patience(timeout)
-    if len(reason) > LONGEST_REASON:
-        raise UsageError(f"the reason is longer than {LONGEST_REASON} characters", hint="Say it in fewer words.")
+
+    reason: str = ""
+    by: str = ""
+    now_anyway: bool = False
+    leak: Leak | None = None
+
+
+def rotate(options: Options, name: str, wish: Wish, *, wait: bool, timeout: str) -> int:
+    """Ask for a rotation; the exit code tells whether it succeeded, or with ``wait`` off, whether a worker is there."""
+    patience, by, leak = _patience(timeout), asker(wish.by), wish.leak
+    reason = reason_of(wish.reason)
     runtime = options.runtime(Need.VAULT)
     target = target_named(runtime.settings, name)
-    request = Request(id=str(uuid.uuid4()), reason=reason, at=runtime.clock.now())
-    record = accept(runtime.services, target, request)
+    if leak and not see_that_it_is_meant(runtime, target, leak):
+        return 1
+    request = Request(id=str(uuid.uuid4()), reason=reason, at=runtime.clock.now(), leaked=leak is not None)
+    record = accept(runtime.services, target, request, by)
     _say_what_is_under_way(record)
-    if now_anyway:
+    if wish.now_anyway or leak:
         record = _skip_pauses(runtime, target)
     else:
         _say_what_it_waits_for(runtime, record)
-    if not wait:
+    if not wait and not (leak and leak.even_without):
         return _hand_over(options, runtime, record)
-    return _wait(options, Waiting(runtime, target, request, record), patience)
+    return _wait(options, Waiting(runtime, target, request, record), patience, leak, by)
 
 
 def _patience(text: str) -> timedelta:
@@ -80,6 +98,9 @@ def _skip_pauses(runtime: Runtime, target: Target) -> Record:
 
 def _say_what_it_waits_for(runtime: Runtime, record: Record) -> None:
     now, failure = runtime.clock.now(), record.failure
+    if paused := pause_of(record, now):
+        end = f"`rotator resume {record.target}` ends that."
+        say(f"The target is paused: {pause_text(paused)}. The request waits; {end}")
     if full := held_back_by(record):
         say(f"{full}.")
     if failure and failure.retry_at > now and failure.kind == "HostUpRateLimited":
@@ -108,9 +129,11 @@ def _hand_over(options: Options, runtime: Runtime, record: Record) -> int:
     return TRY_LATER if trouble else 0
 
 
-def _wait(options: Options, waiting: Waiting, patience: timedelta) -> int:
+def _wait(options: Options, waiting: Waiting, patience: timedelta, leak: Leak | None, by: str) -> int:
     try:
         outcome = waiting.until_served(patience)
+        if leak:
+            outcome = _follow(waiting, outcome, patience, leak, by)
     except KeyboardInterrupt:
         say(f"No longer waiting. {ON_RECORD}")
         return INTERRUPTED
@@ -120,6 +143,19 @@ def _wait(options: Options, waiting: Waiting, patience: timedelta) -> int:
         say(outcome.gave_up)
     result(options, outcome.document, lambda: _print_outcome(outcome))
     return outcome.exit_code
+
+
+def _follow(waiting: Waiting, outcome: Outcome, patience: timedelta, leak: Leak, by: str) -> Outcome:
+    """After the rotation: until the old keys are dead; where there was none, what the person said of that."""
+    follower = LeakFollower(waiting.runtime, waiting.target, waiting.request)
+    if outcome.exit_code == 0:
+        return follower.until_dead(outcome, patience)
+    if not leak.even_without:
+        say(KEPT)
+        return outcome
+    if outcome.failure:
+        _say_failure(outcome.failure)
+    return follower.revoke(leak, by, patience) or outcome
 
 
 def _say_failure(failure: Failure) -> None:
@@ -136,10 +172,11 @@ def _print_outcome(outcome: Outcome) -> None:
             ("target", facts["target"]),
             ("outcome", facts["outcome"]),
             ("access key", facts["access_key"] or ""),
-            ("previous access key", facts["previous_access_key"] or ""),
-            ("Vault version", str(facts["vault_version"] or "")),
+            ("previous access key", facts.get("previous_access_key") or ""),
+            ("Vault version", str(facts.get("vault_version") or "")),
             ("requestId", facts["request_id"] or ""),
-            ("rotation id", facts["rotation_id"] or ""),
-            ("took", f"{facts['duration_ms']} ms" if facts["duration_ms"] is not None else ""),
+            ("rotation id", facts.get("rotation_id") or ""),
+            ("took", f"{facts['duration_ms']} ms" if facts.get("duration_ms") is not None else ""),
+            *leak_lines(facts),
         ]
     )

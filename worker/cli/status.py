@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Summary = dict[str, Any]
 
 SET_BACK = "Vault was set back: nothing is deleted, see `rotator audit`"
+NOTHING_SAID: Summary = {"paused": None, "rescheduled": False, "leaked": False}
 NEVER_WATCHED: Summary = {"last_seen_living_at": None, "last_watched_at": None, "watch_found": ""}
 LATE = timedelta(minutes=5)
 """A rotation that has not begun so long after its moment waits for something."""
@@ -45,13 +46,13 @@ def status(options: Options, name: str | None, *, fresh: bool) -> int:
         known, seen, held = _remembered(settings, lambda shared: _overview(shared, fresh=fresh)) or ({}, {}, ())
         summaries = _of_all(options, settings, known)
         _say_held(held)
-        summaries = [summary | seen.get(summary["target"], NEVER_WATCHED) for summary in summaries]
+        summaries = [NOTHING_SAID | summary | seen.get(summary["target"], NEVER_WATCHED) for summary in summaries]
         result(options, summaries, lambda: _print_overview(summaries))
         return 0
     settings = options.settings(Need.VAULT, only=(name,))
     if name not in settings.targets:
         settings = options.settings(Need.VAULT)  # what else there is, to tell of a likely slip
-    summary = _of_one(settings, target_named(settings, name), fresh=fresh) | _sighting(settings, name)
+    summary = NOTHING_SAID | _of_one(settings, target_named(settings, name), fresh=fresh) | _sighting(settings, name)
     if summary["last_error"] or summary.get("requests"):
         _say_held(_remembered(settings, _held) or ())
     result(options, [summary], lambda: _print_detail(summary))
@@ -189,10 +190,26 @@ def _row(summary: Summary, now: datetime) -> tuple[str, ...]:
         summary["access_key"] or "-",
         str(summary["vault_version"] or "-"),
         ago(summary["last_seen_living_at"], now) or "-",
-        when(summary["next_rotation_at"], now) or "-",
+        _next(summary, now) or "-",
         str(len(summary["retiring"]) or "-"),
         _trouble(summary, now) or "-",
     )
+
+
+def _next(summary: Summary, now: datetime) -> str:
+    """When it is rotated next; without a moment only when somebody asks."""
+    if not summary["next_rotation_at"]:
+        return "" if summary["phase"] == "unreadable" else "when asked for"
+    return when(summary["next_rotation_at"], now) + (", as a person set it" if summary.get("rescheduled") else "")
+
+
+def _paused(summary: Summary, now: datetime) -> str:
+    paused = summary.get("paused")
+    if not paused or (paused["until"] and datetime.fromisoformat(paused["until"]) <= now):
+        return ""
+    end = when(paused["until"], now) or f"`rotator resume {summary['target']}`"
+    reason = f": {paused['reason']}" if paused["reason"] else ""
+    return f"by {paused['by']} since {when(paused['at'], now)}, until {end}{reason}"
 
 
 def _trouble(summary: Summary, now: datetime) -> str:
@@ -200,6 +217,8 @@ def _trouble(summary: Summary, now: datetime) -> str:
     troubles = [f"{creates} unconfirmed create{'s' if creates > 1 else ''}"] if creates else []
     troubles += [f"{key['access_key']} still works" for key in summary["retiring"] if key["state"] == "overdue"]
     troubles += [summary["trouble"]["what"]] if summary["trouble"] else []
+    troubles += [f"paused by {summary['paused']['by']}"] if _paused(summary, now) else []
+    troubles += ["leaked, about to be replaced"] if summary.get("leaked") else []
     troubles += [full] if (full := _held_back(summary)) else []
     troubles += [SET_BACK] if summary["deletes_held"] else []
     troubles += [summary["watch_found"]] if summary["watch_found"] else []
@@ -300,7 +319,8 @@ def _head(summary: Summary, now: datetime) -> list[tuple[str, str]]:
         ("rotation id", summary.get("rotation_id") or ""),
         ("in Vault", "" if unreadable else f"{summary.get('path') or ''}, {version}"),
         ("staged key", summary.get("staged_access_key") or ""),
-        ("next rotation", when(summary["next_rotation_at"], now)),
+        ("next rotation", _next(summary, now)),
+        ("paused", _paused(summary, now)),
         ("requests waiting", f"{waiting}, since {when(summary.get('requested_at'), now)}" if waiting else ""),
         ("waits for", summary.get("waits_for") or ""),
         ("until", when(summary.get("waits_until"), now)),

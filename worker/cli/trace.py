@@ -83,6 +83,7 @@ def _print_rotations(target: str, found: Sequence[Mapping[str, Any]]) -> None:
 def _lines(rotation: Mapping[str, Any], now: datetime) -> Iterator[str]:
     """One rotation; not as a table, because ids are to be copied and must not be broken."""
     why = ": ".join(str(part) for part in (rotation["trigger"], rotation["reason"]) if part)
+    why += f" (by {rotation['by']})" if rotation["by"] else ""
     yield f"{when(rotation['started_at'], now) or 'no beginning on record'}  {rotation['outcome']}  {why}".rstrip()
     yield f"  rotation {rotation['rotation_id']}"
     if rotation["access_key"]:

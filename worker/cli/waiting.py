@@ -52,9 +52,9 @@ class Waiting:
     """Follows one request until its outcome is known."""
 
     def __init__(self, runtime: Runtime, target: Target, request: Request, record: Record) -> None:
-        self._runtime = runtime
-        self._target = target
-        self._request = request
+        self._runtime = self.runtime = runtime
+        self._target = self.target = target
+        self._request = self.request = request
         self._record = record
         self._failed_before = record.failure
         self._shown = record.next_entry - 1

@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.rotation.changes.rotation import DAY, HEALING, Holder
+from worker.rotation.changes.rotation import DAY, HEALING, LEAK, MANUAL, Holder
 from worker.rotation.changes.watch import may_heal
+from worker.rotation.hold import hold_on
 from worker.rotation.record import Phase, Record, RetiringKey, UnconfirmedCreate
+from worker.targets.freeze import Freeze
 
 HISTORY_LIMIT = 60
 """Entries kept in the record itself; docs/facts.md, "Vault", says what the servers take."""
@@ -56,6 +58,13 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
+class Revoke:
+    """A person wants the current key deleted, although there is no other."""
+
+    access_key: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProveDead:
     """Probe a deleted key."""
 
@@ -93,8 +102,13 @@ class Wait:
     why: str
 
 
-Step = TakeOver | Verify | Publish | Delete | ProveDead | Archive | Watch | Recount | Begin | Wait
+Step = TakeOver | Verify | Publish | Revoke | Delete | ProveDead | Archive | Watch | Recount | Begin | Wait
 
+
+HOUR = timedelta(hours=1)
+
+UNASKED = "somebody to ask for a rotation"
+"""What a target waits for that is rotated only when it is asked for."""
 
 ROTATION = "the rotation"
 NEW = "a new rotation"
@@ -105,19 +119,28 @@ Pauses = Mapping[str, datetime]
 or an access key."""
 
 
-def decide(record: Record, due: datetime, now: datetime, pauses: Pauses, *, watch: bool = False) -> Step:
+def decide(
+    record: Record,
+    due: datetime | None,
+    now: datetime,
+    pauses: Pauses,
+    *,
+    watch: bool = False,
+    freeze: Freeze | None = None,
+) -> Step:
     """The next step of a target.
 
-    ``due`` is when the schedule wants the next rotation; ``watch``: it is time to see what apps read.
+    ``due`` is when the schedule wants the next rotation, None: never; ``watch``: it is time to see what apps read;
+    ``freeze`` is the one that ``now`` is in.
     """
-    step = _of_rotation(record, now, pauses) or _of_retiring(record, now, pauses)
+    step = _of_rotation(record, now, pauses) or _of_leak(record, due, now, pauses) or _of_retiring(record, now, pauses)
     if step:
         return step
     if len(record.history) > HISTORY_LIMIT or record.history.is_long:
         return Archive()
     if record.current and (watch or _is_doubtful(record)) and pauses.get(WATCH, now) <= now:
         return Watch()
-    return _new(record, due, now, pauses) or _wait(record, due, now, pauses)
+    return _new(record, due, now, pauses, freeze) or _wait(record, due, now, pauses, freeze)
 
 
 def waits_for_person(creates: tuple[UnconfirmedCreate, ...]) -> bool:
@@ -145,6 +168,13 @@ def _goes_on_at(record: Record, now: datetime, pauses: Pauses) -> datetime:
     return max(_retry_at(record, now), pauses.get(ROTATION, now))
 
 
+def _of_leak(record: Record, due: datetime | None, now: datetime, pauses: Pauses) -> Step | None:
+    """A key that leaked is replaced before others are deleted; without another one only by a person's word."""
+    if record.revoking and not record.deletes_held and pauses.get(record.revoking, now) <= now:
+        return Revoke(record.revoking)
+    return _new(record, due, now, pauses, None) if record.leaked else None
+
+
 def _of_retiring(record: Record, now: datetime, pauses: Pauses) -> Step | None:
     for key in record.retiring:
         if _wanted_at(key, pauses) > now:
@@ -165,26 +195,45 @@ def _is_doubtful(record: Record) -> bool:
     return record.trouble is not None and not record.trouble.confirmed
 
 
-def _new(record: Record, due: datetime, now: datetime, pauses: Pauses) -> Step | None:
+def _new(
+    record: Record, due: datetime | None, now: datetime, pauses: Pauses, freeze: Freeze | None
+) -> Begin | Recount | None:
     if record.rotation or not _is_wanted(record, due, now) or now < _begins_at(record, now, pauses):
+        return None
+    if hold_on(record, now, freeze):
         return None
     if waits_for_person(record.unconfirmed_creates):
         return Recount()
-    if len(record.retiring) >= RETIRING_LIMIT:
+    if _is_full(record):
         return None
+    return _begin(record, now)
+
+
+def _begin(record: Record, now: datetime) -> Begin:
+    for request in record.requests:
+        if request.leaked:
+            return Begin(LEAK, request.reason)
     if record.trouble and may_heal(record, now):
         return Begin(HEALING, record.trouble.what)
     if record.requests:
-        return Begin("manual", record.requests[0].reason)
+        return Begin(MANUAL, record.requests[0].reason)
     return Begin("schedule", "")
+
+
+def _is_full(record: Record) -> bool:
+    """Whether so many keys retire that no further one is made: but one that leaked is replaced all the same.
+
+    That makes room, as it ends the grace of all that were current.
+    """
+    return len(record.retiring) >= RETIRING_LIMIT and not record.leaked
 
 
 def _begins_at(record: Record, now: datetime, pauses: Pauses) -> datetime:
     return max(_retry_at(record, now), pauses.get(NEW, now))
 
 
-def _is_wanted(record: Record, due: datetime, now: datetime) -> bool:
-    return bool(record.requests) or due <= now or may_heal(record, now)
+def _is_wanted(record: Record, due: datetime | None, now: datetime) -> bool:
+    return bool(record.requests) or (due is not None and due <= now) or may_heal(record, now)
 
 
 def _retry_at(record: Record, now: datetime) -> datetime:
@@ -200,17 +249,22 @@ def _retry_at(record: Record, now: datetime) -> datetime:
     return now if asked_since and failure.kind != "HostUpRateLimited" else failure.retry_at
 
 
-def _wait(record: Record, due: datetime, now: datetime, pauses: Pauses) -> Wait:
-    when, why = min(_moments(record, due, now, pauses), key=lambda moment: moment[0])
+def _wait(record: Record, due: datetime | None, now: datetime, pauses: Pauses, freeze: Freeze | None) -> Wait:
+    wanted = not record.rotation and _is_wanted(record, due, now)
+    moments = (*_moments(record, now, pauses, wanted=wanted), *_of_new(record, due, now, pauses, freeze))
+    when, why = min(moments, key=lambda moment: moment[0], default=(now + DAY, UNASKED))
     return Wait(max(when, now), why)
 
 
-def _moments(record: Record, due: datetime, now: datetime, pauses: Pauses) -> Iterator[tuple[datetime, str]]:
-    """Everything that the target waits for, in words that follow "waits for"."""
+def _moments(record: Record, now: datetime, pauses: Pauses, *, wanted: bool) -> Iterator[tuple[datetime, str]]:
+    """What the target waits for apart from a new rotation (which may be ``wanted``), as it follows "waits for"."""
+    if record.revoking and not record.deletes_held:
+        yield pauses.get(record.revoking, now), f"the next try to delete access key {record.revoking}"
     if record.trouble and not record.trouble.confirmed:
         yield pauses.get(WATCH, now), f"a second look to confirm that {record.trouble.what}"
-    held_back = not record.rotation and len(record.retiring) >= RETIRING_LIMIT and _is_wanted(record, due, now)
-    full = f"one of {len(record.retiring)} retiring keys to go, which hold a new key back: " if held_back else ""
+    full = ""
+    if wanted and _is_full(record):
+        full = f"one of {len(record.retiring)} retiring keys to go, which hold a new key back: "
     for key in record.retiring:
         if record.deletes_held and not key.deleted_at:
             continue  # an audit or a person lets it go on
@@ -223,9 +277,21 @@ def _moments(record: Record, due: datetime, now: datetime, pauses: Pauses) -> It
         yield rotation.lease.until, "the worker that asks HostUp for a key, or the end of its lease"
     elif rotation:
         yield _goes_on_at(record, now, pauses), "the next try of the rotation under way"
-    elif not _is_wanted(record, due, now):
-        yield due, "the next rotation"
-    elif len(record.retiring) >= RETIRING_LIMIT:
-        yield now + timedelta(hours=1), f"{len(record.retiring)} retiring keys to be gone, before another one is made"
+
+
+def _of_new(
+    record: Record, due: datetime | None, now: datetime, pauses: Pauses, freeze: Freeze | None
+) -> Iterator[tuple[datetime, str]]:
+    """What a new rotation waits for."""
+    if record.rotation:
+        return
+    hold = hold_on(record, now, freeze)
+    if not _is_wanted(record, due, now):
+        if due is not None:
+            yield due, "the next rotation"
+    elif hold:
+        yield hold.until or now + HOUR, hold.why
+    elif _is_full(record):
+        yield now + HOUR, f"{len(record.retiring)} retiring keys to be gone, before another one is made"
     else:
         yield _begins_at(record, now, pauses), "the next try of a rotation"

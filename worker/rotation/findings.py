@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from worker.errors import HostUpError, RecordDeleted, StorageError
+from worker.rotation.changes.watch import wants_healing
 from worker.rotation.decide import waits_for_person
+from worker.rotation.hold import pause_of, pause_text
 from worker.rotation.in_use import kept_until_at_most
 from worker.rotation.observe import advice
-from worker.rotation.record import Record, Trouble
+from worker.rotation.record import Paused, Record, Trouble
 from worker.rotation.services import Services
 from worker.rotation.status import due_at, failing_since, held_back_by, outlook
 from worker.rotation.survey import Survey
@@ -144,12 +146,15 @@ def _of_rotation(record: Record, target: Target, now: datetime, slack: timedelta
         what = "no key is made before the unconfirmed creates are settled"
         yield AuditFinding("blocked", record.target, what, "See above.")
     due = due_at(record, target, now)
-    failure = record.failure
-    if record.current and due + slack < now:
+    failure, paused = record.failure, pause_of(record, now)
+    if paused:
+        yield _of_pause(record, paused, due, now)
+    elif record.current and due and due + slack < now:
         why = f"{failure.what}. {failure.hint}" if failure else "no worker has looked at it; see `rotator check`"
         yield AuditFinding("overdue", record.target, f"the rotation due at {due.isoformat()} has not happened", why)
     elif record.current is None:
-        why = f"{failure.what}. {failure.hint}" if failure else "see `rotator status`"
+        ask = f"It is rotated only when asked for: `rotator rotate {record.target}`." if due is None else ""
+        why = f"{failure.what}. {failure.hint}" if failure else ask or "see `rotator status`"
         yield AuditFinding("overdue", record.target, "no key has been published yet", why)
     if failure:
         what = f"it fails since {failing_since(record).isoformat()}, {failure.count} times in a row: {failure.what}"
@@ -159,12 +164,22 @@ def _of_rotation(record: Record, target: Target, now: datetime, slack: timedelta
         yield AuditFinding("failing", record.target, what, hint)
 
 
+def _of_pause(record: Record, paused: Paused, due: datetime | None, now: datetime) -> AuditFinding:
+    """A pause is somebody's wish; what it holds back is said with it, and is no finding of its own."""
+    waits = [f"the rotation due at {due.isoformat()}"] if due and due <= now else []
+    waits += [f"{len(record.requests)} requests"] if record.requests else []
+    waits += ["the replacement of the key that apps cannot work with"] if wants_healing(record) else []
+    held = f"; it holds back {', '.join(waits)}" if waits else ""
+    hint = f"To end it: `rotator resume {record.target}`."
+    return AuditFinding("paused", record.target, f"no new key is made: {pause_text(paused)}{held}", hint)
+
+
 def _of_waiting(record: Record, target: Target, now: datetime, slack: timedelta) -> Iterator[AuditFinding]:
-    late = bool(record.requests) and record.requests[0].at + slack < now
+    late = bool(record.requests) and record.requests[0].at + slack < now and not pause_of(record, now)
     full = held_back_by(record)
     if not (late or full):
         return
-    wait = outlook(record, due_at(record, target, now), now)
+    wait = outlook(record, target, now)
     hint = f"It waits for {wait.why}, until {wait.until.isoformat()}." if wait.until > now else "See `rotator check`."
     if late:
         what = f"a request for a rotation waits since {record.requests[0].at.isoformat()}"

@@ -164,6 +164,7 @@ def _rotation(rotation_id: str, events: list[Entry]) -> dict[str, Any]:
         "outcome": _outcome(events),
         "trigger": started.facts.get("trigger"),
         "reason": started.facts.get("reason", ""),
+        "by": started.facts.get("by", ""),
         "started_at": _text(started.at),
         "ended_at": _text(ended.at),
         "duration_ms": round((ended.at - started.at).total_seconds() * 1000) if started.at and ended.at else None,

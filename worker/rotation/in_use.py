@@ -36,9 +36,9 @@ class Kept:
 def kept_until_at_most(key: RetiringKey, target: Target) -> datetime | None:
     """When a key goes whatever apps say; None where it goes when its grace is over.
 
-    Only a key that another one replaced was ever given to apps.
+    Only a key that another one replaced was ever given to apps; one that leaked goes whoever uses it.
     """
-    if target.retire_cap is None or key.why is not Why.REPLACED:
+    if target.retire_cap is None or key.why is not Why.REPLACED or key.leaked:
         return None
     return key.retire_after + max(target.retire_cap - target.grace, timedelta(0))
 

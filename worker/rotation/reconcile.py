@@ -24,6 +24,7 @@ from worker.rotation.decide import (
     ProveDead,
     Publish,
     Recount,
+    Revoke,
     Step,
     TakeOver,
     Verify,
@@ -38,8 +39,10 @@ from worker.rotation.status import due_at, moved
 from worker.rotation.steps.create import begin, recount, take_over
 from worker.rotation.steps.publish import publish, verify
 from worker.rotation.steps.retire import delete, prove_dead
+from worker.rotation.steps.revoke import revoke
 from worker.rotation.steps.session import Pause, Session, always
 from worker.rotation.steps.watch import watch
+from worker.targets.freeze import freeze_at
 from worker.targets.target import Target
 
 MOST_STEPS = 200
@@ -47,10 +50,11 @@ MOST_STEPS = 200
 
 KEPT_ENTRIES = 20
 
-_NAMES: Mapping[type[Step], str] = {
+STEP_NAMES: Mapping[type[Step], str] = {
     Begin: "begin",
     Verify: "verify",
     Publish: "publish",
+    Revoke: "revoke",
     Delete: "delete",
     ProveDead: "prove_dead",
     TakeOver: "take_over",
@@ -65,11 +69,11 @@ _NAMES: Mapping[type[Step], str] = {
 class LookResult:
     """How a look at a target ended: its record, when it is ``due``, what it waits for, and the ids it touched.
 
-    ``mended``: a trouble that was on record before is there no more.
+    ``due`` is None where nothing begins by itself. ``mended``: a trouble that was on record before is there no more.
     """
 
     record: Record
-    due: datetime
+    due: datetime | None
     wait: Wait
     touched: frozenset[str]
     observation: Observation | None = None
@@ -98,8 +102,10 @@ def reconcile(
     troubled = session.record.trouble is not None
     _see_that_vault_was_not_set_back(session, seen_version)
     for _ in range(MOST_STEPS):
-        due = due_at(session.record, target, session.now)
-        step = decide(session.record, due, session.now, session.pauses, watch=watching and session.observation is None)
+        now = session.now
+        due, freeze = due_at(session.record, target, now), freeze_at(target.freezes, now)
+        watch_now = watching and session.observation is None
+        step = decide(session.record, due, now, session.pauses, watch=watch_now, freeze=freeze)
         if isinstance(step, Wait):
             mended = troubled and session.record.trouble is None
             wait, touched = _with_reason(session, step), frozenset(session.touched)
@@ -124,20 +130,24 @@ def _see_that_vault_was_not_set_back(session: Session, seen_version: int) -> Non
         session.change(lambda record: set_back(record, seen_version, version, now))
 
 
-def accept(services: Services, target: Target, request: Request) -> Record:
-    """Put a request for a rotation on record, once however often it comes. Raises RecordError, VaultError."""
+def accept(services: Services, target: Target, request: Request, by: str = "") -> Record:
+    """Put a request for a rotation on record, and who asks, once however often it comes.
+
+    Raises RecordError, VaultError.
+    """
     session = _opened(services, target)
-    session.change(lambda record: requested(record, request))
+    session.change(lambda record: requested(record, request, by))
     return session.record
 
 
-def accept_message(services: Services, target: Target, request: Request, per_hour: int) -> None:
+def accept_message(services: Services, target: Target, request: Request, per_hour: int, by: str = "") -> None:
     """The same for a request that came as a message, so many an hour. Raises RequestLimited, too."""
-    _opened(services, target).change(lambda record: asked_by_message(record, request, per_hour))
+    _opened(services, target).change(lambda record: asked_by_message(record, request, per_hour, by))
 
 
 def _opened(services: Services, target: Target) -> Session:
-    session = Session(services, target, services.store.open(target))
+    began = min(services.clock.now(), services.machine.now()) if services.machine else services.clock.now()
+    session = Session(services, target, services.store.open(target), known_at=began)
     _see_that_path_is_the_same(session)
     return session
 
@@ -148,7 +158,7 @@ def _timed(session: Session, step: Step) -> Pause | None:
     try:
         return _do(session, step)
     finally:
-        session.services.meter.stepped(_NAMES[type(step)], clock.monotonic() - began)
+        session.services.meter.stepped(STEP_NAMES[type(step)], clock.monotonic() - began)
 
 
 def _do(session: Session, step: Step) -> Pause | None:
@@ -157,10 +167,8 @@ def _do(session: Session, step: Step) -> Pause | None:
             return begin(session, step)
         case Verify():
             return verify(session, step.rotation_id)
-        case Delete():
-            return delete(session, step.access_key)
-        case ProveDead():
-            return prove_dead(session, step.access_key)
+        case Revoke() | Delete() | ProveDead():
+            return _take_away(session, step)
         case Publish():
             publish(session, step.rotation_id)
         case TakeOver():
@@ -172,6 +180,16 @@ def _do(session: Session, step: Step) -> Pause | None:
         case Archive():
             session.loaded = session.services.store.archive(session.loaded, KEPT_ENTRIES)
     return None
+
+
+def _take_away(session: Session, step: Revoke | Delete | ProveDead) -> Pause | None:
+    match step:
+        case Revoke():
+            return revoke(session, step.access_key)
+        case Delete():
+            return delete(session, step.access_key)
+        case ProveDead():
+            return prove_dead(session, step.access_key)
 
 
 def _with_reason(session: Session, wait: Wait) -> Wait:

@@ -34,6 +34,9 @@ from worker.secret import Secret
 SCHEMA = 1
 """The version of the record's form; a record with a higher one is never interpreted."""
 
+ADDED = frozenset({"leaked", "from_version", "paused", "next_at", "revoking"})
+"""Fields of records, rotations, requests and retiring keys that the first release did not have; each may be missing."""
+
 _LONGEST_NAME = 60
 
 # strings of values come and go with each record, and a staged secret is one: only names of fields are kept
@@ -103,12 +106,27 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request for a rotation, known by the id of the message or command that brought it."""
+    """One request for a rotation, known by the id of the message or command that brought it.
+
+    ``leaked``: strangers may have the keys that apps read. Who asked is in the history (``rotation.requested``).
+    """
 
     __pydantic_config__ = _STRICT
     id: _Text
     reason: _Text
     at: _Moment
+    leaked: _Flag = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paused:
+    """A person wants no new key for the target for a while; ``until`` None: until it is resumed."""
+
+    __pydantic_config__ = _STRICT
+    at: _Moment
+    by: _Text
+    reason: _Text
+    until: _Moment | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +152,10 @@ class StagedKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotation:
-    """A rotation under way. ``expected_version`` is what publishing must find at the app's path."""
+    """A rotation under way. ``expected_version`` is what publishing must find at the app's path.
+
+    ``from_version``: the old version of the app's secret whose key is brought back (a rollback).
+    """
 
     __pydantic_config__ = _STRICT
     id: _Text
@@ -147,6 +168,7 @@ class Rotation:
     key_count_before: _Number | None
     lease: Lease
     key: StagedKey | None = None
+    from_version: _Number | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +192,7 @@ class RetiringKey:
     It works at least until ``retire_after``; then it is deleted (``deleted_at``, ``delete_request_id``) and probed
     until the object storage refuses it. ``next_look_at``: when it wants the next step; ``attempts`` of that step were
     made so far, and ``error`` tells why the last one failed. ``undiminished``: how many keys HostUp counted before its
-    delete, where it counted no fewer afterwards.
+    delete, where it counted no fewer afterwards. ``leaked``: strangers may have it, so nobody's use keeps it.
     """
 
     __pydantic_config__ = _STRICT
@@ -187,6 +209,7 @@ class RetiringKey:
     overdue: _Flag = False
     undiminished: _Number | None = None
     error: _Text = ""
+    leaked: _Flag = False
 
     @property
     def state(self) -> str:
@@ -284,7 +307,8 @@ class Record:
     ``adopted`` counts the keys that were taken over by name, ``released`` those that were left to a person.
     ``healings`` are when rotations began that replace a key because it died, of the last day. ``asked`` are when
     messages alone asked for a rotation, of the last hour. ``deletes_held``: Vault was set back, so nothing is deleted
-    until that is settled.
+    until that is settled. ``paused``: no new key is made. ``next_at`` is when a person wants the next rotation, instead
+    of the schedule. ``revoking`` names the current key that a person wants deleted although there is no other.
     """
 
     __pydantic_config__ = _STRICT
@@ -303,6 +327,9 @@ class Record:
     healings: tuple[_Moment, ...] = ()
     asked: tuple[_Moment, ...] = ()
     deletes_held: _Flag = False
+    paused: Paused | None = None
+    next_at: _Moment | None = None
+    revoking: _Text = ""
     history: _StoredHistory = field(default=History(), repr=False)
     next_entry: _Number = 1
     adopted: _Number = 0
@@ -314,6 +341,11 @@ class Record:
         if self.rotation:
             return self.rotation.phase
         return Phase.FAILED if self.failure else Phase.IDLE
+
+    @property
+    def leaked(self) -> bool:
+        """Whether a request says that strangers may have the keys that apps read."""
+        return any(request.leaked for request in self.requests)
 
     @property
     def has_ended(self) -> bool:
@@ -341,8 +373,15 @@ def _adapter() -> TypeAdapter[Record]:
 
 
 def encode(record: Record) -> dict[str, Any]:
-    """The record as the JSON document that Vault keeps; holds the staged key's secret, and no other."""
+    """The record as the JSON document that Vault keeps; holds the staged key's secret, and no other.
+
+    What :data:`ADDED` names is left out while it is not used, so that workers of the release before go on reading it.
+    """
     document: dict[str, Any] = _adapter().dump_python(record, mode="json")
+    for inner in (document, document["rotation"] or {}, *document["requests"], *document["retiring"]):
+        for name in ADDED & inner.keys():
+            if not inner[name]:
+                del inner[name]
     return document
 
 

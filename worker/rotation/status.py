@@ -14,15 +14,19 @@ from worker.errors import Conflict, RotatorError
 from worker.events import Event
 from worker.rotation.changes.watch import HEALINGS_PER_DAY, wants_healing
 from worker.rotation.decide import RETIRING_LIMIT, Wait, decide, waits_for_person
-from worker.rotation.record import Record, Trouble, UnconfirmedCreate
-from worker.targets.schedule import next_due
+from worker.rotation.record import Paused, Record, Trouble, UnconfirmedCreate
+from worker.targets.freeze import freeze_at, thawed
+from worker.targets.schedule import next_rotation
 from worker.targets.target import Target
 
 
-def due_at(record: Record, target: Target, now: datetime) -> datetime:
-    """When the schedule wants the next rotation of a target."""
+def due_at(record: Record, target: Target, now: datetime) -> datetime | None:
+    """When the next rotation of a target begins by itself: by the schedule, or as a person set it. None: never."""
+    if record.next_at:
+        free = thawed(target.freezes, max(record.next_at, now))
+        return free if free > now else record.next_at
     last = record.current.published_at if record.current else None
-    return next_due(target.schedule, target.name, last, now)
+    return next_rotation(target.schedule, target.name, last, now, target.freezes)
 
 
 def moved(record: Record, target: Target) -> Conflict | None:
@@ -69,19 +73,18 @@ def held_back_by(record: Record) -> str:
     return held_back((key.wanted_at, key.error) for key in record.retiring)
 
 
-def outlook(record: Record, due: datetime, now: datetime) -> Wait:
-    """What a target waits for, by its record alone: until now where a step is due. ``due`` as of :func:`due_at`."""
-    step = decide(record, due, now, {})
+def outlook(record: Record, target: Target, now: datetime) -> Wait:
+    """What a target waits for, by its record alone: until now where a step is due."""
+    step = decide(record, due_at(record, target, now), now, {}, freeze=freeze_at(target.freezes, now))
     return step if isinstance(step, Wait) else Wait(now, "the next step is due")
 
 
 def summary_of(record: Record, target: Target, now: datetime) -> dict[str, Any]:
     """:func:`summarize` by the record alone."""
-    due = due_at(record, target, now)
-    return summarize(record, due, outlook(record, due, now))
+    return summarize(record, due_at(record, target, now), outlook(record, target, now))
 
 
-def summarize(record: Record, next_rotation_at: datetime, wait: Wait) -> dict[str, Any]:
+def summarize(record: Record, next_rotation_at: datetime | None, wait: Wait) -> dict[str, Any]:
     """One target as ``rotator status`` shows it; times are ISO 8601 in UTC; holds no secret."""
     current, rotation = record.current, record.rotation
     return {
@@ -92,7 +95,7 @@ def summarize(record: Record, next_rotation_at: datetime, wait: Wait) -> dict[st
         "request_id": current.request_id if current else None,
         "created_at": _text(current.created_at) if current else None,
         "published_at": _text(current.published_at) if current else None,
-        "next_rotation_at": _text(next_rotation_at),
+        "next_rotation_at": _text(next_rotation_at) if next_rotation_at else None,
         "waits_until": _text(wait.until),
         "waits_for": wait.why,
         "path": record.path,
@@ -116,6 +119,7 @@ def summarize(record: Record, next_rotation_at: datetime, wait: Wait) -> dict[st
         "needs_person": needs_person(record),
         "last_failure_at": _moment_or_none(last_failure(record)),
         "last_error": _error(record) if record.failure else None,
+        **_held(record),
     }
 
 
@@ -159,6 +163,22 @@ def create_facts(create: UnconfirmedCreate) -> dict[str, Any]:
         "key_count_before": create.key_count_before,
         "key_count_after": create.key_count_after,
     }
+
+
+def _held(record: Record) -> dict[str, Any]:
+    """What people have said of its next rotation: left out where nothing was, as workers of the release before do."""
+    paused = record.paused
+    found = {
+        "paused": _paused(paused) if paused else None,
+        "rescheduled": bool(record.next_at),
+        "leaked": record.leaked,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _paused(paused: Paused) -> dict[str, Any]:
+    until = _text(paused.until) if paused.until else None
+    return {"at": _text(paused.at), "by": paused.by, "reason": paused.reason, "until": until}
 
 
 def _trouble(trouble: Trouble) -> dict[str, Any]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from worker.printable import printable
+
 LONGEST_ID = 128
 """Characters of an id that others choose: a message's, a requestId, an access key."""
+
+LONGEST_NAME = 100
+"""Characters of who asked."""
 
 LONGEST_REASON = 200
 LONGEST_TEXT = 2000
@@ -19,6 +24,11 @@ def short(text: str, longest: int = LONGEST_TEXT) -> str:
         return text
     end = f"... ({len(text)} characters)"
     return text[: longest - len(end)] + end
+
+
+def short_name(text: str) -> str:
+    """Who asked, as it goes on record: on one line, and cut."""
+    return short(printable(text[:LONGEST_REASON].strip()), LONGEST_NAME)
 
 
 def short_fact(value: object) -> object:

@@ -181,12 +181,15 @@ def _forms(secret: str) -> tuple[str, ...]:
 
 
 def _grace_was_kept(case: Case) -> Iterator[BrokenPromise]:
-    """Promise 6, by Vault's time of the next version and the ledger's time of the delete."""
+    """Promise 6, by Vault's time of the next version and the ledger's time of the delete; not of keys that leaked."""
     clock = case.evidence.clock
     deleted_at = {call.access_key: call.effect_at or call.at for call in case.deletes}
+    leaked = {entry.get("access_key") for entry in case.entries("grace.ended")}
     for before, after in pairwise(case.publications):
         gone = deleted_at.get(before.access_key)
         if before.target != after.target or gone is None or before.access_key == after.access_key:
+            continue
+        if before.access_key in leaked:
             continue
         lived = clock(gone) - clock(after.at)
         if lived < before.target.grace:

@@ -77,7 +77,7 @@ class Stand:
         """Start one more worker."""
         return nursery.start(self.environment, self.log, concurrency=concurrency, beat=beat)
 
-    def send(self, task: str, *args: str, task_id: str | None = None) -> None:
+    def send(self, task: str, *args: str | bool, task_id: str | None = None) -> None:
         """Send a message past the proxy, as another app does."""
         app = make_app(self.broker)
         try:
@@ -201,6 +201,7 @@ mount = "{MOUNT}"
 state_path = "{state_path}"
 [worker]
 messages_per_hour = 3600
+leaked_by_message = true
 tick = "{pace.tick}"
 audit_every = "{pace.audit_every}"
 verify_within = "{pace.verify_within}"

@@ -117,7 +117,7 @@ def _put_redis_right(runtime: Runtime, records: Mapping[str, Record]) -> None:
     now, targets = runtime.clock.now(), runtime.settings.targets
     known = {name: (records[name], target) for name, target in targets.items() if name in records}
     dues = {name: due_at(record, target, now) for name, (record, target) in known.items()}
-    waits = {name: outlook(record, dues[name], now) for name, (record, _) in known.items()}
+    waits = {name: outlook(record, target, now) for name, (record, target) in known.items()}
     runtime.shared.index.refresh(
         IndexEntry(name, summarize(record, dues[name], waits[name]), newest_ids(record))
         for name, (record, _) in known.items()

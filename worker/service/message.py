@@ -27,6 +27,9 @@ LONGEST_BODY = 65_536
 LONGEST_ID = 64
 LONGEST_TASK = 64
 LONGEST_TARGET = 64
+LONGEST_BY = 80
+"""Characters of who asks that are kept."""
+
 REASON_LENGTH = 200
 """Characters of a reason that are kept."""
 
@@ -55,7 +58,7 @@ class Message:
 
     task: str
     id: str
-    arguments: tuple[str, ...] = ()
+    arguments: tuple[str | bool, ...] = ()
     expires: datetime | None = None
 
     def encode(self, queue: str) -> bytes:
@@ -223,15 +226,17 @@ def _target(target: _TargetName) -> tuple[str, ...]:
 
 
 @validate_call(config=ConfigDict(strict=True, hide_input_in_errors=True))
-def _target_and_reason(target: _TargetName, reason: str = "") -> tuple[str, ...]:
-    return (target, reason[:REASON_LENGTH])
+def _request(target: _TargetName, reason: str = "", by: str = "", leaked: bool = False) -> tuple[str | bool, ...]:  # noqa: FBT001, FBT002 - the order in which messages have them
+    """What is not said is left out, so that workers of the release before take the message, too."""
+    said = (target, reason[:REASON_LENGTH], by[:LONGEST_BY], leaked)
+    return said if leaked else said[:3] if by else said[:2]
 
 
-_TASKS: Mapping[str, Callable[..., tuple[str, ...]]] = {
+_TASKS: Mapping[str, Callable[..., tuple[str | bool, ...]]] = {
     "rotator.tick": _nothing,
     "rotator.audit": _nothing,
     "rotator.reconcile": _target,
     "rotator.watch": _target,
-    "rotator.rotate": _target_and_reason,
+    "rotator.rotate": _request,
 }
 """Our tasks, by the name that messages call them, and what each is called with."""

@@ -37,9 +37,9 @@ def register(app: Celery, runtime: Runtime) -> None:
         guarded(runtime, str(task.name), lambda: look.watch_while_nothing_is_due(runtime, str(target)))
 
     @app.task(name="rotator.rotate", bind=True)
-    def rotate(task: Task[..., None], target: str, reason: str = "") -> None:
-        message = str(task.request.id)
-        guarded(runtime, str(task.name), lambda: request.rotate(runtime, message, str(target), str(reason)))
+    def rotate(task: Task[..., None], target: str, reason: str = "", by: str = "", leaked: bool = False) -> None:  # noqa: FBT001, FBT002 - as messages have them
+        asked = request.Asked(str(task.request.id), str(reason), str(by), leaked is True)
+        guarded(runtime, str(task.name), lambda: request.rotate(runtime, str(target), asked))
 
     @app.task(name="rotator.audit", bind=True)
     def audit(task: Task[..., None]) -> None:

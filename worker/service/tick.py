@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -53,7 +53,8 @@ def tick(runtime: Runtime, send: Send) -> None:
         rebuild(runtime)
     _refuse_requests_without_target(runtime)
     for request, content in shared.requests.all().items():
-        _hand_out(send, "rotator.rotate", [content["target"], content["reason"]], task_id=request)
+        more = [content.by, True] if content.leaked else [content.by] if content.by else []
+        _hand_out(send, "rotator.rotate", [content.target, content.reason, *more], task_id=request)
     now = runtime.clock.now()
     threads = _threads(runtime)
     room = threads - shared.due.waiting(runtime.settings.queue)
@@ -125,13 +126,13 @@ def _next_watch(runtime: Runtime, name: str, now: datetime) -> datetime:
 def _refuse_requests_without_target(runtime: Runtime) -> None:
     """A request whose target left the configuration would be handed out and refused at every tick."""
     for request, content in runtime.shared.requests.all().items():
-        if content["target"] not in runtime.settings.targets:
+        if content.target not in runtime.settings.targets:
             runtime.shared.requests.drop(request)
             _log.error(
                 Event.TASK_REFUSED,
                 task="rotator.rotate",
                 request=request,
-                target=content["target"],
+                target=content.target,
                 error="a rotation was requested, and its target is no longer configured",
                 hint="Nothing was done. Put the target back into the configuration to rotate its key.",
             )
@@ -145,9 +146,9 @@ def _threads(runtime: Runtime) -> int:
     return runtime.settings.worker.concurrency * max(1, len(runtime.shared.heartbeats.workers()))
 
 
-def _hand_out(send: Send, task: str, arguments: list[str], task_id: str | None = None) -> None:
+def _hand_out(send: Send, task: str, arguments: Sequence[str | bool], task_id: str | None = None) -> None:
     try:
-        send(task, args=arguments, task_id=task_id)
+        send(task, args=list(arguments), task_id=task_id)
     except Exception as error:  # noqa: BLE001 - of a broker that goes away kombu even raises AttributeError
         raise unavailable(error) from None  # what was claimed comes back by itself
 

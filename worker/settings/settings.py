@@ -24,6 +24,7 @@ from worker.settings.environment import (
     variables,
 )
 from worker.settings.file import find_file, read_file
+from worker.settings.freezes import read_freezes
 from worker.settings.log import LogSettings
 from worker.settings.logins import check_logins
 from worker.settings.metrics import MetricsSettings
@@ -113,7 +114,7 @@ class Settings:
 
 
 M = TypeVar("M", bound=BaseModel)
-_TABLES = ("hostup", "storage", "vault", "redis", "worker", "metrics", "log", "target")
+_TABLES = ("hostup", "storage", "vault", "redis", "worker", "metrics", "log", "target", "freeze")
 
 
 def load(
@@ -154,9 +155,9 @@ def load(
     _check_missing(document, env, problems)
     if redis.url.reveal() and not redis.insecure and (exposed := exposure(redis.url)):
         problems.note(f"{WHERE}: {place_of('REDIS_URL', env)}", exposed)
-    targets = read_targets(
-        str(file), document.get("target", []), (vault.state_path, vault.receipts_path), problems, only
-    )
+    freezes = read_freezes(str(file), document.get("freeze", []), problems)
+    own_paths = (vault.state_path, vault.receipts_path)
+    targets = read_targets(str(file), document.get("target", []), own_paths, problems, only, freezes)
     problems.raise_any()
     if vault.token_file:  # it is read again whenever it changes; here it was only seen that it can be
         vault = vault.model_copy(update={"token": None})

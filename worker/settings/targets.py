@@ -19,11 +19,24 @@ from pydantic import (
 )
 
 from worker.settings.problems import Problems, did_you_mean, show_text
-from worker.settings.values import STRICT, Cron, Duration, FieldName, Fields, Label, Name, Text, VaultPath, WindowText
+from worker.settings.values import (
+    STRICT,
+    Cron,
+    Duration,
+    FieldName,
+    Fields,
+    Interval,
+    Label,
+    Name,
+    Text,
+    VaultPath,
+    WindowText,
+)
 from worker.targets.durations import format_duration
 from worker.targets.fields import PRESETS
+from worker.targets.freeze import Freeze
 from worker.targets.readers import LONGEST_LINK, Reader, least_grace, parse_reader
-from worker.targets.schedule import Schedule, Window
+from worker.targets.schedule import NEVER, Schedule, Window
 from worker.targets.target import Target, render_label
 
 DEFAULT_GRACE = timedelta(hours=24)
@@ -97,6 +110,8 @@ def _either_every_or_cron(every: object, info: ValidationInfo[_Others]) -> objec
 
 def _fitting_window(window: Window, info: ValidationInfo[_Others]) -> Window:
     every, cron = info.data.get("every"), info.data.get("cron")
+    if every == NEVER:
+        raise ValueError('has no meaning beside every = "never"; leave it out')
     if every and every < _DAY:
         raise ValueError(
             f"opens once a day, so that every ({format_duration(every)}) cannot be kept; leave it out, or give "
@@ -211,7 +226,7 @@ class TargetEntry(BaseModel):
     path: Annotated[VaultPath, AfterValidator(_own_path), Field(description="where in the mount the app's secret lies")]
     label: Annotated[Label, AfterValidator(_short_label)] = "{target} {rotation_id}"
     cron: Cron | None = None
-    every: Annotated[Duration | None, BeforeValidator(_either_every_or_cron), Field(validate_default=True)] = None
+    every: Annotated[Interval | None, BeforeValidator(_either_every_or_cron), Field(validate_default=True)] = None
     window: Annotated[WindowText, AfterValidator(_fitting_window)] | None = None
     jitter: Annotated[Duration | None, AfterValidator(_short_jitter)] = None
     readers: Annotated[tuple[Reader, ...], PlainValidator(_readers)] = ()
@@ -225,7 +240,7 @@ class TargetEntry(BaseModel):
     fields: Fields = PRESETS["plain"]
     extra: Annotated[dict[FieldName, Text], AfterValidator(_beside_ours)] = Field(default_factory=dict)
 
-    def target(self) -> Target:
+    def target(self, freezes: tuple[Freeze, ...]) -> Target:
         """What the rotation works with."""
         schedule = _schedule(self.every, self.cron, self.window, self.jitter)
         grace = self.grace or DEFAULT_GRACE
@@ -242,15 +257,21 @@ class TargetEntry(BaseModel):
             self.readers,
             self.presign_ttl,
             self.retire_cap,
+            freezes,
         )
 
 
 def read_targets(
-    file: str, raw: object, own_paths: tuple[str, str], problems: Problems, only: Collection[str] | None = None
+    file: str,
+    raw: object,
+    own_paths: tuple[str, str],
+    problems: Problems,
+    only: Collection[str] | None = None,
+    freezes: tuple[Freeze, ...] = (),
 ) -> dict[str, Target]:
     """All targets by name, or ``only`` these, from the file's ``target``; what is wrong is noted in ``problems``.
 
-    ``own_paths`` are where the records and the receipts lie.
+    ``own_paths`` are where the records and the receipts lie. ``freezes`` hold for each target.
     """
     if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
         problems.note(f"{file}: target", "must be written [[target]], once for each target")
@@ -264,7 +285,7 @@ def read_targets(
             continue
         others.number = number
         try:
-            target = TargetEntry.model_validate(entry, context=others).target()
+            target = TargetEntry.model_validate(entry, context=others).target(freezes)
         except ValidationError as error:
             name = entry.get("name")
             where = f"{file}: target[{number}]" + (f" {show_text(name)}" if isinstance(name, str) else "")

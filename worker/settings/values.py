@@ -29,7 +29,7 @@ from worker.settings.redis_url import redis_passwords, redis_problem
 from worker.settings.value_file import one_line, read_text
 from worker.targets.durations import parse_duration
 from worker.targets.fields import PRESETS, SOURCES, FieldMap, field_map
-from worker.targets.schedule import Window, parse_cron, parse_window
+from worker.targets.schedule import NEVER, Window, parse_cron, parse_window
 
 STRICT = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 """What holds for every model: it never changes, and a key that it does not know is a mistake."""
@@ -77,6 +77,10 @@ def _parsed(parse: Callable[[str], T], kind: type[T], example: str) -> PlainVali
         raise ValueError(f'must be a text in quotes such as "{example}", not {kind_of(value)}')
 
     return PlainValidator(read)
+
+
+def _interval(text: str) -> timedelta:
+    return NEVER if text == "never" else parse_duration(text)
 
 
 def _one_word(value: str) -> str:
@@ -213,6 +217,9 @@ Word = Annotated[str, AfterValidator(_one_word)]
 SecretWord = Annotated[InstanceOf[Secret], BeforeValidator(_secret)]
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
 Duration = Annotated[timedelta, _parsed(parse_duration, timedelta, "30d")]
+Interval = Annotated[timedelta, _parsed(_interval, timedelta, "30d")]
+"""Between two rotations: a duration, or ``never``."""
+
 Cron = Annotated[str, _parsed(parse_cron, str, "0 3 1 * *")]
 WindowText = Annotated[Window, _parsed(parse_window, Window, "02:00-05:00 Europe/Stockholm")]
 RedisUrl = Annotated[InstanceOf[Secret], BeforeValidator(_redis_url)]

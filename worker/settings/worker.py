@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, Field, StrictInt, ValidationInfo
+from pydantic import AfterValidator, BaseModel, Field, StrictBool, StrictInt, ValidationInfo
 
 from worker.settings.values import STRICT, Duration, whole
 from worker.targets.durations import format_duration
@@ -33,12 +33,14 @@ class WorkerSettings(BaseModel):
     """``[worker]``. ``verify_within``: how long a new key may take to spread; ``dead_within``: a deleted one to die.
 
     ``messages_per_hour``: how many rotations of a target messages may ask for; a person may ask for any number.
+    ``leaked_by_message``: whether a message may say that a key leaked, so that the old one is deleted without grace.
     """
 
     model_config = STRICT
 
     concurrency: Annotated[StrictInt, whole(1, 256)] = 8
     messages_per_hour: Annotated[StrictInt, whole(1, 3600)] = 3
+    leaked_by_message: StrictBool = False
     # above tick, which is held against it
     lease: Annotated[Duration, AfterValidator(_long_lease)] = timedelta(minutes=2)
     tick: Annotated[Duration, AfterValidator(_tick_within_lease), Field(validate_default=True)] = timedelta(seconds=5)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 
 from worker.targets.backoff import fraction
+from worker.targets.freeze import Freeze, thawed
 
 EVERY_JITTER = (0.05, timedelta(minutes=10))
 CRON_JITTER = (0.01, timedelta(minutes=1))
@@ -31,6 +32,9 @@ in UTC, so that the one short day of a zone does not forbid a daily cron with a 
 _WINDOW = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])(?:\s+(\S+))?")
 _DAY = timedelta(days=1)
 _LONGEST_GAP = timedelta(days=3660)
+
+NEVER = timedelta.max
+"""The ``every`` of a target that is rotated only when somebody asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +80,20 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Either ``every`` or ``cron`` (in the window's zone, else UTC); ``jitter`` bounds the spread, None: by default."""
+    """Either ``every`` or ``cron`` (in the window's zone, else UTC); ``jitter`` bounds the spread, None: by default.
+
+    ``every`` may be :data:`NEVER`.
+    """
 
     every: timedelta | None = None
     cron: str | None = None
     window: Window | None = None
     jitter: timedelta | None = None
+
+    @property
+    def is_manual(self) -> bool:
+        """Whether nothing begins by itself."""
+        return self.every == NEVER
 
     def shortest_gap(self) -> timedelta:
         """The shortest time between two regular rotations; for cron, between two of its next 60 runs."""
@@ -121,8 +133,25 @@ class Schedule:
         return self.cron
 
 
+def next_rotation(
+    schedule: Schedule, name: str, last: datetime | None, now: datetime, freezes: Sequence[Freeze] = ()
+) -> datetime | None:
+    """When the target ``name`` is due, in UTC; a moment that has passed means: now. None: never by itself.
+
+    What falls into one of the ``freezes`` comes after it, also what has waited since before, and in the window.
+    """
+    if schedule.is_manual:
+        return None
+    due, spread = next_due(schedule, name, last, now), fraction(name)
+    while (free := thawed(freezes, max(due, now))) > max(due, now):
+        due = free + schedule.jitter_bound() * spread  # not all at once
+        if schedule.window and last:
+            due = _in_window(schedule.window, due, spread)
+    return due
+
+
 def next_due(schedule: Schedule, name: str, last: datetime | None, now: datetime) -> datetime:
-    """When the target ``name`` is due, in UTC; a moment that has passed means: now.
+    """The same by the schedule alone, which must not be manual.
 
     ``last`` is when its current key was published. A target without one is due at once, window or not: its app has no
     key yet. A moment outside the window moves to the target's own place in an opening, so that not everything starts
@@ -139,6 +168,12 @@ def next_due(schedule: Schedule, name: str, last: datetime | None, now: datetime
         regular = _in_time(schedule.window, last.astimezone(UTC), schedule.every, regular, spread)
     opens, closes = schedule.window.first_ending_after(max(regular, now))
     return regular if opens <= regular else opens + (closes - opens) * spread
+
+
+def _in_window(window: Window, moment: datetime, spread: float) -> datetime:
+    """The moment, or the target's own place in the next opening."""
+    opens, closes = window.first_ending_after(moment)
+    return moment if opens <= moment else opens + (closes - opens) * spread
 
 
 def _in_time(window: Window, last: datetime, every: timedelta, regular: datetime, spread: float) -> datetime:

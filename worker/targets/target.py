@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from worker.targets.fields import FieldMap
+from worker.targets.freeze import Freeze
 from worker.targets.readers import Reader
 from worker.targets.schedule import Schedule
 
@@ -19,7 +20,8 @@ class Target:
     before goes on working after the new one is published. ``watch_every`` is how often what the app reads is looked
     at, None: as often as that of other targets. ``extra`` is published beside the key. ``readers`` and ``presign_ttl``
     (how long links live that the app signs) say what ``grace`` has to last. ``retire_cap`` is how long the key before
-    is kept at most while receipts say that it is in use; None: it goes when ``grace`` is over.
+    is kept at most while receipts say that it is in use; None: it goes when ``grace`` is over. ``freezes`` are those of
+    the whole configuration.
     """
 
     name: str
@@ -33,13 +35,16 @@ class Target:
     readers: tuple[Reader, ...] = ()
     presign_ttl: timedelta | None = None
     retire_cap: timedelta | None = None
+    freezes: tuple[Freeze, ...] = ()
 
     def plan(self) -> str:
         """A digest of when its key is rotated, how long the old one is kept and where it is published.
 
         The same in every process, and another one after a change of the configuration that a look has to see.
         """
-        text = f"{self.schedule}/{self.grace}/{self.path}" + (f"/{self.retire_cap}" if self.retire_cap else "")
+        text = f"{self.schedule}/{self.grace}/{self.path}"
+        text += f"/{self.retire_cap}" if self.retire_cap else ""
+        text += f"/{self.freezes}" if self.freezes else ""
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
     def render_label(self, rotation_id: str, now: datetime) -> str:

@@ -14,7 +14,7 @@ from tests.fuzz.limits import seen
 from tests.fuzz.mutations import MOMENTS, ODD_TEXTS, mutated_bytes
 from tests.fuzz.part import Part
 from worker.settings.settings import Settings, load
-from worker.targets.schedule import next_due
+from worker.targets.schedule import next_rotation
 
 SECRET = "hk_live_planted-api-key-of-the-fuzz"
 LARGEST = 128 * 1024
@@ -107,7 +107,7 @@ def _used(settings: Settings) -> object:
     """What a worker does with settings that were accepted."""
     names = []
     for target in settings.targets.values():
-        due = next_due(target.schedule, target.name, NOW, NOW)
+        due = next_rotation(target.schedule, target.name, NOW, NOW)
         names.append((target.render_label("4f48fda4-7093-4ada-9345-671d015af62f", NOW), due, target.plan()))
     return names, settings.hostup, settings.storage, settings.vault, settings.worker
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from tests.fuzz.mutations import mutated_bytes, mutated_json
 from tests.fuzz.part import Part
 from tests.hostile import CANARY, SHAPES, body, embed, item, message
-from worker.service.message import LONGEST_ID, LONGEST_TARGET, REASON_LENGTH, Message, Refused, read
+from worker.service.message import LONGEST_BY, LONGEST_ID, LONGEST_TARGET, REASON_LENGTH, Message, Refused, read
 
 QUEUE = "hostup-rotator"
 LONGEST_KIND = 120
@@ -59,7 +59,9 @@ def _run(data: bytes) -> Iterator[str]:
         yield refused.kind
         return
     within = len(taken.id) <= LONGEST_ID and all(
-        len(text) <= most for text, most in zip(taken.arguments, (LONGEST_TARGET, REASON_LENGTH), strict=False)
+        len(text) <= most
+        for text, most in zip(taken.arguments, (LONGEST_TARGET, REASON_LENGTH, LONGEST_BY), strict=False)
+        if isinstance(text, str)
     )
     if not within or not taken.task.startswith("rotator."):
         raise _OddMessage(repr(taken))

@@ -31,6 +31,7 @@ from worker.adapters.redis.account import Account, AccountLimits
 from worker.adapters.redis.client import connect
 from worker.adapters.redis.index import IndexEntry
 from worker.adapters.redis.keys import lock, woken
+from worker.adapters.redis.reading import StoredRequest
 from worker.adapters.redis.state import SharedState, shared_state
 from worker.cli.held import held_text
 from worker.cli.status import NEVER_WATCHED, _print_detail, _print_overview
@@ -84,7 +85,7 @@ def _write_honestly(client: redis.Redis) -> None:
     shared.due.schedule_missing(["media", "backup"], NOW)
     shared.due.wake("media")
     shared.watches.seen("media", {**NEVER_WATCHED, "last_watched_at": NOW.isoformat()}, NOW)
-    shared.requests.keep("one-request", {"target": "media", "reason": "leaked"})
+    shared.requests.keep("one-request", StoredRequest(target="media", reason="leaked"))
     shared.heartbeats.beat("a-worker@host")
     account = _account(client)
     account._keep(3)  # noqa: SLF001 - what a look at HostUp's status leaves behind

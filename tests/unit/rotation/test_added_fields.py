@@ -15,7 +15,7 @@ from worker.rotation.ports import Document, Written
 from worker.rotation.reconcile import accept
 from worker.rotation.steps.session import Session
 from worker.targets.fields import PRESETS, field_map
-from worker.targets.schedule import Schedule
+from worker.targets.schedule import NEVER, Schedule
 from worker.targets.target import Target
 
 OWN = PRESETS["plain"].names
@@ -134,6 +134,7 @@ def test_the_secret_says_when_its_key_is_to_be_rotated(small: Small) -> None:
     assert "next_rotation_at" not in secret
     due = small.look(other).due
     told = datetime.fromisoformat(secret["S3_ROTATES_AT"])
+    assert due
     assert timedelta(0) <= due - told < timedelta(seconds=2), "as of the moment of writing, in whole seconds"
     assert told.utcoffset() == timedelta(0)
 
@@ -162,3 +163,7 @@ def test_a_document_says_nothing_of_itself_where_a_session_is_shown() -> None:
     loaded = small.store.load(TARGET.name, TARGET.path)
     session = Session(small.services, TARGET, loaded, secret=Document({"secret_key": "canary"}, 1))
     assert "canary" not in repr(session)
+
+
+def test_the_secret_of_a_manual_target_names_no_moment(small: Small) -> None:
+    assert rotate(small, replace(TARGET, schedule=Schedule(every=NEVER)))["next_rotation_at"] == ""

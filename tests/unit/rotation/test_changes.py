@@ -61,7 +61,7 @@ def test_a_rotation_from_beginning_to_end_wipes_the_secret_and_retires_the_old_k
     record = transitions.staged(record, HOLDER, created(), NOW, MINUTE)
     assert "s3cr3t-canary" in json.dumps(encode(record))
     record = transitions.verified(record, "rotation-1", NOW)
-    record = transitions.published(record, "rotation-1", 2, NOW, DAY)
+    record = transitions.published(record, "rotation-1", 2, NOW, transitions.Grace(DAY))
     assert record.phase is Phase.IDLE
     assert record.current is not None
     assert (record.current.access_key, record.current.vault_version) == ("AK1", 2)
@@ -83,7 +83,7 @@ def test_every_step_survives_being_written_and_read() -> None:
     seen = [record]
     seen.append(transitions.staged(seen[-1], HOLDER, created(), NOW, MINUTE))
     seen.append(transitions.verified(seen[-1], "rotation-1", NOW))
-    seen.append(transitions.published(seen[-1], "rotation-1", 2, NOW, DAY))
+    seen.append(transitions.published(seen[-1], "rotation-1", 2, NOW, transitions.Grace(DAY)))
     for record in seen:
         assert decode(encode(record), "media") == replace(record, history=record.history.written())
 
@@ -199,7 +199,7 @@ def test_a_refused_key_is_retired() -> None:
 def test_publishing_needs_the_rotation_that_is_under_way() -> None:
     for record in (IDLE, replace(IDLE, rotation=replace(rotation(Phase.VERIFIED), id="rotation-2"))):
         with pytest.raises(Superseded):
-            transitions.published(record, "rotation-1", 2, NOW, DAY)
+            transitions.published(record, "rotation-1", 2, NOW, transitions.Grace(DAY))
 
 
 def test_an_unconfirmed_create_keeps_all_that_is_known() -> None:

@@ -30,7 +30,7 @@ from worker.rotation.decide import (
 )
 from worker.rotation.history import History
 from worker.rotation.record import Failure, Phase, Record
-from worker.rotation.status import due_at, outlook
+from worker.rotation.status import outlook
 
 FAILURE = Failure(
     at=NOW - SECOND,
@@ -162,11 +162,11 @@ def test_settled_mints_hold_nobody_up() -> None:
     ],
 )
 def test_what_is_waited_for_is_said_in_words(record: Record, words: str) -> None:
-    wait = outlook(record, due_at(record, TARGET, NOW), NOW)
+    wait = outlook(record, TARGET, NOW)
     assert wait.why == words
     assert wait.until > NOW
 
 
 def test_a_step_that_is_due_is_not_waited_for() -> None:
     record = replace(IDLE, requests=(request(),))
-    assert outlook(record, due_at(record, TARGET, NOW), NOW).until == NOW
+    assert outlook(record, TARGET, NOW).until == NOW

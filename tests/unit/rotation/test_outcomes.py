@@ -7,7 +7,7 @@ from dataclasses import replace
 from tests.records import DAY, HOLDER, MINUTE, NOW, SECOND, current, empty, rotation, staged
 from worker.errors import HostUpCall, HostUpRefused
 from worker.rotation.changes.retirement import dead
-from worker.rotation.changes.rotation import HEALING, failed, published, to_retire
+from worker.rotation.changes.rotation import HEALING, Grace, failed, published, to_retire
 from worker.rotation.outcomes import outcome, revocations
 from worker.rotation.ports import Life, Probe
 from worker.rotation.record import Phase, Record, Request, Why
@@ -23,7 +23,7 @@ def test_a_rotation_that_ends_well_counts_with_its_trigger() -> None:
     for trigger in ("schedule", "manual", HEALING):
         under_way = replace(rotation(Phase.VERIFIED, staged()), trigger=trigger)
         before = replace(empty(), rotation=under_way)
-        after = published(before, HOLDER.rotation_id, 2, NOW, DAY)
+        after = published(before, HOLDER.rotation_id, 2, NOW, Grace(DAY))
         assert _outcome(before, after) == (trigger, "succeeded")
 
 

@@ -20,7 +20,7 @@ from worker.events import Event
 from worker.rotation.audit import audit
 from worker.rotation.changes.creates import CreateOutcome, create_unconfirmed
 from worker.rotation.changes.retirement import delete_failed
-from worker.rotation.changes.rotation import failed, note, published, requested, staged, verified
+from worker.rotation.changes.rotation import Grace, failed, note, published, requested, staged, verified
 from worker.rotation.changes.settlement import Settlement, found_in, settled_create
 from worker.rotation.decide import RETIRING_LIMIT, Archive, decide
 from worker.rotation.history import LONGEST_ARCHIVE, LONGEST_HISTORY, History, encode_entry
@@ -208,7 +208,7 @@ def test_a_record_with_which_a_rotation_may_begin_can_take_the_rest_of_it() -> N
     assert record.rotation.phase is Phase.STAGED
     record = verified(record, HOLDER.rotation_id, NOW)
     assert strings(encode(record)) <= OPENBAO_TAKES
-    assert strings(encode(published(record, HOLDER.rotation_id, 2, NOW, MINUTE))) <= OPENBAO_TAKES
+    assert strings(encode(published(record, HOLDER.rotation_id, 2, NOW, Grace(MINUTE)))) <= OPENBAO_TAKES
 
 
 # --- after the POST

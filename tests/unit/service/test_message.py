@@ -49,9 +49,15 @@ def test_there_are_as_many_shapes_as_were_tried_by_others() -> None:
         (["media"], {"reason": "leaked"}, ("media", "leaked")),
         ([], {"target": "media", "reason": "läckt"}, ("media", "läckt")),
         (["media", "é" * 5_000], {}, ("media", "é" * 200)),
+        (["media"], {"by": "scanner"}, ("media", "", "scanner")),
+        (["media"], {"by": "é" * 5_000, "leaked": True}, ("media", "", "é" * 80, True)),
+        (["media", "why"], {"leaked": True}, ("media", "why", "", True)),
+        (["media", "why"], {"leaked": False}, ("media", "why")),
     ],
 )
-def test_what_celery_sends_is_taken(arguments: list[str], options: dict[str, str], meant: tuple[str, ...]) -> None:
+def test_what_celery_sends_is_taken(
+    arguments: list[str], options: dict[str, Any], meant: tuple[str | bool, ...]
+) -> None:
     raw = sent("rotator.rotate", args=arguments, kwargs=options, task_id="one-request")
     assert read(raw) == Message("rotator.rotate", "one-request", meant)
 
@@ -63,6 +69,11 @@ def test_the_options_that_change_nothing_are_taken() -> None:
     taken = read(raw)
     assert taken.expires
     assert taken.expires > datetime.now(UTC)
+
+
+@pytest.mark.parametrize("options", [{"leaked": "yes"}, {"leaked": 1}, {"by": 5}, {"by": None}, {"grace": "0s"}])
+def test_what_is_no_flag_and_no_name_is_refused(options: dict[str, Any]) -> None:
+    assert kind_of(sent("rotator.rotate", args=["media"], kwargs=options)) == "arguments"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", None])

@@ -16,17 +16,20 @@ from tests.records import rotation as under_way
 from tests.unit.settings.configuring import read
 from worker.adapters.redis.reading import Summary, checked
 from worker.errors import Conflict, HostUpCall, HostUpRefused, RecordUnreadable, RotatorError
-from worker.rotation.changes.rotation import failed, published
-from worker.rotation.record import Phase, Record, Trouble, TroubleKind, UnconfirmedCreate
+from worker.rotation.changes.rotation import Grace, failed, published
+from worker.rotation.record import Paused, Phase, Record, Trouble, TroubleKind, UnconfirmedCreate
 from worker.rotation.status import summary_of, unusable
 from worker.service.metrics.facts import Condition, KeyState, TargetFacts, facts_of
 from worker.service.metrics.series import SHARED, TARGETS, AccountFacts, shared_text
+from worker.targets.schedule import NEVER, Schedule
 from worker.targets.target import Target
 
 REFUSED = HostUpRefused("no", HostUpCall("create_key", 400))
 WELL = replace(empty(), current=current())
 FAILED = failed(WELL, REFUSED, NOW, NOW, operation="create")
-RECOVERED = published(replace(FAILED, rotation=under_way(Phase.VERIFIED, staged())), "rotation-1", 2, NOW + MINUTE, DAY)
+RECOVERED = published(
+    replace(FAILED, rotation=under_way(Phase.VERIFIED, staged())), "rotation-1", 2, NOW + MINUTE, Grace(DAY)
+)
 
 
 @pytest.fixture
@@ -39,7 +42,7 @@ def facts(target: Target, record: Record | RotatorError, *, turned_away: bool = 
     written = unusable(record, "media") if isinstance(record, RotatorError) else summary_of(record, target, NOW)
     summary = checked(Summary, json.dumps(written))
     assert summary
-    return facts_of(target, summary, None, turned_away=turned_away)
+    return facts_of(target, summary, None, NOW, turned_away=turned_away)
 
 
 def trouble(kind: TroubleKind = TroubleKind.KEY_REFUSED, *, confirmed: bool = True) -> Trouble:
@@ -131,7 +134,21 @@ def test_who_is_troubled_is_who_a_person_may_want_to_look_at(target: Target) -> 
     assert facts(target, empty()).is_troubled(now)
     assert facts(target, replace(WELL, unconfirmed_creates=(risky(0),))).is_troubled(now)
     assert facts(target, replace(WELL, retiring=(replace(retiring(), deleted_at=NOW, overdue=True),))).is_troubled(now)
-    assert facts_of(target, None, None, turned_away=False).is_troubled(now), "nobody has looked at it"
+    assert facts_of(target, None, None, NOW, turned_away=False).is_troubled(now), "nobody has looked at it"
+
+
+def test_a_pause_by_a_person_counts_until_it_ends(target: Target) -> None:
+    for until, expected in ((None, True), (NOW + MINUTE, True), (NOW, False)):
+        paused = replace(WELL, paused=Paused(at=NOW - MINUTE, by="anna", reason="", until=until))
+        assert (Condition.PAUSED in facts(target, paused).conditions) is expected, until
+
+
+def test_a_target_that_is_rotated_only_when_asked_has_no_greatest_age(target: Target) -> None:
+    found = facts(replace(target, schedule=Schedule(every=NEVER)), WELL)
+    assert found.max_age is None
+    assert not found.is_troubled((NOW + 4000 * DAY).timestamp())
+    text = shared_text(AccountFacts(circuit_open=False, due=0), [found], [found])
+    assert "rotator_target_max_age_seconds{" not in text
 
 
 def test_the_text_is_what_prometheus_reads(target: Target) -> None:
@@ -151,7 +168,9 @@ def test_the_text_is_what_prometheus_reads(target: Target) -> None:
 
 
 def test_what_is_not_known_has_no_line(target: Target) -> None:
-    text = shared_text(AccountFacts(circuit_open=False, due=0), [], [facts_of(target, None, None, turned_away=False)])
+    text = shared_text(
+        AccountFacts(circuit_open=False, due=0), [], [facts_of(target, None, None, NOW, turned_away=False)]
+    )
     told = {line.partition("{")[0].partition(" ")[0] for line in text.splitlines() if not line.startswith("#")}
     assert "rotator_last_tick_timestamp_seconds" not in told
     assert "rotator_target_current_key_created_timestamp_seconds" not in told

@@ -47,6 +47,8 @@ class StoredRequest(Checked):
 
     target: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9._-]+$")]
     reason: Annotated[str, Field(max_length=200)]
+    by: Annotated[str, Field(max_length=200)] = ""
+    leaked: bool = False
 
 
 class Why(Checked):
@@ -111,6 +113,15 @@ class ErrorSummary(Checked):
     retry_at: Moment | None = None
 
 
+class PausedSummary(Checked):
+    """A pause, in a summary."""
+
+    at: Moment
+    by: Text
+    reason: Text
+    until: Moment | None
+
+
 class Summary(Checked):
     """One target as ``rotator status`` shows it: what :mod:`worker.rotation.status` writes."""
 
@@ -136,6 +147,9 @@ class Summary(Checked):
     published_at: Moment | None = None
     needs_person: bool = False
     last_failure_at: Moment | None = None
+    paused: PausedSummary | None = None
+    rescheduled: bool | None = None
+    leaked: bool | None = None
 
 
 class AuditNote(Checked):

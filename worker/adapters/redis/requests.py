@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from itertools import islice
 
 import redis
@@ -27,9 +26,12 @@ class PendingRequests:
         self._client = client
 
     @guard()
-    def keep(self, request: str, content: Mapping[str, str]) -> None:
-        """Keep a request until it is on record, so that it is not lost with the worker that read its message."""
-        self._client.hset(REQUESTS, request, json.dumps(dict(content)))
+    def keep(self, request: str, content: StoredRequest) -> None:
+        """Keep a request until it is on record, so that it is not lost with the worker that read its message.
+
+        What is not said is left out, so that workers of the release before read it, too.
+        """
+        self._client.hset(REQUESTS, request, json.dumps(content.model_dump(exclude_defaults=True)))
 
     @guard()
     def drop(self, request: str) -> None:
@@ -37,14 +39,14 @@ class PendingRequests:
         self._client.hdel(REQUESTS, request)
 
     @guard()
-    def all(self) -> dict[str, dict[str, str]]:
+    def all(self) -> dict[str, StoredRequest]:
         """The requests that are not on record yet, at most :data:`MOST`; what has no form of ours is dropped."""
-        found: dict[str, dict[str, str]] = {}
+        found: dict[str, StoredRequest] = {}
         malformed = []
         for request, text in islice(self._client.hscan_iter(REQUESTS, count=MOST), MOST):
             content = checked(StoredRequest, text)
             if content and len(request) <= LONGEST_ID and request.isascii() and request.isprintable():
-                found[str(request)] = {"target": content.target, "reason": content.reason}
+                found[str(request)] = content
             else:
                 malformed.append(request)
         if malformed:

@@ -79,7 +79,17 @@ def ended(record: Record, ending: Ending, now: datetime) -> Record:
     left = _without_others(record, read, now)
     if read:
         left = _revoked(left, read, now) if ending.revoke else _released(left, read, now)
-    bare = replace(left, current=None, rotation=None, requests=(), failure=None, trouble=None)
+    bare = replace(
+        left,
+        current=None,
+        rotation=None,
+        requests=(),
+        failure=None,
+        trouble=None,
+        paused=None,
+        next_at=None,
+        revoking="",
+    )
     return note(bare, Event.TARGET_REMOVED, now, path=record.path)
 
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from worker.errors import RotatorError, Superseded, TryAgainLater, UsageError
 from worker.events import Event
 from worker.rotation.history import Entry
+from worker.rotation.hold import overridden, pause_of
 from worker.rotation.ports import CreatedKey
 from worker.rotation.record import (
     CurrentKey,
@@ -26,13 +27,25 @@ from worker.rotation.record import (
     UnconfirmedCreate,
     Why,
 )
-from worker.rotation.texts import LONGEST_ID, LONGEST_REASON, short, short_fact
+from worker.rotation.texts import LONGEST_ID, LONGEST_REASON, short, short_fact, short_name
 
 HEALING = "healing"
 """The trigger of a rotation that replaces a key because apps cannot work with what they read."""
 
+MANUAL = "manual"
+"""The trigger of a rotation that somebody asked for."""
+
+LEAK = "leak"
+"""The trigger of a rotation that replaces a key because it leaked: the keys before it get no grace."""
+
+ROLLBACK = "rollback"
+"""The trigger of a rotation that makes an old key current again, and asks HostUp for none."""
+
 DAY = timedelta(days=1)
 WAITING_REQUESTS = 32
+WAITING_LEAKS = 8
+"""So many requests more may wait that say that a key leaked: they must not be kept out by others."""
+
 SERVED_REQUESTS = 32
 SETTLED_CREATES = 8
 
@@ -68,8 +81,10 @@ def note(
     return replace(record, history=record.history.with_entry(entry), next_entry=record.next_entry + 1)
 
 
-def requested(record: Record, request: Request) -> Record:
+def requested(record: Record, request: Request, by: str = "") -> Record:
     """Record a request for a rotation; one that is known already (a message delivered twice) changes nothing.
+
+    ``by`` says who asks. It goes into the history only, so that workers of the release before read the record, too.
 
     Raises UsageError for an id that is none, TryAgainLater where too many wait.
     """
@@ -83,15 +98,34 @@ def requested(record: Record, request: Request) -> Record:
         known == request.id for known, _ in record.served
     ):
         return record
-    if len(record.requests) >= WAITING_REQUESTS:
+    if len(record.requests) >= WAITING_REQUESTS + (WAITING_LEAKS if request.leaked else 0):
         raise TryAgainLater(
             f"{WAITING_REQUESTS} requests wait for this target already",
             target=record.target,
             hint="They will all be served by one rotation; see `rotator status`.",
         )
     request = replace(request, reason=short(request.reason, LONGEST_REASON))
-    noted = note(record, Event.ROTATION_REQUESTED, request.at, request=request.id, reason=request.reason)
+    noted = note(
+        record,
+        Event.ROTATION_REQUESTED,
+        request.at,
+        request=request.id,
+        reason=request.reason,
+        by=short_name(by),
+        leaked=request.leaked or None,
+    )
     return replace(noted, requests=(*record.requests, request))
+
+
+def asked_by(record: Record, trigger: str) -> str:
+    """Who asked for a rotation with this trigger, as far as the history in the record tells; empty where nobody did."""
+    if trigger not in (MANUAL, LEAK):
+        return ""
+    asked = [request.id for request in record.requests if request.leaked or trigger != LEAK]
+    for entry in record.history.newest_first():
+        if entry.event == Event.ROTATION_REQUESTED and entry.facts.get("request") in asked[:1]:
+            return str(entry.facts.get("by", ""))
+    return ""
 
 
 def begun(record: Record, rotation: Rotation, ground: Record) -> Record:
@@ -113,17 +147,19 @@ def begun(record: Record, rotation: Rotation, ground: Record) -> Record:
         rotation_id=rotation.id,
         trigger=rotation.trigger,
         reason=rotation.reason,
+        by=asked_by(record, rotation.trigger),
+        despite=overridden(record, rotation.started_at),
         label=rotation.label,
         key_count=rotation.key_count_before,
     )
     healings = record.healings
     if rotation.trigger == HEALING:
         healings = (*(moment for moment in healings if rotation.started_at - moment < DAY), rotation.started_at)
-    return replace(noted, rotation=rotation, healings=healings)
+    return replace(noted, rotation=rotation, healings=healings, paused=pause_of(record, rotation.started_at))
 
 
 def _ground(record: Record) -> tuple[object, ...]:
-    return record.current, record.failure, record.unconfirmed_creates, record.trouble
+    return record.current, record.failure, record.unconfirmed_creates, record.trouble, record.paused
 
 
 def renewed(record: Record, holder: Holder, until: datetime) -> Record:
@@ -209,8 +245,22 @@ def refused(record: Record, rotation_id: str, why: RotatorError, now: datetime, 
     return failed(given_up, why, now, retry_at, operation="verify", rotation_id=rotation.id)
 
 
-def published(record: Record, rotation_id: str, version: int, now: datetime, grace: timedelta) -> Record:
-    """Vault publishes the new key as ``version``: it is current, the one before retires, the secret is wiped."""
+@dataclass(frozen=True, slots=True)
+class Grace:
+    """How long a key works on after another is published: usually, and where it leaked (not at all).
+
+    The latter is no more than 0: what the clocks of the machine and of Vault are apart, so that none has to wait.
+    """
+
+    usual: timedelta
+    leaked: timedelta = timedelta(0)
+
+
+def published(record: Record, rotation_id: str, version: int, now: datetime, grace: Grace) -> Record:
+    """Vault publishes the new key as ``version``: it is current, the one before retires, the secret is wiped.
+
+    A rollback serves no request, as it makes no key.
+    """
     rotation = _of(record, rotation_id)
     staged = _staged_key(rotation)
     current = CurrentKey(
@@ -222,7 +272,8 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
         created_at=staged.created_at,
         published_at=now,
     )
-    served = tuple((request.id, rotation.id) for request in record.requests if len(request.id) <= LONGEST_ID)
+    requests = () if rotation.trigger == ROLLBACK else record.requests
+    served = tuple((request.id, rotation.id) for request in requests if len(request.id) <= LONGEST_ID)
     noted = note(
         record,
         Event.SECRET_PUBLISHED,
@@ -243,17 +294,49 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
         requests=[request_id for request_id, _ in served],
         duration_ms=round((now - rotation.started_at).total_seconds() * 1000),
     )
+    replaced = _replaced(record, now, now + grace.usual)
+    if any(request.leaked for request in requests):
+        noted, retiring = _without_grace(noted, rotation.id, (*replaced, *record.retiring), now + grace.leaked, now)
+    else:
+        retiring = (*record.retiring, *replaced)
     return replace(
         noted,
         current=current,
         rotation=None,
-        requests=(),
+        requests=tuple(request for request in record.requests if request not in requests),
         served=(*record.served, *served)[-SERVED_REQUESTS:],
-        retiring=_as_numbered((*record.retiring, *_replaced(record, now, now + grace)), version),
+        retiring=_as_numbered(retiring, version),
         unconfirmed_creates=pruned(record.unconfirmed_creates),
         failure=None,
         trouble=None,
+        next_at=None,
+        revoking="",
     )
+
+
+def _without_grace(
+    record: Record, rotation_id: str, keys: tuple[RetiringKey, ...], end: datetime, now: datetime
+) -> tuple[Record, tuple[RetiringKey, ...]]:
+    """End the grace of all keys that apps may have read, as strangers may have any of them: noted for each."""
+    left = []
+    for key in keys:
+        given = key.why is Why.REPLACED and not key.deleted_at
+        if given and key.retire_after > end:
+            record = note(
+                record,
+                Event.GRACE_ENDED,
+                now,
+                rotation_id=rotation_id,
+                access_key=key.access_key,
+                why="leaked",
+                grace_until=key.retire_after.isoformat(timespec="seconds"),
+            )
+        left.append(_leaked(key, end) if given else key)
+    return record, tuple(left)
+
+
+def _leaked(key: RetiringKey, end: datetime) -> RetiringKey:
+    return replace(key, leaked=True, retire_after=min(key.retire_after, end), next_look_at=min(key.next_look_at, end))
 
 
 def _replaced(record: Record, now: datetime, retire_after: datetime) -> tuple[RetiringKey, ...]:

@@ -60,7 +60,7 @@ def _begin_in_place(session: Session, step: Begin, place: Place) -> Pause | None
     decided_on = session.record
     try:
         session.services.storage.see_that_it_can_be_asked()  # a key that cannot be verified would only use its grace up
-        expected = _look_first(session)
+        expected = look_first(session)
         key_count = _count_first(session, place)
         session.change(trimmed)
         see_that_it_fits(session.record)
@@ -86,7 +86,7 @@ def _begin_in_place(session: Session, step: Begin, place: Place) -> Pause | None
     return None
 
 
-def _look_first(session: Session) -> int:
+def look_first(session: Session) -> int:
     """See that the app's secret can be written, and is what we know; returns the version to name when publishing."""
     vault, path = session.services.vault, session.target.path
     api_path = f"{session.services.policy.mount}/data/{path}"

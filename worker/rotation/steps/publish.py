@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 
 from worker.errors import Conflict, RotatorError, Superseded, VaultCasMismatch, VaultError, VaultUnavailable
-from worker.rotation.changes.rotation import expecting, published, refused, verified
+from worker.events import Event
+from worker.rotation.changes.rollback import rollback_given_up
+from worker.rotation.changes.rotation import ROLLBACK, Grace, expecting, published, refused, verified
 from worker.rotation.decide import ROTATION
 from worker.rotation.ports import Document, Life, Probe
 from worker.rotation.record import Record, Rotation, StagedKey
 from worker.rotation.steps.session import Pause, Session
 from worker.targets.backoff import next_verify
-from worker.targets.schedule import next_due
+from worker.targets.schedule import next_rotation
 
 SHORT_PAUSE = 2.0
 """Seconds that a worker waits with the target in hand; for longer ones it turns to other targets."""
@@ -21,8 +23,12 @@ def verify(session: Session, rotation_id: str) -> Pause | None:
     """See whether the staged key works yet."""
     rotation, key = _staged(session, rotation_id)
     since = session.services.clock.monotonic()
+    in_time = session.latest < key.verify_by
     probe = session.services.storage.works(key.access_key, key.secret_key)
     now = session.now
+    if rotation.trigger == ROLLBACK and (probe.life is Life.DEAD or not in_time):
+        _give_up_rollback(session, rotation, probe if in_time else None)
+        return None
     if probe.life is Life.ALIVE:
         session.change(lambda record: verified(record, rotation.id, now), since=since)
         return None
@@ -60,6 +66,14 @@ def _give_up(session: Session, rotation: Rotation, key: StagedKey, probe: Probe)
     session.change(lambda record: refused(record, rotation.id, why, now, retry_at))
 
 
+def _give_up_rollback(session: Session, rotation: Rotation, probe: Probe | None) -> None:
+    why = "the grace period of the key was about to end"
+    if probe:
+        why = f"the object storage refused the key: {probe.code or probe.detail}"
+    now, margin = session.now, session.services.policy.lease
+    session.change(lambda record: rollback_given_up(record, rotation.id, why, now, margin))
+
+
 def publish(session: Session, rotation_id: str) -> None:
     """Write the app's secret with check-and-set, and record it. Safe to repeat: the secret tells whose it is."""
     rotation, key = _staged(session, rotation_id)
@@ -73,9 +87,23 @@ def publish(session: Session, rotation_id: str) -> None:
         return
     if version is None:
         return
+    if rotation.from_version:
+        _destroy_copy(session, key, rotation.from_version)
     now = session.now
-    grace = session.target.grace + (session.latest - now)
+    grace = Grace(session.target.grace + (session.latest - now), session.earliest - now)
     session.change(lambda record: published(record, rotation.id, version, now, grace), since=since)
+
+
+def _destroy_copy(session: Session, key: StagedKey, version: int) -> None:
+    """After a rollback the key stands in two versions; only the newer one is destroyed when it has died."""
+    vault, path = session.services.vault, session.target.path
+    try:
+        if session.target.fields.read(vault.read_version(path, version).data or {}, "access_key") == key.access_key:
+            vault.destroy(path, version)
+    except VaultUnavailable:
+        raise
+    except VaultError as error:  # the app reads the key already, which has to go on record
+        session.log(Event.KEY_RETIRE_FAILED, access_key=key.access_key, error=error.what)
 
 
 def _write_secret(session: Session, rotation: Rotation, key: StagedKey) -> int | None:
@@ -146,7 +174,9 @@ def _settle_write(session: Session, rotation: Rotation, key: StagedKey, document
 
 def _values(session: Session, rotation: Rotation, key: StagedKey) -> dict[str, object]:
     """What the app reads, under our own names (docs/apps.md)."""
-    now = session.now
+    now, target = session.now, session.target
+    # as planned at this moment; a change of the schedule is no reason to write a secret that apps restart for
+    due = next_rotation(target.schedule, target.name, now, now, target.freezes)
     return {
         "access_key": key.access_key,
         "secret_key": key.secret_key.reveal(),
@@ -156,11 +186,8 @@ def _values(session: Session, rotation: Rotation, key: StagedKey) -> dict[str, o
         "request_id": key.request_id or "",
         "rotation_id": rotation.id,
         "created_at": key.created_at.isoformat(),
-        "grace_seconds": int(session.target.grace.total_seconds()),
-        # as planned at this moment; a change of the schedule is no reason to write a secret that apps restart for
-        "next_rotation_at": next_due(session.target.schedule, session.target.name, now, now).isoformat(
-            timespec="seconds"
-        ),
+        "grace_seconds": int(target.grace.total_seconds()),
+        "next_rotation_at": due.isoformat(timespec="seconds") if due else "",
     }
 
 

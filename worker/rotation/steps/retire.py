@@ -47,6 +47,10 @@ def delete(session: Session, access_key: str) -> Pause | None:
         # a clock that is set right is noticed soon
         again = session.now + min(early, session.services.policy.tick)
         return Pause(access_key, again, f"a clock by which the time of access key {access_key} is not over yet")
+    if session.known_at is None or session.known_at < key.retire_after:
+        # a rollback may have begun since, in time; what is read from here on is told apart by the record
+        session.reload()
+        key = find(session.record, access_key)
     in_use = _kept_in_use(session, key)
     if in_use:
         return Pause(access_key, in_use.until, in_use.why)
@@ -54,10 +58,10 @@ def delete(session: Session, access_key: str) -> Pause | None:
     try:
         session.services.storage.see_that_it_can_be_asked()  # or nobody could see that the current key lives
         _see_that_it_is_not_published(session, key)
-        _see_that_it_is_ours(session, key)
+        see_that_it_is_ours(session, key)
         session.services.account.enter(session.target.name)
         before = count_before(session.services.account)
-        answer = _delete(session, key)
+        answer = delete_at_hostup(session, key)
     except CircuitOpen as error:
         return Pause(access_key, error.until, error.what)
     except VaultUnavailable:
@@ -115,7 +119,8 @@ def _see_that_it_is_not_published(session: Session, key: RetiringKey) -> None:
     )
 
 
-def _see_that_it_is_ours(session: Session, key: RetiringKey) -> None:
+def see_that_it_is_ours(session: Session, key: RetiringKey) -> None:
+    """By its own document. Raises Conflict where it is another target's, VaultError."""
     owner = session.services.store.claims.owner(key.access_key)
     if owner is None or owner.target == session.target.name:
         return
@@ -126,7 +131,7 @@ def _see_that_it_is_ours(session: Session, key: RetiringKey) -> None:
     )
 
 
-def _delete(session: Session, key: RetiringKey) -> DeletedKey:
+def delete_at_hostup(session: Session, key: RetiringKey) -> DeletedKey:
     """Delete by the documented form; if that was perhaps not understood and the key lives, once by the other form."""
     hostup = session.services.hostup
     try:

@@ -62,7 +62,8 @@ class Session:
     """One target's record in hand. Changing it writes it, and logs what was added to its history.
 
     ``secret`` is the app's secret as it was read before a rotation began. ``witness`` is a key that should live, for a
-    target that has none itself any more. ``allows_create`` says whether a key may be made yet.
+    target that has none itself any more. ``allows_create`` says whether a key may be made yet. ``known_at``: the record
+    in hand was the newest then or later; None where that is not known.
     """
 
     services: Services
@@ -75,6 +76,7 @@ class Session:
     secret: Document | None = field(default=None, repr=False)
     witness: str | None = None
     allows_create: Callable[[], bool] = always
+    known_at: datetime | None = None
 
     @property
     def record(self) -> Record:
@@ -105,15 +107,19 @@ class Session:
 
     def reload(self) -> None:
         """Read the record again."""
+        began = self.earliest
         self.loaded = self.services.store.load(self.target.name, self.target.path)
+        self.known_at = began
 
     def change(self, change: Change, *, since: float | None = None) -> None:
         """Apply a change; ``since`` (monotonic) is when the call began whose outcome it records."""
-        self._took(self.services.store.change(self.loaded, change), since)
+        began = self.earliest
+        self._took(self.services.store.change(self.loaded, change), since, began)
 
     def change_until_written(self, change: Change, *, since: float | None = None, patience: float = math.inf) -> None:
         """Apply a change that must not be lost; see :meth:`RecordStore.change_until_written`."""
-        self._took(self.services.store.change_until_written(self.loaded, change, patience), since)
+        began = self.earliest
+        self._took(self.services.store.change_until_written(self.loaded, change, patience), since, began)
 
     def fail(self, why: RotatorError, operation: str, rotation_id: str | None = None) -> None:
         """Record a failure of the rotation (or of its beginning), and when it is tried again."""
@@ -144,8 +150,10 @@ class Session:
         level = log.error if event in GRAVE else log.warning if event in LOUD else log.info
         level(event.value, **{**known, "target": self.target.name})
 
-    def _took(self, loaded: Loaded, since: float | None) -> None:
+    def _took(self, loaded: Loaded, since: float | None, began: datetime) -> None:
         self._count(self.record, loaded)
+        if loaded.version != self.loaded.version:
+            self.known_at = began
         self.loaded = loaded
         clock = self.services.clock
         took = {} if since is None else {"duration_ms": round((clock.monotonic() - since) * 1000)}

@@ -12,11 +12,13 @@ from worker.errors import VaultDenied, VaultRefused
 from worker.events import Event
 from worker.rotation.changes.watch import confirmed, healings_of, may_heal, recovered, restored, troubled
 from worker.rotation.decide import WATCH
+from worker.rotation.hold import hold_on
 from worker.rotation.observe import Observation, observe
 from worker.rotation.ports import Absence, Document
 from worker.rotation.record import Trouble, TroubleKind
 from worker.rotation.steps.session import Pause, Session
 from worker.targets.backoff import next_death_probe
+from worker.targets.freeze import freeze_at
 
 
 def watch(session: Session) -> Pause | None:
@@ -59,7 +61,17 @@ def _found(session: Session, trouble: Trouble) -> Pause | None:
             error=f"{len(healings_of(session.record, now))} keys of this target died within a day",
             hint="Find out what deletes them; `rotator rotate` makes another one at once.",
         )
+    _say_what_holds_a_new_key_back(session)
     return None
+
+
+def _say_what_holds_a_new_key_back(session: Session) -> None:
+    """Apps cannot work, and a pause or a freeze keeps the worker from mending it: a person has to know (promise 9)."""
+    now, record = session.now, session.record
+    hold = hold_on(record, now, freeze_at(session.target.freezes, now))
+    if hold and may_heal(record, now):
+        hint = f"`rotator resume {record.target}` ends a pause; in a freeze `rotator rotate` goes through."
+        session.log(Event.TARGET_BLOCKED, error=f"a new key waits for {hold.why}", hint=hint)
 
 
 def _doubtful_for(session: Session, kind: TroubleKind) -> timedelta:

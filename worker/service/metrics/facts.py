@@ -27,7 +27,7 @@ class Condition(StrEnum):
     FAILING = "Failing"  # its last rotation failed, and is tried again
     CONFLICT = "Conflict"  # somebody else wrote the app's secret, or its path was changed
     WAITS_FOR_PERSON = "WaitsForPerson"  # no key is made, or none deleted, before a person decides
-    PAUSED = "Paused"  # calls to HostUp are held back, and it was turned away
+    PAUSED = "Paused"  # a person paused it, or calls to HostUp are held back, and it was turned away
     UNREADABLE = "Unreadable"  # its record cannot be used
 
 
@@ -43,11 +43,14 @@ class KeyState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TargetFacts:
-    """One target. Moments are in seconds since 1970, None where there is none; spans are in seconds."""
+    """One target. Moments are in seconds since 1970, None where there is none; spans are in seconds.
+
+    ``max_age`` is None for a target that is rotated only when somebody asks for it.
+    """
 
     name: str
     grace: float
-    max_age: float
+    max_age: float | None
     conditions: frozenset[Condition] = frozenset()
     keys: Mapping[KeyState, int] | None = None
     created: float | None = None
@@ -62,14 +65,17 @@ class TargetFacts:
     def is_troubled(self, now: float) -> bool:
         """Whether a person may want to look at it: something holds that should not, or something is late."""
         late = self.next_rotation is not None and self.next_rotation < now
-        old = self.created is not None and self.created + self.max_age < now
+        old = self.created is not None and self.max_age is not None and self.created + self.max_age < now
         overdue = bool(self.keys and self.keys.get(KeyState.OVERDUE))
         return Condition.READY not in self.conditions or late or old or overdue or bool(self.unconfirmed)
 
 
-def facts_of(target: Target, summary: Summary | None, seen_living: str | None, *, turned_away: bool) -> TargetFacts:
+def facts_of(
+    target: Target, summary: Summary | None, seen_living: str | None, now: datetime, *, turned_away: bool
+) -> TargetFacts:
     """What is known of a target; without a summary (nobody has looked at it yet) that is its configuration."""
-    grace, max_age = target.grace.total_seconds(), target.schedule.greatest_age().total_seconds()
+    grace, schedule = target.grace.total_seconds(), target.schedule
+    max_age = None if schedule.is_manual else schedule.greatest_age().total_seconds()
     if summary is None:
         return TargetFacts(target.name, grace, max_age)
     waiting = [key.retire_after for key in summary.retiring if key.state == KeyState.WAITING]
@@ -77,7 +83,7 @@ def facts_of(target: Target, summary: Summary | None, seen_living: str | None, *
         name=target.name,
         grace=grace,
         max_age=max_age,
-        conditions=frozenset(_conditions(summary, turned_away=turned_away)),
+        conditions=frozenset(_conditions(summary, paused=turned_away or _is_paused(summary, now))),
         keys=_keys(summary),
         created=_seconds(summary.created_at),
         next_rotation=_seconds(summary.next_rotation_at),
@@ -90,7 +96,12 @@ def facts_of(target: Target, summary: Summary | None, seen_living: str | None, *
     )
 
 
-def _conditions(summary: Summary, *, turned_away: bool) -> set[Condition]:
+def _is_paused(summary: Summary, now: datetime) -> bool:
+    until = moment(summary.paused.until) if summary.paused else None
+    return summary.paused is not None and (until is None or now < until)
+
+
+def _conditions(summary: Summary, *, paused: bool) -> set[Condition]:
     error, trouble = summary.last_error, _trouble(summary)
     usable = summary.phase != UNREADABLE
     conflict = trouble is TroubleKind.OVERWRITTEN or (error is not None and error.kind == CONFLICT)
@@ -101,7 +112,7 @@ def _conditions(summary: Summary, *, turned_away: bool) -> set[Condition]:
         Condition.WAITS_FOR_PERSON: summary.needs_person,
     }
     wrong = any(found.values()) or trouble is not None or summary.access_key is None
-    found |= {Condition.PAUSED: turned_away, Condition.READY: not wrong}
+    found |= {Condition.PAUSED: paused, Condition.READY: not wrong}
     return {condition for condition, holds in found.items() if holds}
 
 

@@ -51,15 +51,15 @@ class SharedMetrics:
             self._made = self._clock.monotonic()
 
     def _read(self, now: datetime) -> str:
-        targets = self._targets()
+        targets = self._targets(now)
         return shared_text(self._account(now), targets, self._shown(targets, now.timestamp()))
 
-    def _targets(self) -> list[TargetFacts]:
+    def _targets(self, now: datetime) -> list[TargetFacts]:
         configured, shared = self._settings.targets, self._shared
         summaries, living = shared.index.summaries_of(configured), shared.watches.last_seen_living(configured)
         parked = shared.circuit.turned_away()
         return [
-            facts_of(target, summaries.get(name), living.get(name), turned_away=name in parked)
+            facts_of(target, summaries.get(name), living.get(name), now, turned_away=name in parked)
             for name, target in configured.items()
         ]
 

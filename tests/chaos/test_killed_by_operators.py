@@ -1,0 +1,163 @@
+"""Leak mode, a rollback and a pause are killed at each of their steps; a worker goes on, and every promise holds.
+
+The steps are found as in the crash matrix: one run without a blow shows them. Redis is left out, as it holds no facts.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import pytest
+
+from worker.sandbox.simulator.ledger import calls
+from worker.selftest import actions
+from worker.selftest.checker import BrokenPromise, check, orphans, unrest
+from worker.selftest.evidence import Json
+from worker.selftest.life import never, wait
+from worker.selftest.nursery import WorkerProcess
+from worker.selftest.script import Moment, Rule, Step
+from worker.selftest.stand import Bench, Pace, Stand
+
+LANES = 6
+PACE = Pace(grace="9s")
+LEAK = "message-of-the-leak"
+
+
+@dataclass(frozen=True)
+class Doer:
+    """The process that does it, and whether it has ended."""
+
+    pid: int
+    ended: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Story:
+    """What is done to a target with a key and another one in its grace; ``through`` tells when that is over."""
+
+    name: str
+    do: Callable[[Stand, WorkerProcess], Doer]
+    through: Callable[[Json], bool]
+
+
+def leak(stand: Stand, worker: WorkerProcess) -> Doer:
+    """A message says so; the worker is to be struck."""
+    said = ("found in a log", "a scanner", True)
+    stand.send("rotator.rotate", stand.watched.name, *said, task_id=LEAK)
+    return Doer(worker.pid, lambda: not worker.alive)
+
+
+def command(*arguments: str) -> Callable[[Stand, WorkerProcess], Doer]:
+    """A person's command, which is to be struck; no worker is there meanwhile."""
+
+    def do(stand: Stand, worker: WorkerProcess) -> Doer:
+        worker.kill()
+        words = [word.replace("TARGET", stand.watched.name) for word in arguments]
+        with (stand.folder / "command.log").open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "worker.cli", *words],
+                env={**stand.environment, "PATH": os.environ["PATH"]},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        return Doer(process.pid, lambda: process.poll() is not None)
+
+    return do
+
+
+STORIES = (
+    Story("leak", leak, lambda record: LEAK in dict(record["served"]) and not record["retiring"]),
+    Story("rollback", command("rollback", "TARGET", "--yes"), lambda record: not record["rotation"]),
+    Story("pause", command("pause", "TARGET", "--reason", "x"), lambda record: "paused" in record),
+)
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+def test_a_kill_at_any_step_of_it_breaks_no_promise(bench: Bench, story: Story) -> None:
+    steps = rehearse(bench, story)
+    struck = [(step, moment) for step in steps for moment in (Moment.BEFORE, Moment.AFTER) if is_worth_it(step, moment)]
+    assert len(struck) > len(steps) > 2
+    with ThreadPoolExecutor(LANES) as lanes:
+        found = list(lanes.map(lambda each: kill(bench, story, each[0], *each[1]), enumerate(struck)))
+    assert "\n".join(line for lines in found for line in lines) == ""
+
+
+def is_worth_it(step: Step, moment: Moment) -> bool:
+    """Before a call that only reads, nothing is different from after the one before it."""
+    return moment is Moment.AFTER or step.method not in ("GET", "HEAD")
+
+
+def rehearse(bench: Bench, story: Story) -> list[Step]:
+    """The requests of the story, each counted from its beginning."""
+    with two_keys(bench, f"clean-{story.name}") as (stand, worker):
+        before = len(stand.script.trace())
+        doer = story.do(stand, worker)
+        wait(lambda: story.through(record(stand)), story.name, never)
+        if doer.pid != worker.pid:
+            wait(doer.ended, "the end of the command", never)
+        assert check(stand.evidence()) == ()
+        counted: Counter[tuple[str, str, str]] = Counter()
+        steps = []
+        for seen in stand.script.trace()[before:]:
+            kind = (seen.service, seen.method, seen.path)
+            counted[kind] += 1
+            if seen.service != "redis":
+                steps.append(Step(*kind, counted[kind]))
+        return steps
+
+
+def kill(bench: Bench, story: Story, number: int, step: Step, moment: Moment) -> list[str]:
+    """What is wrong after the one that does it was killed there, each as a line."""
+    with two_keys(bench, f"{story.name}-{number}") as (stand, worker):
+        doing: list[Doer] = []
+        stand.script.add(Rule.at(step, moment, actions.kill(lambda: doing[0].pid)))
+        doing.append(story.do(stand, worker))
+        wait(doing[0].ended, f"{step} is met", never)
+        stand.script.clear()
+        other = stand.worker(bench.nursery, concurrency=2, beat=True)
+        try:
+            again = story.do(stand, worker)  # the message comes again, the person runs the command again
+            if again.pid != worker.pid:
+                wait(again.ended, "the end of the command", never)
+            wait(lambda: story.through(record(stand)) and unrest(record(stand)) == "", "rest", never, stand)
+        finally:
+            other.kill()
+        return [f"{story.name} {moment} {step}: {each}" for each in judge(stand)]
+
+
+@contextmanager
+def two_keys(bench: Bench, name: str) -> Iterator[tuple[Stand, WorkerProcess]]:
+    """A target with a current key and one in its grace, and the worker that made them."""
+    with bench.stand(name, PACE) as stand:
+        worker = stand.worker(bench.nursery)
+        try:
+            stand.send("rotator.tick")
+            wait(lambda: unrest(stand.mount.record(stand.watched.name)) == "", "the first rotation", never)
+            stand.send("rotator.rotate", stand.watched.name, "the second", task_id="second")
+            wait(lambda: "second" in dict(record(stand)["served"]), "the second rotation", never)
+            yield stand, worker
+        finally:
+            worker.kill()
+
+
+def record(stand: Stand) -> Json:
+    """The target's record, which is there by now."""
+    return stand.mount.record(stand.watched.name) or {}
+
+
+def judge(stand: Stand) -> Iterator[BrokenPromise]:
+    """What promises are broken. Of a call whose answer died with the worker, the requestId did so, too."""
+    evidence = stand.evidence()
+    died = [call for call in calls(e for e in evidence.entries if e.get("call") is not None) if call.effect]
+    yield from check(replace(evidence, excused=frozenset(str(call.request_id) for call in died)))
+    told = any(entry["event"] == "create.unconfirmed" for kept in evidence.kept for entry in kept.history)
+    if orphans(evidence) and not told:
+        yield BrokenPromise(3, ", ".join(orphans(evidence)), "was lost, and nobody was told")

@@ -1,0 +1,126 @@
+"""``rotator find``: whose an access key is, and what became of it; also of one that is long dead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from worker.adapters.redis.client import connect
+from worker.adapters.redis.index import Index
+from worker.adapters.vault.opening import open_vault
+from worker.cli.options import Options
+from worker.cli.output import print_facts, result
+from worker.cli.texts import when
+from worker.clock import SystemClock
+from worker.errors import QueueUnavailable, RecordError, RotatorError
+from worker.events import Event
+from worker.rotation.history import Entry
+from worker.rotation.record import Record
+from worker.rotation.records import RecordStore
+from worker.rotation.trace import trace
+from worker.settings.environment import Need
+from worker.settings.settings import Settings
+
+REDIS_SECONDS = 2.0
+
+_MOMENTS = {
+    Event.KEY_CREATED: "created_at",
+    Event.KEY_ADOPTED: "created_at",
+    Event.SECRET_PUBLISHED: "published_at",
+    Event.KEY_RETIRED: "deleted_at",
+    Event.KEY_DEAD: "dead_at",
+    Event.KEY_RELEASED: "released_at",
+}
+"""The first event of a kind tells when; but a key that is published again, or deleted again, counts from the last."""
+
+
+def find(options: Options, access_key: str) -> int:
+    """Tell whose the key is. Raises RotatorError where nothing is on record of it, VaultError."""
+    settings, clock = options.settings(Need.VAULT, only=()), SystemClock()
+    store = RecordStore(open_vault(settings, clock), settings.vault.state_path, clock, settings.vault.mount)
+    owner = store.claims.owner(access_key)
+    found = trace(store, access_key, owner.target if owner else _hint(settings, access_key))
+    if found is None and owner is None:
+        raise RotatorError(
+            f"nothing is on record of access key {access_key[:128]!r}",
+            hint="It is none that this project made or was given. Look in HostUp's panel, by its label.",
+        )
+    target = found.target if found else owner.target if owner else ""
+    events = [entry for entry in found.events if entry.access_key == access_key] if found else []
+    document = _document(access_key, target, events, _record(store, target))
+    now = clock.now()
+    result(options, document, lambda: print_facts(_facts(document, now)))
+    return 0
+
+
+def _hint(settings: Settings, access_key: str) -> str | None:
+    try:
+        with connect(settings.redis_url, timeout=REDIS_SECONDS, retries=0) as client:
+            return Index(client).target_of(access_key)
+    except QueueUnavailable:
+        return None
+
+
+def _record(store: RecordStore, target: str) -> Record | None:
+    try:
+        return store.load(target, "").record
+    except RecordError:
+        return None  # the history tells what it can
+
+
+def _document(access_key: str, target: str, events: Iterable[Entry], record: Record | None) -> dict[str, Any]:
+    known = list(events)
+    moments: dict[str, str | None] = dict.fromkeys(_MOMENTS.values())
+    for entry in known:
+        name = next((name for event, name in _MOMENTS.items() if event == entry.event), None)
+        if name and entry.at:
+            moments[name] = entry.at.isoformat()
+    state, since, until = _state(access_key, moments, record)
+    versions = [entry.facts.get("vault_version") for entry in known if entry.event == Event.SECRET_PUBLISHED]
+    return {
+        "access_key": access_key,
+        "target": target,
+        "state": state,
+        "since": since,
+        "works_until": until,
+        **moments,
+        "vault_version": versions[-1] if versions else None,
+        "request_id": next((e.request_id for e in known if e.event == Event.KEY_CREATED), None),
+        "delete_request_id": next((e.request_id for e in reversed(known) if e.event == Event.KEY_RETIRED), None),
+    }
+
+
+def _state(
+    access_key: str, moments: dict[str, str | None], record: Record | None
+) -> tuple[str, str | None, str | None]:
+    """The state by the record, else by the history; since when, and until when the key works at least."""
+    current, rotation = (record.current, record.rotation) if record else (None, None)
+    if current and current.access_key == access_key:
+        return "current", current.published_at.isoformat(), None
+    if rotation and rotation.key and rotation.key.access_key == access_key:
+        return "staged", rotation.key.created_at.isoformat(), None
+    for key in record.retiring if record else ():
+        if key.access_key == access_key:
+            since = key.deleted_at.isoformat() if key.deleted_at else None
+            return key.state, since, None if key.deleted_at else key.retire_after.isoformat()
+    if moments["dead_at"]:
+        return "dead", moments["dead_at"], None
+    if moments["released_at"]:
+        return "released", moments["released_at"], None
+    return "not known", None, None
+
+
+def _facts(document: dict[str, Any], now: datetime | None = None) -> list[tuple[str, str]]:
+    now = now or datetime.now(UTC)
+    names = ("created", "published", "deleted", "dead", "released")
+    return [
+        ("access key", document["access_key"]),
+        ("target", document["target"]),
+        ("state", f"{document['state']}" + (f" since {when(document['since'], now)}" if document["since"] else "")),
+        ("works until", when(document["works_until"], now)),
+        *((name, when(document[f"{name}_at"], now)) for name in names),
+        ("Vault version", str(document["vault_version"] or "")),
+        ("requestId", document["request_id"] or ""),
+        ("deleted by", document["delete_request_id"] or ""),
+    ]

@@ -1,0 +1,87 @@
+"""A key leaked and no other can be made: by a person's word the current one is deleted all the same. Pure.
+
+It stays the current key on record, as a key that died does, until another one replaces it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from worker.errors import Superseded, TryAgainLater, UsageError
+from worker.events import Event
+from worker.rotation.changes.rotation import note
+from worker.rotation.ports import DeletedKey
+from worker.rotation.record import CurrentKey, Phase, Record, Trouble, TroubleKind, Why
+from worker.rotation.texts import short_name
+
+REVOKED = "it leaked, and was deleted by a person's word although there was no other"
+
+
+def revocation(record: Record, access_key: str, by: str, now: datetime) -> Record:
+    """The current key is to be deleted, although apps read it: on record before it happens.
+
+    Raises UsageError when another key is current than the one that was shown, or nothing may be deleted;
+    TryAgainLater when a new key is on its way.
+    """
+    if record.revoking == access_key:
+        return record
+    name, current = record.target, record.current
+    if current is None or current.access_key != access_key:
+        raise UsageError(
+            f"access key {access_key} is not current any more",
+            target=name,
+            hint=f"Nothing was deleted for this. See `rotator find {access_key}`.",
+        )
+    if record.deletes_held:
+        raise UsageError(
+            "Vault was set back, so nothing is deleted",
+            target=name,
+            hint=f"Look which key is which, then run `rotator settle {name} --restored`.",
+        )
+    if record.rotation and record.rotation.phase is not Phase.CREATING:
+        raise TryAgainLater(
+            "a new key is made, and only waits to be published",
+            target=name,
+            hint="The old one is deleted as soon as it is. Nothing was deleted before.",
+        )
+    noted = note(
+        record,
+        Event.KEY_REVOKED,
+        now,
+        rotation_id=current.rotation_id,
+        access_key=access_key,
+        vault_version=current.vault_version,
+        by=short_name(by),
+        why="leaked",
+    )
+    return replace(noted, revoking=access_key)
+
+
+def revoked(record: Record, access_key: str, answer: DeletedKey, now: datetime) -> Record:
+    """HostUp deleted the current key, or knows no such key: a new one is wanted as for one that died.
+
+    Raises Superseded when another key is current by now.
+    """
+    current = to_revoke(record, access_key)
+    noted = note(
+        record,
+        Event.KEY_RETIRED,
+        now,
+        rotation_id=current.rotation_id,
+        request_id=answer.request_id,
+        access_key=access_key,
+        why=Why.REVOKED.value,
+        form=answer.form,
+        status=answer.status,
+    )
+    trouble = Trouble(kind=TroubleKind.KEY_REFUSED, access_key=access_key, since=now, what=REVOKED, confirmed=True)
+    return replace(noted, revoking="", trouble=trouble)
+
+
+def to_revoke(record: Record, access_key: str) -> CurrentKey:
+    """The current key, if it is the one that is to be deleted. Raises Superseded."""
+    current = record.current
+    if current is None or record.revoking != access_key or current.access_key != access_key:
+        raise Superseded(f"access key {access_key} is not to be revoked any more", target=record.target)
+    return current

@@ -1,0 +1,36 @@
+"""The step that deletes the current key because it leaked and a person said so, although there is no other."""
+
+from __future__ import annotations
+
+from worker.errors import CircuitOpen, HostUpError, RotatorError, VaultUnavailable
+from worker.rotation.changes.leak import revoked, to_revoke
+from worker.rotation.changes.rotation import to_retire
+from worker.rotation.record import Why
+from worker.rotation.steps.retire import delete_at_hostup, see_that_it_is_ours
+from worker.rotation.steps.session import Pause, Session
+
+
+def revoke(session: Session, access_key: str) -> Pause | None:
+    """Delete the current key. What stands in the way is recorded, and tried again."""
+    current = to_revoke(session.record, access_key)
+    key = to_retire(access_key, Why.REVOKED, current.rotation_id, current.request_id, session.now)
+    since = session.services.clock.monotonic()
+    try:
+        see_that_it_is_ours(session, key)
+        session.services.account.enter(session.target.name)
+        answer = delete_at_hostup(session, key)
+    except CircuitOpen as error:
+        return Pause(access_key, error.until, error.what)
+    except VaultUnavailable:
+        raise
+    except RotatorError as error:
+        if isinstance(error, HostUpError):
+            session.services.account.failed(error)
+        session.fail(error, "revoke")
+        return Pause(access_key, session.now + session.backoff(error), error.what)
+    session.services.account.succeeded(made=-1 if answer.was_there else 0)
+    now, patience = session.now, session.services.policy.lease.total_seconds()
+    session.change_until_written(
+        lambda record: revoked(record, access_key, answer, now), since=since, patience=patience
+    )
+    return None
