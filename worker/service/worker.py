@@ -24,13 +24,13 @@ from worker.events import Event
 from worker.logs import setup
 from worker.logs.redaction import Redactor
 from worker.service.assemble import Runtime, build
-from worker.service.audit_task import audit_once
+from worker.service.audit_task import audit_after_trouble, audit_once
 from worker.service.celery_app import make_app, paced_by, schedule
 from worker.service.own_audit import OwnAudit
 from worker.service.pulse import Pulse
 from worker.service.redis_move import RedisMove
 from worker.service.tasks import guarded, register
-from worker.service.tick import rebuild
+from worker.service.tick import Send, rebuild
 from worker.service.undumpable import become_undumpable
 from worker.settings.settings import Settings
 
@@ -53,13 +53,14 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool) -> int:
     A second signal, or a kill, loses nothing: every step is on record before the next begins.
     """
     _refuse_cluster(runtime)
-    app = make_app(runtime.settings.redis_url, runtime.settings.queue, runtime.redis_login)
+    settings, trouble = runtime.settings, runtime.redis_trouble
+    app = make_app(settings.redis_url, settings.queue, runtime.redis_login, trouble.failed)
     register(app, runtime)
     worker = runtime.settings.worker
     schedule(app, worker.tick, worker.audit_every, paced_by(runtime.clock))
     beats = _Beat(app) if beat else None
     move = RedisMove(runtime.redis_login)
-    pulse = _pulse(runtime, move)
+    pulse = _pulse(runtime, move, app.send_task)
     audits = OwnAudit(
         runtime.clock,
         runtime.audits,
@@ -162,19 +163,20 @@ class _Beat:
             self._thread.join(timeout=5)
 
 
-def _pulse(runtime: Runtime, move: RedisMove) -> Pulse:
+def _pulse(runtime: Runtime, move: RedisMove, send: Send) -> Pulse:
     file = os.environ.get("ROTATOR_HEALTH_FILE")
-    return Pulse((lambda: _show(runtime, move), runtime.vault.keep_alive), Path(file) if file else None)
+    return Pulse((lambda: _show(runtime, move, send), runtime.vault.keep_alive), Path(file) if file else None)
 
 
-def _show(runtime: Runtime, move: RedisMove) -> None:
+def _show(runtime: Runtime, move: RedisMove, send: Send) -> None:
     try:
         runtime.shared.heartbeats.beat(runtime.name)
+        if runtime.redis_trouble.well():
+            audit_after_trouble(runtime, send)
     except QueueUnavailable as error:
         runtime.redis_trouble.failed(error)
         move.look(error)
     else:
-        runtime.redis_trouble.well()
         move.look()
 
 
