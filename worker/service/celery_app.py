@@ -15,8 +15,9 @@ from redis.credentials import CredentialProvider
 from worker.adapters.redis.client import TIMEOUT_SECONDS
 from worker.clock import Clock
 from worker.secret import Secret
+from worker.service.replies import Failed
 from worker.service.sentinel_transport import SENTINEL_ALIAS
-from worker.service.transport import ALIAS, Failed
+from worker.service.transport import ALIAS
 from worker.settings.redis_url import read_redis_url
 from worker.settings.settings import QUEUE
 

@@ -34,9 +34,14 @@ class Parser(DefaultParser):  # type: ignore[misc, valid-type]  # one of two, as
         return more
 
 
-def told(error: ResponseError) -> QueueUnavailable | None:
-    """What to say of an error that Redis replied with; None for one that is followed by another that says more."""
-    return None if str(error).startswith(_PASSING) else unavailable(error)
+Failed = Callable[[QueueUnavailable], None]
+"""Is told of every trouble, and says each once: the process has one word for Redis, whoever meets it."""
+
+
+def tell(error: ResponseError, failed: Failed | None) -> None:
+    """Say that Redis replied with an error, unless it is one that is followed by another that says more."""
+    if failed and not str(error).startswith(_PASSING):
+        failed(unavailable(error))
 
 
 _PASSING = "UNBLOCKED"

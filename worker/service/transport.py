@@ -26,11 +26,10 @@ from redis.exceptions import ResponseError
 from worker.adapters.redis.errors import first_word
 from worker.adapters.redis.keys import UNACKED, UNACKED_INDEX
 from worker.clock import SystemClock
-from worker.errors import QueueUnavailable
 from worker.events import Event
 from worker.service.message import LONGEST_ITEM, Message, Refused, read
 from worker.service.refusals import Refusals
-from worker.service.replies import LONGEST_REPLY, Client, Parser, ReplyTooLong, told
+from worker.service.replies import LONGEST_REPLY, Client, Failed, Parser, ReplyTooLong, tell
 
 ALIAS = "rotator-redis"
 """What Celery knows this transport by."""
@@ -41,9 +40,6 @@ PAUSE_SECONDS = 1.0
 """Between two tries to read, while Redis replies with errors."""
 
 RESTORED_AT_ONCE = 1000
-
-Failed = Callable[[QueueUnavailable], None]
-"""Is told of every trouble, and says each once: the process has one word for Redis, whoever meets it."""
 
 TRANSPORT_ALIASES[ALIAS] = f"{__name__}:Transport"
 
@@ -165,12 +161,7 @@ class Channel(_kombu.Channel):  # type: ignore[misc]  # see there
     def cannot_keep(self, error: ResponseError) -> None:
         """Redis replied with an error to what concerns messages that were taken: mend it, or say so."""
         if not self.mend(error):
-            self._say(error)
-
-    def _say(self, error: ResponseError) -> None:
-        trouble = told(error)
-        if trouble and self.failed:
-            self.failed(trouble)
+            tell(error, self.failed)
 
     def delete(self, keys: Iterable[str], why: str) -> None:
         """Delete keys of ours that hold what no worker wrote, and say so."""
@@ -206,7 +197,7 @@ class Channel(_kombu.Channel):  # type: ignore[misc]  # see there
             return None
         except ResponseError as error:
             if not self.mend(error):
-                self._say(error)
+                tell(error, self.failed)
                 self._next_read = time.monotonic() + PAUSE_SECONDS
                 self.client.connection.disconnect()  # another server may be behind the name by now
             return None
