@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import hypothesis
 import pytest
 import structlog
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of the code
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

@@ -2,30 +2,78 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from tests.acceptance.service import Service
+import pytest
+import redis
+
+from tests.acceptance.service import APP_PASSWORD, WORKER_PASSWORD, Service
 from tests.acceptance.test_command import run
 from tests.integration.test_redis_refuses import cluster
+from tests.redis_users import make_users
 from worker.adapters.redis import keys
 
 
-def test_a_redis_that_is_full_is_told_once_when_it_begins_and_once_when_it_ends(service: Service) -> None:
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """How a Redis comes to refuse what a worker does, and how it is mended."""
+
+    word: str
+    why: str
+    begin: Callable[[redis.Redis], object]
+    end: Callable[[redis.Redis], object]
+
+
+def _give_rights_back(client: redis.Redis) -> None:
+    make_users(client, worker=WORKER_PASSWORD, app=APP_PASSWORD)
+    client.acl_log_reset()  # what was refused here is no right that lacks
+
+
+TROUBLES = (
+    Trouble(
+        "OOM",
+        "out of memory",
+        lambda client: client.config_set("maxmemory", 1),
+        lambda client: client.config_set("maxmemory", 0),
+    ),
+    Trouble(
+        "READONLY",
+        "it is a replica",
+        lambda client: client.replicaof("127.0.0.1", "1"),
+        lambda client: client.replicaof("NO", "ONE"),
+    ),
+    Trouble(
+        "NOPERM",
+        "its user may not do this",
+        lambda client: client.acl_setuser("worker", enabled=True, commands=["-@scripting", "-zadd"]),
+        _give_rights_back,
+    ),
+)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.word)
+def test_a_trouble_is_told_once_when_it_begins_and_once_when_it_ends(service: Service, trouble: Trouble) -> None:
     worker = service.start()
     worker.wait_for("rotation.succeeded")
-    service.redis.config_set("maxmemory", 1)
+    trouble.begin(service.redis)
     try:
         told = worker.wait_for("queue.unavailable")
-        assert "out of memory" in told["error"]
-        assert "(OOM)" in told["error"]
-        assert "maxmemory" in told["hint"]
+        assert f"{trouble.why}" in told["error"]
+        assert f"({trouble.word})" in told["error"]
+        seen = json.loads(service.rotator("check", "--json").stdout)
+        assert "failed" in [each["state"] for each in seen if each["check"] == "Redis"]
+        assert service.rotator("rotate", service.target).returncode in (0, 75), "it is on record in Vault"
     finally:
-        service.redis.config_set("maxmemory", 0)
+        trouble.end(service.redis)
+    worker.wait_for("rotation.succeeded", 2)
     worker.wait_for("queue.available")
     assert worker.process.poll() is None
     errors = [event["error"] for event in worker.events("queue.unavailable")]
     assert len(errors) == len(set(errors)), "each trouble is said once"
-    service.rotate()
+    assert len(service.made()) == 2
 
 
 def test_a_cluster_is_refused_at_the_start_with_words(service: Service, tmp_path: Path) -> None:

@@ -134,6 +134,7 @@ class Bench:
     def _memory(self) -> None:
         found = memory(self._scale.memory)
         report.memory(self._console, found)
+        self.charts += report.memory_charts(found)
         self.found["memory"] = found.document()
 
 

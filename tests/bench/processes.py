@@ -33,6 +33,11 @@ def usage(pid: int) -> Usage:
     return Usage((int(fields[_UTIME]) + int(fields[_STIME])) / TICKS, kib / 1024, int(fields[_THREADS]))
 
 
+def open_files(pid: int) -> int:
+    """How many descriptors it holds; raises OSError when it is gone, or not ours to look into."""
+    return len(list((Path("/proc") / str(pid) / "fd").iterdir()))
+
+
 def usage_of(pids: Iterable[int]) -> Usage:
     """What several processes have used together."""
     return sum((usage(pid) for pid in pids), Usage(0.0, 0.0, 0))

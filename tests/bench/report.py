@@ -139,8 +139,31 @@ def watching(console: Console, found: Watching) -> None:
 
 def memory(console: Console, found: Memory) -> None:
     """Whether memory is flat."""
-    rows = ((f"{each.rotations:,}", f"{each.memory:.1f}") for each in found.samples)
-    table(console, f"Memory at concurrency {found.concurrency}", ("rotations", "MiB"), rows)
+    rows = [
+        (
+            f"{each.rotations:,}",
+            f"{each.memory:.1f}",
+            f"{each.threads}",
+            f"{each.files}",
+            f"{each.redis_keys}",
+            f"{each.redis_memory:.2f}",
+        )
+        for each in found.samples
+    ]
+    columns = ("rotations", "MiB", "threads", "files", "keys in Redis", "Redis, MiB")
+    table(console, f"What is held at concurrency {found.concurrency}", columns, rows)
+
+
+def memory_charts(found: Memory) -> list[Chart]:
+    """The same as pictures: flat is how they should be."""
+    groups = [f"{each.rotations / 1000:.3g}k" for each in found.samples]
+    held = {
+        "memory of a worker": ("MiB", [each.memory for each in found.samples]),
+        "open files of a worker": ("number", [float(each.files) for each in found.samples]),
+        "keys in Redis": ("number", [float(each.redis_keys) for each in found.samples]),
+        "memory of Redis": ("MiB", [each.redis_memory for each in found.samples]),
+    }
+    return [Chart(name, unit, groups, ("worker",), [[value] for value in all_]) for name, (unit, all_) in held.items()]
 
 
 def profile(console: Console, found: Profile) -> None:

@@ -66,6 +66,18 @@ def test_a_slow_answer_says_nothing_of_the_time() -> None:
     assert clock.now() == NOW
 
 
+def test_after_a_machine_has_slept_the_time_is_right_with_the_first_answer() -> None:
+    """The clock that cannot be set stands still meanwhile; until then no time is taken to be over."""
+    machine = Machine()
+    clock = WitnessedClock(machine)
+    clock.hear(NOW, machine.monotonic())
+    machine.jumped = HOUR
+    assert clock.now() == NOW
+    clock.hear(NOW + HOUR, machine.monotonic())
+    assert clock.now() == NOW + HOUR
+    assert clock.ahead == timedelta(0)
+
+
 def test_clocks_that_are_apart_are_told_once_and_so_is_the_end() -> None:
     machine = Machine(jumped=HOUR)
     trouble = ClockTrouble(WitnessedClock(machine))

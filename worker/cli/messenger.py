@@ -48,4 +48,4 @@ def wake_or_say(runtime: Runtime, target: str) -> None:
     try:
         Messenger(runtime).wake(target)
     except QueueUnavailable as error:
-        say(f"{error.what}. The change is on record; a worker sees it at its next look at the target.")
+        say(f"{error.what}. The change is on record; a worker finds it by itself once Redis is back.")

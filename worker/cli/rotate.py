@@ -118,7 +118,7 @@ def _hand_over(options: Options, runtime: Runtime, record: Record) -> int:
         messenger.wake(record.target)
         trouble = "" if messenger.has_worker() else NO_WORKER
     except QueueUnavailable as error:
-        trouble = f"{error.what}. {ON_RECORD} Run the command again when Redis is back, so that it is seen at once."
+        trouble = f"{error.what}. {ON_RECORD} A worker finds it by itself once Redis is back."
     if trouble:
         say(trouble)
     result(

@@ -19,7 +19,10 @@ from worker.rotation.record import Record
 from worker.rotation.status import due_at, outlook, summarize
 from worker.rotation.steps.session import Session
 from worker.service.assemble import Runtime
+from worker.service.tick import Send, hand_out
 
+AUDIT = "audit"
+AFTER_TROUBLE = timedelta(minutes=1)
 SETTLED_AFTER_LEASES = 4
 MORE_THREADS = (
     "A quarter of the threads watch when nothing is due: raise concurrency, start more workers, or watch less often."
@@ -33,11 +36,22 @@ def _is_mine(runtime: Runtime) -> bool:
     """Whether this worker is to audit now: nobody else did lately by Redis, or it has waited for too long."""
     is_overdue = runtime.audits.is_overdue()
     try:
-        return runtime.shared.locks.only_one("audit", runtime.settings.worker.audit_every * 0.9) or is_overdue
+        return runtime.shared.locks.only_one(AUDIT, runtime.settings.worker.audit_every * 0.9) or is_overdue
     except QueueUnavailable:
         if not is_overdue:
             raise
         return True
+
+
+def audit_after_trouble(runtime: Runtime, send: Send) -> None:
+    """Have an audit come now: what was put on record while Redis could not be used, no worker was woken for.
+
+    One worker asks for it, and not more often than once a minute, as it reads every record. Raises QueueUnavailable.
+    """
+    locks = runtime.shared.locks
+    if locks.only_one("audit after trouble", AFTER_TROUBLE):
+        locks.forget(AUDIT)
+        hand_out(send, "rotator.audit", [])
 
 
 def audit_once(runtime: Runtime) -> None:

@@ -15,6 +15,7 @@ from redis.credentials import CredentialProvider
 from worker.adapters.redis.client import TIMEOUT_SECONDS
 from worker.clock import Clock
 from worker.secret import Secret
+from worker.service.replies import Failed
 from worker.service.sentinel_transport import SENTINEL_ALIAS
 from worker.service.transport import ALIAS
 from worker.settings.redis_url import read_redis_url
@@ -24,10 +25,13 @@ LONGEST_MESSAGE = timedelta(minutes=10)
 """A message that was taken and not acknowledged comes back after this; the tick has long sent another by then."""
 
 
-def make_app(url: Secret, queue: str = QUEUE, login: CredentialProvider | None = None) -> Celery:
+def make_app(
+    url: Secret, queue: str = QUEUE, login: CredentialProvider | None = None, failed: Failed | None = None
+) -> Celery:
     """An app that can send our tasks to that queue of the Redis at ``url``; a worker registers and schedules them, too.
 
-    ``login`` is asked for user and password instead of the address, for each connection.
+    ``login`` is asked for user and password instead of the address, for each connection; ``failed`` is told of what
+    Redis refuses to those who read.
     """
     address = read_redis_url(url)
     broker = (address.without_login() if login else address).for_celery()
@@ -35,6 +39,7 @@ def make_app(url: Secret, queue: str = QUEUE, login: CredentialProvider | None =
     named = broker.reveal().replace("redis+socket://", f"{ALIAS}+socket://", 1)
     app = Celery("rotator", broker=named, set_as_current=False)
     app.conf.update(_settings(queue))
+    app.conf.broker_transport_options["failed"] = failed
     if address.sentinels:
         app.conf.broker_transport = SENTINEL_ALIAS
         app.conf.broker_transport_options["address"] = address.without_login()

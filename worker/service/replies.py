@@ -1,4 +1,4 @@
-"""What Redis replies to kombu: no longer than it may be, looked at before kombu does, and its errors told once."""
+"""What Redis replies to kombu: no longer than it may be, looked at before kombu does, and what to say of its errors."""
 
 from __future__ import annotations
 
@@ -7,19 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 import redis
-import structlog
 from redis.connection import DefaultParser
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from worker.adapters.redis.errors import unavailable
-from worker.events import Event
+from worker.errors import QueueUnavailable
 from worker.service.message import LONGEST_ITEM
 
 LONGEST_REPLY = 8 * LONGEST_ITEM
 """Bytes. What is longer is not read to its end: Redis takes items of 512 MiB, and a worker has not so much memory."""
-
-_log = structlog.get_logger(__name__)
 
 
 class ReplyTooLong(RedisConnectionError):
@@ -37,29 +34,18 @@ class Parser(DefaultParser):  # type: ignore[misc, valid-type]  # one of two, as
         return more
 
 
-class Trouble:
-    """Errors that Redis replies with to one kind of call: said when they begin, change and end."""
+Failed = Callable[[QueueUnavailable], None]
+"""Is told of every trouble, and says each once: the process has one word for Redis, whoever meets it."""
 
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._said = ""
 
-    def tell(self, error: ResponseError) -> None:
-        """There is one."""
-        said = unavailable(error)
-        if said.what != self._said and not str(error).startswith(_PASSING):
-            self._said = said.what
-            _log.warning(Event.QUEUE_UNAVAILABLE, error=said.what, hint=said.hint, call=self._what)
-
-    def over(self) -> None:
-        """There is none."""
-        if self._said:
-            self._said = ""
-            _log.info(Event.QUEUE_AVAILABLE, call=self._what)
+def tell(error: ResponseError, failed: Failed | None) -> None:
+    """Say that Redis replied with an error, unless it is one that is followed by another that says more."""
+    if failed and not str(error).startswith(_PASSING):
+        failed(unavailable(error))
 
 
 _PASSING = "UNBLOCKED"
-"""The word with which a server that becomes a replica lets go who waits; the next one says more."""
+"""The word with which a server that becomes a replica lets go who waits."""
 
 
 class Client(redis.Redis):

@@ -49,16 +49,17 @@ class RedisTrouble:
         if is_new:
             _log.warning(Event.QUEUE_UNAVAILABLE, error=error.what, hint=error.hint)
 
-    def well(self) -> None:
-        """A call succeeded."""
+    def well(self) -> bool:
+        """A call succeeded; whether a trouble is over by that."""
         now = self._clock.monotonic()
         with self._lock:
             if not self._what or now - self._last < QUIET_SECONDS:
-                return
+                return False
             self._what = ""
             self._said.clear()
             lasted = self._last - self._began
         _log.info(Event.QUEUE_AVAILABLE, lasted_s=round(lasted))
+        return True
 
 
 class ClockTrouble:

@@ -54,14 +54,14 @@ def tick(runtime: Runtime, send: Send) -> None:
     _refuse_requests_without_target(runtime)
     for request, content in shared.requests.all().items():
         more = [content.by, True] if content.leaked else [content.by] if content.by else []
-        _hand_out(send, "rotator.rotate", [content.target, content.reason, *more], task_id=request)
+        hand_out(send, "rotator.rotate", [content.target, content.reason, *more], task_id=request)
     now = runtime.clock.now()
     threads = _threads(runtime)
     room = threads - shared.due.waiting(runtime.settings.queue)
     if room > 0:
         names = _configured(runtime, shared.due.claim(now, runtime.settings.worker.lease, room))
         for name in names:
-            _hand_out(send, "rotator.reconcile", [name])
+            hand_out(send, "rotator.reconcile", [name])
         if not names:
             _hand_out_watches(runtime, send, now, watching_threads(threads))
     shared.notes.ticked(now)
@@ -94,7 +94,7 @@ def _hand_out_watches(runtime: Runtime, send: Send, now: datetime, share: int) -
     """With nothing due, have a share of the threads look at what apps read; they go on by themselves."""
     lease, queue = runtime.settings.worker.lease, runtime.settings.queue
     for name in _configured(runtime, runtime.shared.watches.claim(now, lease, share, queue)):
-        _hand_out(send, "rotator.watch", [name])
+        hand_out(send, "rotator.watch", [name])
 
 
 def rebuild(runtime: Runtime) -> None:
@@ -146,7 +146,8 @@ def _threads(runtime: Runtime) -> int:
     return runtime.settings.worker.concurrency * max(1, len(runtime.shared.heartbeats.workers()))
 
 
-def _hand_out(send: Send, task: str, arguments: Sequence[str | bool], task_id: str | None = None) -> None:
+def hand_out(send: Send, task: str, arguments: Sequence[str | bool], task_id: str | None = None) -> None:
+    """Send a message. Raises QueueUnavailable."""
     try:
         send(task, args=list(arguments), task_id=task_id)
     except Exception as error:  # noqa: BLE001 - of a broker that goes away kombu even raises AttributeError

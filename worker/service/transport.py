@@ -29,7 +29,7 @@ from worker.clock import SystemClock
 from worker.events import Event
 from worker.service.message import LONGEST_ITEM, Message, Refused, read
 from worker.service.refusals import Refusals
-from worker.service.replies import LONGEST_REPLY, Client, Parser, ReplyTooLong, Trouble
+from worker.service.replies import LONGEST_REPLY, Client, Failed, Parser, ReplyTooLong, tell
 
 ALIAS = "rotator-redis"
 """What Celery knows this transport by."""
@@ -60,7 +60,6 @@ class QoS(_kombu.QoS):  # type: ignore[misc]  # see there
         """A message was taken."""
         try:
             super().append(message, delivery_tag)
-            self.channel.keeping.over()
         except ResponseError as error:
             self.channel.cannot_keep(error)
             virtual.QoS.append(self, message, delivery_tag)
@@ -123,15 +122,14 @@ class Channel(_kombu.Channel):  # type: ignore[misc]  # see there
     """Reads one queue, and mends what it finds there."""
 
     QoS = QoS
-    from_transport_options = (*_kombu.Channel.from_transport_options, "queue")
+    from_transport_options = (*_kombu.Channel.from_transport_options, "queue", "failed")
     unacked_key = UNACKED
     unacked_index_key = UNACKED_INDEX
     queue = ""
+    failed: Failed | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._refusals = Refusals(SystemClock())
-        self.keeping = Trouble("keep what was taken")
-        self._reading = Trouble("read messages")
         self._next_read = 0.0
         super().__init__(*args, **options)
 
@@ -163,7 +161,7 @@ class Channel(_kombu.Channel):  # type: ignore[misc]  # see there
     def cannot_keep(self, error: ResponseError) -> None:
         """Redis replied with an error to what concerns messages that were taken: mend it, or say so."""
         if not self.mend(error):
-            self.keeping.tell(error)
+            tell(error, self.failed)
 
     def delete(self, keys: Iterable[str], why: str) -> None:
         """Delete keys of ours that hold what no worker wrote, and say so."""
@@ -199,11 +197,10 @@ class Channel(_kombu.Channel):  # type: ignore[misc]  # see there
             return None
         except ResponseError as error:
             if not self.mend(error):
-                self._reading.tell(error)
+                tell(error, self.failed)
                 self._next_read = time.monotonic() + PAUSE_SECONDS
                 self.client.connection.disconnect()  # another server may be behind the name by now
             return None
-        self._reading.over()
         if not found:
             self._refusals.tell_rest()
             return None

@@ -26,7 +26,7 @@ from worker.logs.redaction import Redactor
 from worker.meter import NO_METER
 from worker.service import systemd
 from worker.service.assemble import Runtime, build
-from worker.service.audit_task import audit_once
+from worker.service.audit_task import audit_after_trouble, audit_once
 from worker.service.celery_app import make_app, paced_by, schedule
 from worker.service.http_door import HttpDoor
 from worker.service.life import Life
@@ -35,7 +35,7 @@ from worker.service.pages import pages
 from worker.service.pulse import Pulse
 from worker.service.redis_move import RedisMove
 from worker.service.tasks import guarded, register
-from worker.service.tick import rebuild
+from worker.service.tick import Send, rebuild
 from worker.service.undumpable import become_undumpable
 from worker.settings.settings import Settings
 
@@ -74,7 +74,8 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool, own: OwnMetrics | N
     of this process where the settings say so.
     """
     _refuse_cluster(runtime)
-    app = make_app(runtime.settings.redis_url, runtime.settings.queue, runtime.redis_login)
+    settings, trouble = runtime.settings, runtime.redis_trouble
+    app = make_app(settings.redis_url, settings.queue, runtime.redis_login, trouble.failed)
     register(app, runtime)
     worker = runtime.settings.worker
     schedule(app, worker.tick, worker.audit_every, paced_by(runtime.clock))
@@ -85,7 +86,7 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool, own: OwnMetrics | N
     if listen and own:
         door = HttpDoor(listen, pages(runtime, own, life.is_shown))
     inside = (life.show, door.keep_open) if door else (life.show,)
-    pulse = Pulse(inside, (lambda: _show(runtime, move), runtime.vault.keep_alive), life.note)
+    pulse = Pulse(inside, (lambda: _show(runtime, move, app.send_task), runtime.vault.keep_alive), life.note)
     audits = OwnAudit(
         runtime.clock,
         runtime.audits,
@@ -200,14 +201,15 @@ def _life(runtime: Runtime) -> Life:
     return Life(runtime.clock, Path(file) if file else None)
 
 
-def _show(runtime: Runtime, move: RedisMove) -> None:
+def _show(runtime: Runtime, move: RedisMove, send: Send) -> None:
     try:
         runtime.shared.heartbeats.beat(runtime.name)
+        if runtime.redis_trouble.well():
+            audit_after_trouble(runtime, send)
     except QueueUnavailable as error:
         runtime.redis_trouble.failed(error)
         move.look(error)
     else:
-        runtime.redis_trouble.well()
         move.look()
 
 

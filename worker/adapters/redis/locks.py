@@ -92,6 +92,11 @@ class TargetLocks:
             tell(once(work), "taken for longer than it may be")
         return bool(mine)
 
+    @guard()
+    def forget(self, work: str) -> None:
+        """Let the next one who asks for ``work`` be the first. Raises QueueUnavailable."""
+        self._client.delete(once(work))
+
 
 def _whole(text: object) -> int:
     return int(text) if isinstance(text, str) and text.isdecimal() and len(text) < DIGITS else 0
