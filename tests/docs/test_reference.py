@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import io
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -71,6 +72,15 @@ def test_every_variable_that_is_read_is_described() -> None:
 def test_every_event_that_happens_is_described_once() -> None:
     described = [name for row in OPERATE.table("event") for name in codes(row[0])]
     assert sorted(described) == sorted(Event[name].value for name in _events())
+
+
+def test_every_event_has_a_line_that_shows_it_at_its_level() -> None:
+    (block,) = [code for code in page("log-lines.md").code if code.language == "json"]
+    lines = [json.loads(line) for line in block.text.splitlines()]
+    assert [line["event"] for line in lines] == [event.value for event in Event]
+    levels = {name: row[1] for row in OPERATE.table("event") for name in codes(row[0])}
+    wrong = [line["event"] for line in lines if line["level"] not in levels[line["event"]].split(" or ")]
+    assert wrong == []
 
 
 def test_every_exit_code_is_described() -> None:

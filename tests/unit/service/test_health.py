@@ -49,7 +49,8 @@ def test_where_nobody_listens_the_file_tells(tmp_path: Path) -> None:
     assert check(**variables).returncode == 1
     file.touch()
     done = check(**variables)
-    assert (done.returncode, done.stdout) == (0, "last sign of life 0 s ago\n")
+    assert done.returncode == 0
+    assert done.stdout.startswith("last sign of life ")
     long_ago = time.time() - 61
     os.utime(file, (long_ago, long_ago))
     assert check(**variables).returncode == 1
