@@ -7,6 +7,7 @@ import pty
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -195,6 +196,15 @@ def asked(process: subprocess.Popen[bytes]) -> str:
     return said.decode()
 
 
+def interrupt(process: subprocess.Popen[bytes]) -> None:
+    """Ctrl-C, and once more where it came in the moment before the terminal is read, in which Python loses it."""
+    for _ in range(5):
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=5)
+            return
+
+
 @pytest.mark.parametrize(("answer", "code"), [("n\n", 1), ("y\n", 0), ("", 130)])
 def test_it_asks_and_takes_an_answer(service: Service, worker: Worker, answer: str, code: int) -> None:
     old, before = secret(service), len(worker.events("rotation.started"))
@@ -203,7 +213,7 @@ def test_it_asks_and_takes_an_answer(service: Service, worker: Worker, answer: s
     if answer:
         os.write(terminal, answer.encode())
     else:
-        process.send_signal(signal.SIGINT)
+        interrupt(process)
     _, said = process.communicate(timeout=60)
     os.close(terminal)
     assert process.returncode == code

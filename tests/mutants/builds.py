@@ -87,7 +87,7 @@ MUTANTS = (
         (
             Edit(
                 "worker/rotation/steps/retire.py",
-                "        answer = _delete(session, key)\n",
+                "        answer = delete_at_hostup(session, key)\n",
                 "        from worker.rotation.record import Why\n"
                 "        current = session.record.current\n"
                 "        newer = current is not None and key.why is not Why.REPLACED\n"

@@ -103,8 +103,10 @@ def test_a_key_that_is_refused_after_all_is_given_up(small: Small) -> None:
 
 
 def test_a_worker_with_an_old_record_in_hand_deletes_nothing_that_is_rolled_back(small: Small) -> None:
-    frozen = session(small)
-    finish(begin(small))
+    """Before it is published, what apps read does not tell, either."""
+    frozen, work = session(small), begin(small)
+    assert work.record.rotation
+    verify(work, work.record.rotation.id)
     small.passes(days=1, seconds=1)
     with pytest.raises(Superseded):
         delete(frozen, "AK1")
