@@ -72,7 +72,7 @@ compose-test: install ## docker-compose.yml for real, with podman
 clients: install $(CLIENTS)/.found $(CLIENTS)/.awscli $(CLIENTS)/.node $(CLIENTS)/.go ## the S3 clients for clients-test, into .clients
 	@echo "ready: $(CLIENTS)"
 
-clients-test: clients ## other people's S3 clients through 20 rotations, without a failed call; takes three minutes
+clients-test: clients ## other people's S3 clients through 20 rotations, without a failed call; takes four minutes
 	$(BIN)/pytest -n0 tests/acceptance/clients
 
 # The files of worker/ that apps' machines need; they import nothing but each other and the standard library.
