@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli import commands_by_hand, commands_for_apps
+from worker.cli import commands_by_hand, commands_for_apps, commands_for_auditors
 from worker.cli.arguments import AnyTarget, Config, Json, Target, Version, running
 from worker.cli.options import Options
 
@@ -272,4 +272,5 @@ def selftest(
 
 
 commands_by_hand.register(app)
+commands_for_auditors.register(app)
 commands_for_apps.register(app)

@@ -63,9 +63,9 @@ class TargetHistory:
     """
 
     name: str
-    path: str
-    schedule: str
     entries: tuple[Entry, ...]
+    path: str = ""
+    schedule: str = ""
     due: Due | None = None
     oldest: timedelta | None = None
     slack: timedelta = timedelta(minutes=5)
@@ -115,15 +115,15 @@ class Report:
     targets: tuple[TargetReport, ...]
     completeness: Completeness
 
-    def rotations(self) -> Iterator[RotationFacts]:
+    def all_rotations(self) -> Iterator[RotationFacts]:
         """Of all targets."""
         return (each for target in self.targets for each in target.rotations)
 
-    def keys(self) -> Iterator[KeyLife]:
+    def all_keys(self) -> Iterator[KeyLife]:
         """Of all targets."""
         return (each for target in self.targets for each in target.keys)
 
-    def exceptions(self) -> Iterator[Incident]:
+    def all_exceptions(self) -> Iterator[Incident]:
         """Of all targets."""
         return (each for target in self.targets for each in target.exceptions)
 
