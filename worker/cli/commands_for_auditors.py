@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from worker.cli.arguments import Config, Json, running
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(report)
+    app.command()(prove)
 
 
 def report(
@@ -34,3 +36,22 @@ def report(
         from worker.cli.report import make_report
 
         raise typer.Exit(make_report(options, since, until, form))
+
+
+def prove(
+    context: typer.Context,
+    access_key: Annotated[str | None, typer.Argument(metavar="ACCESS_KEY", help="The key, written in full.")] = None,
+    check: Annotated[
+        Path | None, typer.Option("--check", metavar="FILE", help="Check a proof, offline; - is stdin.")
+    ] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Prove when a key was made, deleted and refused, as JSON that can be checked offline.
+
+    Example: rotator prove ABCDEFGHIJKLMNOPQRST > proof.json, later rotator prove --check proof.json
+    """
+    with running(context, config, as_json) as options:
+        from worker.cli.prove import prove as run
+
+        raise typer.Exit(run(options, access_key, check))
