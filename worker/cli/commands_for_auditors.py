@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from worker.cli.arguments import Config, Json, running
+from worker.cli.options import Options
+
+INTERRUPTED = 130
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(report)
     app.command()(prove)
+    app.command()(inbox)
+    app.command()(top)
+
+
+@contextmanager
+def looking(context: typer.Context, config: Path | None, as_json: bool) -> Iterator[Options]:
+    """As :func:`running`, for commands that change nothing: Ctrl-C ends them at once, and that is said."""
+    try:
+        with running(context, config, as_json) as options:
+            yield options
+    except KeyboardInterrupt:
+        from worker.cli.output import say
+
+        say("rotator: interrupted; nothing was changed")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def report(
@@ -32,7 +52,7 @@ def report(
 
     From the histories in Vault. Example: rotator report --from 2026-01-01 --to 2026-04-01 > report.html
     """
-    with running(context, config, as_json) as options:
+    with looking(context, config, as_json) as options:
         from worker.cli.report import make_report
 
         raise typer.Exit(make_report(options, since, until, form))
@@ -51,7 +71,29 @@ def prove(
 
     Example: rotator prove ABCDEFGHIJKLMNOPQRST > proof.json, later rotator prove --check proof.json
     """
-    with running(context, config, as_json) as options:
+    with looking(context, config, as_json) as options:
         from worker.cli.prove import prove as run
 
         raise typer.Exit(run(options, access_key, check))
+
+
+def inbox(context: typer.Context, config: Config = None, as_json: Json = False) -> None:
+    """List what waits for a person, with the command that settles each.
+
+    Exit 1 while there is something. Example: rotator inbox --json
+    """
+    with looking(context, config, as_json) as options:
+        from worker.cli.inbox import inbox as run
+
+        raise typer.Exit(run(options))
+
+
+def top(context: typer.Context, config: Config = None, as_json: Json = False) -> None:
+    """Watch what is under way, what comes next and what is in trouble.
+
+    Renewed every second, until q or Ctrl-C. Where it is no terminal, what there is now. Example: rotator top | less
+    """
+    with looking(context, config, as_json) as options:
+        from worker.cli.top import top as run
+
+        raise typer.Exit(run(options))

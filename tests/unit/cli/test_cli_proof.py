@@ -97,7 +97,8 @@ def test_what_is_no_proof_is_none(text: str) -> None:
 
 @pytest.mark.parametrize("name", ["facts", "chain", "target", "access_key"])
 def test_a_part_that_is_missing_or_of_another_kind_is_told(name: str) -> None:
-    for value in (None, [], 7, {"head": 1, "entries": [1]}):
+    values: list[Any] = [None, [], 7, {"head": 1, "entries": [1]}]
+    for value in values:
         document = json.loads(TEXT)
         document[name] = value
         assert not check_proof(resealed(document)).holds
