@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.arguments import Config, Json, running
+from worker.cli.arguments import AnyTarget, Config, Json, running
 from worker.cli.options import Options
 
 INTERRUPTED = 130
@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
     app.command()(prove)
     app.command()(inbox)
     app.command()(top)
+    app.command()(plan)
 
 
 @contextmanager
@@ -97,3 +98,22 @@ def top(context: typer.Context, config: Config = None, as_json: Json = False) ->
         from worker.cli.top import top as run
 
         raise typer.Exit(run(options))
+
+
+def plan(
+    context: typer.Context,
+    target: AnyTarget = None,
+    days: Annotated[int, typer.Option("--days", min=1, max=400, metavar="N", help="How far to look ahead.")] = 30,
+    ics: Annotated[bool, typer.Option("--ics", help="Print the calendar for calendar programs.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Show what comes next and what stands in its way; changes nothing.
+
+    With TARGET also the exact calls of its next rotation. Exit 1 when something stands in the way.
+    Example: rotator plan --days 90 --ics > rotations.ics
+    """
+    with looking(context, config, as_json) as options:
+        from worker.cli.plan import plan as run
+
+        raise typer.Exit(run(options, target, days, ics=ics))
