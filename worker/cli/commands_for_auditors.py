@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
     app.command()(inbox)
     app.command()(top)
     app.command()(plan)
+    app.command()(rehearse)
 
 
 @contextmanager
@@ -117,3 +118,28 @@ def plan(
         from worker.cli.plan import plan as run
 
         raise typer.Exit(run(options, target, days, ics=ics))
+
+
+def rehearse(
+    context: typer.Context,
+    command: Annotated[list[str], typer.Argument(metavar="CMD", help="Your app, after --, with its arguments.")],
+    way: Annotated[
+        str, typer.Option("--way", metavar="WAY", help="How it gets its key: endpoint, environment or vault.")
+    ] = "endpoint",
+    rotations: Annotated[int, typer.Option("--rotations", min=1, max=100, metavar="N", help="How many.")] = 3,
+    grace: Annotated[
+        str, typer.Option("--grace", metavar="DURATION", help="How long the key before lives on.")
+    ] = "10s",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Try whether your app goes on working while its key is rotated; on a sandbox of its own.
+
+    Failed calls are counted by the simulated object storage. Exit 1 when it does not survive.
+    Example: rotator rehearse --rotations 5 -- python app.py
+    """
+    with looking(context, config, as_json) as options:
+        from worker.cli.rehearse import Rehearsal
+        from worker.cli.rehearse import rehearse as run
+
+        raise typer.Exit(run(options, Rehearsal(command, way, rotations, grace)))
