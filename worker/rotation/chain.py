@@ -34,8 +34,8 @@ class Break:
 class ChainState:
     """How a chain was found.
 
-    ``begins_at`` is the number of the first entry with a hash, None where none has one. ``head`` is the hash of the
-    newest entry, and ``newest`` its number.
+    ``begins_at`` is the number of the first entry with a hash, None where none has one; ``bare`` counts those after it
+    that have none. ``head`` is the hash of the newest entry, and ``newest`` its number.
     """
 
     entries: int
@@ -43,6 +43,7 @@ class ChainState:
     newest: int
     head: str
     breaks: tuple[Break, ...]
+    bare: int = 0
 
     @property
     def holds(self) -> bool:
@@ -59,9 +60,9 @@ class ChainState:
             return f"broken at entry {self.breaks[0].number}: {self.breaks[0].what}{more}"
         if self.begins_at is None:
             return f"none of the {self.entries} entries carries a hash: a release before wrote them"
-        if self.begins_at > 1:
-            return f"whole from entry {self.begins_at} to {self.newest}; those before carry no hash"
-        return f"whole from entry 1 to {self.newest}"
+        before = "; those before carry no hash" if self.begins_at > 1 else ""
+        between = f"; {self.bare} in between carry none: an older worker wrote them" if self.bare else ""
+        return f"whole from entry {self.begins_at} to {self.newest}{before}{between}"
 
 
 def sealed(body: str, before: str) -> str:
@@ -112,31 +113,32 @@ def inspect(texts: Iterable[str], newest: int | None = None, *, part: bool = Fal
     text is not looked at, so nothing is said of how the first one is linked.
     """
     breaks: list[Break] = []
-    before, begins_at, number, count = "", None, 0, 0
+    before, begins_at, number, count, bare = "", None, 0, 0, 0
+    carried: str | None = None
     for text in texts:
         body, carried = parted(text)
         last, number, count = number, number_of(text), count + 1
-        if carried is None:
-            if begins_at is not None:
-                breaks.append(Break(number, "it carries no hash, although entries before it do"))
-            before = digest(text)
-            continue
-        if begins_at is None:
+        if begins_at is None and carried is not None:
             begins_at = number
-        if not (count == 1 and part):
+        if begins_at is not None and not (count == 1 and part):
             wrong = _wrong(body, carried, before, (last, number))
             breaks += [Break(number, wrong)] if wrong else []
-        before = carried
+        bare += begins_at is not None and carried is None
+        before = carried or digest(text)
+    if begins_at is not None and carried is None:
+        breaks.append(
+            Break(number, "it carries no hash, although entries before it do, and none after it vouches for it")
+        )
     if newest is not None and count and number != newest:
         breaks.append(Break(newest, f"the newest entry should be {newest}, and is {number}"))
-    return ChainState(count, begins_at, number, before, tuple(breaks))
+    return ChainState(count, begins_at, number, before, tuple(breaks), bare)
 
 
-def _wrong(body: str, carried: str, before: str, numbers: tuple[int, int]) -> str:
-    """What is wrong with one link; empty where nothing is."""
+def _wrong(body: str, carried: str | None, before: str, numbers: tuple[int, int]) -> str:
+    """What is wrong with one link; empty where nothing is. One without a hash is vouched for by the entry after it."""
     last, number = numbers
     own = digest(body)
-    if carried == link(before, own):
+    if carried is None or carried == link(before, own):
         return "" if number == last + 1 or not last else f"the entry before it has the number {last}"
     if before and carried == link("", own):
         return "the chain begins anew there: what was before it could not be read when it was written"

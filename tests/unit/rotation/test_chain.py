@@ -93,6 +93,18 @@ def test_a_hash_that_was_taken_away_is_found() -> None:
     assert "carries no hash" in inspect(bare, 10).words
 
 
+def test_entries_that_an_older_worker_wrote_in_between_are_told_and_are_no_break() -> None:
+    bare = tuple(encode_entry(replace(decode_entry(text), hash=None)) for text in TEN[4:7])
+    mixed = (*TEN[:4], *bare)
+    texts = History(mixed, tuple(map(decode_entry, TEN[7:]))).texts()
+    state = inspect(texts, 10)
+    assert state.holds, state.words
+    assert state.words == "whole from entry 1 to 10; 3 in between carry none: an older worker wrote them"
+    assert not inspect(mixed, 7).holds, "nothing vouches for the newest one"
+    assert not inspect((*texts[:5], *texts[6:]), 10).holds
+    assert not inspect((*texts[:6], texts[6].replace("number 6", "number 9"), *texts[7:]), 10).holds
+
+
 @pytest.fixture
 def small() -> Small:
     """Twenty rotations: most of the history is archived."""
