@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from worker.cli.held import held_now
 from worker.cli.options import Options
 from worker.cli.output import print_facts, print_lines, progress, result
+from worker.errors import RecordError
 from worker.rotation.audit import AuditReport
 from worker.rotation.audit import audit as look
-from worker.rotation.findings import AuditFinding
+from worker.rotation.chain import ChainState
+from worker.rotation.findings import AuditFinding, of_chain
+from worker.rotation.services import Services
+from worker.rotation.survey import read_all
+from worker.rotation.whole import whole_history
 from worker.service.audit_task import slack
 from worker.settings.environment import Need
 
@@ -20,12 +26,27 @@ def audit(options: Options) -> int:
     runtime = options.runtime(Need.HOSTUP | Need.VAULT)
     report = look(runtime.services, runtime.settings.targets, slack(runtime), progress("reading records"))
     held = (AuditFinding("held", None, what, hint) for what, hint in held_now(runtime))
-    report = replace(report, findings=(*held, *report.findings))
-    result(options, _document(report), lambda: _print_report(report))
+    chains = _chains(runtime.services)
+    broken = (finding for name, chain in chains.items() if chain for finding in of_chain(name, chain))
+    others = (finding for finding in report.findings if finding.kind != "chain")
+    report = replace(report, findings=(*held, *others, *broken))
+    result(options, _document(report, chains), lambda: _print_report(report, chains))
     return 1 if report.findings else 0
 
 
-def _document(report: AuditReport) -> dict[str, Any]:
+def _chains(services: Services) -> dict[str, ChainState | None]:
+    """How the chain of each history was found, archives included; None where a history cannot be read."""
+
+    def read(name: str) -> ChainState | None:
+        try:
+            return whole_history(services.store, name).chain
+        except RecordError:
+            return None  # the finding about the record says why
+
+    return dict(read_all(sorted(services.store.targets()), read, progress("checking histories")))
+
+
+def _document(report: AuditReport, chains: Mapping[str, ChainState | None]) -> dict[str, Any]:
     return {
         "at": report.at.isoformat(timespec="milliseconds"),
         "key_count": report.key_count,
@@ -33,6 +54,19 @@ def _document(report: AuditReport) -> dict[str, Any]:
         "foreign": report.foreign,
         "drift": report.drift,
         "findings": [_finding(finding) for finding in report.findings],
+        "chains": [_chain(name, chain) for name, chain in chains.items() if chain],
+    }
+
+
+def _chain(name: str, chain: ChainState) -> dict[str, Any]:
+    return {
+        "target": name,
+        "holds": chain.holds,
+        "entries": chain.entries,
+        "begins_at": chain.begins_at,
+        "newest": chain.newest,
+        "head": chain.head,
+        "words": chain.words,
     }
 
 
@@ -40,7 +74,7 @@ def _finding(finding: AuditFinding) -> dict[str, Any]:
     return {"kind": finding.kind, "target": finding.target, "what": finding.what, "hint": finding.hint}
 
 
-def _print_report(report: AuditReport) -> None:
+def _print_report(report: AuditReport, chains: Mapping[str, ChainState | None]) -> None:
     for finding in report.findings:
         about = f"{finding.target}: " if finding.target else ""
         print_lines([f"{about}{finding.what}", f"  {finding.hint}"])
@@ -52,6 +86,7 @@ def _print_report(report: AuditReport) -> None:
             ("on record", str(report.on_record)),
             ("foreign", _number(report.foreign)),
             ("unexplained", _number(report.drift)),
+            ("whole histories", f"{sum(1 for each in chains.values() if each and each.holds)} of {len(chains)}"),
             ("findings", str(len(report.findings))),
         ]
     )

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli import commands_by_hand, commands_for_apps, commands_of_operators
+from worker.cli import commands_by_hand, commands_for_apps, commands_for_auditors, commands_of_operators
 from worker.cli.arguments import AnyTarget, By, Config, Json, Target, Version, Yes, running
 from worker.cli.options import Options
 
@@ -291,4 +291,5 @@ def selftest(
 
 commands_of_operators.register(app)
 commands_by_hand.register(app)
+commands_for_auditors.register(app)
 commands_for_apps.register(app)

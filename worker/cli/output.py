@@ -47,6 +47,11 @@ def print_lines(lines: Iterable[str]) -> None:
     _write("".join(f"{printable(line)}\n" for line in lines))
 
 
+def print_text(text: str) -> None:
+    """A text on stdout whose lines end as its form asks for; what is in them is printable."""
+    _write(text)
+
+
 def say(text: str) -> None:
     """One line on stderr: progress, warnings and errors. Where that cannot be written, nobody can be shown anything."""
     _to_stderr(printable(text) + "\n")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from worker.errors import HostUpError, RecordDeleted, StorageError
+from worker.rotation.chain import ChainState, inspect, number_of
 from worker.rotation.changes.watch import wants_healing
 from worker.rotation.decide import waits_for_person
 from worker.rotation.hold import pause_of, pause_text
@@ -82,6 +83,7 @@ def of_targets(seen: Survey, targets: Mapping[str, Target], now: datetime, slack
     for name, error in seen.unreadable.items():
         yield AuditFinding("record", name, error.what, error.hint)
     for name, record in seen.records.items():
+        yield from of_chain(name, _recent_chain(record))
         target = targets.get(name)
         if target is None:
             yield from _of_removed(record, targets)
@@ -95,6 +97,22 @@ def of_targets(seen: Survey, targets: Mapping[str, Target], now: datetime, slack
         yield from _of_rotation(record, target, now, slack)
         yield from _of_waiting(record, target, now, slack)
         yield from _of_retiring(record, now, slack, target)
+
+
+def of_chain(name: str, chain: ChainState) -> Iterator[AuditFinding]:
+    """Where the hashes of a history do not fit together."""
+    if not chain.holds:
+        hint = (
+            "Somebody changed the history in Vault, or an older release wrote beside this one. Compare `rotator "
+            f"history {name} --events --json` with the workers' logs, which have every entry and its `entry_hash`, too."
+        )
+        yield AuditFinding("chain", name, f"the chain of its history is {chain.words}", hint)
+
+
+def _recent_chain(record: Record) -> ChainState:
+    """Of what is in the record itself: `rotator audit` looks at the archives, too."""
+    texts = record.history.texts()
+    return inspect(texts, record.next_entry - 1, part=bool(texts) and number_of(texts[0]) > 1)
 
 
 def _of_removed(record: Record, targets: Mapping[str, Target]) -> Iterator[AuditFinding]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from worker.clock import moment
 from worker.events import Event
+from worker.rotation.chain import FIELD, head_of, parted, sealed
 
 GARBLED = "?"
 """The event of an entry that cannot be read."""
@@ -31,7 +32,8 @@ class Entry:
 
     ``number`` counts from 1 within the target, 0 is an entry that cannot be read. ``at`` has an offset from UTC; None
     where the text has no such moment (see :data:`UNREADABLE_TIME`). ``facts`` are what else is known, by the names that
-    log lines use, in JSON's own types. No entry holds a secret.
+    log lines use, in JSON's own types. ``hash`` ties it to the one before (:mod:`worker.rotation.chain`); None where it
+    is not written yet, or an earlier release wrote it. No entry holds a secret.
     """
 
     number: int
@@ -41,6 +43,7 @@ class Entry:
     request_id: str | None = None
     access_key: str | None = None
     facts: Mapping[str, object] = field(default_factory=dict)
+    hash: str | None = None
 
     @property
     def ids(self) -> frozenset[str]:
@@ -55,6 +58,10 @@ class Entry:
 
     def document(self) -> dict[str, object]:
         """All of it, in JSON's own types."""
+        return self.body() | ({FIELD: self.hash} if self.hash else {})
+
+    def body(self) -> dict[str, object]:
+        """What the hash is made of."""
         at = self.at.isoformat() if self.at else ""
         return {"n": self.number, "at": at, "event": self.event, **self.fields()}
 
@@ -65,10 +72,12 @@ class History:
 
     ``stored`` are the texts as they were read from Vault; they are parsed only for those who look at them, because a
     rotation reads and writes sixty of them and looks at none. ``added`` are the entries of a change, not written yet.
+    ``before`` is the hash that the first of them rests on, where it is known.
     """
 
     stored: tuple[str, ...] = ()
     added: tuple[Entry, ...] = ()
+    before: str = ""
 
     def __len__(self) -> int:
         """How many entries there are."""
@@ -85,6 +94,7 @@ class History:
         for text in reversed(self.stored[-keep:]):
             left += len(text)
             kept += left <= LONGEST_KEPT
+        kept = max(kept, min(1, len(self.stored) - 1))  # the newest one ties the chain together
         moved, size = 0, 0
         for text in self.stored[: len(self.stored) - kept]:
             size += len(text)
@@ -110,11 +120,19 @@ class History:
 
     def with_entry(self, entry: Entry) -> History:
         """The same with one entry more."""
-        return History(self.stored, (*self.added, entry))
+        return History(self.stored, (*self.added, entry), self.before)
 
     def texts(self) -> tuple[str, ...]:
-        """All of them as Vault keeps them."""
-        return (*self.stored, *map(encode_entry, self.added))
+        """All of them as Vault keeps them, each tied to the one before."""
+        before, chained = head_of(self.stored) or self.before, list(self.stored)
+        for entry in self.added:
+            chained.append(sealed(encode_entry(entry), before))
+            before = head_of(chained)
+        return tuple(chained)
+
+    def added_as_written(self) -> tuple[Entry, ...]:
+        """The entries of a change, each with its hash."""
+        return tuple(map(decode_entry, self.texts()[len(self.stored) :])) if self.added else ()
 
     def written(self) -> History:
         """The same once Vault has it."""
@@ -122,12 +140,16 @@ class History:
 
     def without(self, texts: frozenset[str]) -> History:
         """The same without stored entries that were moved elsewhere."""
-        return History(tuple(text for text in self.stored if text not in texts), self.added)
+        left = tuple(text for text in self.stored if text not in texts)
+        return History(left, self.added, self.before if left else head_of(self.stored))
 
 
 def encode_entry(entry: Entry) -> str:
-    """One compact JSON text for each entry: OpenBao takes 1,000 strings in a body (docs/facts.md, "Vault")."""
-    return json.dumps(entry.document(), ensure_ascii=False, separators=(",", ":"))
+    """One compact JSON text for each entry: OpenBao takes 1,000 strings in a body (docs/facts.md, "Vault").
+
+    Without its hash, which depends on the entry before it.
+    """
+    return json.dumps(entry.body(), ensure_ascii=False, separators=(",", ":"))
 
 
 def decode_entry(text: str) -> Entry:
@@ -138,12 +160,14 @@ def decode_entry(text: str) -> Entry:
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("n"), int):
         return Entry(number=0, at=None, event=GARBLED)
-    facts = {name: value for name, value in found.items() if name not in ("n", "at", "event", *_IDS)}
+    carried = parted(text)[1]
+    known = ("n", "at", "event", *_IDS, *([FIELD] if carried else []))
+    facts = {name: value for name, value in found.items() if name not in known}
     ids = {name: value if isinstance(value := found.get(name), str) else None for name in _IDS}
     at = moment(found.get("at"))
     if at is None and found.get("at"):
         facts[UNREADABLE_TIME] = found["at"]
-    return Entry(number=found["n"], at=at, event=str(found.get("event")), facts=facts, **ids)
+    return Entry(number=found["n"], at=at, event=str(found.get("event")), facts=facts, hash=carried, **ids)
 
 
 def rotations(entries: Iterable[Entry]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from worker.errors import VaultCasMismatch, VaultError, VaultUnavailable
 from worker.rotation.claims import KeyClaims
 from worker.rotation.endpoint import EndpointNotes
 from worker.rotation.fresh import see_that_it_is_new, see_that_it_is_there
-from worker.rotation.history import Entry, decode_entry
+from worker.rotation.history import Entry, History, decode_entry
 from worker.rotation.ports import Absence, Document, VaultPort
 from worker.rotation.record import Record, decode, encode, history_of
 from worker.rotation.until_written import PAUSE_FIRST, until_written
@@ -85,10 +85,10 @@ class RecordStore:
             see_that_it_is_new(self._vault, target, self._archive_folder(target.name))
         return loaded
 
-    def history(self, target: str) -> tuple[Entry, ...]:
+    def history(self, target: str) -> History:
         """The history in a target's record, whatever else is wrong with it. Raises RecordError, VaultError."""
         data = self._read(self.path(target), target, f"Have it made anew: `rotator repair {target}`.").data
-        return () if data is None else history_of(data, target).entries()
+        return History() if data is None else history_of(data, target)
 
     def targets(self) -> tuple[str, ...]:
         """The names of all records there are."""
@@ -105,7 +105,7 @@ class RecordStore:
             changed = change(loaded.record)
             if changed is loaded.record:
                 return replace(loaded, entries=())
-            entries = changed.history.added
+            entries = changed.history.added_as_written()
             nonce = secrets.token_hex(8)
             nonces.add(nonce)
             try:
@@ -198,9 +198,13 @@ class RecordStore:
 
     def archived(self, target: str) -> Iterator[Entry]:
         """All archived entries of a target, oldest first. Raises RecordDeleted, VaultError."""
+        return map(decode_entry, self.archived_texts(target))
+
+    def archived_texts(self, target: str) -> Iterator[str]:
+        """The same as they stand in Vault."""
         folder = self._archive_folder(target)
         for name in sorted(self._vault.list(folder)):
-            yield from map(decode_entry, _texts(self._beside(f"{folder}/{name}", target).data or {}))
+            yield from _texts(self._beside(f"{folder}/{name}", target).data or {})
 
     def account(self) -> Document:
         """The document about the account as a whole. Raises RecordDeleted, VaultError."""

@@ -31,7 +31,7 @@ def entries(store: RecordStore, target: str) -> tuple[Entry, ...]:
 
     Raises VaultError, and RecordError when the record's part of the history cannot be read either.
     """
-    return _with_archive(store, target, store.history(target))
+    return _with_archive(store, target, store.history(target).entries())
 
 
 def around(target: str, entries: Iterable[Entry], identifier: str) -> Trace | None:
@@ -64,7 +64,7 @@ def trace(store: RecordStore, identifier: str, first: str | None) -> Trace | Non
 def _recent(store: RecordStore, target: str) -> tuple[Entry, ...]:
     """What can be read of a record; status and audit report what is wrong with it, and the id may be another's."""
     try:
-        return store.history(target)
+        return store.history(target).entries()
     except RecordError:
         return ()
 

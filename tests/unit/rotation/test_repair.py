@@ -58,7 +58,7 @@ def test_what_is_still_right_is_kept() -> None:
     assert after.unconfirmed_creates == before.unconfirmed_creates
     assert after.adopted == 2
     *kept, last = after.history.entries()
-    assert tuple(kept) == before.history.entries()
+    assert tuple(kept) == before.history.written().entries()
     assert last.event == Event.RECORD_REPAIRED
     assert after.phase is Phase.IDLE
 

@@ -37,7 +37,7 @@ def taken_along(known: Record, old: Record, now: datetime) -> Record:
         )
     record = replace(old, target=known.target, requests=(*old.requests, *known.requests), failure=None)
     for entry in known.history.entries():
-        moved = replace(entry, number=record.next_entry)
+        moved = replace(entry, number=record.next_entry, hash=None)
         record = replace(record, history=record.history.with_entry(moved), next_entry=record.next_entry + 1)
     return note(record, Event.TARGET_RENAMED, now, old_name=old.target, new_name=known.target)
 

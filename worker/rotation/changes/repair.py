@@ -56,7 +56,7 @@ class Repair:
 def rebuild(target: str, path: str, problem: str, evidence: RepairEvidence, now: datetime) -> Repair:
     """Make a record anew. Its current key is the one that Vault publishes, if that is known to be ours."""
     document = evidence.document
-    history = _history(document)
+    history = _history(document, evidence.archived)
     entries = [*evidence.archived, *history.entries()]
     current = _current(evidence, proven_dead(entries))
     requests = _valid_items(Request, document.get("requests"))
@@ -144,10 +144,13 @@ def _interrupted(rotation: object, now: datetime) -> Iterator[UnconfirmedCreate]
     )
 
 
-def _history(document: Mapping[str, object]) -> History:
+def _history(document: Mapping[str, object], archived: tuple[Entry, ...]) -> History:
+    """What can be read of the old document's history; where nothing can, the chain goes on from the archives."""
     texts = document.get("history")
     listed = texts if isinstance(texts, list) else []
-    return History(tuple(text for text in listed if isinstance(text, str) and decode_entry(text).number > 0))
+    before = (archived[-1].hash or "") if archived else ""
+    readable = (text for text in listed if isinstance(text, str) and decode_entry(text).number > 0)
+    return History(tuple(readable), before=before)
 
 
 def _named(value: object, where: str) -> Iterator[LooseKey]:

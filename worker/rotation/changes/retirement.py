@@ -48,6 +48,7 @@ def deleted(record: Record, access_key: str, answer: DeletedKey, now: datetime) 
         request_id=answer.request_id,
         access_key=access_key,
         why=key.why.value,
+        grace_end=key.retire_after.isoformat(),
         form=answer.form,
         status=answer.status,
     )

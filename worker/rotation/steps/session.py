@@ -160,7 +160,7 @@ class Session:
         for entry in loaded.entries:
             self.touched.update(entry.ids)
             extra = {"vault_request_id": loaded.vault_request_id, "record_version": loaded.version, **took}
-            self.log(Event(entry.event), **(extra | entry.fields()))
+            self.log(Event(entry.event), **(extra | entry.fields()), entry=entry.number, entry_hash=entry.hash)
 
     def _count(self, before: Record, loaded: Loaded) -> None:
         meter, ended = self.services.meter, outcome(before, loaded.record, loaded.entries)

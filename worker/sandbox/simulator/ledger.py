@@ -8,7 +8,7 @@ Entries are only ever added. None holds a secret. Kinds, by their field ``kind``
 ``answer``   the call is over: ``status``, the ``request_id`` that the answer holds (null: none), ``delivered``, the
              ``fault`` by its name
 ``s3``       a request to the object storage: ``operation``, ``access_key``, ``status``, ``code``, ``accepted``,
-             ``delivered``
+             ``agent`` (how the program calls itself), ``delivered``
 """
 
 from __future__ import annotations

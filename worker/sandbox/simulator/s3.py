@@ -18,6 +18,8 @@ from worker.sandbox.simulator.sigv4 import Signature, matches, parse
 from worker.sandbox.simulator.spoil import delivery, s3_error, spoil
 from worker.sandbox.wire import Request, Response
 
+_LONGEST_AGENT = 64
+
 SKEW = timedelta(minutes=15)
 ANONYMOUS = "anonymous"
 
@@ -127,6 +129,7 @@ class S3Api:
             "code": verdict.code or None,
             "accepted": not verdict.code and verdict.access_key != ANONYMOUS,
             "fault": (fault.name or fault.answer.value) if fault else None,
+            "agent": request.headers.get("user-agent", "")[:_LONGEST_AGENT],
         }
         return replace(answer, sent=lambda delivered: self.ledger.enter("s3", **about, delivered=delivered))
 

@@ -1,0 +1,216 @@
+"""Evidence, the inbox, the plan and the rest, beside workers that really rotate; what --json prints fits its schema."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]  # it ships no types
+import pytest
+
+from tests.acceptance.service import Service
+from tests.sandbox import wait_until
+from worker.sandbox.simulator.faults import fault
+
+SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
+
+
+def fits(document: Any, name: str) -> None:
+    schema = json.loads((SCHEMAS / f"{name}.json").read_text("utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(document)
+
+
+def said(service: Service, *arguments: str, code: int = 0) -> Any:
+    done = service.rotator(*arguments, "--json")
+    assert done.returncode == code, done.stderr + done.stdout
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def rotated(service: Service) -> Service:
+    """Three keys, the first two of them dead."""
+    worker = service.start()
+    wait_until(lambda: service.published() is not None, "the first key")
+    for number in (1, 2):
+        service.rotate()
+        worker.wait_for("key.dead", number)
+    return service
+
+
+def test_the_report_says_what_hostup_did(rotated: Service) -> None:
+    report = said(rotated, "report", "--format", "json")
+    fits(report, "report")
+    ledger = rotated.sandbox.simulator.admin.ledger(rotated.since)
+    answers = {entry["call"]: entry["request_id"] for entry in ledger if entry["kind"] == "answer"}
+    effects = [entry for entry in ledger if entry["kind"] == "effect" and entry.get("call")]
+    made = {e["access_key"]: answers[e["call"]] for e in effects if e["operation"] == "create"}
+    gone = {e["access_key"]: answers[e["call"]] for e in effects if e["operation"] == "delete"}
+    keys = {key["access_key"]: key for key in report["keys"]}
+    assert {name: key["create_request_id"] for name, key in keys.items()} == made
+    assert {name: key["delete_request_id"] for name, key in keys.items() if key["delete_request_id"]} == gone
+    assert sorted(key["state"] for key in keys.values()) == ["current", "dead", "dead"]
+    assert report["totals"]["succeeded"] == report["totals"]["rotations"] == 3
+    assert report["targets"][0]["history_holds"]
+    assert report["targets"][0]["history_chain"].startswith("whole from entry 1")
+    assert [each["trigger"] for each in report["rotations"]] == ["schedule", "manual", "manual"]
+    rows = list(csv.DictReader(io.StringIO(rotated.rotator("report", "--format", "csv").stdout)))
+    assert [row["access_key"] for row in rows if row["row"] == "key"] == list(keys)
+    page = rotated.rotator("report").stdout
+    assert page.startswith("<!doctype html>")
+    assert all(f"<code>{name}</code>" in page for name in keys)
+    nothing = said(rotated, "report", "--format", "json", "--to", "2020-01-01")
+    assert nothing["keys"] == nothing["rotations"] == []
+
+
+@pytest.mark.parametrize("given", [("--from", "soon"), ("--from", "2030-01-01"), ("--format", "pdf")])
+def test_a_report_that_cannot_be_made_is_a_matter_of_usage(service: Service, given: tuple[str, str]) -> None:
+    assert service.rotator("report", *given).returncode == 2
+
+
+def test_a_proof_is_made_from_vault_and_checked_without_it(rotated: Service, tmp_path: Path) -> None:
+    dead = rotated.made()[0]
+    done = rotated.rotator("prove", dead)
+    assert done.returncode == 0, done.stderr
+    fits(json.loads(done.stdout), "prove")
+    file = tmp_path / "proof.json"
+    file.write_text(done.stdout)
+    alone = {"PATH": os.environ["PATH"]}
+    checked = check(file, alone)
+    assert checked.returncode == 0, checked.stderr
+    verdict = json.loads(checked.stdout)
+    fits(verdict, "prove-check")
+    assert verdict["facts"]["state"] == "dead"
+    log = rotated.workers[0].log.read_text("utf-8")
+    assert verdict["head"]["hash"] in log, "a log collector has the head, too"
+    file.write_text(done.stdout.replace(dead, dead[::-1]))
+    spoiled = check(file, alone)
+    assert spoiled.returncode == 1
+    fits(json.loads(spoiled.stdout), "prove-check")
+    assert rotated.rotator("prove", "NOSUCHKEY").returncode == 1
+    assert rotated.rotator("prove").returncode == 2
+
+
+def check(file: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "worker.cli", "prove", "--check", str(file), "--json"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_audit_finds_a_history_that_somebody_changed(rotated: Service) -> None:
+    before = said(rotated, "audit")
+    assert [(chain["target"], chain["holds"]) for chain in before["chains"]] == [(rotated.target, True)]
+    for worker in rotated.workers:
+        worker.stop()
+    path = f"{rotated.state}/{rotated.target}"
+    kv = rotated.vault.secrets.kv.v2
+    version = kv.read_secret_version(path=path, raise_on_deleted_version=True)["data"]["metadata"]["version"]
+    record = rotated.record()
+    record["history"][2] = record["history"][2].replace("key.verified", "key.adopted")
+    kv.create_or_update_secret(path=path, secret=record, cas=version)
+    after = said(rotated, "audit", code=1)
+    assert "chain" in {finding["kind"] for finding in after["findings"]}
+    waiting = said(rotated, "inbox", code=1)
+    fits(waiting, "inbox")
+    assert [each["command"] for each in waiting["waiting"]] == [f"rotator history {rotated.target} --events --json"]
+
+
+def test_the_inbox_is_empty_until_an_answer_is_lost(rotated: Service) -> None:
+    empty = said(rotated, "inbox")
+    fits(empty, "inbox")
+    assert empty == {"waiting": []}
+    rotated.sandbox.simulator.admin.order(fault("cut-after", "create"))
+    assert rotated.rotator("rotate", rotated.target, "--wait").returncode == 1
+    wait_until(lambda: len(rotated.made()) == 5 and not rotated.record()["requests"], "the key of the second try")
+    full = said(rotated, "inbox", code=1)
+    fits(full, "inbox")
+    open_create = rotated.record()["unconfirmed_creates"][0]
+    commands = [each["command"] for each in full["waiting"]]
+    assert commands == [f"rotator settle {rotated.target} {open_create['rotation_id']} --revoke ACCESS_KEY"]
+    lost = rotated.made()[3]
+    words = commands[0].replace("ACCESS_KEY", lost).split()[1:]
+    assert rotated.rotator(*words).returncode == 0, "the command settles it as it stands there"
+    assert said(rotated, "inbox") == {"waiting": []}
+
+
+def test_the_plan_names_what_comes_and_changes_nothing(rotated: Service) -> None:
+    before = rotated.record()
+    planned = said(rotated, "plan", rotated.target, "--days", "400")
+    fits(planned, "plan")
+    assert rotated.record() == before
+    assert planned["obstacles"] == []
+    assert planned["calls"][4]["path"] == "/api/object-storage/keys"
+    ics = rotated.rotator("plan", "--days", "400", "--ics").stdout
+    assert ics.count("BEGIN:VEVENT") == len(planned["calendar"])
+    rotated.vault.secrets.kv.v2.create_or_update_secret(path=rotated.path, secret={"access_key": "SOMEBODYELSES"})
+    blocked = said(rotated, "plan", rotated.target, code=1)
+    fits(blocked, "plan")
+    assert any("did not write" in each["what"] for each in blocked["obstacles"])
+
+
+def test_top_without_a_terminal_is_one_picture(rotated: Service) -> None:
+    now = said(rotated, "top")
+    fits(now, "top")
+    assert [row["target"] for row in now["next"]] == [rotated.target]
+    plain = rotated.rotator("top").stdout
+    assert plain.startswith("1 targets at ")
+    assert "\x1b" not in plain
+
+
+@pytest.mark.parametrize(("key", "code"), [(b"q", 0), (b"\x03", 130)], ids=["q", "Ctrl-C"])
+def test_top_on_a_terminal_ends_at_once_and_leaves_it_as_it_was(rotated: Service, key: bytes, code: int) -> None:
+    mine, its = pty.openpty()
+    before = termios.tcgetattr(its)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "worker.cli", "top"],
+        env=rotated.environment() | {"TERM": "xterm", "COLUMNS": "60", "LINES": "24"},
+        stdin=its,
+        stdout=its,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    seen = b""
+    while rotated.target.encode() not in seen:
+        seen += os.read(mine, 4096)
+    if key == b"\x03":
+        process.send_signal(signal.SIGINT)  # it is not this terminal's foreground process, so that no key is a signal
+    else:
+        os.write(mine, key)
+    os.set_blocking(mine, False)
+    wait_until(lambda: _drained(mine, process), "the end of top")
+    assert process.returncode == code
+    assert termios.tcgetattr(its) == before
+    os.close(mine)
+    os.close(its)
+
+
+def _drained(terminal: int, process: subprocess.Popen[bytes]) -> bool:
+    with suppress(BlockingIOError):
+        os.read(terminal, 65536)
+    return process.poll() is not None
+
+
+def test_a_reader_that_goes_away_is_no_error(rotated: Service) -> None:
+    for arguments in ("report --format csv", "plan", "top", "inbox", f"prove {rotated.made()[0]}"):
+        done = subprocess.run(
+            ["bash", "-c", f"set -o pipefail; {sys.executable} -m worker.cli {arguments} | true"],
+            env=rotated.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr
+        assert done.stderr == ""

@@ -1,0 +1,110 @@
+"""``rotator inbox``: all that waits for a person, each with the command that settles it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from worker.cli.options import Options
+from worker.cli.output import print_lines, progress, result
+from worker.rotation.audit import AuditReport, audit
+from worker.rotation.changes.watch import may_heal
+from worker.rotation.findings import AuditFinding
+from worker.rotation.record import Record, TroubleKind
+from worker.service.audit_task import slack
+from worker.settings.environment import Need
+
+COMMANDS = {
+    "set back": "rotator settle {target} --restored",
+    "record": "rotator repair {target}",
+    "removed": "rotator remove {target}",
+    "renamed": "rotator rename {target} NEW",
+    "rescued": "rotator repair {target}",
+    "endpoint": "rotator accept-endpoint",
+    "alive": "rotator status {target}",
+    "chain": "rotator history {target} --events --json",
+    TroubleKind.OVERWRITTEN.value: "rotator adopt {target} --access-key KEY",
+}
+"""Findings of the audit that only a person settles, by their kinds. All others go on by themselves."""
+
+FOR_PERSONS = frozenset(
+    {
+        "EndpointRefused",
+        "HostUpRefused",
+        "PersonNeeded",
+        "RecordTooLarge",
+        "VaultDenied",
+        "VaultExpires",
+        "VaultMountMissing",
+        "VaultNotVersioned",
+        "VaultRefused",
+        "VaultTooLarge",
+    }
+)
+"""Errors with which a rotation fails until somebody acts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One thing that waits: about which target (None: the account), what it is, and what to do."""
+
+    target: str | None
+    kind: str
+    what: str
+    command: str
+    hint: str
+
+
+def inbox(options: Options) -> int:
+    """Print what waits; 1 while there is anything."""
+    runtime = options.runtime(Need.HOSTUP | Need.VAULT)
+    found = audit(runtime.services, runtime.settings.targets, slack(runtime), progress("reading records"))
+    waiting = list(waiting_in(found))
+    result(options, {"waiting": [asdict(each) for each in waiting]}, lambda: print_lines(_lines(waiting)))
+    return 1 if waiting else 0
+
+
+def waiting_in(found: AuditReport) -> Iterator[Waiting]:
+    """What of an audit waits for a person. Pure."""
+    for finding in found.findings:
+        command = _command(finding, found)
+        if command:
+            yield Waiting(finding.target, finding.kind, finding.what, command, finding.hint)
+    for name, record in found.survey.records.items():
+        yield from _of_creates(name, record)
+
+
+def _command(finding: AuditFinding, found: AuditReport) -> str | None:
+    name = finding.target or ""
+    record = found.survey.records.get(name)
+    if finding.kind == "drift":
+        if any(create.open for known in found.survey.records.values() for create in known.unconfirmed_creates):
+            return None  # one of these may be the key: what they wait for comes first
+        return f"rotator settle --foreign {max(0, (found.foreign or 0) + (found.drift or 0))}"
+    if finding.kind == "failing" and record and record.failure:
+        if record.failure.kind == "Conflict":
+            return f"rotator adopt {name} --access-key KEY"
+        return f"rotator rotate {name} --now-anyway" if record.failure.kind in FOR_PERSONS else None
+    if finding.kind in (TroubleKind.KEY_REFUSED, TroubleKind.KEY_DENIED) and record:
+        return None if may_heal(record, found.at) else f"rotator rotate {name} --wait"
+    command = COMMANDS.get(finding.kind)
+    return command.format(target=name) if command else None
+
+
+def _of_creates(name: str, record: Record) -> Iterator[Waiting]:
+    for create in record.unconfirmed_creates:
+        if create.open:
+            what = f"a key labelled {create.label!r} may have been made at {create.at.isoformat(timespec='seconds')}"
+            hint = "Look for that label in HostUp's panel: --none if there is none, --deleted if you deleted it."
+            command = f"rotator settle {name} {create.rotation_id} --revoke ACCESS_KEY"
+            yield Waiting(name, "unconfirmed create", f"{what}: {create.error}", command, hint)
+
+
+def _lines(waiting: list[Waiting]) -> Iterator[str]:
+    if not waiting:
+        yield "nothing waits for you"
+    for each in waiting:
+        yield f"{each.target}: {each.what}" if each.target else each.what
+        yield f"  {each.command}"
+        if each.hint:
+            yield f"  {each.hint}"

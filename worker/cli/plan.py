@@ -1,0 +1,200 @@
+"""``rotator plan``: what the next rotation does, what stands in its way, and a calendar. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from worker.cli.calendar import Appointment, Calendar, calendar, is_manual
+from worker.cli.check_vault import needed
+from worker.cli.held import held_now
+from worker.cli.options import Options, target_named
+from worker.cli.output import print_lines, print_table, print_text, progress, result
+from worker.cli.texts import when
+from worker.errors import RecordError, RotatorError
+from worker.rotation.decide import waits_for_person
+from worker.rotation.record import Record
+from worker.rotation.status import held_back_by, moved
+from worker.rotation.steps.create import expected_version
+from worker.rotation.steps.session import Session
+from worker.rotation.survey import survey
+from worker.settings.environment import Need
+from worker.targets.target import Target
+
+if TYPE_CHECKING:
+    from worker.service.assemble import Runtime
+
+MOST_LINES = 40
+"""Of the calendar, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a rotation: which service is asked for what, and why."""
+
+    service: str
+    method: str
+    path: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Something that stands in the way of a rotation, and what to do."""
+
+    target: str | None
+    what: str
+    hint: str
+
+
+def plan(options: Options, name: str | None, days: int, *, ics: bool) -> int:
+    """Print it for one target, or for all; 1 when something stands in the way."""
+    runtime = options.runtime(Need.VAULT)
+    targets = dict(runtime.settings.targets)
+    if name:
+        targets = {name: target_named(runtime.settings, name)}
+    seen = survey(runtime.services, targets, progress("reading records"))
+    now = runtime.clock.now()
+    planned = calendar(targets.values(), seen.records, now, timedelta(days=days))
+    if ics:
+        from worker.cli.ics import as_ics
+
+        print_text(as_ics(planned.appointments, now))
+        return 0
+    obstacles = [*_obstacles(runtime, targets, seen.records, one=name is not None)]
+    obstacles += [Obstacle(n, error.what, error.hint) for n, error in seen.unreadable.items() if n in targets]
+    calls = (
+        list(calls_of(targets[name], runtime.settings.vault.mount, runtime.settings.vault.state_path)) if name else []
+    )
+    document = {
+        "at": now.isoformat(timespec="milliseconds"),
+        "days": days,
+        "calls": [asdict(call) for call in calls],
+        "obstacles": [asdict(each) for each in obstacles],
+        "calendar": [_appointment(each) for each in planned.appointments],
+        "crowded": [{"hour": hour.isoformat(), "rotations": number} for hour, number in planned.crowded()],
+        "cut": list(planned.cut),
+    }
+    result(options, document, lambda: _print_plan(calls, obstacles, planned, targets))
+    return 1 if obstacles else 0
+
+
+def calls_of(target: Target, mount: str, state: str) -> Iterator[Call]:
+    """Every call of one rotation in which nothing goes wrong, in their order. Pure."""
+    record, secret = f"/v1/{mount}/data/{state}/{target.name}", f"/v1/{mount}/data/{target.path}"
+    key = f"/v1/{mount}/data/{state}/_keys/KEY"
+    yield Call("Vault", "GET", record, "where the target stands")
+    yield Call("Vault", "POST", "/v1/sys/capabilities-self", "may the app's secret be written?")
+    yield Call("Vault", "GET", secret, "is it what this project wrote?")
+    yield Call("Vault", "POST", record, "the intent is on record")
+    yield Call("HostUp", "POST", "/api/object-storage/keys", "makes the new key")
+    yield Call("Vault", "POST", key, "whose the new key is")
+    yield Call("Vault", "POST", record, "the new key is on record: staged")
+    yield Call("storage", "GET", "/", "signed with the new key: does it work?")
+    yield Call("Vault", "POST", record, "verified")
+    yield Call("Vault", "POST", secret, "publishes it, by check-and-set")
+    yield Call("Vault", "POST", record, "published; the key before retires")
+    yield Call("Vault", "GET", secret, "after grace: is the key before not published again?")
+    yield Call("Vault", "GET", key, "is it this target's?")
+    yield Call("HostUp", "DELETE", "/api/object-storage/keys/KEY", "deletes the key before")
+    yield Call("Vault", "POST", record, "deleted")
+    yield Call("storage", "GET", "/", "with the key before and a wrong secret, until it is refused")
+    yield Call("Vault", "POST", f"/v1/{mount}/destroy/{target.path}", "destroys its version of the app's secret")
+    yield Call("Vault", "POST", record, "dead, with the proof")
+
+
+def _obstacles(
+    runtime: Runtime, targets: Mapping[str, Target], records: Mapping[str, Record], *, one: bool
+) -> Iterator[Obstacle]:
+    yield from (Obstacle(None, what, hint) for what, hint in held_now(runtime))
+    yield from _missing(runtime, targets)
+    for name, target in targets.items():
+        record = records.get(name)
+        if record:
+            yield from _of_record(target, record)
+            if one:
+                yield from _of_secret(runtime, target)
+
+
+def _missing(runtime: Runtime, targets: Mapping[str, Target]) -> Iterator[Obstacle]:
+    """What the token that is used for this may not do; a worker's may be another one."""
+    try:
+        missing = runtime.vault.missing_capabilities(needed(replace(runtime.settings, targets=targets)))
+    except RotatorError as error:
+        yield Obstacle(None, error.what, error.hint)
+        return
+    for path, lacks in missing.items():
+        yield Obstacle(None, f"the token lacks {', '.join(lacks)} on {path}", "See `rotator vault policy`.")
+
+
+def _of_record(target: Target, record: Record) -> Iterator[Obstacle]:
+    name, failure, conflict = target.name, record.failure, moved(record, target)
+    if conflict:
+        yield Obstacle(name, conflict.what, conflict.hint)
+    if waits_for_person(record.unconfirmed_creates):
+        yield Obstacle(
+            name, "no key is made before the unconfirmed creates are settled", f"See `rotator settle {name}`."
+        )
+    if full := held_back_by(record):
+        yield Obstacle(name, full, f"See `rotator status {name}`.")
+    if record.deletes_held:
+        hint = f"Look which key is which, then `rotator settle {name} --restored`."
+        yield Obstacle(name, "Vault was set back: nothing is deleted", hint)
+    if failure:
+        yield Obstacle(
+            name, f"it fails: {failure.what}", f"{failure.hint} Tried again at {failure.retry_at.isoformat()}."
+        )
+
+
+def _of_secret(runtime: Runtime, target: Target) -> Iterator[Obstacle]:
+    """Whether what stands at the app's path would be overwritten, by the same judgement as the rotation's own."""
+    try:
+        session = Session(runtime.services, target, runtime.services.store.load(target.name, target.path))
+        expected_version(session, runtime.services.vault.read(target.path))
+    except RecordError:
+        return  # told with the record
+    except RotatorError as error:
+        yield Obstacle(target.name, error.what, error.hint)
+
+
+def _appointment(each: Appointment) -> dict[str, Any]:
+    return asdict(each) | {"at": each.at.isoformat(timespec="seconds")}
+
+
+def _print_plan(calls: list[Call], obstacles: list[Obstacle], planned: Calendar, targets: Mapping[str, Target]) -> None:
+    if calls:
+        print_table(("#", "SERVICE", "CALL", "WHY"), (_call_row(place, call) for place, call in enumerate(calls, 1)))
+        print_lines([""])
+    print_lines(_obstacle_lines(obstacles))
+    print_lines(["", f"Until {planned.until:%Y-%m-%d %H:%M} UTC:"])
+    shown = planned.appointments[:MOST_LINES]
+    rows = ((when(each.at, planned.since), each.target, each.kind, each.what) for each in shown)
+    print_table(("WHEN", "TARGET", "WHAT", "OF"), rows)
+    print_lines(_more_lines(planned, targets))
+
+
+def _call_row(place: int, call: Call) -> tuple[str, ...]:
+    return str(place), call.service, f"{call.method} {call.path}", call.why
+
+
+def _obstacle_lines(obstacles: list[Obstacle]) -> Iterator[str]:
+    yield "In the way: " + ("nothing" if not obstacles else str(len(obstacles)))
+    for each in obstacles:
+        yield f"  {each.target}: {each.what}" if each.target else f"  {each.what}"
+        if each.hint:
+            yield f"    {each.hint}"
+
+
+def _more_lines(planned: Calendar, targets: Mapping[str, Target]) -> Iterator[str]:
+    left = len(planned.appointments) - MOST_LINES
+    if left > 0:
+        yield f"and {left} more: --json or --ics has all of them"
+    for hour, number in planned.crowded():
+        yield f"crowded: {number} rotations in the hour from {hour:%Y-%m-%d %H:%M} UTC; a window or jitter spreads them"
+    for name in planned.cut:
+        yield f"{name} has more rotations than are reckoned here"
+    for name, target in targets.items():
+        if is_manual(target):
+            yield f"{name} is rotated only when somebody asks"
