@@ -6,7 +6,7 @@ import grp
 import pwd
 import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from worker.errors import ConfigurationError, UsageError
 
 _MODES = 0o777
 _NEEDED, _FORBIDDEN = 0o400, 0o002
+_NOBODY = 2**32 - 1
+"""What the kernel takes for no user."""
 _TEXTS = ("path", "mount", "fields", "format", "to", "mode", "owner", "signal", "pid_file", "exec")
 FORMATS = (*sorted(FORMS), PAIR)
 
@@ -94,17 +96,23 @@ def _access(mode: str, owner: str) -> Access:
 
 
 def _uid(name: str) -> int:
-    try:
-        return -1 if not name else int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
-    except KeyError:
-        raise UsageError(f"there is no user {name[:32]!r} on this machine", hint="Check --owner.") from None
+    return _number("user", name, lambda: pwd.getpwnam(name).pw_uid)
 
 
 def _gid(name: str) -> int:
+    return _number("group", name, lambda: grp.getgrnam(name).gr_gid)
+
+
+def _number(kind: str, name: str, look_up: Callable[[], int]) -> int:
+    if not name:
+        return -1
     try:
-        return -1 if not name else int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
-    except KeyError:
-        raise UsageError(f"there is no group {name[:32]!r} on this machine", hint="Check --owner.") from None
+        number = int(name) if name.isdecimal() else look_up()
+    except (KeyError, ValueError):
+        number = _NOBODY
+    if number >= _NOBODY:
+        raise UsageError(f"there is no {kind} {name[:32]!r} on this machine", hint="Check --owner.")
+    return number
 
 
 def _tell(wanted: Mapping[str, str]) -> Tell | None:

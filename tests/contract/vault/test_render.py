@@ -170,6 +170,8 @@ def test_the_last_good_file_stays_while_vault_is_sealed(tmp_path: Path) -> None:
         ({}, ("--path", PATH, "--format", "xml"), 2, "'xml' is no format"),
         ({}, ("--path", PATH, "--mode", "0666"), 2, "'0666' is no mode"),
         ({}, ("--path", PATH, "--owner", "nobody-of-that-name"), 2, "there is no user"),
+        ({}, ("--path", PATH, "--owner", f":{2**32 - 1}"), 2, "there is no group"),
+        ({}, ("--path", PATH, "--owner", "9" * 99), 2, "there is no user"),
         ({}, ("--path", PATH, "--signal", "HUP"), 2, "Either --signal with --pid-file, or --exec"),
         ({}, ("--path", PATH, "--exec", "nothing-of-that-name"), 1, "nothing-of-that-name of --exec failed: No such"),
     ],

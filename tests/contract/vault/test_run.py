@@ -81,10 +81,14 @@ class Scene:
                 wait_until(lambda: bool(self.started_with()), "the program has started")
                 yield process
             finally:
-                for pid in {int(line[0]) for line in self.seen()}:
-                    if is_running(pid):
-                        os.kill(pid, signal.SIGKILL)
+                self.end()
                 process.wait(30)
+
+    def end(self) -> None:
+        """End every program that was started; then so does the command that runs it."""
+        for pid in {int(line[0]) for line in self.seen()}:
+            if is_running(pid):
+                os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -156,6 +160,7 @@ def test_an_interrupt_by_the_terminal_comes_once(scene: Scene) -> None:
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 7
         finally:
+            scene.end()
             process.kill()
             os.close(ours)
             os.close(theirs)
