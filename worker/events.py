@@ -30,6 +30,7 @@ class Event(StrEnum):
     KEY_UNCOUNTED = "key.uncounted"
     KEY_DEAD = "key.dead"
     GRACE_ENDED = "grace.ended"
+    GRACE_EXTENDED = "grace.extended"
     LEAK_REPORTED = "leak.reported"
     KEY_OVERDUE = "key.overdue"
     SECRET_LOST = "secret.lost"  # noqa: S105 - an event's name

@@ -106,9 +106,7 @@ def summaries(runtime: Runtime) -> list[Summary]:
         return [known[name] for name in sorted(targets)]
     seen, now = survey(runtime.services, targets), runtime.clock.now()
     return [
-        unusable(error, name)
-        if (error := seen.unreadable.get(name))
-        else summary_of(seen.records[name], target, now)
+        unusable(error, name) if (error := seen.unreadable.get(name)) else summary_of(seen.records[name], target, now)
         for name, target in sorted(targets.items())
     ]
 

@@ -43,6 +43,17 @@ def kept_until_at_most(key: RetiringKey, target: Target) -> datetime | None:
     return key.retire_after + max(target.retire_cap - target.grace, timedelta(0))
 
 
+def extended_until(key: RetiringKey, target: Target, vault_away: datetime | None) -> datetime | None:
+    """A later end of a key's grace, as apps could not read the new one until ``vault_away``; None where it stays.
+
+    When they could at last, their programs may go on with the old one for a while.
+    """
+    if vault_away is None or key.why is not Why.REPLACED or key.leaked:
+        return None
+    end = vault_away + min(LONGEST_HOLD, target.grace / 2)
+    return end if end > key.retire_after else None
+
+
 def kept(key: RetiringKey, target: Target, receipts: Receipts | None, now: datetime, tick: timedelta) -> Kept | None:
     """Whether a key has to stay for now; None: it may go. ``receipts`` is None where they could not be read."""
     end = kept_until_at_most(key, target)

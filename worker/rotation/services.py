@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from worker.clock import Clock
@@ -61,6 +61,17 @@ def _no_logs(secret: Secret) -> None:
     """For services without logs: there is nothing to keep secrets out of."""
 
 
+@dataclass(slots=True)
+class VaultAway:
+    """When Vault could not be reached last, as far as this process saw it: apps could not read it then, either."""
+
+    last: datetime | None = None
+
+    def seen(self, now: datetime) -> None:
+        """It cannot be reached."""
+        self.last = now
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything outside, as ports.
@@ -81,3 +92,4 @@ class Services:
     machine: Clock | None = None
     secrets_for_a_while: Callable[[], AbstractContextManager[None]] = nullcontext
     meter: Meter = NO_METER
+    vault_away: VaultAway = field(default_factory=VaultAway)

@@ -9,7 +9,7 @@ import structlog
 
 from worker.adapters.redis.index import IndexEntry
 from worker.adapters.redis.locks import Hold
-from worker.errors import Conflict, RecordError, RotatorError
+from worker.errors import Conflict, RecordError, RotatorError, VaultUnavailable
 from worker.events import Event
 from worker.rotation.observe import Observation
 from worker.rotation.reconcile import reconcile
@@ -99,6 +99,8 @@ def _look(runtime: Runtime, target: Target, hold: Hold, *, watching: bool) -> bo
         next_look = now + runtime.settings.worker.audit_every
     except RotatorError as error:
         _log.warning(Event.TARGET_FAILED, **(error.fields() | {"target": target.name}))
+        if isinstance(error, VaultUnavailable):
+            runtime.services.vault_away.seen(runtime.clock.now())
         runtime.shared.due.schedule(target.name, now + _soon(runtime, target.name))
         return False
     else:

@@ -12,7 +12,7 @@ from worker.adapters.redis.errors import unavailable
 from worker.adapters.redis.keys import DUE
 from worker.adapters.redis.repair import Scheduled, tell
 from worker.clock import Clock
-from worker.errors import VaultNoLeader, VaultSealed
+from worker.errors import VaultNoLeader, VaultSealed, VaultUnavailable
 from worker.events import Event
 from worker.service.assemble import Runtime
 from worker.service.former_queue import FormerQueue
@@ -47,7 +47,11 @@ class Pace:
 def tick(runtime: Runtime, send: Send) -> None:
     """Hand out what is due. A tick while Vault is away hands out nothing: it would only fail."""
     FormerQueue(runtime.shared.client, runtime.settings.queue).move()
-    see_that_vault_is_ready(runtime)
+    try:
+        see_that_vault_is_ready(runtime)
+    except VaultUnavailable:
+        runtime.services.vault_away.seen(runtime.clock.now())
+        raise
     shared = runtime.shared
     if not _is_whole(runtime):
         rebuild(runtime)

@@ -74,6 +74,23 @@ def _tells_of(entry: Entry, access_key: str, request_id: str | None) -> bool:
     return (entry.event, entry.access_key, entry.request_id) == (Event.KEY_RETIRED, access_key, request_id)
 
 
+def grace_extended(record: Record, access_key: str, end: datetime, now: datetime) -> Record:
+    """Have a key live longer than its grace, because Vault could not be read."""
+    key = find(record, access_key)
+    if key.deleted_at or key.leaked or key.retire_after >= end:
+        return record
+    noted = note(
+        record,
+        Event.GRACE_EXTENDED,
+        now,
+        rotation_id=key.rotation_id,
+        access_key=access_key,
+        grace_until=end.isoformat(timespec="seconds"),
+        why="Vault could not be reached",
+    )
+    return _with(noted, replace(key, retire_after=end, next_look_at=end))
+
+
 def delete_failed(record: Record, access_key: str, why: RotatorError, retry_at: datetime, now: datetime) -> Record:
     """The delete did not go through, or must not be made; it is tried again at ``retry_at``.
 

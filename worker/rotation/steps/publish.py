@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from worker.errors import Conflict, RotatorError, Superseded, VaultCasMismatch, VaultError, VaultUnavailable
 from worker.events import Event
@@ -14,6 +14,8 @@ from worker.rotation.record import Record, Rotation, StagedKey
 from worker.rotation.steps.session import Pause, Session
 from worker.targets.backoff import next_verify
 from worker.targets.schedule import next_rotation
+
+LONGEST_PROMISE = timedelta(days=366)
 
 SHORT_PAUSE = 2.0
 """Seconds that a worker waits with the target in hand; for longer ones it turns to other targets."""
@@ -90,8 +92,27 @@ def publish(session: Session, rotation_id: str) -> None:
     if rotation.from_version:
         _destroy_copy(session, key, rotation.from_version)
     now = session.now
-    grace = Grace(session.target.grace + (session.latest - now), session.earliest - now)
+    grace = Grace(_promised(session, rotation) + (session.latest - now), session.earliest - now)
     session.change(lambda record: published(record, rotation.id, version, now, grace), since=since)
+
+
+def _promised(session: Session, rotation: Rotation) -> timedelta:
+    """How long the key before has to work on: as configured, or as its secret told apps, if that is longer.
+
+    No longer than the key would have been current, whatever somebody else wrote there.
+    """
+    target, document = session.target, session.secret
+    if session.record.current is None or rotation.expected_version == 0:
+        return target.grace
+    if document is None or not _is_current(session, document):  # another worker wrote the new secret
+        document = session.services.vault.read_version(target.path, rotation.expected_version)
+    if document.data is None or not _is_current(session, document):
+        return target.grace
+    told = document.data.get(target.fields.name_of("grace_seconds"))
+    if not isinstance(told, int) or told <= target.grace.total_seconds():
+        return target.grace
+    longest = LONGEST_PROMISE if target.schedule.is_manual else target.schedule.greatest_age()
+    return max(target.grace, min(timedelta(seconds=min(told, LONGEST_PROMISE.total_seconds())), longest))
 
 
 def _destroy_copy(session: Session, key: StagedKey, version: int) -> None:

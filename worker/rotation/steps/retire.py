@@ -19,8 +19,17 @@ from worker.errors import (
     VaultUnavailable,
 )
 from worker.events import Event
-from worker.rotation.changes.retirement import dead, delete_again, delete_failed, deleted, find, still_alive, uncounted
-from worker.rotation.in_use import Kept, kept, kept_until_at_most
+from worker.rotation.changes.retirement import (
+    dead,
+    delete_again,
+    delete_failed,
+    deleted,
+    find,
+    grace_extended,
+    still_alive,
+    uncounted,
+)
+from worker.rotation.in_use import Kept, extended_until, kept, kept_until_at_most
 from worker.rotation.ports import DeletedKey, Life, Probe
 from worker.rotation.record import RetiringKey, Why
 from worker.rotation.steps.counted import count_before, undiminished
@@ -51,6 +60,11 @@ def delete(session: Session, access_key: str) -> Pause | None:
         # a rollback may have begun since, in time; what is read from here on is told apart by the record
         session.reload()
         key = find(session.record, access_key)
+    end = extended_until(key, session.target, session.services.vault_away.last)
+    if end and end > session.now:
+        now = session.now
+        session.change(lambda record: grace_extended(record, access_key, end, now))
+        return None
     in_use = _kept_in_use(session, key)
     if in_use:
         return Pause(access_key, in_use.until, in_use.why)
