@@ -39,6 +39,11 @@ ELSEWHERE = {
     Site("records.settle_rescued", "vault.write"): "for `rotator repair`",
     Site("leftover.published_of", "vault.read"): "of targets that left the configuration; their own tests do it",
     Site("endpoint.accept", "vault.read"): "for `rotator accept-endpoint`",
+    Site("rollback._old_secret", "storage.works"): "for `rotator rollback`, which test_killed_by_operators.py kills",
+    Site("rollback._old_secret", "vault.read_version"): "the same",
+    Site("rollback.rollback_of", "storage.see_that_it_can_be_asked"): "the same",
+    Site("publish._destroy_copy", "vault.read_version"): "after a rollback; its unit tests have it fail",
+    Site("publish._destroy_copy", "vault.destroy"): "the same",
     Site("worker._rebuild", "vault.health"): "asks for the time at a start; the first tick says what is wrong",
     Site("worker._pulse", "vault.keep_alive"): "renews the token; tests/contract/vault",
 }

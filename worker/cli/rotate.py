@@ -99,8 +99,7 @@ def _skip_pauses(runtime: Runtime, target: Target) -> Record:
 def _say_what_it_waits_for(runtime: Runtime, record: Record) -> None:
     now, failure = runtime.clock.now(), record.failure
     if paused := pause_of(record, now):
-        end = f"`rotator resume {record.target}` ends that."
-        say(f"The target is paused: {pause_text(paused)}. The request waits; {end}")
+        say(f"The request waits for {pause_text(paused)} to end: `rotator resume {record.target}`.")
     if full := held_back_by(record):
         say(f"{full}.")
     if failure and failure.retry_at > now and failure.kind == "HostUpRateLimited":

@@ -200,13 +200,18 @@ def _new(
 ) -> Begin | Recount | None:
     if record.rotation or not _is_wanted(record, due, now) or now < _begins_at(record, now, pauses):
         return None
-    if hold_on(record, now, freeze):
+    if hold_on(record, now, _cold(record, now, freeze)):
         return None
     if waits_for_person(record.unconfirmed_creates):
         return Recount()
     if _is_full(record):
         return None
     return _begin(record, now)
+
+
+def _cold(record: Record, now: datetime, freeze: Freeze | None) -> Freeze | None:
+    """The freeze, where it counts: apps that cannot work with what they read are worse than any change."""
+    return None if may_heal(record, now) else freeze
 
 
 def _begin(record: Record, now: datetime) -> Begin:
@@ -285,7 +290,7 @@ def _of_new(
     """What a new rotation waits for."""
     if record.rotation:
         return
-    hold = hold_on(record, now, freeze)
+    hold = hold_on(record, now, _cold(record, now, freeze))
     if not _is_wanted(record, due, now):
         if due is not None:
             yield due, "the next rotation"

@@ -185,7 +185,8 @@ def _of_rotation(record: Record, target: Target, now: datetime, slack: timedelta
 def _of_pause(record: Record, paused: Paused, due: datetime | None, now: datetime) -> AuditFinding:
     """A pause is somebody's wish; what it holds back is said with it, and is no finding of its own."""
     waits = [f"the rotation due at {due.isoformat()}"] if due and due <= now else []
-    waits += [f"{len(record.requests)} requests"] if record.requests else []
+    asked = len(record.requests)
+    waits += ["a request" if asked == 1 else f"{asked} requests"] if asked else []
     waits += ["the replacement of the key that apps cannot work with"] if wants_healing(record) else []
     held = f"; it holds back {', '.join(waits)}" if waits else ""
     hint = f"To end it: `rotator resume {record.target}`."

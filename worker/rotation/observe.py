@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from worker.rotation.changes.leak import REVOKED
 from worker.rotation.ports import Absence, Document, Life, Probe
 from worker.rotation.record import CurrentKey, Record, Trouble, TroubleKind
 from worker.rotation.services import Services
@@ -72,6 +73,8 @@ def advice(name: str, trouble: Trouble) -> str:
     """What to do about a trouble."""
     match trouble.kind:
         case TroubleKind.KEY_REFUSED | TroubleKind.KEY_DENIED:
+            if trouble.what == REVOKED:
+                return f"A new key is made as soon as HostUp makes one: `rotator rotate {name} --wait --now-anyway`."
             at_once = f"The worker replaces it by itself; at once: `rotator rotate {name} --wait`."
             return f"Somebody deleted it elsewhere, or HostUp did. {at_once}"
         case TroubleKind.SECRET_LOST:

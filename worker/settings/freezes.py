@@ -11,7 +11,7 @@ from worker.targets.freeze import Freeze
 LONGEST_REASON = 200
 MOST = 100
 
-_KEYS = ("from", "to", "reason")
+KEYS = ("from", "to", "reason")
 _ALLOWED = "allowed is a date, a time and an offset from UTC, such as 2026-11-27T00:00:00+01:00"
 
 
@@ -29,8 +29,8 @@ def read_freezes(file: str, raw: object, problems: Problems) -> tuple[Freeze, ..
 
 def _read(where: str, entry: Mapping[str, object], problems: Problems) -> Freeze | None:
     for key in entry:
-        if key not in _KEYS:
-            problems.note(where + show_key(key), unknown(key, _KEYS))
+        if key not in KEYS:
+            problems.note(where + show_key(key), unknown(key, KEYS))
     begins, ends = (_moment(where + key, entry.get(key), problems) for key in ("from", "to"))
     reason = entry.get("reason")
     if not isinstance(reason, str) or not reason.strip() or len(reason) > LONGEST_REASON or not reason.isprintable():

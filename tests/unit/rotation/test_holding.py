@@ -98,23 +98,26 @@ def test_an_audit_tells_a_pause_and_what_it_holds_back_and_not_that_it_is_late()
     findings = {each.kind: each for each in of_targets(Survey({"media": record}, {}), {"media": TARGET}, later, MINUTE)}
     assert "overdue" not in findings
     assert "waiting" not in findings
-    assert "1 requests" in findings["paused"].what
+    assert "a request, " in findings["paused"].what
     assert "the rotation due at" in findings["paused"].what
     assert "cannot work with" in findings["paused"].what
 
 
-def test_a_freeze_lets_through_only_what_is_asked_for() -> None:
+def test_a_freeze_lets_through_what_is_asked_for_and_what_apps_need() -> None:
     frozen = replace(TARGET, freezes=(FREEZE,))
     overdue = replace(with_key(), current=replace(current(), published_at=NOW - 40 * DAY))
     due = due_at(overdue, frozen, NOW)
     assert due
     assert FREEZE.ends <= due < FREEZE.ends + MINUTE
-    for record in (overdue, with_key(trouble=DEAD), empty()):
+    for record in (overdue, empty()):
         step = decide(record, due_at(record, frozen, NOW), NOW, {}, freeze=FREEZE)
         assert isinstance(step, Wait), "nobody asked for it"
     asked = replace(overdue, requests=(request(),))
     assert isinstance(decide(asked, due, NOW, {}, freeze=FREEZE), Begin)
-    assert outlook(with_key(trouble=DEAD), frozen, NOW).why.startswith("a freeze until")
+    assert outlook(overdue, frozen, NOW).why == "the next rotation"
+    dead = decide(with_key(trouble=DEAD), due, NOW, {}, freeze=FREEZE)
+    assert isinstance(dead, Begin)
+    assert dead.trigger == "healing"
 
 
 def test_what_falls_into_a_freeze_to_come_moves_behind_it() -> None:

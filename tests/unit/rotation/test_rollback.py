@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,7 +10,15 @@ import pytest
 
 from tests.records import DAY, MINUTE, NOW, current, empty, request, retiring, rotation
 from tests.worlds import TARGET, Small
-from worker.errors import Conflict, Superseded, TryAgainLater, UsageError
+from worker.errors import (
+    Conflict,
+    Superseded,
+    TryAgainLater,
+    UsageError,
+    VaultDenied,
+    VaultError,
+    VaultUnavailable,
+)
 from worker.rotation.changes.rollback import brought_back
 from worker.rotation.reconcile import accept
 from worker.rotation.record import Why
@@ -136,6 +145,26 @@ def test_requests_that_came_meanwhile_are_served_afterwards(small: Small) -> Non
     assert record.current
     assert record.current.access_key == "AK3"
     assert "later" in dict(record.served)
+
+
+@pytest.mark.parametrize("error", [VaultDenied("no", operation="destroy"), VaultUnavailable("away", operation="x")])
+def test_an_old_copy_that_cannot_be_destroyed_does_not_keep_the_key_off_the_record(
+    small: Small, error: VaultError
+) -> None:
+    work, destroy = begin(small), small.vault.destroy
+
+    def fail(path: str, version: int) -> None:  # noqa: ARG001 - it fails for any
+        raise error
+
+    small.vault.destroy = fail  # type: ignore[method-assign]  # a Vault that does not let it
+    with suppress(VaultUnavailable):
+        finish(work)
+    small.vault.destroy = destroy  # type: ignore[method-assign]  # it does again
+    small.look()
+    record = small.record()
+    assert record.current
+    assert (record.current.access_key, record.current.vault_version) == ("AK1", 3)
+    assert (small.vault.versions[TARGET.path][0] is None) is isinstance(error, VaultUnavailable)
 
 
 def test_back_and_forth(small: Small) -> None:

@@ -13,6 +13,7 @@ from worker.errors import ConfigurationError
 from worker.secret import Secret
 from worker.settings.environment import variables
 from worker.settings.file import DEFAULT_PATH, find_file
+from worker.settings.freezes import KEYS
 from worker.settings.log import LogSettings
 from worker.settings.metrics import MetricsSettings
 from worker.settings.problems import PROBLEMS_SHOWN
@@ -162,7 +163,7 @@ def test_the_example_explains_every_key() -> None:
         for key in model.model_fields
         if key not in variables(model) or variables(model)[key].example
     }
-    assert shown == keys | {"from", "to", "reason"}, "the last three are a freeze's"
+    assert shown == keys | set(KEYS)
 
 
 def test_the_file_is_the_one_given_else_of_the_environment_else_the_default() -> None:

@@ -220,7 +220,7 @@ def test_targets_share_neither_name_nor_path(tmp_path: Path) -> None:
 
 
 def test_targets_are_compared_even_where_they_have_other_problems(tmp_path: Path) -> None:
-    found = problems(tmp_path, EVERY + EVERY.replace("30d", "soon"))
+    found = problems(tmp_path, EVERY + EVERY.replace("30d", "seldom"))
     assert [problem.split(": ")[2] for problem in found] == ["name", "path", "every"]
 
 

@@ -18,7 +18,6 @@ from worker.rotation.ports import Absence, Document
 from worker.rotation.record import Trouble, TroubleKind
 from worker.rotation.steps.session import Pause, Session
 from worker.targets.backoff import next_death_probe
-from worker.targets.freeze import freeze_at
 
 
 def watch(session: Session) -> Pause | None:
@@ -66,11 +65,11 @@ def _found(session: Session, trouble: Trouble) -> Pause | None:
 
 
 def _say_what_holds_a_new_key_back(session: Session) -> None:
-    """Apps cannot work, and a pause or a freeze keeps the worker from mending it: a person has to know (promise 9)."""
+    """Apps cannot work, and a pause keeps the worker from mending it: a person has to know (promise 9)."""
     now, record = session.now, session.record
-    hold = hold_on(record, now, freeze_at(session.target.freezes, now))
+    hold = hold_on(record, now, None)
     if hold and may_heal(record, now):
-        hint = f"`rotator resume {record.target}` ends a pause; in a freeze `rotator rotate` goes through."
+        hint = f"`rotator resume {record.target}` ends the pause."
         session.log(Event.TARGET_BLOCKED, error=f"a new key waits for {hold.why}", hint=hint)
 
 
