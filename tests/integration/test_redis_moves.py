@@ -73,3 +73,14 @@ def test_a_message_goes_to_the_primary_too(managed: Managed) -> None:
         managed.move()
         app.send_task("rotator.tick", retry=False)
         assert second.llen("hostup-rotator") == 1
+
+
+def test_a_message_that_cannot_be_acknowledged_any_more_is_no_error(managed: Managed) -> None:
+    with make_app(managed.url) as app:
+        app.send_task("rotator.tick")
+        with app.connection_for_read() as connection:
+            queue = connection.SimpleQueue("hostup-rotator")
+            message = queue.get(timeout=10)
+            managed.name.stop()
+            message.ack()
+            assert message.acknowledged

@@ -41,6 +41,8 @@ PAUSE_SECONDS = 1.0
 
 RESTORED_AT_ONCE = 1000
 
+_AWAY = (redis.ConnectionError, redis.TimeoutError)
+
 TRANSPORT_ALIASES[ALIAS] = f"{__name__}:Transport"
 
 _kombu: Any = kombu_redis
@@ -68,6 +70,8 @@ class QoS(_kombu.QoS):  # type: ignore[misc]  # see there
         """A message is done with. Where Redis is not told, it comes back once more, which is harmless."""
         try:
             super().ack(delivery_tag)
+        except _AWAY:  # the consumer meets it, too, and connects anew; Celery would call this one critical
+            virtual.QoS.ack(self, delivery_tag)
         except ResponseError as error:
             self.channel.cannot_keep(error)
             virtual.QoS.ack(self, delivery_tag)
@@ -76,6 +80,8 @@ class QoS(_kombu.QoS):  # type: ignore[misc]  # see there
         """A message is not worked on."""
         try:
             super().reject(delivery_tag, requeue=requeue)
+        except _AWAY:
+            virtual.QoS.ack(self, delivery_tag)
         except ResponseError as error:
             self.channel.cannot_keep(error)
             virtual.QoS.ack(self, delivery_tag)
