@@ -1,4 +1,4 @@
-"""The calls that `plan` names are those of a rotation, as tests/integration/test_cost.py counts them on real servers."""
+"""The calls that `plan` names are those of a rotation, as tests/integration/test_cost.py counts them."""
 
 from __future__ import annotations
 
