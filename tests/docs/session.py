@@ -30,6 +30,7 @@ ELLIPSIS = "..."
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b[A-Z0-9]{20}\b")
 _VARYING = (
     (_ID, "ID"),
+    (re.compile(r"\b[0-9a-f]{64}\b"), "HASH"),
     (re.compile(r"\btx[0-9a-f]+-"), "tx-"),
     (re.compile(r"\((?:in [^)]*|[^)]* ago)\)"), "(T)"),
     (re.compile(r"\d+"), "N"),

@@ -198,7 +198,7 @@ def _named(each: Page, program: str) -> list[str]:
 def _exists(command: str) -> bool:
     known = get_command(app)
     assert isinstance(known, TyperGroup)
-    words = command.partition(" -- ")[0].split()[1:]
+    words = command.partition(" -- ")[0].split()[1:]  # what follows is somebody else's command
     if words[0] in SUMMARIES:  # these have a parser of their own
         return all(word.partition("=")[0] in _help_of(words[0]) for word in words if word.startswith("-"))
     found: Any = known

@@ -147,7 +147,7 @@ def _given(stage: _Stage, way: str) -> Iterator[dict[str, str]]:
         "AWS_DEFAULT_REGION": "eu-north-1",
     }
     if way == "vault":
-        yield login | storage | {"ROTATOR_APP_PATH": stage.path}
+        yield login | storage | {"APP_PATH": stage.path}
     elif way == "environment":
         key = secret[stage.events("secret.published")[0]["access_key"]]
         yield storage | {"AWS_ACCESS_KEY_ID": key.access_key, "AWS_SECRET_ACCESS_KEY": key.secret_key}

@@ -12,6 +12,7 @@ from worker.cli.texts import span
 from worker.rotation.evidence.keys import KeyLife
 from worker.rotation.evidence.report import Completeness, Incident, Period, Report, TargetReport
 from worker.rotation.evidence.rotations import RotationFacts
+from worker.targets.durations import format_duration
 
 ROTATION = (
     "started",
@@ -35,7 +36,7 @@ KEY = (
     "DELETE requestId",
     "refused",
 )
-EXCEPTION = ("when", "target", "what", "reason", "access key", "requestId")
+EXCEPTION = ("when", "target", "what", "access key", "requestId", "reason")
 TARGET = ("target", "schedule", "oldest key", "allowed", "rotations", "keys", "exceptions", "history")
 LEGEND = (("waiting", "not published"), ("current", "current"), ("grace", "previous, in grace"), ("dying", "deleted"))
 
@@ -101,8 +102,8 @@ def _completeness(found: Completeness) -> Html:
 
 def _target_row(each: TargetReport) -> tuple[Html, ...]:
     source = each.source
-    allowed = "" if source.oldest is None else span(source.oldest)
-    age = "" if each.greatest_age is None else span(each.greatest_age)
+    allowed = "" if source.oldest is None else format_duration(source.oldest)
+    age = "" if each.greatest_age is None else format_duration(each.greatest_age)
     return (
         text(source.name),
         text(source.schedule),
@@ -126,9 +127,9 @@ def _exception_row(each: Incident) -> tuple[Html, ...]:
         text(_at(each.at)),
         text(each.target),
         text(each.kind),
-        text(each.reason),
         _code(each.access_key),
         _code(each.request_id),
+        text(each.reason),
     )
 
 

@@ -31,6 +31,9 @@ Rows = tuple[tuple[str, str, str], ...]
 
 UNDER_WAY = ("creating", "staged", "verified")
 SECONDS = 1.0
+REST = 10
+"""Reading takes a tenth of the time at most: where Redis is away, every record is read from Vault."""
+
 LONGEST_CELL = 24
 """Of a target's name and of a moment, which are not shortened before what is between them."""
 
@@ -151,9 +154,11 @@ def _live(runtime: Runtime) -> None:
     console = Console(file=sys.stdout)
     with _keys_at_once(), Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
+            began = runtime.clock.monotonic()
             shown = screen(summaries(runtime), runtime.clock.now())
+            took = runtime.clock.monotonic() - began
             live.update(_drawn(shown, console), refresh=True)
-            if _pressed(SECONDS) in ("q", "Q"):
+            if _pressed(max(SECONDS, took * REST)) in ("q", "Q"):
                 return
 
 

@@ -34,10 +34,7 @@ Change = Callable[[Record], Record]
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A record as it was read or written, with the version that the next write must name.
-
-    ``entries`` are those that the last change added to the history.
-    """
+    """A record as read or written, the version that the next write must name, and the entries that a change added."""
 
     record: Record
     version: int
@@ -134,8 +131,7 @@ class RecordStore:
         Where the record itself cannot be used, raises RecordError (see :meth:`rescue`), and VaultTooLarge where it has
         become too large for Vault; VaultError afterwards.
         """
-        target = loaded.record.target
-        return until_written(lambda: self.change(loaded, change), self._clock, target, patience=patience)
+        return until_written(lambda: self.change(loaded, change), self._clock, loaded.record.target, patience=patience)
 
     def rescue(self, target: str, name: str, content: Mapping[str, object]) -> None:
         """Keep what must not be lost beside a record that cannot be used; goes on until it is written."""

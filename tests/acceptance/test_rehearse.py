@@ -1,0 +1,50 @@
+"""An app that is rehearsed: one that follows its key survives, one that keeps the first one does not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]  # it ships no types
+import pytest
+
+from tests.docs.pages import ROOT
+
+APP = """
+import contextlib, time, boto3, botocore.exceptions
+s3 = boto3.client("s3")
+while True:
+    with contextlib.suppress(botocore.exceptions.ClientError):
+        s3.list_buckets()
+    time.sleep(0.05)
+"""
+
+
+def rehearse(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "worker.cli", "--json", "rehearse", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.mark.parametrize(("way", "survives"), [("endpoint", True), ("environment", False)])
+def test_an_app_survives_if_it_follows_its_key(way: str, survives: bool) -> None:  # noqa: FBT001 - what is expected
+    done = rehearse("--way", way, "--rotations", "1", "--grace", "4s", "--", sys.executable, "-c", APP)
+    assert done.returncode == (0 if survives else 1), done.stderr
+    judged: dict[str, Any] = json.loads(done.stdout)
+    schema = json.loads((ROOT / "docs" / "schemas" / "rehearse.json").read_text("utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(judged)
+    assert judged["survives"] is survives
+    assert judged["taken_up"] == int(survives)
+    assert (judged["failed"] == 0) is survives
+    assert (judged["grace_needed_s"] is None) is not survives
+
+
+@pytest.mark.parametrize("arguments", [("--way", "magic", "--", "true"), ("--", "no-such-program-here")])
+def test_what_cannot_be_rehearsed_is_a_matter_of_usage(arguments: tuple[str, ...]) -> None:
+    assert rehearse(*arguments).returncode == 2
