@@ -107,6 +107,9 @@ def test_a_key_in_use_outlives_its_grace_and_status_names_who_uses_it(careful: S
         assert (reader["uses"], reader["access_key"], reader["gone"]) == ("old", old["access_key"], False)
         assert reader["reader"] == f"{socket.gethostname()} endpoint 127.0.0.1:0"[:128]
         assert f"STILL OLD: {reader['reader']} uses access key" in service.rotator("status", service.target).stdout
+        asked = service.rotator("rotate", service.target, "--leaked")
+        assert f"STILL OLD: {reader['reader']} uses access key" in asked.stderr, "who would fail is told before"
+        assert "Nothing was changed" in asked.stderr
         endpoint.send_signal(signal.SIGCONT)
         wait_until(lambda: used(service) == {new["access_key"]}, "another receipt")
         [moved] = receipts(service).values()

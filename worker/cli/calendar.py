@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from worker.rotation.hold import pause_of
 from worker.rotation.record import Record
-from worker.targets.durations import LONGEST
-from worker.targets.schedule import next_due
+from worker.rotation.status import due_at
+from worker.targets.schedule import next_rotation
 from worker.targets.target import Target
 
 MOST_OF_A_TARGET = 1_000
@@ -65,9 +66,14 @@ def calendar(targets: Iterable[Target], records: Mapping[str, Record], now: date
     return Calendar(now, until, tuple(sorted(found)), tuple(cut))
 
 
-def is_manual(target: Target) -> bool:
-    """Whether it is rotated only when somebody asks: no interval of the configuration is so long."""
-    return target.schedule.every is not None and target.schedule.every > LONGEST
+def _first_due(target: Target, record: Record | None, now: datetime) -> datetime | None:
+    """When the next rotation begins by itself; None: only when somebody asks, or has ended a pause."""
+    if record is None:
+        return next_rotation(target.schedule, target.name, None, now, target.freezes)
+    due, pause = due_at(record, target, now), pause_of(record, now)
+    if due is None or (pause and pause.until is None):
+        return None
+    return max(due, now, (pause and pause.until) or now)
 
 
 def _of_target(target: Target, record: Record | None, now: datetime, until: datetime) -> Iterator[Appointment]:
@@ -75,14 +81,11 @@ def _of_target(target: Target, record: Record | None, now: datetime, until: date
         if not key.deleted_at and key.retire_after < until:
             at = max(key.retire_after, now)
             yield Appointment(at, target.name, "retirement", f"{key.access_key} is deleted: {key.why.value}")
-    if is_manual(target):
-        return
     current = record.current if record else None
-    last = current.published_at if current else None
     replaced = current.access_key if current else None
+    due = _first_due(target, record, now)
     for _ in range(MOST_OF_A_TARGET):
-        due = max(next_due(target.schedule, target.name, last, max(now, last or now)), now)
-        if due >= until:
+        if due is None or due >= until:
             return
         yield Appointment(
             due, target.name, "rotation", f"a new key in the place of {replaced}" if replaced else "a new key"
@@ -90,4 +93,5 @@ def _of_target(target: Target, record: Record | None, now: datetime, until: date
         end = due + target.grace
         if replaced and end < until:
             yield Appointment(end, target.name, "retirement", f"{replaced} is deleted: replaced")
-        last, replaced = due, "the key before"
+        replaced = "the key before"
+        due = next_rotation(target.schedule, target.name, due, due, target.freezes)

@@ -10,6 +10,7 @@ from typing import Any
 from worker.cli.asking import agreed
 from worker.cli.messenger import wake_or_say
 from worker.cli.output import say
+from worker.cli.receipts import OTHER, reader_lines, said_by_apps
 from worker.cli.waiting import LOOK_SECONDS, TRY_LATER, Outcome
 from worker.errors import UsageError, VaultUnavailable
 from worker.events import Event
@@ -42,9 +43,13 @@ def see_that_options_fit(*, leaked: bool, even_without: bool, yes: bool) -> None
 
 def see_that_it_is_meant(runtime: Runtime, target: Target, leak: Leak) -> bool:
     """Say what leak mode does to this target, and ask. Raises UsageError, RecordError, VaultError."""
-    record = runtime.services.store.open(target).record
-    for line in _warning(record, target, runtime.clock.now()):
+    record, now = runtime.services.store.open(target).record, runtime.clock.now()
+    for line in _warning(record, target, now):
         say(line)
+    path = f"{runtime.settings.vault.receipts_path}/{target.path}"
+    readers = said_by_apps(runtime.services.vault, path, target, record, now)
+    for line in reader_lines([each for each in readers if each["uses"] != OTHER and not each["gone"]], now):
+        say(f"  {line}")
     return leak.yes or agreed(f"Replace the key of {target.name}, and delete the old one at once?")
 
 
@@ -57,6 +62,8 @@ def _warning(record: Record, target: Target, now: datetime) -> Iterator[str]:
     if not record.current and not in_grace(record):
         yield "  nothing: no key of this target works"
     yield "  Every app that holds one of them fails until it has read the new key. Restart those that read once."
+    if target.readers:
+        yield f"  It is read by: {', '.join(map(str, target.readers))}."
     if record.deletes_held:
         yield f"  WARNING: Vault was set back, so nothing is deleted before `rotator settle {target.name} --restored`."
     if paused := pause_of(record, now):

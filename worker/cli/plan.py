@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from worker.cli.calendar import Appointment, Calendar, calendar, is_manual
+from worker.cli.calendar import Appointment, Calendar, calendar
 from worker.cli.check_vault import needed
 from worker.cli.held import held_now
 from worker.cli.options import Options, target_named
@@ -15,6 +15,7 @@ from worker.cli.output import print_lines, print_table, print_text, progress, re
 from worker.cli.texts import when
 from worker.errors import RecordError, RotatorError
 from worker.rotation.decide import waits_for_person
+from worker.rotation.hold import pause_of, pause_text
 from worker.rotation.record import Record
 from worker.rotation.status import held_back_by, moved
 from worker.rotation.steps.create import expected_version
@@ -113,7 +114,7 @@ def _obstacles(
     for name, target in targets.items():
         record = records.get(name)
         if record:
-            yield from _of_record(target, record)
+            yield from _of_record(target, record, runtime.clock.now())
             if one:
                 yield from _of_secret(runtime, target)
 
@@ -129,7 +130,7 @@ def _missing(runtime: Runtime, targets: Mapping[str, Target]) -> Iterator[Obstac
         yield Obstacle(None, f"the token lacks {', '.join(lacks)} on {path}", "See `rotator vault policy`.")
 
 
-def _of_record(target: Target, record: Record) -> Iterator[Obstacle]:
+def _of_record(target: Target, record: Record, now: datetime) -> Iterator[Obstacle]:
     name, failure, conflict = target.name, record.failure, moved(record, target)
     if conflict:
         yield Obstacle(name, conflict.what, conflict.hint)
@@ -137,6 +138,8 @@ def _of_record(target: Target, record: Record) -> Iterator[Obstacle]:
         yield Obstacle(
             name, "no key is made before the unconfirmed creates are settled", f"See `rotator settle {name}`."
         )
+    if paused := pause_of(record, now):
+        yield Obstacle(name, f"no key is made during {pause_text(paused)}", f"`rotator resume {name}` ends it.")
     if full := held_back_by(record):
         yield Obstacle(name, full, f"See `rotator status {name}`.")
     if record.deletes_held:
@@ -196,5 +199,5 @@ def _more_lines(planned: Calendar, targets: Mapping[str, Target]) -> Iterator[st
     for name in planned.cut:
         yield f"{name} has more rotations than are reckoned here"
     for name, target in targets.items():
-        if is_manual(target):
+        if target.schedule.is_manual:
             yield f"{name} is rotated only when somebody asks"

@@ -47,10 +47,11 @@ def kept_at_most(retiring: Sequence[Mapping[str, Any]], target: Target, record: 
 
 def print_readers(readers: Sequence[Mapping[str, Any]], now: datetime) -> None:
     """Who reads the key, in words."""
-    print_lines(_lines(readers, now))
+    print_lines(reader_lines(readers, now))
 
 
-def _lines(readers: Sequence[Mapping[str, Any]], now: datetime) -> Iterator[str]:
+def reader_lines(readers: Sequence[Mapping[str, Any]], now: datetime) -> Iterator[str]:
+    """A line for each reader."""
     for each in readers:
         key = "the current key" if each["uses"] == CURRENT else f"access key {each['access_key']}"
         named = f"{key} (version {each['vault_version']}) since {when(each['since'], now)}"

@@ -22,8 +22,8 @@ from worker.rotation.survey import read_all
 from worker.rotation.whole import whole_history
 from worker.service.audit_task import slack
 from worker.settings.environment import Need
-from worker.targets.durations import LONGEST, format_duration
-from worker.targets.schedule import next_due
+from worker.targets.durations import format_duration
+from worker.targets.schedule import next_rotation
 from worker.targets.target import Target
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _by_schedule(known: TargetHistory, target: Target | None, late: timedelta) -
     schedule = target.schedule
     if schedule.every is None:
         words = f"cron {schedule.cron}"
-    elif schedule.every > LONGEST:  # the configuration takes no such interval: it stands for never
+    elif schedule.is_manual:
         return replace(known, path=target.path, schedule="only when asked for", slack=late)
     else:
         words = f"every {format_duration(schedule.every)}"
@@ -108,7 +108,7 @@ def _by_schedule(known: TargetHistory, target: Target | None, late: timedelta) -
         known,
         path=target.path,
         schedule=words,
-        due=lambda published: next_due(schedule, target.name, published, published),
+        due=lambda published: next_rotation(schedule, target.name, published, published, target.freezes) or published,
         oldest=schedule.every,
         slack=late,
     )

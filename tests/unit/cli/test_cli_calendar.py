@@ -12,7 +12,8 @@ from tests.records import DAY, NOW, current, empty, retiring
 from tests.worlds import TARGET
 from worker.cli.calendar import Appointment, calendar
 from worker.cli.ics import LONGEST_LINE, as_ics, folded
-from worker.rotation.record import Record
+from worker.rotation.record import Paused, Record
+from worker.targets.freeze import Freeze
 from worker.targets.schedule import Schedule, next_due
 
 RECORD = replace(empty(), current=current())
@@ -63,6 +64,22 @@ def test_an_endless_calendar_is_cut_and_says_so() -> None:
 def test_a_target_that_is_never_rotated_by_itself_has_no_rotations() -> None:
     manual = replace(TARGET, schedule=Schedule(every=timedelta.max))
     assert calendar([manual], {TARGET.name: RECORD}, NOW, 30 * DAY).appointments == ()
+
+
+def test_it_knows_pauses_freezes_and_what_a_person_has_set() -> None:
+    def rotations(record: Record, **changes: object) -> list[datetime]:
+        target = replace(TARGET, **changes)  # type: ignore[arg-type]  # fields that exist
+        found = calendar([target], {TARGET.name: record}, NOW, 60 * DAY)
+        return [each.at for each in found.appointments if each.kind == "rotation"]
+
+    first, second = rotations(RECORD)
+    pause = Paused(at=NOW, by="anna", reason="", until=first + DAY)
+    assert rotations(replace(RECORD, paused=pause))[0] == first + DAY
+    assert rotations(replace(RECORD, paused=replace(pause, until=None))) == []
+    assert rotations(replace(RECORD, next_at=NOW + DAY))[0] == NOW + DAY
+    freeze = Freeze(second - DAY, second + DAY, "Black Friday")
+    assert rotations(RECORD, freezes=(freeze,))[0] == first
+    assert rotations(RECORD, freezes=(freeze,))[1] >= freeze.ends
 
 
 @given(st.text(max_size=300))
