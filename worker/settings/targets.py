@@ -19,7 +19,19 @@ from pydantic import (
 )
 
 from worker.settings.problems import Problems, did_you_mean, show_text
-from worker.settings.values import STRICT, Cron, Duration, FieldName, Fields, Label, Name, Text, VaultPath, WindowText
+from worker.settings.values import (
+    STRICT,
+    Cron,
+    Duration,
+    FieldName,
+    Fields,
+    Label,
+    Name,
+    Owner,
+    Text,
+    VaultPath,
+    WindowText,
+)
 from worker.targets.durations import format_duration
 from worker.targets.fields import PRESETS
 from worker.targets.readers import LONGEST_LINK, Reader, least_grace, parse_reader
@@ -224,6 +236,7 @@ class TargetEntry(BaseModel):
     watch_every: Duration | None = None
     fields: Fields = PRESETS["plain"]
     extra: Annotated[dict[FieldName, Text], AfterValidator(_beside_ours)] = Field(default_factory=dict)
+    owner: Owner | None = None
 
     def target(self) -> Target:
         """What the rotation works with."""
@@ -242,6 +255,7 @@ class TargetEntry(BaseModel):
             self.readers,
             self.presign_ttl,
             self.retire_cap,
+            self.owner,
         )
 
 

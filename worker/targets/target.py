@@ -19,7 +19,8 @@ class Target:
     before goes on working after the new one is published. ``watch_every`` is how often what the app reads is looked
     at, None: as often as that of other targets. ``extra`` is published beside the key. ``readers`` and ``presign_ttl``
     (how long links live that the app signs) say what ``grace`` has to last. ``retire_cap`` is how long the key before
-    is kept at most while receipts say that it is in use; None: it goes when ``grace`` is over.
+    is kept at most while receipts say that it is in use; None: it goes when ``grace`` is over. ``owner`` is who is told
+    of it.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Target:
     readers: tuple[Reader, ...] = ()
     presign_ttl: timedelta | None = None
     retire_cap: timedelta | None = None
+    owner: str | None = None
 
     def plan(self) -> str:
         """A digest of when its key is rotated, how long the old one is kept and where it is published.
