@@ -90,12 +90,19 @@ def _notice(kind: Kind, line: Mapping[str, object], owners: Mapping[str, str]) -
         target=target or None,
         owner=owners.get(target),
         what=_text(line.get("error") or line.get("what"), LONGEST_TEXT),
-        hint=_text(line.get("hint"), LONGEST_TEXT),
+        hint=_text(line.get("hint"), LONGEST_TEXT) or _advice(kind, target),
         access_key=_text(line.get("access_key"), LONGEST_ID) or None,
         request_id=_text(line.get("request_id"), LONGEST_ID) or None,
         rotation_id=_text(line.get("rotation_id"), LONGEST_ID) or None,
         vault_version=version if isinstance(version, int) else None,
     )
+
+
+def _advice(kind: Kind, target: str) -> str:
+    """What to do where the line does not say it."""
+    if kind in (Kind.RECOVERED, Kind.PUBLISHED):
+        return ""
+    return f"See `rotator status {target}`." if target else "See `rotator audit`."
 
 
 def _mark(slot: str, target: str, detail: str = "") -> str:

@@ -103,7 +103,7 @@ class Courier:
 
     def _run(self) -> None:
         looked = self._clock.monotonic()
-        while not (self._ending.is_set() and self._new.empty()):
+        while not (self._ending.is_set() and (self._new.empty() or self._fails)):
             item = self._next()
             try:
                 if item and (not item.stored or self._clock.now() - item.waiting.since < _OWN):
@@ -113,7 +113,15 @@ class Courier:
                     looked = self._clock.monotonic()
             except Exception as error:  # noqa: BLE001 - a defect with one notice must not end the channel
                 _log.critical(Event.ERROR_UNCAUGHT, kind=type(error).__name__, exc_info=error)
-        for _, _, item in self._here:
+        self._leave()
+
+    def _leave(self) -> None:
+        """What lies in Redis is another worker's; what does not is lost."""
+        left = [item for _, _, item in self._here]
+        with suppress(queue.Empty):
+            while True:
+                left += filter(None, [self._new.get_nowait()])
+        for item in left:
             if not item.stored:
                 self._drop(item.waiting.notice, "the worker ends, and Redis could not keep it for another one")
 
