@@ -37,6 +37,7 @@ holds an answer's body, a header or a secret.
     ├── CacheUnusable               a helper cannot keep the last good key
     ├── FileUnwritable              a file of an app's key cannot be made or replaced: it stays as it was
     ├── AppNotTold                  a program could not be told that its key has changed
+    ├── NotDelivered                a notice could not be delivered: it is tried again
     ├── StorageError                the object storage's address is unknown or wrong
     │   └── EndpointRefused         HostUp names another one than before, or one inside; a person decides
     ├── RecordError                 a target's record cannot be used as it is
@@ -293,6 +294,10 @@ class CredentialsMissing(RotatorError):
 
 class CredentialsUnusable(RotatorError):
     """What stands where an app's secret is looked for holds no key, or not in a form that can be handed out."""
+
+
+class NotDelivered(RotatorError):
+    """A notice could not be delivered by a channel; nothing of what a receiver answered is quoted."""
 
 
 class CacheUnusable(RotatorError):

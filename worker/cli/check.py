@@ -33,7 +33,7 @@ def check(options: Options, *, keys: bool) -> int:
 
 def _look(options: Options, *, keys: bool) -> Iterator[Verdict]:
     """Raises ConfigurationError: then there is nothing else that could be looked at."""
-    runtime = options.runtime(Need.HOSTUP | Need.VAULT)
+    runtime = options.runtime(Need.HOSTUP | Need.VAULT | Need.NOTICES)
     from worker.cli import check_hostup, check_neighbours, check_redis, check_targets, check_vault
 
     targets = len(runtime.settings.targets)

@@ -21,6 +21,10 @@ def register(app: typer.Typer) -> None:
     vault.command("setup")(vault_setup)
     app.add_typer(vault, name="vault")
 
+    notify = typer.Typer(no_args_is_help=True, help="Notices to people and programs.")
+    notify.command("test")(notify_test)
+    app.add_typer(notify, name="notify")
+
 
 def circuit(
     context: typer.Context,
@@ -130,3 +134,19 @@ def vault_setup(
         from worker.cli.vault_setup import vault_setup as run
 
         raise typer.Exit(run(options, dry_run=dry_run, yes=yes, kubernetes=kubernetes))
+
+
+def notify_test(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One channel; else all of them.")] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Send a notice by each channel of [[notify]], or by one, and say how it went.
+
+    Nothing is tried again. Exit 1 where one was not delivered.
+    """
+    with running(context, config, as_json) as options:
+        from worker.cli.notify import notify_test as run
+
+        raise typer.Exit(run(options, name))

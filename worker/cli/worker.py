@@ -14,7 +14,7 @@ from worker.settings.environment import Need
 
 def worker(options: Options, concurrency: int | None, *, beat: bool) -> int:
     """Work until SIGTERM or SIGINT; the exit code of the service. Raises RotatorError where it could say nothing."""
-    settings = options.settings(Need.HOSTUP | Need.VAULT)
+    settings = options.settings(Need.HOSTUP | Need.VAULT | Need.NOTICES)
     _see_that_stdout_is_open()
     return run(settings, concurrency, beat=beat, json_logs=options.as_json)
 

@@ -58,17 +58,21 @@ def mode_for(stream: TextIO, wanted: str = "auto") -> Mode:
     return "console" if as_text else "json"
 
 
-def configure(mode: Mode, stream: TextIO, redactor: Redactor, level: int = logging.INFO) -> None:
+def configure(
+    mode: Mode, stream: TextIO, redactor: Redactor, level: int = logging.INFO, tap: Processor | None = None
+) -> None:
     """Send everything that is logged in this process to ``stream``; may be called again.
 
-    ``level`` is that of this project's own events; libraries are logged from INFO on at most.
+    ``level`` is that of this project's own events; libraries are logged from INFO on at most. ``tap`` sees our own
+    events from INFO on, also those that are not written, without secrets.
     """
     lines = Lines(stream, _tell_lost)
     common: list[Processor] = [add_log_level, add_logger_name, TimeStamper(fmt="iso", utc=True), add_error]
     last: list[Processor] = [redactor, *_renderers(mode, stream)]
+    own = [redactor, tap, _from(level), *_renderers(mode, stream)] if tap else last
     structlog.configure(
-        processors=[merge_contextvars, *common, *last],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        processors=[merge_contextvars, *common, *own],
+        wrapper_class=structlog.make_filtering_bound_logger(min(level, logging.INFO) if tap else level),
         logger_factory=lambda *names: _LineLogger(names[0] if names else "worker", lines),
         cache_logger_on_first_use=False,  # a cached logger would keep an earlier stream and redactor
     )
@@ -136,6 +140,18 @@ def _renderers(mode: Mode, stream: TextIO) -> list[Processor]:
     if mode == "json":
         return [_as_json]
     return [_on_one_line, ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain_traceback)]
+
+
+def _from(level: int) -> Processor:
+    """Drops what is less grave."""
+
+    def is_grave(logger: WrappedLogger, method: str, event_dict: EventDict) -> EventDict:
+        del logger, method
+        if logging.getLevelNamesMapping()[event_dict["level"].upper()] < level:
+            raise structlog.DropEvent
+        return event_dict
+
+    return is_grave
 
 
 def _as_json(logger: WrappedLogger, method: str, event_dict: EventDict) -> str:

@@ -454,5 +454,6 @@ def _unreadable(target: str, why: str) -> RecordUnreadable:
     return RecordUnreadable(
         f"the record cannot be read: {why}",
         target=target,
-        hint=f"Nothing of this target is touched. See what `rotator repair {target}` would do.",
+        hint="Nothing of this target is touched. Where a newer release wrote it, run that on every worker; else see "
+        f"what `rotator repair {target}` would do.",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +24,15 @@ from worker.events import Event
 from worker.logs import setup
 from worker.logs.redaction import Redactor
 from worker.meter import NO_METER
+from worker.notices.judging import READ
 from worker.service import systemd
 from worker.service.assemble import Runtime, build
 from worker.service.audit_task import audit_after_trouble, audit_once
 from worker.service.celery_app import make_app, paced_by, schedule
 from worker.service.http_door import HttpDoor
 from worker.service.life import Life
+from worker.service.notices.feed import Feed
+from worker.service.notices.office import open_office
 from worker.service.own_audit import OwnAudit
 from worker.service.pages import pages
 from worker.service.pulse import Pulse
@@ -51,12 +54,14 @@ def run(settings: Settings, concurrency: int | None = None, *, beat: bool = True
     redactor = Redactor(settings.secrets())
     wanted = "json" if json_logs else settings.log.format
     mode = setup.mode_for(sys.stdout, wanted)
-    setup.configure(mode, sys.stdout, redactor, setup.LEVELS[settings.log.level])
+    feed = Feed(READ) if settings.channels else None
+    setup.configure(mode, sys.stdout, redactor, setup.LEVELS[settings.log.level], feed)
     setup.take_over(setup_logging)
     setup.catch_uncaught()
     own = _own_metrics(settings)
     runtime = build(settings, redactor, keep=True, meter=own or NO_METER)
-    return serve(runtime, concurrency or settings.worker.concurrency, beat=beat, own=own)
+    with open_office(runtime, feed, redactor, own or NO_METER) if feed else nullcontext():
+        return serve(runtime, concurrency or settings.worker.concurrency, beat=beat, own=own)
 
 
 def _own_metrics(settings: Settings) -> OwnMetrics | None:

@@ -26,11 +26,12 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Need(Flag):
-    """Which logins a command cannot do without. Redis and the addresses are always needed."""
+    """Which logins a command cannot do without (NOTICES: of ``[[notify]]``). Redis and addresses are always needed."""
 
     NOTHING = 0
     HOSTUP = auto()
     VAULT = auto()
+    NOTICES = auto()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from worker.settings.freezes import read_freezes
 from worker.settings.log import LogSettings
 from worker.settings.logins import check_logins
 from worker.settings.metrics import MetricsSettings
+from worker.settings.notify import Channel, read_channels
 from worker.settings.problems import Problems, show_key, unknown
 from worker.settings.proxies import Proxies, login_secrets, proxy_secrets
 from worker.settings.redis_url import exposure, redis_passwords
@@ -106,15 +107,18 @@ class Settings:
     targets: Mapping[str, Target]
     proxies: Proxies
     proxy_secrets: tuple[Secret, ...]
+    channels: tuple[Channel, ...] = ()
 
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret in here; for redaction."""
         given = (self.hostup.api_key, self.vault.token, self.vault.secret_id, self.redis_url)
-        return (*(secret for secret in given if secret), *redis_passwords(self.redis_url), *self.proxy_secrets)
+        of_channels = (secret for channel in self.channels for secret in channel.secrets())
+        known = (secret for secret in given if secret)
+        return (*known, *redis_passwords(self.redis_url), *self.proxy_secrets, *of_channels)
 
 
 M = TypeVar("M", bound=BaseModel)
-_TABLES = ("hostup", "storage", "vault", "redis", "worker", "metrics", "log", "target", "freeze")
+_TABLES = ("hostup", "storage", "vault", "redis", "worker", "metrics", "log", "target", "freeze", "notify")
 
 
 def load(
@@ -158,6 +162,13 @@ def load(
     freezes = read_freezes(str(file), document.get("freeze", []), problems)
     own_paths = (vault.state_path, vault.receipts_path)
     targets = read_targets(str(file), document.get("target", []), own_paths, problems, only, freezes)
+    channels = read_channels(
+        str(file),
+        document.get("notify", []),
+        targets if only is None else {},
+        env if Need.NOTICES in needs else None,
+        problems,
+    )
     problems.raise_any()
     if vault.token_file:  # it is read again whenever it changes; here it was only seen that it can be
         vault = vault.model_copy(update={"token": None})
@@ -176,6 +187,7 @@ def load(
         targets,
         proxies,
         hidden,
+        channels,
     )
 
 

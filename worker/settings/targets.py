@@ -28,6 +28,7 @@ from worker.settings.values import (
     Interval,
     Label,
     Name,
+    Owner,
     Text,
     VaultPath,
     WindowText,
@@ -239,6 +240,7 @@ class TargetEntry(BaseModel):
     watch_every: Duration | None = None
     fields: Fields = PRESETS["plain"]
     extra: Annotated[dict[FieldName, Text], AfterValidator(_beside_ours)] = Field(default_factory=dict)
+    owner: Owner | None = None
 
     def target(self, freezes: tuple[Freeze, ...]) -> Target:
         """What the rotation works with."""
@@ -258,6 +260,7 @@ class TargetEntry(BaseModel):
             self.presign_ttl,
             self.retire_cap,
             freezes,
+            self.owner,
         )
 
 

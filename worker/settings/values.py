@@ -42,6 +42,7 @@ LABEL_FIELDS = ("rotation_id", "date", "target")
 LONGEST_SECRET = 8192
 LONGEST_PATH = 512
 LONGEST_FIELD = 128
+LONGEST_OWNER = 128
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -191,6 +192,12 @@ def _field_name(name: str) -> str:
     return name
 
 
+def _owner(name: str) -> str:
+    if len(name) > LONGEST_OWNER:
+        raise ValueError(f"is longer than {LONGEST_OWNER} characters")
+    return name
+
+
 def _fields(value: object) -> FieldMap:
     """From the name of a preset, or from a table of names. Raises ValidationError for what is wrong in the table."""
     if isinstance(value, dict):
@@ -247,5 +254,8 @@ Fields = Annotated[FieldMap, PlainValidator(_fields)]
 
 FieldName = Annotated[Text, AfterValidator(_field_name)]
 """Of a field in an app's secret."""
+
+Owner = Annotated[Text, AfterValidator(_owner)]
+"""Who is told of a target: a team, a person, an address; any text."""
 
 _FIELD_NAMES = TypeAdapter(dict[Annotated[str, AfterValidator(_source)], FieldName])

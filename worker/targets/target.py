@@ -21,7 +21,7 @@ class Target:
     at, None: as often as that of other targets. ``extra`` is published beside the key. ``readers`` and ``presign_ttl``
     (how long links live that the app signs) say what ``grace`` has to last. ``retire_cap`` is how long the key before
     is kept at most while receipts say that it is in use; None: it goes when ``grace`` is over. ``freezes`` are those of
-    the whole configuration.
+    the whole configuration. ``owner`` is who is told of it.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Target:
     presign_ttl: timedelta | None = None
     retire_cap: timedelta | None = None
     freezes: tuple[Freeze, ...] = ()
+    owner: str | None = None
 
     def plan(self) -> str:
         """A digest of when its key is rotated, how long the old one is kept and where it is published.

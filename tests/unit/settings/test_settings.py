@@ -16,6 +16,7 @@ from worker.settings.file import DEFAULT_PATH, find_file
 from worker.settings.freezes import KEYS
 from worker.settings.log import LogSettings
 from worker.settings.metrics import MetricsSettings
+from worker.settings.notify import NotifyEntry
 from worker.settings.problems import PROBLEMS_SHOWN
 from worker.settings.settings import (
     HostUpSettings,
@@ -156,7 +157,7 @@ def test_the_example_explains_every_key() -> None:
         MetricsSettings,
         LogSettings,
     )
-    models = (*of_file, TargetEntry)
+    models = (*of_file, TargetEntry, NotifyEntry)
     keys = {
         key
         for model in models

@@ -88,3 +88,18 @@ def woken(target: str) -> str:
 def once(work: str) -> str:
     """String: there while a piece of work that one worker does for all is taken; expires."""
     return f"rotator:once:{work}"
+
+
+def outbox(channel: str) -> str:
+    """Hash: notices that wait for a channel, as JSON, by their ids; a bounded number, and expires."""
+    return f"rotator:outbox:{channel}"
+
+
+def outbox_due(channel: str) -> str:
+    """Sorted set: the same notices, by when each is tried next (seconds since 1970); expires."""
+    return f"rotator:outbox_due:{channel}"
+
+
+def told(mark: str) -> str:
+    """String: there while something was told and is not over; expires."""
+    return f"rotator:told:{mark}"

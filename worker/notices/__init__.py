@@ -1,0 +1,1 @@
+"""What people and programs are told of: notices, made of the events that are logged anyway. Pure."""

@@ -1,0 +1,117 @@
+"""Which log lines become notices, and which of them end what was told before. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from worker.events import Event
+from worker.notices.notice import Kind, Notice
+from worker.printable import printable
+
+LONGEST_TEXT = 2_000
+LONGEST_ID = 200
+"""Characters, of what is said and of a name: some of it comes from outside."""
+
+_KEY, _ROTATION = "overdue key", "overdue rotation"
+
+_EACH = (Kind.UNCONFIRMED, Kind.PUBLISHED)
+"""Told once for each rotation, and never over."""
+
+_TOLD: Mapping[str, tuple[Kind, str]] = {
+    Event.ROTATION_FAILED: (Kind.FAILED, "failed"),
+    Event.CREATE_UNCONFIRMED: (Kind.UNCONFIRMED, "unconfirmed"),
+    Event.KEY_OVERDUE: (Kind.OVERDUE, _KEY),
+    Event.CONFLICT_FOUND: (Kind.CONFLICT, "conflict"),
+    Event.KEY_DIED: (Kind.DIED, "died"),
+    Event.DRIFT_FOUND: (Kind.DRIFT, "drift"),
+    Event.SECRET_PUBLISHED: (Kind.PUBLISHED, "published"),
+    Event.TARGET_BLOCKED: (Kind.WAITS, "blocked"),
+    Event.RECORD_UNREADABLE: (Kind.WAITS, "record"),
+    Event.VAULT_SET_BACK: (Kind.WAITS, "set back"),
+    Event.ENDPOINT_REFUSED: (Kind.WAITS, "endpoint"),
+}
+"""The event, what it is told as, and what is not told again until it is over."""
+
+_OF_AUDIT: Mapping[object, tuple[Kind, str]] = {
+    "overdue": (Kind.OVERDUE, _ROTATION),
+    "rescued": (Kind.WAITS, "rescued"),
+}
+"""What an audit found, by the kind of the finding; all else it finds is told by other events."""
+
+_OVER: Mapping[str, tuple[str, ...]] = {
+    Event.ROTATION_SUCCEEDED: ("failed", "conflict", "died", "blocked", "record", _ROTATION),
+    Event.TARGET_RECOVERED: ("conflict", "died"),
+    Event.KEY_DEAD: (_KEY,),
+    Event.DELETES_RESUMED: ("set back",),
+}
+"""What is over with an event."""
+
+READ = frozenset({*_TOLD, *_OVER, Event.AUDIT_FOUND, Event.AUDIT_DONE})
+"""The events that matter here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A notice, told once as long as ``mark`` stands; with ``over``: where one of these marks stood, which then go."""
+
+    notice: Notice
+    mark: str
+    over: tuple[str, ...] = ()
+
+
+def words(line: Mapping[str, object], owners: Mapping[str, str]) -> Iterator[Word]:
+    """What a log line has to tell; ``owners`` are those of targets."""
+    event = str(line.get("event"))
+    target = _text(line.get("target"), LONGEST_ID)
+    kind, slot = _OF_AUDIT.get(line.get("kind"), (None, "")) if event == Event.AUDIT_FOUND else _of(event)
+    if kind:
+        detail = _text(line.get("rotation_id"), LONGEST_ID) if kind in _EACH else ""
+        yield Word(_notice(kind, line, owners), _mark(slot, target, detail))
+    over = ("drift",) if event == Event.AUDIT_DONE and line.get("drift") == 0 else _OVER.get(event, ())
+    if over:
+        notice = _notice(Kind.RECOVERED, line, owners)
+        yield Word(notice, _mark("recovered", target, notice.id), tuple(_mark(slot, target) for slot in over))
+
+
+def _of(event: str) -> tuple[Kind | None, str]:
+    return _TOLD.get(event, (None, ""))
+
+
+def _notice(kind: Kind, line: Mapping[str, object], owners: Mapping[str, str]) -> Notice:
+    target, at, log = _text(line.get("target"), LONGEST_ID), str(line.get("timestamp", "")), str(line.get("event"))
+    version = line.get("vault_version")
+    return Notice(
+        id=_digest(kind, target, at, log, str(line.get("rotation_id"))),
+        event=kind,
+        at=at,
+        log=log,
+        target=target or None,
+        owner=owners.get(target),
+        what=_text(line.get("error") or line.get("what"), LONGEST_TEXT),
+        hint=_text(line.get("hint"), LONGEST_TEXT) or _advice(kind, target),
+        access_key=_text(line.get("access_key"), LONGEST_ID) or None,
+        request_id=_text(line.get("request_id"), LONGEST_ID) or None,
+        rotation_id=_text(line.get("rotation_id"), LONGEST_ID) or None,
+        vault_version=version if isinstance(version, int) else None,
+    )
+
+
+def _advice(kind: Kind, target: str) -> str:
+    """What to do where the line does not say it."""
+    if kind in (Kind.RECOVERED, Kind.PUBLISHED):
+        return ""
+    return f"See `rotator status {target}`." if target else "See `rotator audit`."
+
+
+def _mark(slot: str, target: str, detail: str = "") -> str:
+    return _digest(slot, target, detail)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.blake2b("\n".join(parts).encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
+
+
+def _text(value: object, longest: int) -> str:
+    return printable(value)[:longest] if isinstance(value, str) else ""
