@@ -86,7 +86,7 @@ def main(arguments: Sequence[str]) -> None:
     for number, file in enumerate(given.files[given.first :], given.first):
         take(number, file.read_bytes())
     for number in range(given.first, given.inputs):
-        take(number, made(part, seeds, given.seed, number))
+        take(number, made(part, seeds, given.seed, number)[:LARGEST_INPUT])
 
 
 def taking(name: str, under_way: UnderWay, reporter: Reporter) -> Callable[[int, bytes], None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Annotated
@@ -16,6 +15,7 @@ from worker.notices.routes import Route
 from worker.notices.signing import signing_secret
 from worker.secret import Secret
 from worker.settings.address import address_problem, is_host, is_this_machine
+from worker.settings.channels import TLS, Channel, Command, Mail, Webhook
 from worker.settings.notify_secrets import Given, Names, given_secret, hook_address, keys_of
 from worker.settings.problems import Problems, did_you_mean, show_text, unknown
 from worker.settings.values import STRICT, Duration, Name, Text, secret_word
@@ -24,7 +24,6 @@ from worker.targets.target import Target
 
 MAIL, COMMAND = "mail", "command"
 KINDS = (*FORMS, MAIL, COMMAND)
-TLS = ("starttls", "tls", "none")
 
 LONGEST_TIMEOUT = timedelta(minutes=1)
 
@@ -39,58 +38,6 @@ _OF_KIND: Mapping[str, tuple[str, ...]] = {
     COMMAND: ("run", "pass_env"),
 }
 """What may be set beside that which all have. The address of Slack and Teams is a secret itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Webhook:
-    """By HTTP: ``secret`` signs, ``token`` goes into ``Authorization``."""
-
-    url: Given
-    secret: Given | None
-    token: Given | None
-
-
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """By SMTP; ``tls`` is one of :data:`TLS`."""
-
-    host: str
-    port: int
-    tls: str
-    sender: str
-    to: tuple[str, ...]
-    user: str | None
-    password: Given | None
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A program that is run, and variables that it is given beside a few harmless ones."""
-
-    run: tuple[str, ...]
-    pass_env: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """One ``[[notify]]``. ``timeout`` is how long one delivery may take."""
-
-    name: str
-    kind: str
-    route: Route
-    timeout: timedelta
-    way: Webhook | Mail | Command
-
-    def secrets(self) -> tuple[Secret, ...]:
-        """Those that were given; for redaction."""
-        match self.way:
-            case Webhook(url, secret, token):
-                given = (url if url.is_secret else None, secret, token)
-            case Mail(password=password):
-                given = (password, None, None)
-            case _:
-                given = (None, None, None)
-        return tuple(each.value for each in given if each)
 
 
 def _one_of(allowed: tuple[str, ...]) -> AfterValidator:

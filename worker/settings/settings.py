@@ -14,6 +14,7 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, StrictBool, StrictInt, ValidationError
 
 from worker.secret import Secret
+from worker.settings.channels import Channel
 from worker.settings.environment import (
     WHERE,
     Need,
@@ -28,7 +29,7 @@ from worker.settings.freezes import read_freezes
 from worker.settings.log import LogSettings
 from worker.settings.logins import check_logins
 from worker.settings.metrics import MetricsSettings
-from worker.settings.notify import Channel, read_channels
+from worker.settings.notify import read_channels
 from worker.settings.problems import Problems, show_key, unknown
 from worker.settings.proxies import Proxies, login_secrets, proxy_secrets
 from worker.settings.redis_url import exposure, redis_passwords

@@ -31,17 +31,24 @@ from worker.adapters.redis.account import Account, AccountLimits
 from worker.adapters.redis.client import connect
 from worker.adapters.redis.index import IndexEntry
 from worker.adapters.redis.keys import lock, woken
+from worker.adapters.redis.outbox import Outbox, Waiting
 from worker.adapters.redis.reading import StoredRequest
 from worker.adapters.redis.state import SharedState, shared_state
 from worker.cli.held import held_text
 from worker.cli.status import NEVER_WATCHED, _print_detail, _print_overview
 from worker.errors import HostUpCall, HostUpRateLimited, HostUpUncertain
+from worker.notices.forms import FORMS
+from worker.notices.letter import mail
+from worker.notices.notice import Kind, Notice
 from worker.rotation.status import summary_of
 from worker.sandbox.servers import start_valkey
 from worker.targets.backoff import Backoff
 
 _HOUR = timedelta(hours=1)
 _QUEUE = "hostup-rotator"
+_NOTICE = Waiting(
+    Notice(id="a" * 32, event=Kind.FAILED, at=NOW.isoformat(), log="rotation.failed", target="media"), NOW
+)
 _LIMITS = AccountLimits(2, _HOUR, Backoff(_HOUR, _HOUR), Backoff(_HOUR, _HOUR))
 
 
@@ -87,6 +94,7 @@ def _write_honestly(client: redis.Redis) -> None:
     shared.watches.seen("media", {**NEVER_WATCHED, "last_watched_at": NOW.isoformat()}, NOW)
     shared.requests.keep("one-request", StoredRequest(target="media", reason="leaked"))
     shared.heartbeats.beat("a-worker@host")
+    Outbox(client).put(_NOTICE, "mark", ["hook"], NOW)
     account = _account(client)
     account._keep(3)  # noqa: SLF001 - what a look at HostUp's status leaves behind
     with account.place("media"):
@@ -205,6 +213,24 @@ def _show(shared: SharedState) -> Iterator[str]:
     yield from seen(shared.repairs.wrong_types)
 
 
+def _tell(shared: SharedState) -> Iterator[str]:
+    """What a channel of notices asks Redis, and sends of it."""
+    outbox = Outbox(shared.client)
+    yield from seen(lambda: _sent(outbox.claim("hook", NOW, NOW + _HOUR)))
+    yield from seen(lambda: outbox.put(_NOTICE, "mark", ["hook"], NOW))
+    yield from seen(lambda: outbox.postpone("hook", _NOTICE, NOW))
+    yield from seen(lambda: _sent(outbox.claim("hook", NOW, NOW + _HOUR)))
+    yield from seen(lambda: outbox.over(["mark"]))
+    yield from seen(lambda: outbox.done("hook", _NOTICE.notice.id))
+
+
+def _sent(waiting: Waiting | None) -> list[str]:
+    if waiting is None:
+        return []
+    letter = mail(waiting.notice, "a@example.com", ("b@example.com",))
+    return [form(waiting.notice).body.decode() for form in FORMS.values()] + [letter.as_string()]
+
+
 def _printed(shared: SharedState) -> str:
     sightings = shared.watches.sightings()
     summaries = [
@@ -218,7 +244,7 @@ def _printed(shared: SharedState) -> str:
     return json.dumps(summaries) + printed.getvalue()
 
 
-_CALLS: Sequence[Callable[[SharedState], Iterator[str]]] = (_look, _tick, _create, _show)
+_CALLS: Sequence[Callable[[SharedState], Iterator[str]]] = (_look, _tick, _create, _show, _tell)
 
 
 def _run(data: bytes) -> Iterator[str]:

@@ -8,8 +8,8 @@ import pytest
 
 from tests.unit.settings.configuring import ALL, TARGET, problems, read
 from worker.notices.notice import TROUBLE
+from worker.settings.channels import Command, Mail, Webhook
 from worker.settings.environment import Need
-from worker.settings.notify import Command, Mail, Webhook
 
 NEEDS = ALL | Need.NOTICES
 OWNED = f'{TARGET}owner = "team-media"\n'

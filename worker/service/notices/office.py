@@ -29,7 +29,7 @@ from worker.service.assemble import Runtime
 from worker.service.notices.courier import Courier, Times
 from worker.service.notices.desk import Desk
 from worker.service.notices.feed import Feed
-from worker.settings.notify import Channel, Command, Mail, Webhook
+from worker.settings.channels import Channel, Command, Mail, Webhook
 
 GOODBYE = 5.0
 """Seconds in which what is new is still delivered when the worker ends; what lies in Redis is another worker's."""
