@@ -14,7 +14,7 @@ from worker.errors import AppNotTold, UsageError
 
 LONGEST = 60.0
 """Seconds that a command may take: other files wait meanwhile."""
-_PID = re.compile(r"\s*([0-9]{1,10})\s*")
+_PID = re.compile(r"[0-9]{1,10}")
 
 
 class Tell(Protocol):
@@ -43,11 +43,11 @@ class Signal:
             return
         except (OSError, UnicodeDecodeError) as error:
             raise self._failed((isinstance(error, OSError) and error.strerror) or "it holds no number") from None
-        found = _PID.fullmatch(text)
-        if not found or int(found[1]) <= 1:
+        found = _PID.fullmatch(text.strip())
+        if not found or int(found[0]) <= 1:
             raise self._failed("it holds no number of a process")
         try:
-            os.kill(int(found[1]), self.number)
+            os.kill(int(found[0]), self.number)
         except ProcessLookupError:
             return
         except (OSError, OverflowError) as error:
