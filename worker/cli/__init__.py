@@ -22,8 +22,9 @@ def main() -> None:
     from worker.credentials.command import SUMMARIES
     from worker.credentials.command import main as for_apps
 
-    if sys.argv[1:2] and sys.argv[1] in SUMMARIES:  # started for every key that a program asks for
-        sys.exit(for_apps(sys.argv[1:], os.environ))
+    wanted = config_behind(sys.argv[1:])
+    if wanted and wanted[0] in SUMMARIES:  # started for every key that a program asks for
+        sys.exit(for_apps(wanted, os.environ))
     from worker.cli.commands import app
 
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -36,6 +37,12 @@ def main() -> None:
         _say_unwritable(error)
     finally:
         gc.freeze()  # the interpreter would search for garbage once more before it ends
+
+
+def config_behind(arguments: list[str]) -> list[str]:
+    """The arguments with ``--config`` behind the command: typer would take the ``--`` of ``run`` away."""
+    count = 1 if arguments and arguments[0].startswith("--config=") else 2 if arguments[:1] == ["--config"] else 0
+    return [*arguments[count : count + 1], *arguments[:count], *arguments[count + 1 :]]
 
 
 def _see_to_closed_streams() -> None:
