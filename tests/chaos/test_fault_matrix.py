@@ -35,7 +35,7 @@ APP = Step("vault", "POST", "/v1/secret/data/{trial}/app", 1)
 DELETE = Step("hostup", "DELETE", "/api/object-storage/keys/{key}", 1)
 
 ELSEWHERE = {
-    Site("records.archived", "vault.list"): "reads what was archived, for `rotator history` and `rotator trace`",
+    Site("records.archived_texts", "vault.list"): "reads what was archived, for `rotator history` and `rotator trace`",
     Site("records.settle_rescued", "vault.write"): "for `rotator repair`",
     Site("leftover.published_of", "vault.read"): "of targets that left the configuration; their own tests do it",
     Site("endpoint.accept", "vault.read"): "for `rotator accept-endpoint`",
@@ -45,7 +45,8 @@ ELSEWHERE = {
     Site("publish._destroy_copy", "vault.read_version"): "after a rollback; its unit tests have it fail",
     Site("publish._destroy_copy", "vault.destroy"): "the same",
     Site("worker._rebuild", "vault.health"): "asks for the time at a start; the first tick says what is wrong",
-    Site("worker._pulse", "vault.keep_alive"): "renews the token; tests/contract/vault",
+    Site("worker.serve", "vault.keep_alive"): "renews the token; tests/contract/vault",
+    Site("pages.own_text", "vault.token_ends_in"): "for `/metrics`; calls nothing",
 }
 """Calls that are no step of a rotation, a retirement or the audit; what is named here in vain fails the build, too."""
 
