@@ -4,7 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 # Every worker process of the test run may start servers of its own, so more than a few only get in each other's way.
-PYTEST_ARGS ?= -n auto --maxprocesses 4
+PYTEST_ARGS ?= -n 4
 # Its trials wait more than they work: for leases, grace periods and processes that are frozen.
 MATRIX_ARGS ?= -n 3
 # Of `make chaos`; without a seed, any.
