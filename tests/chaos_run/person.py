@@ -95,8 +95,8 @@ class Person:
             data = self.world.mount.data(path, version)
             if data and target.fields.read(data, "access_key") in ours:
                 body = {"data": data, "options": {"cas": newest}}
+                self.harm.wrote(path, newest + 1)  # before: a Vault that stands still may do it without an answer
                 admin.call("POST", f"{MOUNT}/data/{path}", body)
-                self.harm.wrote(path, newest + 1)
                 break
         else:
             admin.call("DELETE", f"{MOUNT}/data/{path}")
