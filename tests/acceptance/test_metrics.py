@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import socket
 import subprocess
@@ -14,6 +13,7 @@ import httpx
 
 from tests.acceptance.service import Service
 from tests.sandbox import plain_client, wait_until
+from tests.scrape import value
 from tests.servers import free_port
 
 
@@ -39,8 +39,8 @@ def _answers(url: str, path: str, status: int) -> Callable[[], bool]:
 
 
 def _value(text: str, line: str) -> float:
-    found = re.search(rf"^rotator_{re.escape(line)} (\S+)$", text, re.MULTILINE)
-    return float(found[1]) if found else -1.0
+    found = value(text, line)
+    return -1.0 if found is None else found
 
 
 def test_what_a_worker_shows_of_rotations_names_no_key_and_no_secret(service: Service) -> None:

@@ -13,6 +13,7 @@ import redis
 from tests.doubles import MemoryClock
 from tests.integration.scene import full_summary
 from tests.records import MINUTE, NOW, SECOND
+from tests.scrape import value
 from tests.unit.settings.configuring import read
 from worker.adapters.redis.client import connect
 from worker.adapters.redis.index import IndexEntry
@@ -43,11 +44,6 @@ def settings_for(folder: Path, names: tuple[str, ...] = TARGETS, more: str = "")
 
 def _keep(shared: SharedState, name: str, facts: Mapping[str, object]) -> None:
     shared.index.refresh([IndexEntry(name, full_summary(name, **facts), ())])
-
-
-def value(text: str, line: str) -> float | None:
-    found = re.search(rf"^rotator_{re.escape(line)} (\S+)$", text, re.MULTILINE)
-    return float(found[1]) if found else None
 
 
 @pytest.fixture

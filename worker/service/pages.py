@@ -15,7 +15,7 @@ from worker.clock import Clock
 from worker.errors import RotatorError
 from worker.service.assemble import Runtime
 from worker.service.http_door import Answer, Page
-from worker.service.metrics.series import families
+from worker.service.metrics.series import Sample, gauges
 from worker.service.metrics.shared import SharedMetrics
 from worker.service.tick import see_that_vault_is_ready
 
@@ -64,12 +64,10 @@ def pages(runtime: Runtime, own: OwnText, is_alive: Callable[[], bool]) -> Mappi
 def own_text(runtime: Runtime) -> str:
     """The gauges of this process alone."""
     left = runtime.vault.token_ends_in()
-    ends = (
-        ()
-        if left is None
-        else (("vault_token_expiration_timestamp_seconds", "", runtime.clock.now().timestamp() + left),)
-    )
-    return families(OWN, (*ends, ("build_info", f'version="{__version__}"', 1)))
+    samples: list[Sample] = [("build_info", {"version": __version__}, 1)]
+    if left is not None:
+        samples.append(("vault_token_expiration_timestamp_seconds", {}, runtime.clock.now().timestamp() + left))
+    return gauges(OWN, samples)
 
 
 class Readiness:

@@ -34,7 +34,6 @@ from worker.service.life import Life
 from worker.service.notices.feed import Feed
 from worker.service.notices.office import open_office
 from worker.service.own_audit import OwnAudit
-from worker.service.pages import pages
 from worker.service.pulse import Pulse
 from worker.service.redis_move import RedisMove
 from worker.service.tasks import guarded, register
@@ -72,6 +71,15 @@ def _own_metrics(settings: Settings) -> OwnMetrics | None:
     return OwnMetrics()
 
 
+def _door(runtime: Runtime, own: OwnMetrics | None, life: Life) -> HttpDoor | None:
+    listen = runtime.settings.metrics.listen
+    if listen is None or own is None:
+        return None
+    from worker.service.pages import pages  # noqa: PLC0415 - as above
+
+    return HttpDoor(listen, pages(runtime, own, life.is_shown))
+
+
 def serve(runtime: Runtime, concurrency: int, *, beat: bool, own: OwnMetrics | None = None) -> int:
     """Work until SIGTERM or SIGINT, then finish the steps under way; returns the exit code.
 
@@ -86,10 +94,8 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool, own: OwnMetrics | N
     schedule(app, worker.tick, worker.audit_every, paced_by(runtime.clock))
     beats = _Beat(app) if beat else None
     move = RedisMove(runtime.redis_login)
-    life, door = _life(runtime), None
-    listen = runtime.settings.metrics.listen
-    if listen and own:
-        door = HttpDoor(listen, pages(runtime, own, life.is_shown))
+    life = _life(runtime)
+    door = _door(runtime, own, life)
     inside = (life.show, door.keep_open) if door else (life.show,)
     pulse = Pulse(inside, (lambda: _show(runtime, move, app.send_task), runtime.vault.keep_alive), life.note)
     audits = OwnAudit(

@@ -1,7 +1,4 @@
-"""What this process counts and times of itself. The one module that imports prometheus-client, so it comes last.
-
-Only where metrics are on is it loaded: importing prometheus-client takes as long as starting a command.
-"""
+"""What this process counts and times of itself; loaded only where metrics are on, as :mod:`.series`."""
 
 from __future__ import annotations
 
