@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.acceptance.service import Service
-from tests.sandbox import wait_until
+from tests.sandbox import is_running, wait_until
 from tests.wire import Wire, answer, silence
 from worker.sandbox.simulator.faults import fault
 
@@ -51,7 +51,7 @@ def test_a_hook_hears_of_a_new_key_within_two_seconds(service: Service) -> None:
 
 def test_rotations_go_on_beside_channels_that_hang_fail_and_run_wild(service: Service, tmp_path: Path) -> None:
     wild = tmp_path / "wild"
-    wild.write_text("#!/bin/sh\nexec yes\n")
+    wild.write_text(f"#!/bin/sh\necho $$ >> {tmp_path}/pids\nexec yes\n")
     wild.chmod(0o700)
     all_of_them = f"events = {json.dumps(['published', 'failed', 'recovered'])}"
     with Wire(silence()) as dead, Wire(answer(500)) as broken, Wire(answer(200)) as well:
@@ -66,6 +66,9 @@ def test_rotations_go_on_beside_channels_that_hang_fail_and_run_wild(service: Se
         wait_until(lambda: len(_told(well, "published")) == 4, "the one that is well")
         worker.wait_for("notice.postponed")
         assert worker.stop() == 0
+    started = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    assert started
+    wait_until(lambda: not any(map(is_running, started)), "no program outlives the worker")
 
 
 def test_a_row_of_failures_and_its_end_are_two_notices_of_two_workers(service: Service) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from worker.errors import NotDelivered
 from worker.notices.notice import Notice
@@ -41,6 +43,8 @@ class CommandWay:
         except (OSError, ValueError) as error:
             why = (isinstance(error, OSError) and error.strerror) or "it holds a null byte"
             raise self._failed(f"cannot be run: {why}") from None
+        ending = partial(_end, child)
+        atexit.register(ending)  # who ends while it runs must not leave it behind: this thread ends without a word
         with child:
             try:
                 child.communicate(notice.body(), timeout=self.timeout)
@@ -48,6 +52,7 @@ class CommandWay:
                 raise self._failed(f"was ended after {self.timeout:.0f} s") from None
             finally:
                 _end(child)
+                atexit.unregister(ending)
         if child.returncode:
             raise self._failed(f"ended with {child.returncode}")
 
