@@ -40,34 +40,39 @@ def deleted(record: Record, access_key: str, answer: DeletedKey, now: datetime) 
         attempts=0,
         error="",
     )
-    noted = note(
+    why, grace_end = key.why.value, key.retire_after.isoformat()
+    noted = delete_noted(record, access_key, answer, now, rotation_id=key.rotation_id, why=why, grace_end=grace_end)
+    return _with(noted, gone)
+
+
+def delete_noted(
+    record: Record,
+    access_key: str,
+    answer: DeletedKey,
+    now: datetime,
+    *,
+    rotation_id: str | None = None,
+    **facts: object,
+) -> Record:
+    """Add to the history that HostUp deleted a key, or knows no such key."""
+    return note(
         record,
         Event.KEY_RETIRED,
         now,
-        rotation_id=key.rotation_id,
+        rotation_id=rotation_id,
         request_id=answer.request_id,
         access_key=access_key,
-        why=key.why.value,
-        grace_end=key.retire_after.isoformat(),
+        **facts,
         form=answer.form,
         status=answer.status,
     )
-    return _with(noted, gone)
 
 
 def _deleted_long_ago(record: Record, access_key: str, answer: DeletedKey, now: datetime) -> Record:
     """The worker that deleted it was frozen, and others did the rest: only its requestId is missing in the history."""
     if any(_tells_of(entry, access_key, answer.request_id) for entry in record.history.entries()):
         return record
-    return note(
-        record,
-        Event.KEY_RETIRED,
-        now,
-        request_id=answer.request_id,
-        access_key=access_key,
-        form=answer.form,
-        status=answer.status,
-    )
+    return delete_noted(record, access_key, answer, now)
 
 
 def _tells_of(entry: Entry, access_key: str, request_id: str | None) -> bool:

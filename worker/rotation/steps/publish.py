@@ -111,8 +111,8 @@ def _promised(session: Session, rotation: Rotation) -> timedelta:
     told = document.data.get(target.fields.name_of("grace_seconds"))
     if not isinstance(told, int) or told <= target.grace.total_seconds():
         return target.grace
-    longest = LONGEST_PROMISE if target.schedule.is_manual else target.schedule.greatest_age()
-    return max(target.grace, min(timedelta(seconds=min(told, LONGEST_PROMISE.total_seconds())), longest))
+    longest = min(LONGEST_PROMISE, target.schedule.greatest_age())
+    return max(target.grace, timedelta(seconds=min(told, longest.total_seconds())))
 
 
 def _destroy_copy(session: Session, key: StagedKey, version: int) -> None:

@@ -32,6 +32,7 @@ from worker.rotation.changes.retirement import (
 from worker.rotation.in_use import Kept, extended_until, kept, kept_until_at_most
 from worker.rotation.ports import DeletedKey, Life, Probe
 from worker.rotation.record import RetiringKey, Why
+from worker.rotation.records import Change
 from worker.rotation.steps.counted import count_before, undiminished
 from worker.rotation.steps.session import Pause, Session
 from worker.secret import Secret
@@ -83,24 +84,31 @@ def delete(session: Session, access_key: str) -> Pause | None:
     except RotatorError as error:
         _failed(session, key, error)
         return None
-    session.services.account.succeeded(made=-1 if answer.was_there else 0)
     now = session.now
-    # repeated until it is written: another delete would get another requestId, and this one would be lost (promise 8);
-    # but not for ever, because the key is on record either way, and other targets wait for this thread
-    patience = session.services.policy.lease.total_seconds()
-    try:
-        session.change_until_written(
-            lambda record: deleted(record, access_key, answer, now), since=since, patience=patience
-        )
-    except VaultError as error:
-        # then at least the log has the requestId
-        session.log(Event.KEY_RETIRED, access_key=access_key, request_id=answer.request_id, error=error.what)
-        raise
+    record_delete(session, access_key, answer, lambda record: deleted(record, access_key, answer, now), since=since)
     after = undiminished(session.services.account, before) if before and answer.was_there else None
     if before and after is not None:
         counts = before.keys, after
         session.change(lambda record: uncounted(record, access_key, *counts, now))
     return None
+
+
+def record_delete(session: Session, access_key: str, answer: DeletedKey, change: Change, *, since: float) -> None:
+    """Put what HostUp answered to a delete on record.
+
+    Repeated until it is written: another delete would get another requestId, and this one would be lost (promise 8);
+    but not for ever, because the key is on record either way, and other targets wait for this thread.
+
+    Raises RecordError, VaultError.
+    """
+    session.services.account.succeeded(made=-1 if answer.was_there else 0)
+    patience = session.services.policy.lease.total_seconds()
+    try:
+        session.change_until_written(change, since=since, patience=patience)
+    except VaultError as error:
+        # then at least the log has the requestId
+        session.log(Event.KEY_RETIRED, access_key=access_key, request_id=answer.request_id, error=error.what)
+        raise
 
 
 def _kept_in_use(session: Session, key: RetiringKey) -> Kept | None:

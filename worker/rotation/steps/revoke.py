@@ -6,7 +6,7 @@ from worker.errors import CircuitOpen, HostUpError, RotatorError, VaultUnavailab
 from worker.rotation.changes.leak import revoked, to_revoke
 from worker.rotation.changes.rotation import to_retire
 from worker.rotation.record import Why
-from worker.rotation.steps.retire import delete_at_hostup, see_that_it_is_ours
+from worker.rotation.steps.retire import delete_at_hostup, record_delete, see_that_it_is_ours
 from worker.rotation.steps.session import Pause, Session
 
 
@@ -28,9 +28,6 @@ def revoke(session: Session, access_key: str) -> Pause | None:
             session.services.account.failed(error)
         session.fail(error, "revoke")
         return Pause(access_key, session.now + session.backoff(error), error.what)
-    session.services.account.succeeded(made=-1 if answer.was_there else 0)
-    now, patience = session.now, session.services.policy.lease.total_seconds()
-    session.change_until_written(
-        lambda record: revoked(record, access_key, answer, now), since=since, patience=patience
-    )
+    now = session.now
+    record_delete(session, access_key, answer, lambda record: revoked(record, access_key, answer, now), since=since)
     return None
