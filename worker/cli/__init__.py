@@ -19,12 +19,12 @@ def main() -> None:
     """Run the command that the arguments name, and exit: 0 ok, 1 failed, 2 usage, 75 try later, 78 configuration."""
     _see_to_closed_streams()
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
-    from worker.credentials.command import SUMMARIES
+    from worker.credentials.command import SUMMARIES, leave
     from worker.credentials.command import main as for_apps
 
     wanted = config_behind(sys.argv[1:])
     if wanted and wanted[0] in SUMMARIES:  # started for every key that a program asks for
-        sys.exit(for_apps(wanted, os.environ))
+        leave(for_apps(wanted, os.environ))
     from worker.cli.commands import app
 
     if isinstance(sys.stdout, io.TextIOWrapper):

@@ -10,10 +10,12 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from worker import __version__
 from worker.credentials.arguments import add_receipt, add_render, add_run, duration, split, texts_of
@@ -71,10 +73,15 @@ def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
 
 
 def say(text: str) -> None:
-    """One line on stderr, with everything that is not printable spelled out. Never a secret: SDKs log it."""
+    """One line on stderr, with everything that is not printable spelled out. Never a secret: SDKs log it.
+
+    A reader that is gone stops nobody: apps need their keys more than this line. It goes past Python's buffer, as a
+    thread that is in there while the process ends makes the interpreter abort.
+    """
     if sys.stderr:
-        sys.stderr.write(f"rotator: {printable(text)}\n")
-        sys.stderr.flush()
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
+            os.write(sys.stderr.fileno(), f"rotator: {printable(text)}\n".encode())
 
 
 def _parser(wanted: str) -> argparse.ArgumentParser:
@@ -235,4 +242,13 @@ _COMMANDS = {"credentials": _credentials, "serve-credentials": _serve, "render":
 
 def run() -> None:
     """The entry of ``rotator-app.pyz``. Ends the process."""
-    sys.exit(main(sys.argv[1:], os.environ))
+    leave(main(sys.argv[1:], os.environ))
+
+
+def leave(code: int) -> NoReturn:
+    """End the process without the interpreter's own end, which can abort while threads still wait for Vault."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream:
+            with suppress(OSError, ValueError):
+                stream.flush()
+    os._exit(code)

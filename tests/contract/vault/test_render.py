@@ -140,6 +140,15 @@ def test_a_program_that_could_not_be_told_is_told_at_the_next_look(
         assert tries.read_text() == done
 
 
+def test_whoever_read_its_words_may_go(server: VaultServer, write: Callable[[str], None], tmp_path: Path) -> None:
+    with _rendering(_env(server), "--path", PATH, "--to", tmp_path / "key") as process:
+        wait_until(lambda: _key_in(tmp_path / "key") == "AK1", "the file is there")
+        assert process.stderr is not None
+        process.stderr.close()
+        write("AK2")
+        wait_until(lambda: _key_in(tmp_path / "key") == "AK2", "the file follows")
+
+
 def test_the_last_good_file_stays_while_vault_is_sealed(tmp_path: Path) -> None:
     with start_vault(tmp_path / "vault") as server:
         client: Any = hvac.Client(url=server.address, token=server.root_token)
