@@ -1,19 +1,23 @@
-"""A very small HTTP server for probes and Prometheus: a few threads, GET only, little to read, and an end at once.
+"""The HTTP server for probes and Prometheus: a few threads, GET only, and an end at once.
 
-Written by hand and not with :mod:`http.server`, which bounds neither its threads nor how long a request may take as a
-whole: who sends a byte now and then would hold a thread for ever.
+It is :mod:`http.server`, with bounds of our own on what that leaves open: how many threads there are, and how long a
+request may take as a whole. Who sends a byte now and then would hold a thread for ever.
 """
 
 from __future__ import annotations
 
-import re
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+from typing import Any
 
 import structlog
 
@@ -23,17 +27,11 @@ from worker.settings.metrics import Listen
 MOST_AT_ONCE = 8
 """Threads that answer. One more who asks meanwhile is turned away, and asks again by itself."""
 
-LONGEST_HEAD = 8 * 1024
-"""Bytes of a request; Prometheus sends some 500."""
-
-HEAD_SECONDS = 5.0
-ANSWER_SECONDS = 20.0
-"""How long a request may take to come, and an answer to be taken."""
+LONGEST_SECONDS = 15.0
+"""How long a request may take as a whole, until its answer is taken."""
 
 TEXT = "text/plain; charset=utf-8"
 
-_BACKLOG = 16
-_REQUEST = re.compile(rb"[A-Z]{1,16} [!-~]{1,2000} HTTP/1\.[01]")
 _log = structlog.get_logger(__name__)
 
 
@@ -59,36 +57,35 @@ class HttpDoor:
     def __init__(self, listen: Listen, pages: Mapping[str, Page]) -> None:
         self._listen = listen
         self._pages = pages
-        self._places = threading.BoundedSemaphore(MOST_AT_ONCE)
         self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
+        self._server: _Server | None = None
         self._told = ""
         self._closed = False
 
     def keep_open(self) -> None:
         """Open it, unless it is open, or was closed for good."""
         with self._lock:
-            if self._socket is not None or self._closed:
+            if self._server is not None or self._closed:
                 return
             try:
-                self._socket = _bound(self._listen)
+                self._server = _Server(self._listen, self._pages)
             except OSError as error:
                 self._tell(error.strerror or type(error).__name__)
                 return
             self._told = ""
-            threading.Thread(target=self._accept, args=(self._socket,), name="http", daemon=True).start()
-            _log.info(Event.METRICS_SERVED, address="{}:{}".format(*self._socket.getsockname()[:2]))
+            threading.Thread(target=self._server.serve_forever, name="http", daemon=True).start()
+            _log.info(Event.METRICS_SERVED, address="{}:{}".format(*self._server.server_address[:2]))
 
     def close(self) -> None:
         """Let the address go, at once; answers under way may still be taken."""
         with self._lock:
             self._closed = True
-            opened, self._socket = self._socket, None
-        if opened is not None:
-            # close alone would leave the thread waiting, and the port taken
-            with _ended():
-                opened.shutdown(socket.SHUT_RDWR)
-            opened.close()
+            server, self._server = self._server, None
+        if server is not None:
+            with suppress(OSError):  # wakes the thread that waits for callers
+                server.socket.shutdown(socket.SHUT_RDWR)
+            server.shutdown()
+            server.server_close()
 
     def _tell(self, why: str) -> None:
         if why != self._told:
@@ -99,86 +96,91 @@ class HttpDoor:
             _log.warning(Event.METRICS_UNAVAILABLE, address=str(self._listen), error=why, hint=hint)
         self._told = why
 
-    def _accept(self, opened: socket.socket) -> None:
-        while True:
-            try:
-                connection, _ = opened.accept()
-            except OSError:
-                if self._socket is not opened:
-                    return
-                time.sleep(0.1)  # out of files for a moment, or a caller that left
-                continue
-            if self._places.acquire(blocking=False):
-                threading.Thread(target=self._serve, args=(connection,), name="http answer", daemon=True).start()
-            else:
-                connection.close()
 
-    def _serve(self, connection: socket.socket) -> None:
+class _Server(ThreadingHTTPServer):
+    """Raises OSError where the address cannot be had."""
+
+    daemon_threads = True
+    block_on_close = False
+    allow_reuse_port = False  # or two workers would share the callers without a word
+
+    def __init__(self, listen: Listen, pages: Mapping[str, Page]) -> None:
+        self.address_family = socket.AF_INET6 if listen.is_ipv6 else socket.AF_INET
+        self.pages = pages
+        self._places = threading.BoundedSemaphore(MOST_AT_ONCE)
+        super().__init__((listen.host, listen.port), _Handler)
+
+    def server_bind(self) -> None:
+        """Without the look for this machine's name that HTTPServer would have."""
+        TCPServer.server_bind(self)
+
+    def get_request(self) -> Any:
+        """Accept a caller. Raises OSError."""
         try:
-            with connection, _ended():
-                answer = self._answer(_head(connection))
-                if answer:
-                    _send(connection, answer)
+            return super().get_request()
+        except OSError:
+            time.sleep(0.1)  # out of files for a moment, or a caller that left
+            raise
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread, if there is a place for one."""
+        if self._places.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, within the time."""
+        cut = threading.Timer(LONGEST_SECONDS, partial(_cut, request))
+        cut.daemon = True
+        cut.start()
+        try:
+            super().process_request_thread(request, client_address)
         finally:
+            cut.cancel()
             self._places.release()
 
-    def _answer(self, head: bytes | None) -> Answer | None:
-        if head is None:
-            return None
-        if not head:
-            return Answer(HTTPStatus.BAD_REQUEST, "no request of HTTP, or one that is too long\n")
-        method, target = head.split(b" ", 2)[:2]
-        page = self._pages.get(target.partition(b"?")[0].decode("latin-1"))
-        if method != b"GET":
-            return Answer(HTTPStatus.METHOD_NOT_ALLOWED, "only GET\n")
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver calls it so
+        """The other side may be gone at any moment; there is nobody to tell. All else is an error of ours."""
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            _log.error(Event.ERROR_UNCAUGHT, kind=type(error).__name__, exc_info=error)
+
+
+def _cut(connection: socket.socket) -> None:
+    with suppress(OSError):  # it is closed already
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = LONGEST_SECONDS
+    server_version = "rotator"
+    sys_version = ""
+    error_message_format = "%(message)s\n"
+    error_content_type = TEXT
+
+    def do_GET(self) -> None:
+        """A page."""
+        page = self.server.pages.get(self.path.partition("?")[0])
         if page is None:
-            return Answer(HTTPStatus.NOT_FOUND, "there are " + ", ".join(self._pages) + "\n")
+            self._send(Answer(HTTPStatus.NOT_FOUND, "there are " + ", ".join(self.server.pages) + "\n"))
+            return
         try:
-            return page()
+            answer = page()
         except Exception as error:  # noqa: BLE001 - the border to who asks, and who must not see any of it
             _log.exception(Event.ERROR_UNCAUGHT, kind=type(error).__name__)
-            return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of the worker's own; its log tells it\n")
+            answer = Answer(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of the worker's own; its log tells it\n")
+        self._send(answer)
 
+    def _send(self, answer: Answer) -> None:
+        body = answer.text.encode()
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(body)
 
-def _bound(listen: Listen) -> socket.socket:
-    """A socket that listens. Raises OSError."""
-    family = socket.AF_INET6 if listen.is_ipv6 else socket.AF_INET
-    # it may be bound again while connections of the worker before are still being closed
-    return socket.create_server((listen.host, listen.port), family=family, backlog=_BACKLOG, reuse_port=False)
-
-
-def _head(connection: socket.socket) -> bytes | None:
-    """The request's first line, once its head is whole; empty for what is none, None where nothing comes in time."""
-    ends, read = time.monotonic() + HEAD_SECONDS, b""
-    while b"\r\n\r\n" not in read:
-        left = ends - time.monotonic()
-        if left <= 0:
-            return None
-        connection.settimeout(left)
-        piece = connection.recv(LONGEST_HEAD)
-        if not piece:
-            return None
-        read += piece
-        if len(read) > LONGEST_HEAD:
-            return b""
-    line = read.partition(b"\r\n")[0]
-    return line if _REQUEST.fullmatch(line) else b""
-
-
-def _send(connection: socket.socket, answer: Answer) -> None:
-    body = answer.text.encode()
-    head = (
-        f"HTTP/1.1 {answer.status.value} {answer.status.phrase}\r\nContent-Type: {answer.kind}\r\n"
-        f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nConnection: close\r\n"
-    )
-    allow = "Allow: GET\r\n" if answer.status is HTTPStatus.METHOD_NOT_ALLOWED else ""
-    connection.settimeout(ANSWER_SECONDS)  # for all of it
-    connection.sendall(f"{head}{allow}\r\n".encode() + body)
-    connection.shutdown(socket.SHUT_WR)
-    connection.settimeout(1.0)
-    connection.recv(LONGEST_HEAD)  # what was not read would have the answer thrown away
-
-
-def _ended() -> AbstractContextManager[None]:
-    """The other side may be gone at any moment; there is nobody to tell."""
-    return suppress(OSError)
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that http.server calls it by
+        """Nothing: a probe each few seconds would fill the log."""

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from tests.sandbox import wait_until
 from tests.servers import free_port
 from worker.events import Event
-from worker.service.http_door import LONGEST_HEAD, MOST_AT_ONCE, Answer, HttpDoor
+from worker.service.http_door import MOST_AT_ONCE, Answer, HttpDoor
 from worker.settings.metrics import Listen
 
 LONG = "x" * 3_000_000
@@ -43,7 +43,7 @@ def door(port: int) -> Iterator[HttpDoor]:
 
 
 def ask(port: int, request: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+    with socket.create_connection(("127.0.0.1", port), 30) as connection:
         connection.sendall(request)
         return b"".join(iter(lambda: connection.recv(1 << 20), b""))
 
@@ -55,7 +55,7 @@ def get(port: int, path: str) -> bytes:
 @pytest.mark.usefixtures("door")
 def test_a_page_is_answered_whole(port: int) -> None:
     head, _, body = get(port, "/a?x=1").partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert head.startswith(b"HTTP/1.0 200 OK\r\n")
     assert b"Content-Length: 5\r\n" in head
     assert body == b"well\n"
     assert get(port, "/long").endswith(b"\r\n\r\n" + LONG.encode())
@@ -67,23 +67,30 @@ def test_a_page_is_answered_whole(port: int) -> None:
     [
         (b"GET /b HTTP/1.1\r\n\r\n", 404),
         (b"GET /../a HTTP/1.1\r\n\r\n", 404),
-        (b"POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", 405),
-        (b"HEAD /a HTTP/1.1\r\n\r\n", 405),
-        (b"GET /a\r\n\r\n", 400),
-        (b"\x16\x03\x01 TLS\r\n\r\n", 400),
-        (b"GET /" + b"a" * 2500 + b" HTTP/1.1\r\n\r\n", 400),
-        (b"GET /a HTTP/1.1\r\nX: " + b"a" * LONGEST_HEAD, 400),
+        (b"POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", 501),
+        (b"HEAD /a HTTP/1.1\r\n\r\n", 501),
+        (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET /a HTTP/1.1\r\nX: " + b"a" * 70_000 + b"\r\n\r\n", 431),
+        (b"GET /a HTTP/1.1\r\n" + b"X: a\r\n" * 101 + b"\r\n", 431),
     ],
 )
 def test_anything_else_is_turned_away(port: int, request_bytes: bytes, status: int) -> None:
-    assert ask(port, request_bytes).startswith(f"HTTP/1.1 {status} ".encode())
+    assert ask(port, request_bytes).startswith(f"HTTP/1.0 {status} ".encode())
+
+
+@pytest.mark.usefixtures("door")
+@pytest.mark.parametrize("said", [b"\x16\x03\x01 a TLS\r\n\r\n", b"GET /fails\r\n\r\n", b"hello\r\n\r\n", b"\r\n"])
+def test_who_speaks_another_protocol_is_told_a_few_words_at_most(port: int, said: bytes) -> None:
+    with capture_logs():
+        assert len(ask(port, said)) < 1000
+    assert get(port, "/a").endswith(b"well\n")
 
 
 @pytest.mark.usefixtures("door")
 def test_an_error_of_ours_shows_nothing_of_itself(port: int) -> None:
     with capture_logs() as logs:
         said = get(port, "/fails")
-    assert said.startswith(b"HTTP/1.1 500 ")
+    assert said.startswith(b"HTTP/1.0 500 ")
     assert b"secret" not in said
     assert b"Error" not in said.partition(b"\r\n\r\n")[2]
     assert [line["event"] for line in logs] == [Event.ERROR_UNCAUGHT]
