@@ -114,6 +114,7 @@ def test_files_follow_the_secret_and_programs_are_told(
             )
             with _rendering(_env(server), "--from", plan):
                 wait_until(lambda: told.exists() and "AK1" in told.read_text(), "the first key is told")
+                wait_until(signalled.exists, "the first signal has come")  # two that come at once would be one
                 write("AK2")
                 wait_until(lambda: "AK2" in told.read_text(), "the second key is told")
                 assert _key_in(tmp_path / "one") == "AK2"
