@@ -26,8 +26,22 @@ from worker.errors import (
     VaultTooLarge,
     VaultUnavailable,
 )
-from worker.rotation.ports import Absence, CreatedKey, DeletedKey, Document, Life, Place, Probe, StorageStatus, Written
+from worker.rotation.ports import (
+    Absence,
+    AccountPort,
+    CreatedKey,
+    DeletedKey,
+    Document,
+    HostUpPort,
+    Life,
+    Place,
+    Probe,
+    StorageStatus,
+    Written,
+)
+from worker.rotation.services import AccountServices, Storage
 from worker.secret import Secret
+from worker.targets.account import DEFAULT_ACCOUNT
 
 T = TypeVar("T")
 
@@ -275,6 +289,22 @@ class MemoryAccount:
             return self.look()
         except HostUpError:
             return None
+
+
+def one_account(
+    hostup: HostUpPort, storage: Storage | None = None, account: AccountPort | None = None
+) -> dict[str, AccountServices]:
+    """The default account, as services take it."""
+    return {DEFAULT_ACCOUNT: at(hostup, storage, account)}
+
+
+def at(hostup: HostUpPort, storage: Storage | None = None, account: AccountPort | None = None) -> AccountServices:
+    """An account; what is not given is made of its :class:`MemoryHostUp`."""
+    if isinstance(hostup, MemoryHostUp):
+        storage, account = storage or MemoryStorage(hostup), account or MemoryAccount(hostup)
+    assert storage
+    assert account
+    return AccountServices(hostup, storage, account)
 
 
 def _vault_lost() -> Exception:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from tests.doubles import MemoryAccount, MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault
+from tests.doubles import MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault, one_account
 from worker.rotation.reconcile import LookResult, reconcile
 from worker.rotation.record import Record, decode, encode
 from worker.rotation.records import RecordStore
@@ -46,11 +46,9 @@ class Small:
         self.storage = MemoryStorage(self.hostup)
         self.store = RecordStore(self.vault, STATE, self.clock)
         self.services = Services(
-            hostup=self.hostup,
+            accounts=one_account(self.hostup, self.storage),
             vault=self.vault,
-            storage=self.storage,
             store=self.store,
-            account=MemoryAccount(self.hostup),
             clock=self.clock,
             policy=POLICY,
         )

@@ -18,7 +18,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.doubles import Killed, MemoryAccount, MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault, Player, Stage
+from tests.doubles import (
+    Killed,
+    MemoryClock,
+    MemoryHostUp,
+    MemoryStorage,
+    MemoryVault,
+    Player,
+    Stage,
+    one_account,
+)
 from tests.records import request
 from worker.errors import RotatorError, TryAgainLater
 from worker.rotation.changes.holding import paused, resumed
@@ -86,11 +95,9 @@ class Interleavings(RuleBasedStateMachine):
         self.vault = MemoryVault(self.stage)
         self.hostup = MemoryHostUp(self.stage)
         self.services = Services(
-            hostup=self.hostup,
+            accounts=one_account(self.hostup, MemoryStorage(self.hostup, self.stage)),
             vault=self.vault,
-            storage=MemoryStorage(self.hostup, self.stage),
             store=RecordStore(self.vault, "state", self.clock),
-            account=MemoryAccount(self.hostup),
             clock=self.clock,
             policy=POLICY,
         )

@@ -6,6 +6,7 @@ Nothing else happens to such a target: its current key stays as it is until a pe
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 from worker.errors import RotatorError, Superseded
@@ -15,6 +16,7 @@ from worker.rotation.services import Services
 from worker.rotation.steps.retire import delete, prove_dead
 from worker.rotation.steps.session import Session
 from worker.rotation.survey import Survey
+from worker.targets.account import DEFAULT_ACCOUNT
 from worker.targets.fields import PRESETS
 from worker.targets.schedule import Schedule
 from worker.targets.target import Target
@@ -34,7 +36,7 @@ def retire_leftovers(services: Services, seen: Survey, targets: Mapping[str, Tar
 def retire_leftover(services: Services, seen: Survey, name: str) -> Record:
     """The same for one of them; its record afterwards."""
     session = leftover(services, name)
-    session.witness = next(iter(_current(seen)), None)
+    session.witnesses = seen.witnesses()
     try:
         _retire(session, frozenset(_in_use(seen)))
     except RotatorError as error:
@@ -51,7 +53,9 @@ def leftover(services: Services, name: str) -> Session:
 def stand_in(record: Record) -> Target:
     """What the steps need of a target that has no configuration any more."""
     schedule = Schedule(every=timedelta(days=1))
-    return Target(record.target, "", record.path, schedule, timedelta(0), PRESETS["plain"])
+    account = record.current.account if record.current else next(iter(sorted(record.accounts())), DEFAULT_ACCOUNT)
+    target = Target(record.target, "", record.path, schedule, timedelta(0), PRESETS["plain"])
+    return replace(target, account=account)
 
 
 def published_of(services: Services, record: Record) -> frozenset[str]:
