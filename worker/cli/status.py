@@ -281,8 +281,8 @@ def _trouble(summary: Summary, now: datetime) -> str:
 
 def _moving(summary: Summary) -> str:
     """Where the key lies, if that is not where the target belongs to."""
-    lies = summary["key_account"]
-    return f"its key lies on account {lies} still" if lies not in (None, summary["account"]) else ""
+    lies, belongs = summary.get("key_account"), summary.get("account")
+    return f"its key lies on account {lies} still" if lies and belongs and lies != belongs else ""
 
 
 def _held_back(summary: Summary) -> str:
@@ -370,7 +370,10 @@ def _head(summary: Summary, now: datetime) -> list[tuple[str, str]]:
     version = f"version {summary['vault_version']}" if summary["vault_version"] else "nothing yet"
     return [
         ("target", summary["target"]),
-        ("account", summary["account"] if summary["account"] != DEFAULT_ACCOUNT or _moving(summary) else ""),
+        (
+            "account",
+            summary.get("account", "") if summary.get("account") != DEFAULT_ACCOUNT or _moving(summary) else "",
+        ),
         ("key lies on", f"account {summary['key_account']} still" if _moving(summary) else ""),
         ("phase", summary["phase"]),
         ("access key", summary["access_key"] or no_key),

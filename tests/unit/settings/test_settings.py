@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from tests.unit.settings.configuring import ENV, TARGET, problems, read
 from worker.errors import ConfigurationError
 from worker.secret import Secret
+from worker.settings.accounts import AccountEntry
 from worker.settings.environment import variables
 from worker.settings.file import DEFAULT_PATH, find_file
 from worker.settings.freezes import KEYS
@@ -157,7 +158,7 @@ def test_the_example_explains_every_key() -> None:
         MetricsSettings,
         LogSettings,
     )
-    models = (*of_file, TargetEntry, NotifyEntry)
+    models = (*of_file, AccountEntry, TargetEntry, NotifyEntry)
     keys = {
         key
         for model in models
