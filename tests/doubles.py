@@ -184,6 +184,8 @@ class MemoryHostUp:
     made: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
+    prefix: str = "AK"
+    """What the names of its keys begin with: no two accounts have a key of one name."""
 
     def create_key(self, label: str) -> CreatedKey:
         return self.gate.pass_through("hostup create", lambda: self._create(label), _create_lost)
@@ -195,7 +197,7 @@ class MemoryHostUp:
         return self.gate.pass_through("hostup status", self._status, _delete_lost)
 
     def _create(self, label: str) -> CreatedKey:
-        name = f"AK{len(self.made) + 1}"
+        name = f"{self.prefix}{len(self.made) + 1}"
         self.made.append(name)
         self.living[name] = label
         self.labels.append(label)

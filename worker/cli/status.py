@@ -285,6 +285,12 @@ def _moving(summary: Summary) -> str:
     return f"its key lies on account {lies} still" if lies and belongs and lies != belongs else ""
 
 
+def _belongs(summary: Summary) -> str:
+    """The account that the target belongs to; empty where there is nothing to be told apart."""
+    account: str = summary.get("account") or ""
+    return account if account != DEFAULT_ACCOUNT or _moving(summary) else ""
+
+
 def _held_back(summary: Summary) -> str:
     return held_back((datetime.fromisoformat(key["retire_after"]), key["error"]) for key in summary["retiring"])
 
@@ -370,10 +376,7 @@ def _head(summary: Summary, now: datetime) -> list[tuple[str, str]]:
     version = f"version {summary['vault_version']}" if summary["vault_version"] else "nothing yet"
     return [
         ("target", summary["target"]),
-        (
-            "account",
-            summary.get("account", "") if summary.get("account") != DEFAULT_ACCOUNT or _moving(summary) else "",
-        ),
+        ("account", _belongs(summary)),
         ("key lies on", f"account {summary['key_account']} still" if _moving(summary) else ""),
         ("phase", summary["phase"]),
         ("access key", summary["access_key"] or no_key),
