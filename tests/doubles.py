@@ -183,6 +183,7 @@ class MemoryHostUp:
     living: dict[str, str] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
+    asked_to_delete: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     prefix: str = "AK"
     """What the names of its keys begin with: no two accounts have a key of one name."""
@@ -204,6 +205,7 @@ class MemoryHostUp:
         return CreatedKey(name, Secret(f"secret-of-{name}"), f"request-of-{name}")
 
     def _delete(self, access_key: str, form: str) -> DeletedKey:
+        self.asked_to_delete.append(access_key)
         if access_key not in self.living:
             return DeletedKey(404, "request-404", form)
         if len(self.living) == 1:

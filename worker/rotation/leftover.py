@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
-from worker.errors import RotatorError, Superseded
+from worker.errors import RotatorError, Superseded, VaultError
 from worker.events import Event
 from worker.rotation.record import Record, RetiringKey, Why
 from worker.rotation.services import Services
@@ -31,6 +31,33 @@ def retire_leftovers(services: Services, seen: Survey, targets: Mapping[str, Tar
     for name, record in seen.records.items():
         if name not in targets and record.path not in paths and record.retiring:
             retire_leftover(services, seen, name)
+
+
+def prove_left_behind(services: Services, seen: Survey, targets: Mapping[str, Target]) -> None:
+    """See whether deleted keys of accounts that their targets have left are dead: another target's key shows it.
+
+    What fails is logged, and tried at the next audit. Raises VaultError.
+    """
+    witnesses = seen.witnesses()
+    for name, record in seen.records.items():
+        target, current = targets.get(name), record.current
+        if target is None or current is None:
+            continue
+        for key in record.retiring:
+            if key.deleted_at and key.account != current.account and key.account in witnesses:
+                session = Session(services, target, services.store.load(name, target.path), witnesses=witnesses)
+                _prove(session, key.access_key)
+
+
+def _prove(session: Session, access_key: str) -> None:
+    try:
+        prove_dead(session, access_key)
+    except Superseded:
+        return  # a worker that looked at it was first
+    except VaultError:
+        raise
+    except RotatorError as error:
+        session.log(Event.TARGET_FAILED, **error.fields())
 
 
 def retire_leftover(services: Services, seen: Survey, name: str) -> Record:

@@ -15,7 +15,7 @@ from worker.rotation.audit import AuditReport, audit
 from worker.rotation.changes.creates import explained
 from worker.rotation.changes.retirement import counted_after_all
 from worker.rotation.changes.watch import deletes_resumed
-from worker.rotation.leftover import retire_leftovers, stand_in
+from worker.rotation.leftover import prove_left_behind, retire_leftovers, stand_in
 from worker.rotation.record import Record
 from worker.rotation.status import due_at, outlook, summarize
 from worker.rotation.steps.session import Session
@@ -72,6 +72,8 @@ def audit_once(runtime: Runtime) -> None:
     if report.explained:
         _settle_explained(runtime, report)
     retire_leftovers(runtime.services, report.survey, runtime.settings.targets)
+    if len(runtime.settings.accounts) > 1:
+        prove_left_behind(runtime.services, report.survey, runtime.settings.targets)
     _put_redis_right(runtime, report.survey.records)
     _say_if_the_watch_is_behind(runtime)
     for each in report.accounts:

@@ -229,11 +229,11 @@ def _proof(session: Session, key: RetiringKey) -> Probe:
     For a target that has none there any more, another's does. Else the key's own secret is used once, from its old
     version in Vault.
     """
-    storage, current = session.services.at(key.account).storage, session.record.current
+    storage = session.services.at(key.account).storage
     probe = storage.lives(key.access_key)
     if probe.life is not Life.DEAD:
         return probe
-    witness = current.access_key if current and current.account == key.account else session.witnesses.get(key.account)
+    witness = _witness(session, key)
     if not _is_counted(session, key):
         witness = None
     if witness and witness != key.access_key and storage.lives(witness).life is Life.ALIVE:
@@ -244,6 +244,24 @@ def _proof(session: Session, key: RetiringKey) -> Probe:
         return replace(probe, life=Life.UNKNOWN, detail=why)
     probe = storage.works(key.access_key, secret)
     return replace(probe, detail="refused with its own secret") if probe.life is Life.DEAD else probe
+
+
+def _witness(session: Session, key: RetiringKey) -> str | None:
+    """A key that should live at the gateway of this one: the target's current key, or another target's."""
+    current = session.record.current
+    if current and (current.account == key.account or _share_a_gateway(session, current.account, key.account)):
+        return current.access_key
+    return session.witnesses.get(key.account)
+
+
+def _share_a_gateway(session: Session, one: str, other: str) -> bool:
+    """Whether two accounts have the same object storage, as far as that is known."""
+    try:
+        return session.services.at(one).storage.endpoint == session.services.at(other).storage.endpoint
+    except VaultUnavailable:
+        raise
+    except RotatorError:
+        return False
 
 
 def _is_counted(session: Session, key: RetiringKey) -> bool:
