@@ -26,8 +26,22 @@ from worker.errors import (
     VaultTooLarge,
     VaultUnavailable,
 )
-from worker.rotation.ports import Absence, CreatedKey, DeletedKey, Document, Life, Place, Probe, StorageStatus, Written
+from worker.rotation.ports import (
+    Absence,
+    AccountPort,
+    CreatedKey,
+    DeletedKey,
+    Document,
+    HostUpPort,
+    Life,
+    Place,
+    Probe,
+    StorageStatus,
+    Written,
+)
+from worker.rotation.services import AccountServices, Storage
 from worker.secret import Secret
+from worker.targets.account import DEFAULT_ACCOUNT
 
 T = TypeVar("T")
 
@@ -169,7 +183,10 @@ class MemoryHostUp:
     living: dict[str, str] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
+    asked_to_delete: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
+    prefix: str = "AK"
+    """What the names of its keys begin with: no two accounts have a key of one name."""
 
     def create_key(self, label: str) -> CreatedKey:
         return self.gate.pass_through("hostup create", lambda: self._create(label), _create_lost)
@@ -181,13 +198,14 @@ class MemoryHostUp:
         return self.gate.pass_through("hostup status", self._status, _delete_lost)
 
     def _create(self, label: str) -> CreatedKey:
-        name = f"AK{len(self.made) + 1}"
+        name = f"{self.prefix}{len(self.made) + 1}"
         self.made.append(name)
         self.living[name] = label
         self.labels.append(label)
         return CreatedKey(name, Secret(f"secret-of-{name}"), f"request-of-{name}")
 
     def _delete(self, access_key: str, form: str) -> DeletedKey:
+        self.asked_to_delete.append(access_key)
         if access_key not in self.living:
             return DeletedKey(404, "request-404", form)
         if len(self.living) == 1:
@@ -275,6 +293,22 @@ class MemoryAccount:
             return self.look()
         except HostUpError:
             return None
+
+
+def one_account(
+    hostup: HostUpPort, storage: Storage | None = None, account: AccountPort | None = None
+) -> dict[str, AccountServices]:
+    """The default account, as services take it."""
+    return {DEFAULT_ACCOUNT: at(hostup, storage, account)}
+
+
+def at(hostup: HostUpPort, storage: Storage | None = None, account: AccountPort | None = None) -> AccountServices:
+    """An account; what is not given is made of its :class:`MemoryHostUp`."""
+    if isinstance(hostup, MemoryHostUp):
+        storage, account = storage or MemoryStorage(hostup), account or MemoryAccount(hostup)
+    assert storage
+    assert account
+    return AccountServices(hostup, storage, account)
 
 
 def _vault_lost() -> Exception:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from tests.doubles import MemoryAccount, MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault
+from tests.doubles import MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault, at, one_account
 from worker.rotation.reconcile import LookResult, reconcile
 from worker.rotation.record import Record, decode, encode
 from worker.rotation.records import RecordStore
@@ -15,6 +15,9 @@ from worker.targets.schedule import Schedule
 from worker.targets.target import Target
 
 STATE = "state"
+MEDIA = "media"
+"""A second account."""
+
 SLACK = timedelta(seconds=30)
 TARGET = Target(
     name="media",
@@ -46,11 +49,9 @@ class Small:
         self.storage = MemoryStorage(self.hostup)
         self.store = RecordStore(self.vault, STATE, self.clock)
         self.services = Services(
-            hostup=self.hostup,
+            accounts=one_account(self.hostup, self.storage),
             vault=self.vault,
-            storage=self.storage,
             store=self.store,
-            account=MemoryAccount(self.hostup),
             clock=self.clock,
             policy=POLICY,
         )
@@ -73,3 +74,24 @@ class Small:
     def alter(self, **changes: object) -> None:
         """Change some fields of the target's record."""
         self.put(replace(self.record(), **changes))  # type: ignore[arg-type]  # a test names fields that exist
+
+
+@dataclass
+class TwoAccounts(Small):
+    """The same with a second account, called media; each has a key that somebody made by hand."""
+
+    other: MemoryHostUp = field(default_factory=lambda: MemoryHostUp(prefix="MK"))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.other_storage = MemoryStorage(self.other, endpoint="http://127.0.0.1:2")
+        self.services = replace(
+            self.services, accounts={**self.services.accounts, MEDIA: at(self.other, self.other_storage)}
+        )
+        for hostup in (self.hostup, self.other):
+            hostup.living[f"{hostup.prefix}-BY-HAND"] = "made by hand"
+
+    def without(self, account: str) -> None:
+        """An account is taken out of the configuration."""
+        left = {name: each for name, each in self.services.accounts.items() if name != account}
+        self.services = replace(self.services, accounts=left)

@@ -38,6 +38,7 @@ holds an answer's body, a header or a secret.
     ├── FileUnwritable              a file of an app's key cannot be made or replaced: it stays as it was
     ├── AppNotTold                  a program could not be told that its key has changed
     ├── NotDelivered                a notice could not be delivered: it is tried again
+    ├── AccountGone                 a key lies on an account that is not configured any more
     ├── StorageError                the object storage's address is unknown or wrong
     │   └── EndpointRefused         HostUp names another one than before, or one inside; a person decides
     ├── RecordError                 a target's record cannot be used as it is
@@ -131,10 +132,10 @@ class TryAgainLater(RotatorError):
 class CircuitOpen(TryAgainLater):
     """The account answers nothing but errors, or asked for a pause (``why``); nobody calls before ``until``."""
 
-    def __init__(self, until: datetime, why: str | None = None) -> None:
+    def __init__(self, until: datetime, why: str | None = None, command: str = "rotator circuit") -> None:
         super().__init__(
             why or "HostUp has failed too often in a row",
-            hint=f"No call is made before {until.isoformat()}; `rotator circuit` says why.",
+            hint=f"No call is made before {until.isoformat()}; `{command}` says why.",
         )
         self.until = until
 
@@ -310,6 +311,10 @@ class FileUnwritable(RotatorError):
 
 class AppNotTold(RotatorError):
     """The key was written, and the program that reads it could not be told so."""
+
+
+class AccountGone(RotatorError):
+    """A key lies on an account that is not configured any more: it can be neither asked about nor deleted."""
 
 
 class StorageError(RotatorError):

@@ -19,8 +19,8 @@ class Meter(Protocol):
         """One step of a target took so long, whatever came of it."""
         ...
 
-    def rotated(self, trigger: str, outcome: str) -> None:
-        """A rotation ended: succeeded, failed (it is tried again) or unconfirmed."""
+    def rotated(self, trigger: str, outcome: str, account: str) -> None:
+        """A rotation on an account ended: succeeded, failed (it is tried again) or unconfirmed."""
         ...
 
     def died(self, seconds: float) -> None:
@@ -41,7 +41,7 @@ class NoMeter:
     def stepped(self, step: str, seconds: float) -> None:
         """See :class:`Meter`."""
 
-    def rotated(self, trigger: str, outcome: str) -> None:
+    def rotated(self, trigger: str, outcome: str, account: str) -> None:
         """See :class:`Meter`."""
 
     def died(self, seconds: float) -> None:

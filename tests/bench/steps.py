@@ -16,8 +16,10 @@ from tests.bench.parts import runtime_of
 from tests.bench.seed import seed
 from tests.bench.stage import Shape, names, set_up
 from worker.rotation.records import RecordStore
+from worker.rotation.services import AccountServices
 from worker.service.assemble import Runtime
 from worker.service.look import look_while_due
+from worker.targets.account import DEFAULT_ACCOUNT
 
 WARM_UP = 3
 REST = "everything else: decide, record, logs"
@@ -118,6 +120,18 @@ def profile(rotations: int) -> Profile:
     return Profile(rotations, ms, calls | {REST: (1.0, rest)}, shares)
 
 
+def _account(services: AccountServices, book: Book) -> AccountServices:
+    """The same account with every call entered into the book."""
+    probes = {"works": lambda *_: "S3: signed GET", "lives": lambda *_: "S3: signed GET with a wrong secret"}
+    places = {"place": lambda *_: "Redis: circuit, place, count of keys"}
+    return replace(
+        services,
+        hostup=Measured(services.hostup, book, {"create_key": lambda *_: "HostUp: POST"}),
+        storage=Measured(services.storage, book, probes),
+        account=Measured(services.account, book, places, around=("place",)),
+    )
+
+
 def measured(runtime: Runtime, book: Book) -> Runtime:
     """The same runtime with every call outside entered into the book."""
     world, state = runtime.services, runtime.settings.vault.state_path
@@ -138,18 +152,7 @@ def measured(runtime: Runtime, book: Book) -> Runtime:
         world,
         vault=vault,
         store=RecordStore(vault, state, world.clock),
-        hostup=Measured(world.hostup, book, {"create_key": lambda *_: "HostUp: POST"}),
-        storage=Measured(
-            world.storage,
-            book,
-            {"works": lambda *_: "S3: signed GET", "lives": lambda *_: "S3: signed GET with a wrong secret"},
-        ),
-        account=Measured(
-            world.account,
-            book,
-            {"place": lambda *_: "Redis: circuit, place, count of keys"},
-            around=("place",),
-        ),
+        accounts={DEFAULT_ACCOUNT: _account(world.at(DEFAULT_ACCOUNT), book)},
     )
 
     def around_look(part: object, *methods: str) -> Any:

@@ -31,7 +31,7 @@ from worker.adapters.vault.opening import open_vault
 from worker.errors import RotatorError
 from worker.rotation.audit import audit
 from worker.rotation.records import RecordStore
-from worker.rotation.services import Services
+from worker.rotation.services import AccountServices, Services
 from worker.selftest.checker import BrokenPromise, check, orphans, unrest
 from worker.selftest.evidence import Evidence
 from worker.selftest.life import REQUEST, seed_history
@@ -44,6 +44,7 @@ from worker.service.request import Asked, rotate
 from worker.service.standing import RedisTrouble
 from worker.service.tick import tick
 from worker.settings.settings import load
+from worker.targets.account import DEFAULT_ACCOUNT
 
 PATIENCE = 45.0
 REDIS_SECONDS = 1.0
@@ -210,16 +211,17 @@ def open_shop(stand: Stand) -> Iterator[Shop]:
         def note(port: object, name: str) -> Any:
             return Noted(port, name, notes, lambda: len(stand.script.trace()))
 
-        hostup = note(hostup_of(settings, client), "hostup")
+        first = settings.accounts[DEFAULT_ACCOUNT]
+        hostup = note(hostup_of(settings, first, client), "hostup")
         vault = note(vault, "vault")
         store = RecordStore(vault, settings.vault.state_path, clock)
-        storage = LazyStorage(client, guard, hostup, storage_place(settings), store.endpoint, clock, keep=True)
+        place = storage_place(settings, first)
+        storage = LazyStorage(client, guard, hostup, place, store.endpoint(), clock, keep=True)
+        account = Account(shared.client, hostup, clock, limits(settings, first))
         services = Services(
-            hostup=hostup,
+            accounts={DEFAULT_ACCOUNT: AccountServices(hostup, note(storage, "storage"), account)},
             vault=vault,
-            storage=note(storage, "storage"),
             store=store,
-            account=Account(shared.client, hostup, clock, limits(settings)),
             clock=clock,
             policy=policy(settings),
         )

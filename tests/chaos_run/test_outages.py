@@ -29,7 +29,7 @@ def _see_that_keys_work(shift: Shift) -> None:
         assert secret is not None
         assert secret["access_key"] == shift.current()[name]
         key = Secret(str(secret["secret_key"]))
-        assert shift.runtime.services.storage.works(str(secret["access_key"]), key).life is Life.ALIVE
+        assert shift.runtime.services.at("default").storage.works(str(secret["access_key"]), key).life is Life.ALIVE
         assert PRESETS["plain"].read(secret, "rotation_id")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import redis
 
-from tests.doubles import MemoryAccount, MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault
+from tests.doubles import MemoryClock, MemoryHostUp, MemoryVault, one_account
 from tests.records import MINUTE, NOW, SECOND
 from tests.unit.settings.configuring import TARGET, read
 from worker.adapters.redis.account import Account, AccountLimits
@@ -83,8 +83,8 @@ class Scene:
     def with_account(self, client: redis.Redis) -> Runtime:
         """The same with an account that has a circuit."""
         services = self.runtime.services
-        account = Account(client, services.hostup, self.clock, LIMITS)
-        return replace(self.runtime, services=replace(services, account=account))
+        account = Account(client, self.hostup, self.clock, LIMITS)
+        return replace(self.runtime, services=replace(services, accounts=one_account(self.hostup, account=account)))
 
     def beat(self, until: timedelta, *, takes: bool = True) -> None:
         """A worker beats every five seconds, and takes up what is due; Redis' clock is made to go as this one does."""
@@ -138,7 +138,7 @@ def scene_on(folder: Path, client: redis.Redis, server: ValkeyServer, record: Re
     settings = read(folder, TARGET, env={"REDIS_URL": server.url.reveal()})
     shared = shared_state(client)
     services = Services(
-        hostup, vault, MemoryStorage(hostup), store, MemoryAccount(hostup), clock,
+        one_account(hostup), vault, store, clock,
         Policy("secret", MINUTE, MINUTE, MINUTE, MINUTE, SECOND),
     )  # fmt: skip
     process_clock: ProcessClock = clock

@@ -142,7 +142,7 @@ def test_one_429_delays_its_own_kind_of_call(
     create, delete, status = _turned_away(account)
     assert (create is not None, delete is not None, status) == waits
     assert all(wait >= timedelta(seconds=90) for wait in (create, delete) if wait)
-    (held,) = shared.circuit.held(NOW)
+    (held,) = shared.held(NOW)
     assert (held.operation, held.since, held.why, held.request_id) == (operation, NOW, "too many", "request-429")
 
 
@@ -151,7 +151,7 @@ def test_a_pause_ends_by_its_time(client: redis.Redis, shared: SharedState) -> N
     account = Account(client, MemoryHostUp(), clock, LIMITS)
     account.failed(_limited("create_key", 90.0))
     clock.time += timedelta(seconds=91)
-    assert shared.circuit.held(clock.time) == ()
+    assert shared.held(clock.time) == ()
     with account.place("a"):
         pass
 
@@ -185,7 +185,7 @@ def test_what_the_api_says_of_all_stops_all_at_once(account: Account, shared: Sh
     create, delete, _ = _turned_away(account)
     assert create
     assert delete
-    (held,) = shared.circuit.held(NOW)
+    (held,) = shared.held(NOW)
     assert (held.operation, held.why, held.failures) == ("every call", "who are you", 1)
 
 
@@ -213,8 +213,8 @@ def test_a_person_may_have_nothing_held_back(account: Account, shared: SharedSta
     shared.due.schedule("a", NOW + timedelta(days=1))
     with pytest.raises(CircuitOpen):
         account.enter("a")
-    shared.circuit.close_all(NOW)
-    assert shared.circuit.held(NOW) == ()
+    shared.circuit().close_all(NOW)
+    assert shared.held(NOW) == ()
     assert _turned_away(account) == (None, None, True)
     assert shared.due.claim(NOW, MINUTE, 10) == ("a",), "what was turned away is woken"
 

@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 import pytest
 import redis
 
-from tests.doubles import Gate, MemoryAccount, MemoryHostUp, MemoryStorage, MemoryVault
+from tests.doubles import Gate, MemoryHostUp, MemoryVault, one_account
 from tests.integration.test_redis_growth import STATE, StoppableClock
 from tests.records import SECOND, current
 from worker.adapters.redis.keys import BASELINE
@@ -83,8 +83,7 @@ class World:
         variables = {"HOSTUP_API_KEY": "k", "VAULT_ADDR": "https://vault.example", "VAULT_TOKEN": "t"}
         settings = load(self.folder / "rotator.toml", {**variables, "REDIS_URL": "redis://127.0.0.1:1/0"})
         store = RecordStore(self.vault, STATE, self.clock)
-        storage, account = MemoryStorage(self.hostup), MemoryAccount(self.hostup)
-        services = Services(self.hostup, self.vault, storage, store, account, self.clock, policy(settings))
+        services = Services(one_account(self.hostup), self.vault, store, self.clock, policy(settings))
         vault, trouble = cast("VaultStore", self.vault), RedisTrouble(self.clock)
         audits = AuditDiary(self.clock, settings.worker.audit_every)
         return Runtime(settings, services, shared_state(self.client), vault, self.clock, "worker", trouble, audits)

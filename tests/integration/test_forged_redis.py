@@ -116,7 +116,7 @@ def test_a_pause_is_no_longer_than_it_ever_is(client: redis.Redis, shared: Share
     client.hset(keys.PAUSES, mapping=dict.fromkeys(("create_key", "delete_key", "status"), value))
     with suppress(CircuitOpen):
         account.enter("media")
-    for held in shared.circuit.held(clock.now()):
+    for held in shared.held(clock.now()):
         assert held.until <= clock.now() + LONGEST_HELD
     clock.time += LONGEST_HELD + SECOND
     account.enter("media")
@@ -305,8 +305,8 @@ def readers(scene: Scene) -> Iterator[object]:
     yield shared.index.summary("media")
     yield shared.index.target_of("media")
     yield shared.index.changed_plans({"media": "a plan"})
-    yield list(held_lines(shared.circuit.held(now), now))
-    yield shared.circuit.paused_until("status", now)
+    yield list(held_lines(shared.held(now), now))
+    yield shared.circuit().paused_until("status", now)
     yield of_workers(shared.heartbeats.ages())
     yield shared.requests.all()
     yield shared.due.is_taken_up("media")
@@ -326,7 +326,7 @@ def test_whatever_is_written_to_redis_nothing_crashes_and_nothing_waits_for_long
     assert list(readers(scene))
     hold = scene.shared.locks.hold("media", MINUTE)
     assert 0 < client.pttl(keys.lock("media")) <= 60_000
-    account = Account(client, scene.runtime.services.hostup, scene.clock, LIMITS)
+    account = Account(client, scene.hostup, scene.clock, LIMITS)
     for _ in range(2):
         with suppress(CircuitOpen, TryAgainLater):
             account.enter("media")

@@ -82,7 +82,7 @@ def test_the_command_shows_and_closes_the_circuit(scene: Scene, client: redis.Re
     assert document["closed"] is False
     assert json.loads(_rotator(scene, "circuit", "--close", "--json").stdout)["closed"] is True
     assert "Nothing is held back" in _rotator(scene, "circuit").stdout
-    assert shared.circuit.held(clock.now()) == ()
+    assert shared.held(clock.now()) == ()
 
 
 def test_what_was_done_is_not_called_safe_to_repeat_when_it_cannot_be_written(
@@ -100,12 +100,12 @@ def test_what_was_done_is_not_called_safe_to_repeat_when_it_cannot_be_written(
     assert done.returncode == 1
     assert "What the command did before stays done" in done.stderr
     assert "again" not in done.stderr
-    assert shared.circuit.held(now) == (), "it was done"
+    assert shared.held(now) == (), "it was done"
 
 
 def test_it_tells_since_when_until_when_and_why(scene: Scene, client: redis.Redis, shared: SharedState) -> None:
     _open(client, scene.clock)
-    (held,) = shared.circuit.held(NOW)
+    (held,) = shared.held(NOW)
     text = held_text(held, NOW)
     for part in ("2026-11-24 12:00:00 UTC (0 s ago)", "until 2026-11-24 12:00:0", "3 failures in a row", "no answer"):
         assert part in text
@@ -159,7 +159,7 @@ def test_a_person_is_shown_until_when_it_waits(
 ) -> None:
     _limit(client, scene.clock)
     scene.change(lambda known: failed(known, LIMITED, NOW, NOW + MINUTE, operation="begin"))
-    _say_what_it_waits_for(scene.runtime, scene.record())
+    _say_what_it_waits_for(scene.runtime, scene.record(), "default")
     shown = capsys.readouterr().err
     assert "the next try is 2026-11-24 12:01:00 UTC (in 1 min)" in shown
     assert "creating keys is held back" in shown
@@ -175,7 +175,7 @@ def test_now_anyway_skips_the_pause_once(scene: Scene, client: redis.Redis, shar
     assert isinstance(decide(record, NOW + HOUR, NOW, {}), Begin)
     assert record.failure
     assert record.failure.count == 1, "what fails again waits longer"
-    assert shared.circuit.held(NOW) == ()
+    assert shared.held(NOW) == ()
 
 
 def test_without_a_failure_nothing_is_written_for_it(scene: Scene) -> None:
@@ -195,7 +195,7 @@ def test_full_retiring_is_told_by_every_command(scene: Scene, capsys: pytest.Cap
     """What is held back, by what, and until when."""
     _fill(scene)
     record = accept(scene.runtime.services, scene.target, Request(id="r", reason="", at=NOW))
-    _say_what_it_waits_for(scene.runtime, record)
+    _say_what_it_waits_for(scene.runtime, record, "default")
     told = "20 keys are retiring, and hold a new request back until 2026-11-24T13:00:00+00:00 at the earliest"
     assert told in capsys.readouterr().err
     found = reconcile(scene.runtime.services, scene.target)

@@ -15,7 +15,7 @@ from typing import cast
 import pytest
 import redis
 
-from tests.doubles import MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault
+from tests.doubles import MemoryClock, MemoryHostUp, MemoryVault, one_account
 from tests.integration.scene import runtime_with
 from tests.records import DAY, MINUTE, NOW, current
 from worker.adapters.redis.account import Account
@@ -39,6 +39,7 @@ from worker.service.look import look_while_due
 from worker.service.request import Asked, rotate
 from worker.service.tick import rebuild
 from worker.settings.settings import load
+from worker.targets.account import DEFAULT_ACCOUNT
 
 ROTATIONS = 200
 MANY = 1200
@@ -71,12 +72,12 @@ class Small:
         file.write_text("".join(map(_table, names)), "utf-8")
         variables = {"HOSTUP_API_KEY": "k", "VAULT_ADDR": "https://vault.example", "VAULT_TOKEN": "t"}
         settings = load(file, {**variables, "REDIS_URL": "redis://127.0.0.1:1/0"})
+        limited = limits(settings, settings.accounts[DEFAULT_ACCOUNT])
+        account = Account(self.shared.client, self.hostup, self.clock, limited)
         services = Services(
-            hostup=self.hostup,
+            accounts=one_account(self.hostup, account=account),
             vault=self.vault,
-            storage=MemoryStorage(self.hostup),
             store=RecordStore(self.vault, STATE, self.clock),
-            account=Account(self.shared.client, self.hostup, self.clock, limits(settings)),
             clock=self.clock,
             policy=policy(settings),
         )

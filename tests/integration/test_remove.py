@@ -12,7 +12,7 @@ import redis
 from tests.integration.scene import Scene, scene_on
 from tests.records import NOW, SECOND, create, current, empty, retiring, rotation
 from worker.cli.remove import remove
-from worker.cli.settle import Answers, settle, settle_or_note
+from worker.cli.settle import Answers, Foreign, settle, settle_or_note
 from worker.errors import RotatorError, TryAgainLater, UsageError
 from worker.rotation.baseline import note_foreign
 from worker.rotation.record import Phase, Record, Why
@@ -187,7 +187,7 @@ class TestSettled:
         note_foreign(scene.runtime.services, 0, None, 0)
         audit_once(scene.runtime)
         assert scene.hostup.deleted == [], "nothing explains BY-HAND"
-        settle_or_note(scene.options(), "gone", None, Answers(restored=True), None)
+        settle_or_note(scene.options(), "gone", None, Answers(restored=True), Foreign())
         assert not gone(scene).deletes_held
         assert gone(scene).history.entries()[-1].event == "deletes.resumed"
         assert "gone" not in scene.shared.due.scheduled(), "no worker can look at it"

@@ -23,6 +23,7 @@ from worker.service.audit_task import audit_once
 from worker.service.look import watch_while_nothing_is_due
 from worker.service.tick import tick
 from worker.settings.settings import QUEUE
+from worker.targets.account import DEFAULT_ACCOUNT
 
 TARGETS, THREADS = 12, 8
 ALIVE = Probe(Life.ALIVE, 403, "SignatureDoesNotMatch", "tx")
@@ -96,7 +97,8 @@ def watch(stage: Stage) -> Iterator[Watch]:
         made.shared.client.zadd(WATCHES, dict.fromkeys(names(TARGETS), made.clock.now().timestamp() - 1))
         storage = Storage(threading.Event())
         storage.go.set()
-        yield Watch(replace(made, services=replace(made.services, storage=storage)), storage, [])
+        at = replace(made.services.at(DEFAULT_ACCOUNT), storage=storage)
+        yield Watch(replace(made, services=replace(made.services, accounts={DEFAULT_ACCOUNT: at})), storage, [])
         storage.go.set()
 
 

@@ -92,7 +92,7 @@ MUTANTS = (
                 "        current = session.record.current\n"
                 "        newer = current is not None and key.why is not Why.REPLACED\n"
                 "        oldest = current.access_key if newer else key.access_key\n"
-                "        answer = session.services.hostup.delete_key(oldest, BASE64)\n",
+                "        answer = at.hostup.delete_key(oldest, BASE64)\n",
             ),
         ),
         (ONE_FAULT,),
@@ -102,11 +102,11 @@ MUTANTS = (
         (
             Edit(
                 "worker/rotation/steps/create.py",
-                "        created = services.hostup.create_key(label)\n",
+                "        created = at.hostup.create_key(label)\n",
                 "        try:\n"
-                "            created = services.hostup.create_key(label)\n"
+                "            created = at.hostup.create_key(label)\n"
                 "        except HostUpUncertain:\n"
-                "            created = services.hostup.create_key(label)\n",
+                "            created = at.hostup.create_key(label)\n",
             ),
         ),
         (ONE_FAULT,),

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from worker.adapters.s3.endpoint import named_endpoint_problem, same_endpoint
-from worker.cli.options import Options
+from worker.cli.options import Options, account_named
 from worker.cli.output import print_lines, result
 from worker.errors import EndpointRefused, StorageError, UsageError
 from worker.rotation.ports import EndpointNote
 from worker.service.assemble import Runtime
 from worker.settings.environment import Need
+from worker.targets.account import endpoint_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +29,23 @@ class _Found:
         return self.noted is not None and same_endpoint(self.noted.endpoint, self.named)
 
 
-def accept_endpoint(options: Options, *, yes: bool) -> int:
-    """Show what HostUp names and what is accepted; accept what it names with ``yes``.
+def accept_endpoint(options: Options, account: str | None, *, yes: bool) -> int:
+    """Show what HostUp names for an account and what is accepted; accept what it names with ``yes``.
 
     Raises UsageError where the configuration names the endpoint, EndpointRefused for one that may not be asked.
     """
     runtime = options.runtime(Need.HOSTUP | Need.VAULT)
-    configured = runtime.settings.storage.endpoint
+    name = account_named(runtime.settings, account)
+    configured = runtime.settings.accounts[name].storage.endpoint
     if configured:
         what = f"the configuration names the object storage: {configured}"
-        raise UsageError(what, hint="That counts, whatever HostUp names. Change endpoint under [storage].")
-    found = _look(runtime)
+        hint = f"That counts, whatever HostUp names. Change endpoint under {endpoint_table(name)}."
+        raise UsageError(what, hint=hint)
+    found = _look(runtime, name)
     if yes and not found.settled:
-        runtime.services.store.endpoint.accept(found.named, found.region)
+        runtime.services.store.endpoint(name).accept(found.named, found.region)
     document = {
+        "account": name,
         "named": found.named,
         "accepted": found.noted.endpoint if found.noted else None,
         "accepted_at": found.noted.accepted_at if found.noted else None,
@@ -53,20 +57,21 @@ def accept_endpoint(options: Options, *, yes: bool) -> int:
     return 0
 
 
-def _look(runtime: Runtime) -> _Found:
-    status = runtime.services.hostup.status()
+def _look(runtime: Runtime, account: str) -> _Found:
+    status, table = runtime.services.at(account).hostup.status(), endpoint_table(account)
     if status.endpoint is None:
-        hint = "Set endpoint under [storage]; see that object storage is provisioned (`rotator check`)."
+        hint = f"Set endpoint under {table}; see that object storage is provisioned (`rotator check`)."
         raise StorageError("HostUp does not tell the object storage's endpoint", hint=hint)
-    problem = named_endpoint_problem(status.endpoint, inside=runtime.hostup_is_inside)
+    problem = named_endpoint_problem(status.endpoint, inside=runtime.hostup_is_inside(account))
     if problem:
-        hint = "It cannot be accepted here. If it is right, set it as endpoint under [storage]."
+        hint = f"It cannot be accepted here. If it is right, set it as endpoint under {table}."
         raise EndpointRefused(f"HostUp names the object storage {status.endpoint}, which {problem}", hint=hint)
     try:
-        noted, unread = runtime.services.store.endpoint.accepted(), ""
+        noted, unread = runtime.services.store.endpoint(account).accepted(), ""
     except StorageError as error:
         noted, unread = None, error.what
-    return _Found(status.endpoint, runtime.settings.storage.region or status.region, noted, unread)
+    region = runtime.settings.accounts[account].storage.region or status.region
+    return _Found(status.endpoint, region, noted, unread)
 
 
 def _lines(found: _Found, *, yes: bool) -> Iterator[str]:

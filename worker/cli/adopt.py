@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from worker.cli.in_use import see_that_nobody_uses
 from worker.cli.messenger import wake_or_say
-from worker.cli.options import Options, target_named
+from worker.cli.options import Options, account_named, target_named
 from worker.cli.output import print_lines, result
 from worker.errors import UsageError
 from worker.rotation.changes.settlement import Found, adopted_key, found_in
@@ -14,17 +16,22 @@ from worker.settings.environment import Need
 from worker.targets.target import Target
 
 
-def adopt(options: Options, name: str, access_key: str) -> int:
-    """Make the key at the app's path, which must be the one that is named, the target's current one."""
+def adopt(options: Options, name: str, access_key: str, account: str | None = None) -> int:
+    """Make the key at the app's path, which must be the one that is named, the target's current one.
+
+    It lies on ``account``, None: on the target's.
+    """
     runtime = options.runtime(Need.VAULT)
     target = target_named(runtime.settings, name)
     loaded = runtime.services.store.load(target.name, target.path)
     conflict = moved(loaded.record, target)
     if conflict:
         raise conflict
-    found = _found(runtime, target, access_key)
+    found = replace(
+        _found(runtime, target, access_key), account=account_named(runtime.settings, account or target.account)
+    )
     see_that_nobody_uses(runtime.services, runtime.settings.targets, access_key, apart_from=name)
-    runtime.services.store.claims.hand_over(access_key, name)
+    runtime.services.store.claims.hand_over(access_key, name, found.account)
     now = runtime.clock.now()
     record = runtime.services.store.change(loaded, lambda known: adopted_key(known, found, now, target.grace)).record
     wake_or_say(runtime, name)

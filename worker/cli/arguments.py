@@ -59,6 +59,12 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
 By = Annotated[
     str, typer.Option("--as", metavar="NAME", help="Who asks, as it goes on record; else your user and host.")
 ]
+Account = Annotated[
+    str | None, typer.Option("--account", metavar="NAME", help="An account of [[account]]; else the one of [hostup].")
+]
+EveryAccount = Annotated[
+    str | None, typer.Option("--account", metavar="NAME", help="Of this account only; else of all of them.")
+]
 Target = Annotated[str, typer.Argument(metavar="TARGET", help="A target's name.", autocompletion=_complete_target)]
 AnyTarget = Annotated[
     str | None, typer.Argument(metavar="TARGET", help="A target's name.", autocompletion=_complete_target)

@@ -8,9 +8,9 @@ from typing import Any
 
 from worker.cli.held import held_now
 from worker.cli.options import Options
-from worker.cli.output import print_facts, print_lines, progress, result
+from worker.cli.output import print_facts, print_lines, print_table, progress, result
 from worker.errors import RecordError
-from worker.rotation.audit import AuditReport
+from worker.rotation.audit import AccountCount, AuditReport
 from worker.rotation.audit import audit as look
 from worker.rotation.chain import ChainState
 from worker.rotation.findings import AuditFinding, of_chain
@@ -53,8 +53,19 @@ def _document(report: AuditReport, chains: Mapping[str, ChainState | None]) -> d
         "on_record": report.on_record,
         "foreign": report.foreign,
         "drift": report.drift,
+        "accounts": [_account(count) for count in report.accounts],
         "findings": [_finding(finding) for finding in report.findings],
         "chains": [_chain(name, chain) for name, chain in chains.items() if chain],
+    }
+
+
+def _account(count: AccountCount) -> dict[str, Any]:
+    return {
+        "account": count.account,
+        "key_count": count.key_count,
+        "on_record": count.on_record,
+        "foreign": count.foreign,
+        "drift": count.drift,
     }
 
 
@@ -71,7 +82,13 @@ def _chain(name: str, chain: ChainState) -> dict[str, Any]:
 
 
 def _finding(finding: AuditFinding) -> dict[str, Any]:
-    return {"kind": finding.kind, "target": finding.target, "what": finding.what, "hint": finding.hint}
+    return {
+        "kind": finding.kind,
+        "target": finding.target,
+        "account": finding.account,
+        "what": finding.what,
+        "hint": finding.hint,
+    }
 
 
 def _print_report(report: AuditReport, chains: Mapping[str, ChainState | None]) -> None:
@@ -79,6 +96,10 @@ def _print_report(report: AuditReport, chains: Mapping[str, ChainState | None]) 
         about = f"{finding.target}: " if finding.target else ""
         print_lines([f"{about}{finding.what}", f"  {finding.hint}"])
     if report.findings:
+        print_lines([""])
+    if len(report.accounts) > 1:
+        columns = ("ACCOUNT", "KEYS AT HOSTUP", "ON RECORD", "FOREIGN", "UNEXPLAINED")
+        print_table(columns, map(_row, report.accounts))
         print_lines([""])
     print_facts(
         [
@@ -90,6 +111,11 @@ def _print_report(report: AuditReport, chains: Mapping[str, ChainState | None]) 
             ("findings", str(len(report.findings))),
         ]
     )
+
+
+def _row(count: AccountCount) -> tuple[str, ...]:
+    numbers = (count.key_count, count.on_record, count.foreign, count.drift)
+    return (count.account, *map(_number, numbers))
 
 
 def _number(number: int | None) -> str:

@@ -15,6 +15,7 @@ from worker.service.assemble import Runtime
 from worker.service.standing import CLOCKS
 from worker.settings.environment import unknown_variables
 from worker.settings.settings import Settings, VaultSettings
+from worker.targets.account import named_for
 
 RECORD = ("create", "read", "update")
 SETTINGS = ("create", "update")
@@ -71,10 +72,12 @@ def look_at_clock(runtime: Runtime) -> Iterator[Verdict]:
 def needed(settings: Settings) -> dict[str, tuple[str, ...]]:
     """What the worker needs by path, as config/vault/rotator-policy.hcl gives it."""
     mount, state = settings.vault.mount, settings.vault.state_path
-    wanted: dict[str, tuple[str, ...]] = {f"{mount}/metadata/{state}": LIST, f"{mount}/data/{state}/_account": RECORD}
+    wanted: dict[str, tuple[str, ...]] = {f"{mount}/metadata/{state}": LIST}
+    for name, account in settings.accounts.items():
+        wanted[f"{mount}/data/{state}/{named_for(name, '_account', '/')}"] = RECORD
+        if not account.storage.endpoint:
+            wanted[f"{mount}/data/{state}/{named_for(name, '_endpoint', '/')}"] = RECORD
     wanted[f"{mount}/data/{state}/_keys/KEY"] = RECORD
-    if not settings.storage.endpoint:
-        wanted[f"{mount}/data/{state}/_endpoint"] = RECORD
     for name, target in settings.targets.items():
         wanted[f"{mount}/data/{target.path}"] = APP
         wanted[f"{mount}/destroy/{target.path}"] = DESTROY

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from worker.cli import commands_by_hand, commands_for_apps, commands_for_auditors, commands_of_operators
-from worker.cli.arguments import AnyTarget, By, Config, Json, Target, Version, Yes, running
+from worker.cli.arguments import Account, AnyTarget, By, Config, EveryAccount, Json, Target, Version, Yes, running
 from worker.cli.options import Options
 
 app = typer.Typer(
@@ -102,6 +102,7 @@ def status(
     context: typer.Context,
     target: AnyTarget = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Read every record from Vault.")] = False,
+    account: EveryAccount = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -112,7 +113,7 @@ def status(
     with running(context, config, as_json) as options:
         from worker.cli.status import status as run
 
-        raise typer.Exit(run(options, target, fresh=fresh))
+        raise typer.Exit(run(options, target, fresh=fresh, account=account))
 
 
 @app.command()
@@ -197,6 +198,7 @@ def settle(  # noqa: PLR0913, PLR0917 - each is an argument or option of the com
     foreign: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="So many keys of the account are somebody else's.")
     ] = None,
+    account: Account = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -205,11 +207,10 @@ def settle(  # noqa: PLR0913, PLR0917 - each is an argument or option of the com
     Without --none, --deleted or --revoke it lists what is open. With --foreign it notes how many keys are not ours.
     """
     with running(context, config, as_json) as options:
-        from worker.cli.settle import Answers, settle_or_note
+        from worker.cli.settle import Answers, Foreign, settle_or_note
 
-        raise typer.Exit(
-            settle_or_note(options, target, rotation_id, Answers(none, deleted, revoke, restored), foreign)
-        )
+        answers, noted = Answers(none, deleted, revoke, restored), Foreign(foreign, account)
+        raise typer.Exit(settle_or_note(options, target, rotation_id, answers, noted))
 
 
 @app.command()
@@ -219,6 +220,9 @@ def adopt(
     access_key: Annotated[
         str, typer.Option("--access-key", metavar="KEY", help="The key that stands in the app's secret.")
     ],
+    account: Annotated[
+        str | None, typer.Option("--account", metavar="NAME", help="Where the key lies; else the target's account.")
+    ] = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -229,7 +233,7 @@ def adopt(
     with running(context, config, as_json) as options:
         from worker.cli.adopt import adopt as run
 
-        raise typer.Exit(run(options, target, access_key))
+        raise typer.Exit(run(options, target, access_key, account))
 
 
 @app.command()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.arguments import Config, Json, running
+from worker.cli.arguments import Account, Config, EveryAccount, Json, running
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
 def circuit(
     context: typer.Context,
     close: Annotated[bool, typer.Option("--close", help="Let every call through again from now on.")] = False,
+    account: EveryAccount = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -39,7 +40,7 @@ def circuit(
     with running(context, config, as_json) as options:
         from worker.cli.circuit import circuit as run
 
-        raise typer.Exit(run(options, close=close))
+        raise typer.Exit(run(options, account, close=close))
 
 
 def rename(
@@ -82,6 +83,7 @@ def remove(
 def accept_endpoint(
     context: typer.Context,
     yes: Annotated[bool, typer.Option("--yes", help="Accept it, instead of only showing it.")] = False,
+    account: Account = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -92,7 +94,7 @@ def accept_endpoint(
     with running(context, config, as_json) as options:
         from worker.cli.accept_endpoint import accept_endpoint as run
 
-        raise typer.Exit(run(options, yes=yes))
+        raise typer.Exit(run(options, account, yes=yes))
 
 
 def vault_policy(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from worker.adapters.redis.circuit import EVERY_CALL, HeldCalls
 from worker.cli.texts import when
 from worker.errors import QueueUnavailable
+from worker.targets.account import account_option, at_account
 
 if TYPE_CHECKING:
     from worker.service.assemble import Runtime
@@ -28,17 +29,22 @@ def held_text(held: HeldCalls, now: datetime) -> str:
     failures = f", {held.failures} failures in a row" if held.failures else ""
     after = "; then one call at a time tries whether it answers again" if held.operation == EVERY_CALL else ""
     return (
-        f"{WORDS[held.operation]} is held back since {when(held.since, now)}{failures}, "
+        f"{WORDS[held.operation]}{at_account(held.account)} is held back since {when(held.since, now)}{failures}, "
         f"until {when(held.until, now)}{after}: {reason}"
     )
 
 
-def held_now(runtime: Runtime) -> Iterator[tuple[str, str]]:
-    """What is held back now, and what to do about it; nothing where Redis is away, which is said elsewhere."""
+def held_now(runtime: Runtime, accounts: Iterable[str] | None = None) -> Iterator[tuple[str, str]]:
+    """What is held back now of all accounts, or of these, and what to do about it.
+
+    Nothing where Redis is away, which is said elsewhere.
+    """
     now = runtime.clock.now()
     with suppress(QueueUnavailable):
-        for held in runtime.shared.circuit.held(now):
-            yield held_text(held, now), f"{held.hint} `rotator circuit --close` lets calls through at once.".strip()
+        for name in runtime.settings.accounts if accounts is None else accounts:
+            for held in runtime.shared.circuit(name).held(now):
+                command = f"rotator circuit --close{account_option(name)}"
+                yield held_text(held, now), f"{held.hint} `{command}` lets calls through at once.".strip()
 
 
 def held_lines(found: Iterable[HeldCalls], now: datetime) -> Iterator[str]:

@@ -21,13 +21,13 @@ def see_that_nobody_uses(
         raise in_use(access_key, owner)
 
 
-def claim(services: Services, target: str, access_key: str, rotation_id: str | None) -> None:
-    """Have a key that a person named be the target's, before it goes on record: as with a key that HostUp hands over.
+def claim(services: Services, access_key: str, whose: Owner) -> None:
+    """Have a key that a person named be a target's, before it goes on record: as with a key that HostUp hands over.
 
     Raises UsageError when it is another target's, also one whose record does not name it (any more); VaultError.
     """
-    owner = services.store.claims.claim(access_key, Owner(target, rotation_id))
-    if owner is not None and owner.target != target:
+    owner = services.store.claims.claim(access_key, whose)
+    if owner is not None and owner.target != whose.target:
         raise was_made_for(access_key, owner.target)
 
 

@@ -9,10 +9,12 @@ from worker.cli.options import Options
 from worker.cli.output import print_lines, progress, result
 from worker.rotation.audit import AuditReport, audit
 from worker.rotation.changes.watch import may_heal
+from worker.rotation.decide import creates_at
 from worker.rotation.findings import AuditFinding
 from worker.rotation.record import Record, TroubleKind
 from worker.service.audit_task import slack
 from worker.settings.environment import Need
+from worker.targets.account import DEFAULT_ACCOUNT, account_option
 
 COMMANDS = {
     "set back": "rotator settle {target} --restored",
@@ -20,7 +22,7 @@ COMMANDS = {
     "removed": "rotator remove {target}",
     "renamed": "rotator rename {target} NEW",
     "rescued": "rotator repair {target}",
-    "endpoint": "rotator accept-endpoint",
+    "endpoint": "rotator accept-endpoint{account}",
     "alive": "rotator status {target}",
     "chain": "rotator history {target} --events --json",
     TroubleKind.OVERWRITTEN.value: "rotator adopt {target} --access-key KEY",
@@ -78,9 +80,7 @@ def _command(finding: AuditFinding, found: AuditReport) -> str | None:
     name = finding.target or ""
     record = found.survey.records.get(name)
     if finding.kind == "drift":
-        if any(create.open for known in found.survey.records.values() for create in known.unconfirmed_creates):
-            return None  # one of these may be the key: what they wait for comes first
-        return f"rotator settle --foreign {max(0, (found.foreign or 0) + (found.drift or 0))}"
+        return _of_drift(finding.account or DEFAULT_ACCOUNT, found)
     if finding.kind == "failing" and record and record.failure:
         if record.failure.kind == "Conflict":
             return f"rotator adopt {name} --access-key KEY"
@@ -88,7 +88,16 @@ def _command(finding: AuditFinding, found: AuditReport) -> str | None:
     if finding.kind in (TroubleKind.KEY_REFUSED, TroubleKind.KEY_DENIED) and record:
         return None if may_heal(record, found.at) else f"rotator rotate {name} --wait"
     command = COMMANDS.get(finding.kind)
-    return command.format(target=name) if command else None
+    option = account_option(finding.account or DEFAULT_ACCOUNT)
+    return command.format(target=name, account=option) if command else None
+
+
+def _of_drift(account: str, found: AuditReport) -> str | None:
+    known = found.survey.records.values()
+    if any(create.open for record in known for create in creates_at(record, account)):
+        return None  # one of these may be the key: what they wait for comes first
+    numbers = ((each.foreign or 0) + (each.drift or 0) for each in found.accounts if each.account == account)
+    return f"rotator settle --foreign {max(0, sum(numbers))}{account_option(account)}"
 
 
 def _of_creates(name: str, record: Record) -> Iterator[Waiting]:

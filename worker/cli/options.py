@@ -52,6 +52,19 @@ class Options:
         return build(settings, redactor)
 
 
+def account_named(settings: Settings, name: str | None) -> str:
+    """The configured account of this name; without one the default one. Raises UsageError."""
+    from worker.targets.account import DEFAULT_ACCOUNT
+
+    wanted = name or DEFAULT_ACCOUNT
+    if wanted in settings.accounts:
+        return wanted
+    from worker.errors import UsageError
+
+    what = f"there is no account {name[:64]!r}" if name else "it is not said which account is meant"
+    raise UsageError(f"{what} in {settings.file}", hint=f"Give --account, one of: {', '.join(settings.accounts)}.")
+
+
 def target_named(settings: Settings, name: str) -> Target:
     """The configured target of this name. Raises UsageError."""
     found = settings.targets.get(name)

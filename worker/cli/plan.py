@@ -14,7 +14,7 @@ from worker.cli.options import Options, target_named
 from worker.cli.output import print_lines, print_table, print_text, progress, result
 from worker.cli.texts import when
 from worker.errors import RecordError, RotatorError
-from worker.rotation.decide import waits_for_person
+from worker.rotation.decide import creates_at, waits_for_person
 from worker.rotation.hold import pause_of, pause_text
 from worker.rotation.record import Record
 from worker.rotation.status import held_back_by, moved
@@ -109,7 +109,8 @@ def calls_of(target: Target, mount: str, state: str) -> Iterator[Call]:
 def _obstacles(
     runtime: Runtime, targets: Mapping[str, Target], records: Mapping[str, Record], *, one: bool
 ) -> Iterator[Obstacle]:
-    yield from (Obstacle(None, what, hint) for what, hint in held_now(runtime))
+    accounts = dict.fromkeys(target.account for target in targets.values())
+    yield from (Obstacle(None, what, hint) for what, hint in held_now(runtime, accounts))
     yield from _missing(runtime, targets)
     for name, target in targets.items():
         record = records.get(name)
@@ -134,7 +135,7 @@ def _of_record(target: Target, record: Record, now: datetime) -> Iterator[Obstac
     name, failure, conflict = target.name, record.failure, moved(record, target)
     if conflict:
         yield Obstacle(name, conflict.what, conflict.hint)
-    if waits_for_person(record.unconfirmed_creates):
+    if waits_for_person(creates_at(record, target.account)):
         yield Obstacle(
             name, "no key is made before the unconfirmed creates are settled", f"See `rotator settle {name}`."
         )

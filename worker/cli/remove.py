@@ -13,13 +13,14 @@ from typing import Any
 from worker.cli.leaving import removed
 from worker.cli.options import Options
 from worker.cli.output import print_lines, progress, result, say
-from worker.errors import QueueUnavailable, TryAgainLater
+from worker.errors import AccountGone, QueueUnavailable, TryAgainLater
 from worker.events import Event
 from worker.rotation.changes.removal import Ending, ended, read_by_apps, see_that_it_can_end
 from worker.rotation.changes.rotation import Holder
 from worker.rotation.leftover import published_of, retire_leftover
 from worker.rotation.ports import Life
 from worker.rotation.record import CurrentKey, Phase, Record, RetiringKey, Why
+from worker.rotation.services import Services
 from worker.rotation.steps.create import take_over
 from worker.rotation.steps.session import Session
 from worker.rotation.survey import survey
@@ -95,15 +96,23 @@ def _take_over(session: Session) -> None:
     """A worker died while it asked for a key: put that on record as one of another target would be."""
     rotation = session.record.rotation
     if rotation and rotation.phase is Phase.CREATING and rotation.lease.until <= session.now:
-        take_over(session, Holder(rotation.id, rotation.lease.holder))
+        take_over(session, Holder(rotation.id, rotation.lease.holder, rotation.account))
 
 
 def _plan(session: Session, *, revoke: bool) -> Plan:
     record, published = session.record, published_of(session.services, session.record)
     read = read_by_apps(record, published)
     ending = Ending(revoke, published, read.access_key if read else None)
-    lives = session.services.storage.lives(read.access_key).life if read else None
+    lives = _life(session.services, read) if read else None
     return Plan(record, ended(record, ending, session.now), read, lives, ending)
+
+
+def _life(services: Services, key: CurrentKey) -> Life:
+    """Whether the key lives; not known for an account that is not configured any more."""
+    try:
+        return services.at(key.account).storage.lives(key.access_key).life
+    except AccountGone:
+        return Life.UNKNOWN
 
 
 def _agreed(name: str) -> bool:

@@ -15,16 +15,19 @@ from worker.cli.in_use import claim, in_use, owners
 from worker.cli.messenger import wake_or_say
 from worker.cli.options import Options, target_named
 from worker.cli.output import print_lines, result
-from worker.errors import QueueUnavailable, RecordDeleted, RecordUnreadable, UsageError
+from worker.errors import AccountGone, QueueUnavailable, RecordDeleted, RecordUnreadable, UsageError
 from worker.rotation.changes.repair import LooseKey, Repair, RepairEvidence, loose_keys, rebuild, retired
 from worker.rotation.changes.settlement import found_in
+from worker.rotation.claims import Owner
 from worker.rotation.history import Entry
-from worker.rotation.ports import Absence
+from worker.rotation.ports import Absence, Life
 from worker.rotation.record import Record, decode
 from worker.rotation.records import Change, Loaded
+from worker.rotation.services import Services
 from worker.rotation.trace import entries
 from worker.service.assemble import Runtime
 from worker.settings.environment import Need
+from worker.targets.account import DEFAULT_ACCOUNT
 from worker.targets.target import Target
 
 
@@ -91,7 +94,11 @@ def _evidence(runtime: Runtime, target: Target, document: Mapping[str, object]) 
     published = services.vault.read(target.path)
     archived = tuple(services.store.archived(target.name))
     found_at = published.created_at or runtime.clock.now()
-    return RepairEvidence(document, archived, found_in(target.fields, published), found_at)
+    found = found_in(target.fields, published)
+    owner = services.store.claims.owner(found.access_key) if found else None
+    if found:
+        found = replace(found, account=owner.account if owner else target.account)
+    return RepairEvidence(document, archived, found, found_at)
 
 
 def _with_keys(runtime: Runtime, plan: RepairPlan) -> RepairPlan:
@@ -105,12 +112,27 @@ def _with_keys(runtime: Runtime, plan: RepairPlan) -> RepairPlan:
     whose = owners(runtime.services, runtime.settings.targets, apart_from=plan.target.name) if unique or rebuilt else {}
     if rebuilt and rebuilt.access_key in whose:
         raise in_use(rebuilt.access_key, whose[rebuilt.access_key])
-    lives = runtime.services.storage.lives
+    placed = (replace(key, account=_account_of(runtime, plan, key)) for key in reversed(unique.values()))
     keys = tuple(
-        FoundKey(key, lives(name).life.value, whose.get(name) or _made_for(runtime, plan, name))
-        for name, key in reversed(unique.items())
+        FoundKey(
+            key, _life(runtime.services, key), whose.get(key.access_key) or _made_for(runtime, plan, key.access_key)
+        )
+        for key in placed
     )
     return replace(plan, keys=keys)
+
+
+def _account_of(runtime: Runtime, plan: RepairPlan, key: LooseKey) -> str:
+    """Where the key lies: by what named it, else by its own document, else where the target belongs to."""
+    owner = runtime.services.store.claims.owner(key.access_key)
+    return key.account or (owner.account if owner else plan.target.account)
+
+
+def _life(services: Services, key: LooseKey) -> str:
+    try:
+        return services.at(key.account or DEFAULT_ACCOUNT).storage.lives(key.access_key).life.value
+    except AccountGone:
+        return Life.UNKNOWN.value
 
 
 def _made_for(runtime: Runtime, plan: RepairPlan, access_key: str) -> str | None:
@@ -141,7 +163,7 @@ def _chosen(plan: RepairPlan, access_key: str) -> LooseKey:
 def _carry_out(runtime: Runtime, plan: RepairPlan, chosen: list[LooseKey]) -> None:
     store, target = runtime.services.store, plan.target
     for key in chosen:
-        claim(runtime.services, target.name, key.access_key, key.rotation_id)
+        claim(runtime.services, key.access_key, Owner(target.name, key.rotation_id, key.account or DEFAULT_ACCOUNT))
     if plan.problem:
         for name in _rescued_names(plan):
             store.put_rescued(target.name, name, {"why": plan.problem, "document": dict(plan.document)})

@@ -64,7 +64,7 @@ def rotate(options: Options, name: str, wish: Wish, *, wait: bool, timeout: str)
     if wish.now_anyway or leak:
         record = _skip_pauses(runtime, target)
     else:
-        _say_what_it_waits_for(runtime, record)
+        _say_what_it_waits_for(runtime, record, target.account)
     if not wait and not (leak and leak.even_without):
         return _hand_over(options, runtime, record)
     return _wait(options, Waiting(runtime, target, request, record), patience, leak, by)
@@ -90,13 +90,13 @@ def _skip_pauses(runtime: Runtime, target: Target) -> Record:
     store, now = runtime.services.store, runtime.clock.now()
     record = store.change(store.load(target.name, target.path), lambda known: tried_at_once(known, now)).record
     try:
-        runtime.shared.circuit.close_all(now)
+        runtime.shared.circuit(target.account).close_all(now)
     except QueueUnavailable as error:
         say(f"{error.what}. What holds calls to HostUp back could not be closed.")
     return record
 
 
-def _say_what_it_waits_for(runtime: Runtime, record: Record) -> None:
+def _say_what_it_waits_for(runtime: Runtime, record: Record, account: str) -> None:
     now, failure = runtime.clock.now(), record.failure
     if paused := pause_of(record, now):
         say(f"The request waits for {pause_text(paused)} to end: `rotator resume {record.target}`.")
@@ -105,7 +105,7 @@ def _say_what_it_waits_for(runtime: Runtime, record: Record) -> None:
     if failure and failure.retry_at > now and failure.kind == "HostUpRateLimited":
         say(f"HostUp asked for a pause: the next try is {when(failure.retry_at, now)}. {ANYWAY}")
     try:
-        for held in runtime.shared.circuit.held(now):
+        for held in runtime.shared.circuit(account).held(now):
             say(f"{held_text(held, now)}. {ANYWAY}")
     except QueueUnavailable:
         return  # it is said when a worker is to be woken

@@ -7,17 +7,19 @@ from typing import Any
 
 from worker.cli.in_use import claim, see_that_nobody_uses
 from worker.cli.leaving import on_record, wake
-from worker.cli.options import Options
+from worker.cli.options import Options, account_named
 from worker.cli.output import print_lines, progress, result
 from worker.cli.status import create_lines
 from worker.errors import UsageError
 from worker.rotation.baseline import note_foreign
 from worker.rotation.changes.settlement import Settlement, settled_create
 from worker.rotation.changes.watch import deletes_resumed
+from worker.rotation.claims import Owner
 from worker.rotation.record import UnconfirmedCreate
 from worker.rotation.status import create_facts
 from worker.rotation.survey import survey
 from worker.settings.environment import Need
+from worker.targets.account import DEFAULT_ACCOUNT, at_account
 from worker.targets.target import Target
 
 
@@ -45,14 +47,26 @@ class Answers:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """How many keys of which account a person says are somebody else's."""
+
+    number: int | None = None
+    account: str | None = None
+
+
 def settle_or_note(
-    options: Options, name: str | None, rotation_id: str | None, answers: Answers, number: int | None
+    options: Options, name: str | None, rotation_id: str | None, answers: Answers, noted: Foreign
 ) -> int:
-    """Either a target's unconfirmed create, or the ``number`` of foreign keys. Raises UsageError for both and none."""
-    if number is not None and (name or answers != Answers()):
+    """Either a target's unconfirmed create, or the number of foreign keys. Raises UsageError for both and none."""
+    if noted.number is not None and (name or answers != Answers()):
         raise UsageError("--foreign is about the account, not about a target", hint="Give it alone.")
-    if number is not None:
-        return foreign(options, number)
+    if noted.number is not None:
+        return foreign(options, noted.number, noted.account)
+    if noted.account:
+        raise UsageError(
+            "--account goes with --foreign only", hint="A create is settled on the account it was made on."
+        )
     if name is None:
         raise UsageError("neither a TARGET nor --foreign is given", hint="See `rotator settle --help`.")
     return resume(options, name) if answers.restored else settle(options, name, rotation_id, answers)
@@ -71,7 +85,8 @@ def settle(options: Options, name: str, rotation_id: str | None, answers: Answer
     chosen = rotation_id or _the_only_one(name, creates)
     if verdict.revoke:
         see_that_nobody_uses(runtime.services, runtime.settings.targets, verdict.revoke)
-        claim(runtime.services, name, verdict.revoke, chosen)
+        accounts = [create.account for create in creates if create.rotation_id == chosen]
+        claim(runtime.services, verdict.revoke, Owner(name, chosen, next(iter(accounts), DEFAULT_ACCOUNT)))
     now = runtime.clock.now()
     runtime.services.store.change(loaded, lambda record: settled_create(record, chosen, verdict, now))
     wake(runtime, target)
@@ -99,20 +114,23 @@ def resume(options: Options, name: str) -> int:
     return 0
 
 
-def foreign(options: Options, number: int) -> int:
-    """Note how many keys of the account are not this project's, so that the audit expects them."""
+def foreign(options: Options, number: int, account: str | None) -> int:
+    """Note how many keys of an account are not this project's, so that the audit expects them."""
     runtime = options.runtime(Need.VAULT)
-    services = runtime.services
-    document = services.vault.read(services.store.account_path)
+    services, of = runtime.services, account_named(runtime.settings, account)
+    document = services.vault.read(services.store.account_path(of))
     # keys that were adopted by name have been foreign once, and the audit counts them off
-    adopted = survey(services, runtime.settings.targets, progress("reading records")).adopted
-    count = services.account.key_count() if runtime.settings.hostup.api_key else None
-    note_foreign(services, number + adopted, count, document.version)
-    noted = {"foreign": number, "key_count": count}
+    adopted = survey(services, runtime.settings.targets, progress("reading records")).adopted(of)
+    known = runtime.settings.accounts[of].hostup.has_api_key
+    count = services.at(of).account.key_count() if known else None
+    note_foreign(services, number + adopted, count, document.version, of)
+    noted = {"account": of, "foreign": number, "key_count": count}
     result(
         options,
         noted,
-        lambda: print_lines([f"noted: {number} keys at HostUp are somebody else's; see `rotator audit`"]),
+        lambda: print_lines(
+            [f"noted: {number} keys at HostUp{at_account(of)} are somebody else's; see `rotator audit`"]
+        ),
     )
     return 0
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from worker.adapters.vault.opening import open_vault
-from worker.cli.options import Options, target_named
+from worker.cli.options import Options, account_named, target_named
 from worker.cli.output import print_facts, print_lines, print_table, progress, result, say
 from worker.cli.receipts import kept_at_most, print_readers, said_by_apps
 from worker.cli.texts import ago, when
@@ -19,6 +20,7 @@ from worker.rotation.records import RecordStore
 from worker.rotation.status import held_back, moved, summary_of, unusable
 from worker.settings.environment import Need
 from worker.settings.settings import Settings
+from worker.targets.account import DEFAULT_ACCOUNT, account_option, at_account
 from worker.targets.target import Target
 
 if TYPE_CHECKING:
@@ -33,30 +35,63 @@ NEVER_WATCHED: Summary = {"last_seen_living_at": None, "last_watched_at": None, 
 LATE = timedelta(minutes=5)
 """A rotation that has not begun so long after its moment waits for something."""
 
+COLUMNS: tuple[str, ...] = (
+    "TARGET",
+    "PHASE",
+    "ACCESS KEY",
+    "VERSION",
+    "SEEN LIVING",
+    "NEXT ROTATION",
+    "RETIRING",
+    "TROUBLE",
+)
+
 T = TypeVar("T")
 
 REDIS_SECONDS = 2.0
 """How long Redis may take: what it knows can be had from Vault, too."""
 
 
-def status(options: Options, name: str | None, *, fresh: bool) -> int:
-    """Show one target as Vault has it now, or all of them."""
+def status(options: Options, name: str | None, *, fresh: bool, account: str | None = None) -> int:
+    """Show one target as Vault has it now, or all of them, or those of an account."""
     if name is None:
-        settings = options.settings(Need.VAULT)
+        settings = _of_account(options.settings(Need.VAULT), account)
         known, seen, held = _remembered(settings, lambda shared: _overview(shared, fresh=fresh)) or ({}, {}, ())
         summaries = _of_all(options, settings, known)
         _say_held(held)
-        summaries = [NOTHING_SAID | summary | seen.get(summary["target"], NEVER_WATCHED) for summary in summaries]
+        summaries = [
+            _with_account(NOTHING_SAID | summary | seen.get(summary["target"], NEVER_WATCHED), settings)
+            for summary in summaries
+        ]
         result(options, summaries, lambda: _print_overview(summaries))
         return 0
     settings = options.settings(Need.VAULT, only=(name,))
     if name not in settings.targets:
         settings = options.settings(Need.VAULT)  # what else there is, to tell of a likely slip
-    summary = NOTHING_SAID | _of_one(settings, target_named(settings, name), fresh=fresh) | _sighting(settings, name)
+    target = target_named(settings, name)
+    summary = NOTHING_SAID | _of_one(settings, target, fresh=fresh) | _sighting(settings, name)
+    summary = _with_account(summary, settings)
     if summary["last_error"] or summary.get("requests"):
-        _say_held(_remembered(settings, _held) or ())
+        held = _remembered(settings, _held) or ()
+        _say_held([each for each in held if each.account == target.account])
     result(options, [summary], lambda: _print_detail(summary))
     return 0
+
+
+def _of_account(settings: Settings, account: str | None) -> Settings:
+    """The settings with the targets of one account only, if one is named. Raises UsageError."""
+    if account is None:
+        return settings
+    name = account_named(settings, account)
+    theirs = {each.name: each for each in settings.targets.values() if each.account == name}
+    return replace(settings, targets=theirs, accounts={name: settings.accounts[name]})
+
+
+def _with_account(summary: Summary, settings: Settings) -> Summary:
+    """With the account that the target belongs to, and the one that its key lies on."""
+    lies = summary.get("key_account") or DEFAULT_ACCOUNT
+    key_account = lies if summary["access_key"] else None
+    return summary | {"account": settings.targets[summary["target"]].account, "key_account": key_account}
 
 
 def _sighting(settings: Settings, name: str) -> Summary:
@@ -79,7 +114,7 @@ def _overview(
 
 
 def _held(shared: SharedState) -> Sequence[HeldCalls]:
-    return shared.circuit.held(datetime.now(UTC))
+    return shared.held(datetime.now(UTC))
 
 
 def _say_held(found: Sequence[HeldCalls]) -> None:
@@ -96,7 +131,7 @@ def _of_one(settings: Settings, target: Target, *, fresh: bool) -> Summary:
     store = RecordStore(vault, settings.vault.state_path, clock, settings.vault.mount)
     try:
         record = store.open(target).record
-        _say_endpoint(settings, store)
+        _say_endpoint(settings, store, target.account)
     except RecordError as error:
         return unusable(error, target.name)
     except VaultUnavailable as error:
@@ -120,19 +155,19 @@ def _with_receipts(settings: Settings, vault: VaultPort, target: Target, record:
     return summary | {"retiring": kept_at_most(summary["retiring"], target, record), "readers": receipts}
 
 
-def _say_endpoint(settings: Settings, store: RecordStore) -> None:
+def _say_endpoint(settings: Settings, store: RecordStore, account: str) -> None:
     """Say that HostUp names another object storage than the accepted one, where a worker saw that."""
-    if settings.storage.endpoint:
+    if settings.accounts[account].storage.endpoint:
         return
     try:
-        noted = store.endpoint.accepted()
+        noted = store.endpoint(account).accepted()
     except (StorageError, RecordError) as error:
         say(f"{error.what}. {error.hint}")
         return
     if noted and noted.named_instead:
         say(
             f"HostUp names the object storage {noted.named_instead}, and accepted is {noted.endpoint}: no key is made "
-            "or deleted. See `rotator accept-endpoint`."
+            f"or deleted. See `rotator accept-endpoint{account_option(account)}`."
         )
 
 
@@ -174,15 +209,29 @@ def _remembered(settings: Settings, read: Callable[[SharedState], T]) -> T | Non
 
     try:
         with connect(settings.redis_url, timeout=REDIS_SECONDS, retries=0) as client:
-            return read(shared_state(client))
+            return read(shared_state(client, settings.accounts))
     except QueueUnavailable:
         return None
 
 
 def _print_overview(summaries: list[Summary]) -> None:
     now = datetime.now(UTC)
-    columns = ("TARGET", "PHASE", "ACCESS KEY", "VERSION", "SEEN LIVING", "NEXT ROTATION", "RETIRING", "TROUBLE")
-    print_table(columns, [_row(summary, now) for summary in summaries])
+    columns: tuple[str, ...] = (
+        "TARGET",
+        "PHASE",
+        "ACCESS KEY",
+        "VERSION",
+        "SEEN LIVING",
+        "NEXT ROTATION",
+        "RETIRING",
+        "TROUBLE",
+    )
+    rows = [_row(summary, now) for summary in summaries]
+    if any(summary["account"] != DEFAULT_ACCOUNT for summary in summaries):
+        columns = (columns[0], "ACCOUNT", *columns[1:])
+        accounts = [summary["account"] for summary in summaries]
+        rows = [(name, account, *rest) for (name, *rest), account in zip(rows, accounts, strict=True)]
+    print_table(columns, rows)
 
 
 def _row(summary: Summary, now: datetime) -> tuple[str, ...]:
@@ -222,11 +271,24 @@ def _trouble(summary: Summary, now: datetime) -> str:
     troubles += [f"paused by {summary['paused']['by']}"] if _paused(summary, now) else []
     troubles += ["leaked, about to be replaced"] if summary.get("leaked") else []
     troubles += [full] if (full := _held_back(summary)) else []
+    troubles += [_moving(summary)] if _moving(summary) else []
     troubles += [SET_BACK] if summary["deletes_held"] else []
     troubles += [summary["watch_found"]] if summary["watch_found"] else []
     troubles += [summary["last_error"]["what"]] if summary["last_error"] else []
     troubles += _standing(summary, now)
     return "; ".join(troubles)
+
+
+def _moving(summary: Summary) -> str:
+    """Where the key lies, if that is not where the target belongs to."""
+    lies, belongs = summary.get("key_account"), summary.get("account")
+    return f"its key lies on account {lies} still" if lies and belongs and lies != belongs else ""
+
+
+def _belongs(summary: Summary) -> str:
+    """The account that the target belongs to; empty where there is nothing to be told apart."""
+    account: str = summary.get("account") or ""
+    return account if account != DEFAULT_ACCOUNT or _moving(summary) else ""
 
 
 def _held_back(summary: Summary) -> str:
@@ -292,7 +354,8 @@ def _retiring(key: Mapping[str, Any], now: datetime) -> str:
         "overdue": "was deleted at HostUp long ago, and STILL WORKS; it is deleted again",
     }
     error = f" (last error: {key['error']})" if key.get("error") else ""
-    return f"retiring: {key['access_key']} {what.get(key['state'], key['state'])}{error}"
+    account = at_account(key.get("account") or DEFAULT_ACCOUNT)
+    return f"retiring: {key['access_key']}{account} {what.get(key['state'], key['state'])}{error}"
 
 
 def _error(error: Mapping[str, Any], now: datetime) -> list[tuple[str, str]]:
@@ -313,6 +376,8 @@ def _head(summary: Summary, now: datetime) -> list[tuple[str, str]]:
     version = f"version {summary['vault_version']}" if summary["vault_version"] else "nothing yet"
     return [
         ("target", summary["target"]),
+        ("account", _belongs(summary)),
+        ("key lies on", f"account {summary['key_account']} still" if _moving(summary) else ""),
         ("phase", summary["phase"]),
         ("access key", summary["access_key"] or no_key),
         ("created", when(summary["created_at"], now)),

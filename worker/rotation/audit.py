@@ -6,69 +6,155 @@ the worker came are foreign: see :mod:`worker.rotation.baseline`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from worker.errors import RecordDeleted
 from worker.rotation.baseline import ensure_baseline
-from worker.rotation.findings import AuditFinding, of_account, of_storage, of_targets, of_trouble
+from worker.rotation.findings import (
+    AuditFinding,
+    of_account,
+    of_lost_accounts,
+    of_rescued,
+    of_storage,
+    of_targets,
+    of_trouble,
+)
 from worker.rotation.observe import observe_all
 from worker.rotation.services import Services
 from worker.rotation.survey import Progress, Survey, survey
+from worker.targets.account import at_account
 from worker.targets.target import Target
 
 PASSES = 3
 PASS_SECONDS = 1.0
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
-class AuditReport:
-    """What an audit found. ``drift``: keys that nothing explains (negative: keys that are missing); None: not known."""
+class AccountCount:
+    """What an audit counted of one account.
 
-    at: datetime
-    targets: int
+    ``key_count`` are the keys that HostUp counts, ``on_record`` those that records answer for, ``foreign`` those that
+    were somebody else's, of which ``adopted`` were taken over by name. ``drift``: keys that nothing explains (negative:
+    keys that are missing). None: not known.
+    """
+
+    account: str
     key_count: int | None
     on_record: int
     foreign: int | None
     drift: int | None
-    findings: tuple[AuditFinding, ...]
-    survey: Survey = field(repr=False)
+    adopted: int = 0
 
     @property
     def still_foreign(self) -> int | None:
         """How many keys are foreign that nobody has taken over by name."""
-        return None if self.foreign is None else max(0, self.foreign - self.survey.adopted)
+        return None if self.foreign is None else max(0, self.foreign - self.adopted)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """What an audit found, with what it counted of each account. The numbers of all accounts are their sums."""
+
+    at: datetime
+    targets: int
+    accounts: tuple[AccountCount, ...]
+    findings: tuple[AuditFinding, ...]
+    survey: Survey = field(repr=False)
+
+    @property
+    def key_count(self) -> int | None:
+        """How many keys HostUp counts; None where it does not say so of each account."""
+        return _sum(each.key_count for each in self.accounts)
+
+    @property
+    def on_record(self) -> int:
+        """How many keys the records answer for."""
+        return sum(each.on_record for each in self.accounts)
+
+    @property
+    def foreign(self) -> int | None:
+        """How many keys are foreign."""
+        return _sum(each.foreign for each in self.accounts)
+
+    @property
+    def drift(self) -> int | None:
+        """How many keys nothing explains; 0 only where that holds for each account."""
+        return _sum(each.drift for each in self.accounts)
+
+    @property
+    def explained(self) -> frozenset[str]:
+        """The accounts of which every key is explained."""
+        return frozenset(each.account for each in self.accounts if each.drift == 0)
 
 
 def audit(
     services: Services, targets: Mapping[str, Target], slack: timedelta, progress: Progress | None = None
 ) -> AuditReport:
     """Look at everything. ``slack`` is how late something may be before it is reported. Raises VaultError."""
-    foreign, findings = _foreign_keys(services, targets)
-    seen, count, drift = _measure(services, targets, foreign, progress)
+    noted = of_each(services.accounts, lambda account: _foreign_keys(services, targets, account))
+    findings = [finding for _, found in noted.values() for finding in found]
+    foreign = {account: number for account, (number, _) in noted.items()}
+    seen, counts = _measure(services, targets, foreign, progress)
     now = services.clock.now()
+    storages = of_each(services.accounts, lambda account: list(of_storage(services, account)))
+    findings += [finding for found in storages.values() for finding in found]
+    for count in counts:
+        findings += of_account(seen, count.account, count.key_count, count.drift)
     findings += [
-        *of_storage(services),
-        *of_account(services, seen, count, drift),
+        *of_rescued(services),
+        *of_lost_accounts(seen, services.accounts),
         *of_targets(seen, targets, now, slack),
     ]
-    if drift and drift < 0:
-        findings += _missing_keys(services, seen, targets)
-    return AuditReport(now, len(targets), count, seen.living, foreign, drift, tuple(findings), seen)
+    missing = frozenset(count.account for count in counts if count.drift and count.drift < 0)
+    if missing:
+        findings += _missing_keys(services, seen, targets, missing)
+    return AuditReport(now, len(targets), tuple(counts), tuple(findings), seen)
 
 
-def _foreign_keys(services: Services, targets: Mapping[str, Target]) -> tuple[int | None, list[AuditFinding]]:
+def of_each(accounts: Collection[str], look: Callable[[str], T]) -> dict[str, T]:
+    """What ``look`` makes of each account, all at once: none waits for another that does not answer.
+
+    Raises what that raises.
+    """
+    if len(accounts) <= 1:
+        return {account: look(account) for account in accounts}
+    with ThreadPoolExecutor(len(accounts), thread_name_prefix="account") as pool:
+        return dict(zip(accounts, pool.map(look, accounts), strict=True))
+
+
+def _sum(numbers: Iterable[int | None]) -> int | None:
+    """Their sum; None where one of them is not known. Those that are too high and too low do not make up for it."""
+    known = list(numbers)
+    wrong = [number for number in known if number]
+    if None in known or not known:
+        return None
+    total = sum(number or 0 for number in known)
+    return total or (wrong[0] if wrong else 0)
+
+
+def _foreign_keys(
+    services: Services, targets: Mapping[str, Target], account: str
+) -> tuple[int | None, list[AuditFinding]]:
     """How many keys are foreign; where that note was deleted, nobody knows, and all else is looked at all the same."""
     try:
-        return ensure_baseline(services, targets), []
+        return ensure_baseline(services, targets, account=account), []
     except RecordDeleted as error:
-        return None, [AuditFinding("account", None, error.what, error.hint)]
+        return None, [AuditFinding("account", None, f"{error.what}{at_account(account)}", error.hint, account)]
 
 
-def _missing_keys(services: Services, seen: Survey, targets: Mapping[str, Target]) -> list[AuditFinding]:
-    """Keys are missing: see whether they are current ones, which the watch has not found yet."""
-    observed = observe_all(services, seen.records, targets)
+def _missing_keys(
+    services: Services, seen: Survey, targets: Mapping[str, Target], accounts: Collection[str]
+) -> list[AuditFinding]:
+    """Keys of these accounts are missing: see whether they are current ones, which the watch has not found yet."""
+    records = seen.records.items()
+    theirs = {name: each for name, each in records if each.current and each.current.account in accounts}
+    observed = observe_all(services, theirs, targets)
     return [
         of_trouble(name, observation.trouble)
         for name, observation in observed.items()
@@ -77,20 +163,36 @@ def _missing_keys(services: Services, seen: Survey, targets: Mapping[str, Target
 
 
 def _measure(
-    services: Services, targets: Mapping[str, Target], foreign: int | None, progress: Progress | None
-) -> tuple[Survey, int | None, int | None]:
-    """Count and read until nothing moved in between and two looks agree; what still moves is no drift."""
-    last: int | None = None
-    for _ in range(PASSES + 1):
-        before = services.account.key_count()
+    services: Services, targets: Mapping[str, Target], foreign: Mapping[str, int | None], progress: Progress | None
+) -> tuple[Survey, list[AccountCount]]:
+    """Count and read until nothing moved in between and two looks agree; what still moves is no drift.
+
+    An account with which that is so is not asked again for another's sake.
+    """
+    settled: dict[str, AccountCount] = {}
+    last: dict[str, int | None] = {}
+    left = list(foreign)
+    for turn in range(PASSES + 1):
+        before = of_each(left, lambda account: services.at(account).account.key_count())
         seen = survey(services, targets, progress)
-        after = services.account.key_count()
-        if after is None or foreign is None:
-            return seen, after, None
-        still = before == after and not seen.creating
-        drift = after - seen.living - max(0, foreign - seen.adopted)
-        if still and drift in (0, last):
-            return seen, after, drift
-        last = drift if still else None
+        after = of_each(left, lambda account: services.at(account).account.key_count())
+        for account in left:
+            count = _counted(seen, account, after[account], foreign[account])
+            still = before[account] == after[account] and not seen.creating(account)
+            if count.drift is None or (still and count.drift in (0, last.get(account))):
+                settled[account] = count
+            elif turn == PASSES:
+                settled[account] = replace(count, drift=None)
+            last[account] = count.drift if still else None
+        left = [account for account in left if account not in settled]
+        if not left:
+            break
         services.clock.wait(PASS_SECONDS)
-    return seen, after, None
+    return seen, [settled[account] for account in foreign]
+
+
+def _counted(seen: Survey, account: str, key_count: int | None, foreign: int | None) -> AccountCount:
+    """Of one account; the drift is not known where one of the numbers is not."""
+    living, adopted = seen.living(account), seen.adopted(account)
+    drift = None if key_count is None or foreign is None else key_count - living - max(0, foreign - adopted)
+    return AccountCount(account, key_count, living, foreign, drift, adopted)

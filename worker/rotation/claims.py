@@ -14,16 +14,21 @@ from dataclasses import dataclass
 
 from worker.errors import VaultCasMismatch
 from worker.rotation.ports import Document, VaultPort
+from worker.targets.account import DEFAULT_ACCOUNT
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose a key is: the target, and the rotation that made it (None for one that a person handed over)."""
+    """Whose a key is: the target, and the rotation that made it (None for one that a person handed over).
+
+    ``account`` is where the key lies.
+    """
 
     target: str
     rotation_id: str | None
+    account: str = DEFAULT_ACCOUNT
 
 
 class KeyClaims:
@@ -54,12 +59,12 @@ class KeyClaims:
             return self.owner(access_key)
         return owner
 
-    def hand_over(self, access_key: str, target: str) -> None:
-        """A person says that the key is this target's, whoever had it before."""
+    def hand_over(self, access_key: str, target: str, account: str = DEFAULT_ACCOUNT) -> None:
+        """A person says that the key is this target's, whoever had it before, and on which account it lies."""
         document = self._read(access_key)
         there = _owner(document)
-        if there is None or there.target != target:
-            self._put(access_key, Owner(target, None), "living", document.version)
+        if there is None or (there.target, there.account) != (target, account):
+            self._put(access_key, Owner(target, None, account), "living", document.version)
 
     def note_dead(self, access_key: str, target: str) -> None:
         """The key is proven dead; a document that is not this target's is left as it is."""
@@ -74,6 +79,7 @@ class KeyClaims:
 
     def _put(self, access_key: str, owner: Owner, state: str, version: int) -> None:
         content = {"target": owner.target, "rotation_id": owner.rotation_id, "access_key": access_key, "state": state}
+        content |= {} if owner.account == DEFAULT_ACCOUNT else {"account": owner.account}
         self._vault.write(self.path(access_key), content, version)
 
 
@@ -82,4 +88,9 @@ def _owner(document: Document) -> Owner | None:
     target, rotation_id = data.get("target"), data.get("rotation_id")
     if not isinstance(target, str) or not target:
         return None
-    return Owner(target, rotation_id if isinstance(rotation_id, str) else None)
+    account = data.get("account")
+    return Owner(
+        target,
+        rotation_id if isinstance(rotation_id, str) else None,
+        account if isinstance(account, str) and account else DEFAULT_ACCOUNT,
+    )

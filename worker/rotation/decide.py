@@ -7,10 +7,10 @@ rotation; a step that waits never blocks another kind of step.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from worker.rotation.changes.rotation import DAY, HEALING, LEAK, MANUAL, Holder
+from worker.rotation.changes.rotation import ACCOUNT, DAY, HEALING, LEAK, MANUAL, Holder
 from worker.rotation.changes.watch import may_heal
 from worker.rotation.hold import hold_on
 from worker.rotation.record import Phase, Record, RetiringKey, UnconfirmedCreate
@@ -24,6 +24,10 @@ RETIRING_LIMIT = 20
 
 CREATES_AGAIN_PER_DAY = 2
 """How often a create is repeated although one before it may have made a key (docs/decisions.md)."""
+
+MOVES_PER_DAY = 4
+"""How often in a day a key is replaced at once because the target belongs to another account: workers with different
+configurations would else move it back and forth, each time with a new key."""
 
 OPEN_CREATES = 20
 """With so many unconfirmed creates that nobody has settled, no further key is asked for, whatever the counts say."""
@@ -46,6 +50,13 @@ class Verify:
 @dataclass(frozen=True, slots=True)
 class Publish:
     """Write the app's secret."""
+
+    rotation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveBehind:
+    """The staged key was made on an account that the target has left since: retire it."""
 
     rotation_id: str
 
@@ -102,10 +113,15 @@ class Wait:
     why: str
 
 
-Step = TakeOver | Verify | Publish | Revoke | Delete | ProveDead | Archive | Watch | Recount | Begin | Wait
+Step = (
+    TakeOver | Verify | Publish | LeaveBehind | Revoke | Delete | ProveDead | Archive | Watch | Recount | Begin | Wait
+)
 
 
 HOUR = timedelta(hours=1)
+
+SCHEDULE = "schedule"
+"""The trigger of a rotation that nobody asked for."""
 
 UNASKED = "somebody to ask for a rotation"
 """What a target waits for that is rotated only when it is asked for."""
@@ -127,20 +143,60 @@ def decide(
     *,
     watch: bool = False,
     freeze: Freeze | None = None,
+    account: str | None = None,
 ) -> Step:
     """The next step of a target.
 
     ``due`` is when the schedule wants the next rotation, None: never; ``watch``: it is time to see what apps read;
-    ``freeze`` is the one that ``now`` is in.
+    ``freeze`` is the one that ``now`` is in; ``account`` is the one that the target belongs to, None: as its keys do.
     """
-    step = _of_rotation(record, now, pauses) or _of_leak(record, due, now, pauses) or _of_retiring(record, now, pauses)
-    if step:
-        return step
+    rotation, seen = record.rotation, _as_seen_at(record, account)
+    if account and rotation and rotation.phase is Phase.STAGED and rotation.account != account:
+        return LeaveBehind(rotation.id)
+    step = _of_rotation(seen, now, pauses) or _of_leak(seen, due, now, pauses) or _of_retiring(seen, now, pauses)
+    step = step or _of_the_rest(seen, due, now, pauses, freeze, watch=watch)
+    return _named(step, record, account)
+
+
+def _of_the_rest(
+    record: Record, due: datetime | None, now: datetime, pauses: Pauses, freeze: Freeze | None, *, watch: bool
+) -> Step:
+    """What is done when no key of the target wants anything."""
     if len(record.history) > HISTORY_LIMIT or record.history.is_long:
         return Archive()
     if record.current and (watch or _is_doubtful(record)) and pauses.get(WATCH, now) <= now:
         return Watch()
     return _new(record, due, now, pauses, freeze) or _wait(record, due, now, pauses, freeze)
+
+
+def creates_at(record: Record, account: str) -> tuple[UnconfirmedCreate, ...]:
+    """The unconfirmed creates of one account: those of another hold no key back on this one."""
+    return tuple(create for create in record.unconfirmed_creates if create.account == account)
+
+
+def may_move(record: Record, account: str, now: datetime) -> bool:
+    """Whether a rotation may begin by itself because the current key lies on another account than the target's."""
+    recent = sum(1 for moment in record.moves if now - moment < DAY)
+    return record.current is not None and record.current.account != account and recent < MOVES_PER_DAY
+
+
+def _as_seen_at(record: Record, account: str | None) -> Record:
+    """The record without what failed on another account than the one that is asked next."""
+    asked = record.rotation.account if record.rotation else account
+    failure = record.failure
+    if failure and asked and failure.account != asked:
+        record = replace(record, failure=None)
+    if account and any(create.account != account for create in record.unconfirmed_creates):
+        record = replace(record, unconfirmed_creates=creates_at(record, account))
+    return record
+
+
+def _named(step: Step, record: Record, account: str | None) -> Step:
+    """A rotation that nobody asked for has its own trigger where it is for another account."""
+    current = record.current
+    if not isinstance(step, Begin) or step.trigger != SCHEDULE or account in (None, current and current.account):
+        return step
+    return Begin(ACCOUNT, f"its key lies on account {current.account}") if current else step
 
 
 def waits_for_person(creates: tuple[UnconfirmedCreate, ...]) -> bool:
@@ -157,7 +213,7 @@ def _of_rotation(record: Record, now: datetime, pauses: Pauses) -> Step | None:
         return None
     if rotation.phase is Phase.CREATING:
         # the holder of the lease is asking HostUp just now; once the lease is over, the outcome of the call is unknown
-        holder = Holder(rotation.id, rotation.lease.holder)
+        holder = Holder(rotation.id, rotation.lease.holder, rotation.account)
         return TakeOver(holder) if rotation.lease.until <= now else None
     if now < _goes_on_at(record, now, pauses):
         return None
@@ -222,7 +278,7 @@ def _begin(record: Record, now: datetime) -> Begin:
         return Begin(HEALING, record.trouble.what)
     if record.requests:
         return Begin(MANUAL, record.requests[0].reason)
-    return Begin("schedule", "")
+    return Begin(SCHEDULE, "")
 
 
 def _is_full(record: Record) -> bool:

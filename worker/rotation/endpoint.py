@@ -14,12 +14,17 @@ from worker.errors import EndpointRefused, VaultCasMismatch
 from worker.events import Event
 from worker.rotation.fresh import see_that_it_is_there
 from worker.rotation.ports import Document, EndpointNote, VaultPort
+from worker.targets.account import DEFAULT_ACCOUNT, account_option, endpoint_table, named_for
 
 KEPT_BEFORE = 20
 FIRST_SIGHT = "first sight"
 BY_A_PERSON = "a person"
 
-ACCEPT = "See which one is right and run `rotator accept-endpoint --yes`, or set endpoint under [storage]."
+
+def accept_hint(account: str = DEFAULT_ACCOUNT) -> str:
+    """How a person says which endpoint of an account is right."""
+    command = f"rotator accept-endpoint{account_option(account)} --yes"
+    return f"See which one is right and run `{command}`, or set endpoint under {endpoint_table(account)}."
 
 
 class EndpointNotes:
@@ -29,15 +34,16 @@ class EndpointNotes:
     knows what was accepted, and what HostUp names now is no first sight.
     """
 
-    def __init__(self, vault: VaultPort, root: str, clock: Clock, mount: str) -> None:
+    def __init__(self, vault: VaultPort, root: str, clock: Clock, mount: str, account: str = DEFAULT_ACCOUNT) -> None:
         self._vault = vault
-        self._path = f"{root}/_endpoint"
+        self._path = f"{root}/{named_for(account, '_endpoint', '/')}"
+        self._account = account
         self._clock = clock
         self._mount = mount
 
     def accepted(self) -> EndpointNote | None:
         """See the port. Raises EndpointRefused for a document that says nothing of the kind."""
-        return _note(self._read().data)
+        return _note(self._read().data, accept_hint(self._account))
 
     def keep(self, endpoint: str, region: str | None) -> None:
         """See the port."""
@@ -71,7 +77,9 @@ class EndpointNotes:
         _log("warning", Event.ENDPOINT_ACCEPTED, endpoint=endpoint, previous_endpoint=told["endpoint"])
 
     def _read(self) -> Document:
-        return see_that_it_is_there(self._vault.read(self._path), self._mount, self._path, None, ACCEPT)
+        return see_that_it_is_there(
+            self._vault.read(self._path), self._mount, self._path, None, accept_hint(self._account)
+        )
 
     def _write(self, document: Document, content: Mapping[str, object]) -> None:
         self._vault.write(self._path, content, document.version)
@@ -91,12 +99,12 @@ def _content(endpoint: str, region: str | None, now: str, by: str) -> dict[str, 
     }
 
 
-def _note(data: Mapping[str, object] | None) -> EndpointNote | None:
+def _note(data: Mapping[str, object] | None, hint: str) -> EndpointNote | None:
     if data is None:
         return None
     endpoint, region, instead = (_text(data.get(name)) for name in ("endpoint", "region", "named_instead"))
     if endpoint is None:
-        raise EndpointRefused("the note of the accepted object storage in Vault cannot be read", hint=ACCEPT)
+        raise EndpointRefused("the note of the accepted object storage in Vault cannot be read", hint=hint)
     since, by = _text(data.get("accepted_at")) or "", _text(data.get("accepted_by")) or ""
     return EndpointNote(endpoint, region, since, by, instead)
 

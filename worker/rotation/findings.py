@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from worker.errors import HostUpError, RecordDeleted, StorageError
 from worker.rotation.chain import ChainState, inspect, number_of
 from worker.rotation.changes.watch import wants_healing
-from worker.rotation.decide import waits_for_person
+from worker.rotation.decide import MOVES_PER_DAY, creates_at, may_move, waits_for_person
 from worker.rotation.hold import pause_of, pause_text
 from worker.rotation.in_use import kept_until_at_most
 from worker.rotation.observe import advice
@@ -17,6 +17,7 @@ from worker.rotation.record import Paused, Record, Trouble
 from worker.rotation.services import Services
 from worker.rotation.status import due_at, failing_since, held_back_by, outlook
 from worker.rotation.survey import Survey
+from worker.targets.account import account_option, at_account
 from worker.targets.target import Target
 
 LEFT_OVER = timedelta(days=1)
@@ -25,46 +26,62 @@ LEFT_OVER = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class AuditFinding:
-    """One thing that is not as it should be, and what to do about it."""
+    """One thing that is not as it should be, and what to do about it; ``account`` where it is about one."""
 
     kind: str
     target: str | None
     what: str
     hint: str
+    account: str | None = None
 
 
-def of_account(services: Services, seen: Survey, count: int | None, drift: int | None) -> Iterator[AuditFinding]:
-    """What is wrong with the account as a whole. Raises VaultError."""
+def of_account(seen: Survey, account: str, count: int | None, drift: int | None) -> Iterator[AuditFinding]:
+    """What is wrong with an account as a whole."""
+    at, settle = at_account(account), f"rotator settle --foreign N{account_option(account)}"
     if count is None:
-        yield AuditFinding("count", None, "HostUp does not say how many keys there are", "See `rotator check`.")
+        what = f"HostUp does not say how many keys there are{at}"
+        yield AuditFinding("count", None, what, "See `rotator check`.", account)
     if drift and drift > 0:
-        labels = [
-            create.label for record in seen.records.values() for create in record.unconfirmed_creates if create.open
-        ]
+        creates = (create for record in seen.records.values() for create in creates_at(record, account))
+        labels = [create.label for create in creates if create.open]
         hint = (
             f"It may be one labelled {', '.join(map(repr, labels))}; see `rotator settle`."
             if labels
-            else ("Look in HostUp's panel. If they are somebody else's, note them with `rotator settle --foreign N`.")
+            else (f"Look in HostUp's panel. If they are somebody else's, note them with `{settle}`.")
         )
-        yield AuditFinding("drift", None, f"HostUp counts {drift} keys that nothing explains", hint)
+        yield AuditFinding("drift", None, f"HostUp counts {drift} keys that nothing explains{at}", hint, account)
     if drift and drift < 0:
         hint = (
             "Somebody deleted keys elsewhere. See first that every current key lives (`rotator check`); if only keys "
-            "of other people are gone, note how many remain with `rotator settle --foreign N`."
+            f"of other people are gone, note how many remain with `{settle}`."
         )
-        yield AuditFinding("drift", None, f"HostUp counts {-drift} keys fewer than are on record or foreign", hint)
-    for target in services.store.targets_with_rescued():
-        yield from _of_rescued(services, target)
+        what = f"HostUp counts {-drift} keys fewer than are on record or foreign{at}"
+        yield AuditFinding("drift", None, what, hint, account)
 
 
-def of_storage(services: Services) -> Iterator[AuditFinding]:
-    """Whether the object storage may be asked at all. Raises VaultError."""
+def of_storage(services: Services, account: str) -> Iterator[AuditFinding]:
+    """Whether an account's object storage may be asked at all. Raises VaultError."""
     try:
-        services.storage.see_that_it_can_be_asked()
+        services.at(account).storage.see_that_it_can_be_asked()
     except HostUpError:
         return  # its count is missing, too, and that is a finding
     except (StorageError, RecordDeleted) as error:
-        yield AuditFinding("endpoint", None, error.what, error.hint)
+        yield AuditFinding("endpoint", None, f"{error.what}{at_account(account)}", error.hint, account)
+
+
+def of_lost_accounts(seen: Survey, accounts: Collection[str]) -> Iterator[AuditFinding]:
+    """What lies on accounts that are not configured any more: nobody can look at it, or take it away."""
+    for name, record in seen.records.items():
+        for account in sorted(record.accounts() - set(accounts)):
+            what = f"a key of it lies, or may lie, on account {account}, which is not configured any more"
+            hint = f"Nothing is lost, and nothing is deleted there. Put [[account]] {account} back until it is gone."
+            yield AuditFinding("account", name, what, hint, account)
+
+
+def of_rescued(services: Services) -> Iterator[AuditFinding]:
+    """What was rescued and is not dealt with. Raises VaultError."""
+    for target in services.store.targets_with_rescued():
+        yield from _of_rescued(services, target)
 
 
 def _of_rescued(services: Services, target: str) -> Iterator[AuditFinding]:
@@ -94,6 +111,7 @@ def of_targets(seen: Survey, targets: Mapping[str, Target], now: datetime, slack
         yield from _of_held(record)
         if record.trouble:
             yield of_trouble(name, record.trouble)
+        yield from _of_moves(record, target, now)
         yield from _of_rotation(record, target, now, slack)
         yield from _of_waiting(record, target, now, slack)
         yield from _of_retiring(record, now, slack, target)
@@ -160,7 +178,7 @@ def _of_creates(record: Record) -> Iterator[AuditFinding]:
 
 def _of_rotation(record: Record, target: Target, now: datetime, slack: timedelta) -> Iterator[AuditFinding]:
     yield from _of_creates(record)
-    if waits_for_person(record.unconfirmed_creates):
+    if waits_for_person(creates_at(record, target.account)):
         what = "no key is made before the unconfirmed creates are settled"
         yield AuditFinding("blocked", record.target, what, "See above.")
     due = due_at(record, target, now)
@@ -180,6 +198,17 @@ def _of_rotation(record: Record, target: Target, now: datetime, slack: timedelta
             what += f" (requestId {failure.request_id})"
         hint = f"{failure.hint} It is tried again at {failure.retry_at.isoformat()}.".strip()
         yield AuditFinding("failing", record.target, what, hint)
+
+
+def _of_moves(record: Record, target: Target, now: datetime) -> Iterator[AuditFinding]:
+    current, wanted = record.current, target.account
+    if current and current.account != wanted and not may_move(record, wanted, now):
+        what = f"its key lies on account {current.account}, and it belongs to account {wanted}"
+        hint = (
+            f"It has changed its account {MOVES_PER_DAY} times within a day: see that all workers have the same "
+            f"configuration. At once: `rotator rotate {record.target}`."
+        )
+        yield AuditFinding("moved", record.target, what, hint, wanted)
 
 
 def _of_pause(record: Record, paused: Paused, due: datetime | None, now: datetime) -> AuditFinding:

@@ -6,15 +6,17 @@ Nothing else happens to such a target: its current key stays as it is until a pe
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import timedelta
 
-from worker.errors import RotatorError, Superseded
+from worker.errors import RotatorError, Superseded, VaultError
 from worker.events import Event
 from worker.rotation.record import Record, RetiringKey, Why
 from worker.rotation.services import Services
 from worker.rotation.steps.retire import delete, prove_dead
 from worker.rotation.steps.session import Session
 from worker.rotation.survey import Survey
+from worker.targets.account import DEFAULT_ACCOUNT
 from worker.targets.fields import PRESETS
 from worker.targets.schedule import Schedule
 from worker.targets.target import Target
@@ -31,10 +33,37 @@ def retire_leftovers(services: Services, seen: Survey, targets: Mapping[str, Tar
             retire_leftover(services, seen, name)
 
 
+def prove_left_behind(services: Services, seen: Survey, targets: Mapping[str, Target]) -> None:
+    """See whether deleted keys of accounts that their targets have left are dead: another target's key shows it.
+
+    What fails is logged, and tried at the next audit. Raises VaultError.
+    """
+    witnesses = seen.witnesses()
+    for name, record in seen.records.items():
+        target, current = targets.get(name), record.current
+        if target is None or current is None:
+            continue
+        for key in record.retiring:
+            if key.deleted_at and key.account != current.account and key.account in witnesses:
+                session = Session(services, target, services.store.load(name, target.path), witnesses=witnesses)
+                _prove(session, key.access_key)
+
+
+def _prove(session: Session, access_key: str) -> None:
+    try:
+        prove_dead(session, access_key)
+    except Superseded:
+        return  # a worker that looked at it was first
+    except VaultError:
+        raise
+    except RotatorError as error:
+        session.log(Event.TARGET_FAILED, **error.fields())
+
+
 def retire_leftover(services: Services, seen: Survey, name: str) -> Record:
     """The same for one of them; its record afterwards."""
     session = leftover(services, name)
-    session.witness = next(iter(_current(seen)), None)
+    session.witnesses = seen.witnesses()
     try:
         _retire(session, frozenset(_in_use(seen)))
     except RotatorError as error:
@@ -51,7 +80,9 @@ def leftover(services: Services, name: str) -> Session:
 def stand_in(record: Record) -> Target:
     """What the steps need of a target that has no configuration any more."""
     schedule = Schedule(every=timedelta(days=1))
-    return Target(record.target, "", record.path, schedule, timedelta(0), PRESETS["plain"])
+    account = record.current.account if record.current else next(iter(sorted(record.accounts())), DEFAULT_ACCOUNT)
+    target = Target(record.target, "", record.path, schedule, timedelta(0), PRESETS["plain"])
+    return replace(target, account=account)
 
 
 def published_of(services: Services, record: Record) -> frozenset[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from worker.errors import AccountGone
 from worker.rotation.changes.leak import REVOKED
 from worker.rotation.ports import Absence, Document, Life, Probe
 from worker.rotation.record import CurrentKey, Record, Trouble, TroubleKind
@@ -112,12 +113,16 @@ def _probe(services: Services, target: Target, current: CurrentKey, document: Do
     Some gateways refuse a wrong secret of a living key as if the key were dead (docs/facts.md, "Ceph's object
     gateway"); the right secret shows the difference.
     """
-    probe = services.storage.lives(current.access_key)
+    try:
+        storage = services.at(current.account).storage
+    except AccountGone as error:
+        return Probe(Life.UNKNOWN, None, None, None, f"{error.what}. {error.hint}", asked=False)
+    probe = storage.lives(current.access_key)
     secret = target.fields.read(document.data or {}, "secret_key")
     if probe.life is not Life.DEAD or not secret:
         return probe
     services.keep_secret(Secret(secret))
-    return services.storage.works(current.access_key, Secret(secret))
+    return storage.works(current.access_key, Secret(secret))
 
 
 def _trouble(current: CurrentKey, kind: TroubleKind, now: datetime, what: str, code: str | None = None) -> Trouble:

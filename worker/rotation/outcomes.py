@@ -8,9 +8,16 @@ from datetime import datetime
 from worker.events import Event
 from worker.rotation.history import Entry
 from worker.rotation.record import Record
+from worker.targets.account import DEFAULT_ACCOUNT
 
 SUCCEEDED, UNCONFIRMED, FAILED = "succeeded", "unconfirmed", "failed"
 SCHEDULE, MANUAL = "schedule", "manual"
+
+
+def account_of(before: Record, after: Record) -> str:
+    """The account of the rotation that a change ended."""
+    known = before.rotation or after.failure or after.current
+    return known.account if known else DEFAULT_ACCOUNT
 
 
 def outcome(before: Record, after: Record, entries: tuple[Entry, ...]) -> tuple[str, str] | None:
@@ -23,7 +30,8 @@ def outcome(before: Record, after: Record, entries: tuple[Entry, ...]) -> tuple[
         return _trigger(before), SUCCEEDED
     if Event.CREATE_UNCONFIRMED in events:
         return _trigger(before), UNCONFIRMED
-    last = before.failure.count if before.failure else 0
+    same = before.failure and after.failure and before.failure.account == after.failure.account
+    last = before.failure.count if before.failure and same else 0
     if after.failure and after.failure.count > last:
         return _trigger(before), FAILED
     return None

@@ -21,6 +21,7 @@ from worker.rotation.decide import (
     Archive,
     Begin,
     Delete,
+    LeaveBehind,
     ProveDead,
     Publish,
     Recount,
@@ -37,7 +38,7 @@ from worker.rotation.record import Record, Request
 from worker.rotation.services import Services
 from worker.rotation.status import due_at, moved
 from worker.rotation.steps.create import begin, recount, take_over
-from worker.rotation.steps.publish import publish, verify
+from worker.rotation.steps.publish import leave_behind, publish, verify
 from worker.rotation.steps.retire import delete, prove_dead
 from worker.rotation.steps.revoke import revoke
 from worker.rotation.steps.session import Pause, Session, always
@@ -59,6 +60,7 @@ STEP_NAMES: Mapping[type[Step], str] = {
     ProveDead: "prove_dead",
     TakeOver: "take_over",
     Recount: "recount",
+    LeaveBehind: "leave_behind",
     Watch: "watch",
     Archive: "archive",
 }
@@ -87,7 +89,7 @@ def reconcile(
     *,
     watching: bool = False,
     seen_version: int = 0,
-    allows_create: Callable[[], bool] = always,
+    allows_create: Callable[[str], bool] = always,
 ) -> LookResult:
     """Bring one target to where it should be, as far as possible now; ``watching``: and see what apps read.
 
@@ -105,7 +107,7 @@ def reconcile(
         now = session.now
         due, freeze = due_at(session.record, target, now), freeze_at(target.freezes, now)
         watch_now = watching and session.observation is None
-        step = decide(session.record, due, now, session.pauses, watch=watch_now, freeze=freeze)
+        step = decide(session.record, due, now, session.pauses, watch=watch_now, freeze=freeze, account=target.account)
         if isinstance(step, Wait):
             mended = troubled and session.record.trouble is None
             wait, touched = _with_reason(session, step), frozenset(session.touched)
@@ -177,6 +179,8 @@ def _do(session: Session, step: Step) -> Pause | None:
             return watch(session)
         case Recount():
             recount(session)
+        case LeaveBehind():
+            leave_behind(session, step.rotation_id)
         case Archive():
             session.loaded = session.services.store.archive(session.loaded, KEPT_ENTRIES)
     return None

@@ -8,7 +8,7 @@ One KV v2 document per target holds it. Everything here is plain data; how it ch
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
@@ -30,12 +30,27 @@ from worker.clock import is_possible
 from worker.errors import RecordTooNew, RecordUnreadable
 from worker.rotation.history import History
 from worker.secret import Secret
+from worker.targets.account import DEFAULT_ACCOUNT
 
 SCHEMA = 1
 """The version of the record's form; a record with a higher one is never interpreted."""
 
-ADDED = frozenset({"leaked", "from_version", "paused", "next_at", "revoking"})
-"""Fields of records, rotations, requests and retiring keys that the first release did not have; each may be missing."""
+ADDED = frozenset(
+    {
+        "leaked",
+        "from_version",
+        "paused",
+        "next_at",
+        "revoking",
+        "account",
+        "moves",
+        "adopted_elsewhere",
+        "released_elsewhere",
+    }
+)
+"""Fields of records and of what is in them that the first release did not have; each may be missing."""
+
+_LISTS = ("requests", "retiring", "unconfirmed_creates")
 
 _LONGEST_NAME = 60
 
@@ -102,6 +117,7 @@ class Why(StrEnum):
     REMOVED = "removed"  # its target was removed before any app read it
     REVOKED = "revoked"  # its target was removed, and a person wants it deleted although apps read it
     DIED = "died"  # it stopped working while it was current; nothing has to be deleted
+    LEFT = "left"  # its target left the account before the key was published
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +170,8 @@ class StagedKey:
 class Rotation:
     """A rotation under way. ``expected_version`` is what publishing must find at the app's path.
 
-    ``from_version``: the old version of the app's secret whose key is brought back (a rollback).
+    ``from_version``: the old version of the app's secret whose key is brought back (a rollback). ``account`` is where
+    its key is made.
     """
 
     __pydantic_config__ = _STRICT
@@ -169,11 +186,12 @@ class Rotation:
     lease: Lease
     key: StagedKey | None = None
     from_version: _Number | None = None
+    account: _Text = DEFAULT_ACCOUNT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurrentKey:
-    """The key that Vault publishes, as version ``vault_version`` of the app's secret."""
+    """The key that Vault publishes, as version ``vault_version`` of the app's secret. It lies on ``account``."""
 
     __pydantic_config__ = _STRICT
     access_key: _Text
@@ -183,6 +201,7 @@ class CurrentKey:
     label: _Text | None
     created_at: _Moment
     published_at: _Moment
+    account: _Text = DEFAULT_ACCOUNT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +212,7 @@ class RetiringKey:
     until the object storage refuses it. ``next_look_at``: when it wants the next step; ``attempts`` of that step were
     made so far, and ``error`` tells why the last one failed. ``undiminished``: how many keys HostUp counted before its
     delete, where it counted no fewer afterwards. ``leaked``: strangers may have it, so nobody's use keeps it.
+    ``account`` is where it lies, and where it is deleted.
     """
 
     __pydantic_config__ = _STRICT
@@ -210,6 +230,7 @@ class RetiringKey:
     undiminished: _Number | None = None
     error: _Text = ""
     leaked: _Flag = False
+    account: _Text = DEFAULT_ACCOUNT
 
     @property
     def state(self) -> str:
@@ -240,6 +261,7 @@ class UnconfirmedCreate:
     key_count_before: _Number | None
     key_count_after: _Number | None
     settled: _Text = ""
+    account: _Text = DEFAULT_ACCOUNT
 
     @property
     def open(self) -> bool:
@@ -285,7 +307,10 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """The last thing that went wrong, and when it is tried again. ``count`` is how often in a row."""
+    """The last thing that went wrong, and when it is tried again. ``count`` is how often in a row.
+
+    ``account`` is the one that was asked, or would have been: another one is not waited for.
+    """
 
     __pydantic_config__ = _STRICT
     at: _Moment
@@ -296,6 +321,7 @@ class Failure:
     request_id: _Text | None
     count: _Number
     retry_at: _Moment
+    account: _Text = DEFAULT_ACCOUNT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,6 +335,8 @@ class Record:
     messages alone asked for a rotation, of the last hour. ``deletes_held``: Vault was set back, so nothing is deleted
     until that is settled. ``paused``: no new key is made. ``next_at`` is when a person wants the next rotation, instead
     of the schedule. ``revoking`` names the current key that a person wants deleted although there is no other.
+    ``moves`` are when rotations began because the target belongs to another account, of the last day.
+    ``adopted_elsewhere`` and ``released_elsewhere`` count for accounts other than the default one, by name.
     """
 
     __pydantic_config__ = _STRICT
@@ -334,6 +362,9 @@ class Record:
     next_entry: _Number = 1
     adopted: _Number = 0
     released: _Number = 0
+    moves: tuple[_Moment, ...] = ()
+    adopted_elsewhere: tuple[tuple[_Text, _Number], ...] = ()
+    released_elsewhere: tuple[tuple[_Text, _Number], ...] = ()
 
     @property
     def phase(self) -> Phase:
@@ -366,6 +397,41 @@ class Record:
         for key in self.retiring:
             yield key.access_key
 
+    def accounts(self) -> frozenset[str]:
+        """Every account on which a key of this record lies, or may lie."""
+        found = [key.account for key in self.retiring]
+        found += [create.account for create in self.unconfirmed_creates if create.open]
+        found += [each.account for each in (self.current, self.rotation) if each]
+        return frozenset(found)
+
+    def adopted_at(self, account: str) -> int:
+        """How many keys of an account were taken over by name."""
+        return self.adopted if account == DEFAULT_ACCOUNT else dict(self.adopted_elsewhere).get(account, 0)
+
+    def released_at(self, account: str) -> int:
+        """How many keys of an account were left to a person."""
+        return self.released if account == DEFAULT_ACCOUNT else dict(self.released_elsewhere).get(account, 0)
+
+
+def one_more_adopted(record: Record, account: str) -> Record:
+    """Count one more key of an account that was taken over by name."""
+    if account == DEFAULT_ACCOUNT:
+        return replace(record, adopted=record.adopted + 1)
+    return replace(record, adopted_elsewhere=_one_more(record.adopted_elsewhere, account))
+
+
+def one_more_released(record: Record, account: str) -> Record:
+    """Count one more key of an account that was left to a person."""
+    if account == DEFAULT_ACCOUNT:
+        return replace(record, released=record.released + 1)
+    return replace(record, released_elsewhere=_one_more(record.released_elsewhere, account))
+
+
+def _one_more(counts: tuple[tuple[str, int], ...], account: str) -> tuple[tuple[str, int], ...]:
+    known = dict(counts)
+    known[account] = known.get(account, 0) + 1
+    return tuple(known.items())
+
 
 @cache
 def _adapter() -> TypeAdapter[Record]:
@@ -378,9 +444,10 @@ def encode(record: Record) -> dict[str, Any]:
     What :data:`ADDED` names is left out while it is not used, so that workers of the release before go on reading it.
     """
     document: dict[str, Any] = _adapter().dump_python(record, mode="json")
-    for inner in (document, document["rotation"] or {}, *document["requests"], *document["retiring"]):
+    single = (document, *(document[name] or {} for name in ("rotation", "current", "failure")))
+    for inner in (*single, *(each for name in _LISTS for each in document[name])):
         for name in ADDED & inner.keys():
-            if not inner[name]:
+            if not inner[name] or (name == "account" and inner[name] == DEFAULT_ACCOUNT):
                 del inner[name]
     return document
 

@@ -21,6 +21,7 @@ from worker.rotation.history import Entry, History, decode_entry
 from worker.rotation.ports import Absence, Document, VaultPort
 from worker.rotation.record import Record, decode, encode, history_of
 from worker.rotation.until_written import PAUSE_FIRST, until_written
+from worker.targets.account import DEFAULT_ACCOUNT, account_option, named_for
 from worker.targets.target import Target
 
 ATTEMPTS = 12
@@ -50,17 +51,19 @@ class RecordStore:
         self._root = state_path
         self._clock = clock
         self.claims = KeyClaims(vault, state_path)
-        self.endpoint = EndpointNotes(vault, state_path, clock, mount)
         self._mount = mount
 
     def path(self, target: str) -> str:
         """Where a target's record lies, inside the mount."""
         return f"{self._root}/{target}"
 
-    @property
-    def account_path(self) -> str:
-        """Where the document about the account as a whole lies."""
-        return f"{self._root}/_account"
+    def account_path(self, account: str = DEFAULT_ACCOUNT) -> str:
+        """Where the document about an account as a whole lies."""
+        return f"{self._root}/{named_for(account, '_account', '/')}"
+
+    def endpoint(self, account: str = DEFAULT_ACCOUNT) -> EndpointNotes:
+        """What is kept of the object storage's endpoint of an account."""
+        return EndpointNotes(self._vault, self._root, self._clock, self._mount, account)
 
     def load(self, target: str, app_path: str) -> Loaded:
         """Read a target's record; one that was never written is an empty record at version 0.
@@ -202,9 +205,10 @@ class RecordStore:
         for name in sorted(self._vault.list(folder)):
             yield from _texts(self._beside(f"{folder}/{name}", target).data or {})
 
-    def account(self) -> Document:
-        """The document about the account as a whole. Raises RecordDeleted, VaultError."""
-        return self._read(self.account_path, None, "Note how many keys are foreign: `rotator settle --foreign N`.")
+    def account(self, account: str = DEFAULT_ACCOUNT) -> Document:
+        """The document about an account as a whole. Raises RecordDeleted, VaultError."""
+        command = f"rotator settle --foreign N{account_option(account)}"
+        return self._read(self.account_path(account), None, f"Note how many keys are foreign: `{command}`.")
 
     def _read(self, path: str, target: str | None, otherwise: str) -> Document:
         return see_that_it_is_there(self._vault.read(path), self._mount, path, target, otherwise)

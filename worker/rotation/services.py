@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from worker.clock import Clock
+from worker.errors import AccountGone
 from worker.meter import NO_METER, Meter
 from worker.rotation.ports import AccountPort, HostUpPort, StoragePort, VaultPort
 from worker.rotation.records import RecordStore
@@ -73,19 +74,26 @@ class VaultAway:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountServices:
+    """One account at HostUp: its API, the object storage that its keys are for, and what all workers share of it."""
+
+    hostup: HostUpPort
+    storage: Storage
+    account: AccountPort
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
-    """Everything outside, as ports.
+    """Everything outside, as ports; ``accounts`` are those at HostUp by name, the default one first.
 
     ``keep_secret`` hands a secret to the logs' redaction, which forgets at the end of ``secrets_for_a_while`` what it
     was given meanwhile. ``machine`` is the machine's own clock, where ``clock`` may be put right by another one.
     ``meter`` is told what happens.
     """
 
-    hostup: HostUpPort
+    accounts: Mapping[str, AccountServices]
     vault: VaultPort
-    storage: Storage
     store: RecordStore
-    account: AccountPort
     clock: Clock
     policy: Policy
     keep_secret: Callable[[Secret], None] = _no_logs
@@ -93,3 +101,14 @@ class Services:
     secrets_for_a_while: Callable[[], AbstractContextManager[None]] = nullcontext
     meter: Meter = NO_METER
     vault_away: VaultAway = field(default_factory=VaultAway)
+
+    def at(self, account: str) -> AccountServices:
+        """The services of the account that a key lies on. Raises AccountGone."""
+        found = self.accounts.get(account)
+        if found is None:
+            raise AccountGone(
+                f"account {account} is not configured any more",
+                hint=f"Nothing is lost: what lies on it waits. Put [[account]] {account} back into the configuration, "
+                "at least until its last key is dead.",
+            )
+        return found

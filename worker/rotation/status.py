@@ -13,15 +13,21 @@ from typing import Any
 from worker.errors import Conflict, RotatorError
 from worker.events import Event
 from worker.rotation.changes.watch import HEALINGS_PER_DAY, wants_healing
-from worker.rotation.decide import RETIRING_LIMIT, Wait, decide, waits_for_person
+from worker.rotation.decide import RETIRING_LIMIT, Wait, decide, may_move, waits_for_person
 from worker.rotation.record import Paused, Record, Trouble, UnconfirmedCreate
+from worker.targets.account import DEFAULT_ACCOUNT, logged
 from worker.targets.freeze import freeze_at, thawed
 from worker.targets.schedule import next_rotation
 from worker.targets.target import Target
 
 
 def due_at(record: Record, target: Target, now: datetime) -> datetime | None:
-    """When the next rotation of a target begins by itself: by the schedule, or as a person set it. None: never."""
+    """When the next rotation of a target begins by itself: by the schedule, or as a person set it. None: never.
+
+    Now where the current key lies on another account than the target belongs to.
+    """
+    if may_move(record, target.account, now):
+        return thawed(target.freezes, now)
     if record.next_at:
         free = thawed(target.freezes, max(record.next_at, now))
         return free if free > now else record.next_at
@@ -75,7 +81,8 @@ def held_back_by(record: Record) -> str:
 
 def outlook(record: Record, target: Target, now: datetime) -> Wait:
     """What a target waits for, by its record alone: until now where a step is due."""
-    step = decide(record, due_at(record, target, now), now, {}, freeze=freeze_at(target.freezes, now))
+    due, freeze = due_at(record, target, now), freeze_at(target.freezes, now)
+    step = decide(record, due, now, {}, freeze=freeze, account=target.account)
     return step if isinstance(step, Wait) else Wait(now, "the next step is due")
 
 
@@ -110,6 +117,7 @@ def summarize(record: Record, next_rotation_at: datetime | None, wait: Wait) -> 
                 "state": key.state,
                 "why": key.why.value,
                 "error": key.error,
+                **logged(key.account),
             }
             for key in record.retiring
         ],
@@ -162,16 +170,21 @@ def create_facts(create: UnconfirmedCreate) -> dict[str, Any]:
         "request_id": create.request_id,
         "key_count_before": create.key_count_before,
         "key_count_after": create.key_count_after,
+        **logged(create.account),
     }
 
 
 def _held(record: Record) -> dict[str, Any]:
-    """What people have said of its next rotation: left out where nothing was, as workers of the release before do."""
+    """What people have said of its next rotation, and where its key lies.
+
+    Left out where nothing was said and it is as in releases before, so that workers of those read it, too.
+    """
     paused = record.paused
     found = {
         "paused": _paused(paused) if paused else None,
         "rescheduled": bool(record.next_at),
         "leaked": record.leaked,
+        "key_account": record.current.account if record.current and record.current.account != DEFAULT_ACCOUNT else None,
     }
     return {name: value for name, value in found.items() if value}
 

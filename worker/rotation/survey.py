@@ -29,20 +29,23 @@ class Survey:
     records: Mapping[str, Record]
     unreadable: Mapping[str, RecordError]
 
-    @property
-    def living(self) -> int:
-        """How many of HostUp's keys the records answer for."""
-        return sum(living(record) for record in self.records.values())
+    def living(self, account: str) -> int:
+        """How many of an account's keys the records answer for."""
+        return sum(living(record, account) for record in self.records.values())
 
-    @property
-    def adopted(self) -> int:
-        """How many foreign keys were taken over by name, less those that were left to a person."""
-        return sum(record.adopted - record.released for record in self.records.values())
+    def adopted(self, account: str) -> int:
+        """How many foreign keys of an account were taken over by name, less those that were left to a person."""
+        return sum(record.adopted_at(account) - record.released_at(account) for record in self.records.values())
 
-    @property
-    def creating(self) -> bool:
-        """Whether a create is under way, so that a count cannot be compared."""
-        return any(record.phase is Phase.CREATING for record in self.records.values())
+    def creating(self, account: str) -> bool:
+        """Whether a create is under way on an account, so that a count cannot be compared."""
+        rotations = (record.rotation for record in self.records.values())
+        return any(each.phase is Phase.CREATING and each.account == account for each in rotations if each)
+
+    def witnesses(self) -> dict[str, str]:
+        """For each account that has one, a key that should live: the current one of some target."""
+        current = (record.current for record in self.records.values())
+        return {key.account: key.access_key for key in current if key}
 
 
 def survey(services: Services, targets: Mapping[str, Target], progress: Progress | None = None) -> Survey:
@@ -107,7 +110,10 @@ def read_all(names: Sequence[str], read: Callable[[str], T], progress: Progress 
                 progress(done, len(names))
 
 
-def living(record: Record) -> int:
-    """How many of HostUp's keys a record answers for."""
-    deleted = sum(1 for key in record.retiring if key.deleted_at)
-    return sum(1 for _ in record.keys_on_record()) - deleted
+def living(record: Record, account: str) -> int:
+    """How many of an account's keys a record answers for."""
+    rotation, current = record.rotation, record.current
+    held = [current.account] if current else []
+    held += [rotation.account] if rotation and rotation.key else []
+    held += [key.account for key in record.retiring if not key.deleted_at]
+    return held.count(account)

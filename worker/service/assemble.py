@@ -22,18 +22,20 @@ from worker.adapters.s3.lazy import LazyStorage, StoragePlace
 from worker.adapters.vault.kv import VaultStore
 from worker.adapters.vault.opening import call_deadline, open_vault
 from worker.clock import ProcessClock, SystemClock, WitnessedClock
-from worker.errors import UsageError
+from worker.errors import ConfigurationError, UsageError
 from worker.logs.redaction import Redactor
 from worker.meter import NO_METER, Meter
 from worker.rotation.records import RecordStore
-from worker.rotation.services import Policy, Services
+from worker.rotation.services import AccountServices, Policy, Services
 from worker.secret import Secret
-from worker.service.baseline import Baseline
+from worker.service.baseline import Baselines
+from worker.service.bulkhead import Bulkhead
 from worker.service.own_audit import AuditDiary
-from worker.service.share import Share
+from worker.service.share import Share, watching_threads
 from worker.service.standing import ClockTrouble, RedisTrouble
 from worker.settings.credential import Credential, no_logs
-from worker.settings.settings import Settings
+from worker.settings.settings import AccountSettings, Settings
+from worker.targets.account import DEFAULT_ACCOUNT, hostup_table
 from worker.targets.backoff import LONGEST_ASKED, Backoff
 from worker.targets.target import Target
 
@@ -54,8 +56,10 @@ class Runtime:
     longest_watch: timedelta = timedelta(days=3660)
     guard: Guard = field(default_factory=Guard)
     redis_login: RedisLogin | None = None
-    baseline: Baseline = field(default_factory=Baseline)
+    baselines: Baselines = field(default_factory=Baselines)
     watching: Share = field(default_factory=Share)
+    bulkhead: Bulkhead = field(default_factory=Bulkhead)
+    watch_bulkhead: Bulkhead = field(default_factory=Bulkhead)
 
     def target(self, name: str) -> Target:
         """A configured target. Raises UsageError when there is none of that name."""
@@ -68,14 +72,29 @@ class Runtime:
         """How often what apps read of a target is looked at."""
         return target.watch_every or self.settings.worker.watch_every
 
-    def allows_create(self) -> bool:
-        """Whether a key may be made: not before it is noted how many keys are foreign. Raises VaultError."""
-        return self.baseline.allows_create(self.services, self.settings.targets, self.shared.turn)
-
     @property
-    def hostup_is_inside(self) -> bool:
+    def watching_threads(self) -> int:
+        """How many threads may watch at once."""
+        return watching_threads(self.settings.worker.concurrency, len(self.settings.accounts))
+
+    def closed(self, *, watching: bool = False) -> frozenset[str]:
+        """The accounts whose targets this process has no room for now, or has just turned away."""
+        full = self.bulkhead.full(self.settings.worker.concurrency) | self.baselines.turning_away(self.clock)
+        return full | self.watch_bulkhead.full(self.watching_threads) if watching else full
+
+    def outside(self, accounts: frozenset[str]) -> Callable[[str], bool] | None:
+        """Whether a target is none of these accounts'; None where there are no such accounts."""
+        targets = self.settings.targets
+        return (lambda name: name not in targets or targets[name].account not in accounts) if accounts else None
+
+    def allows_create(self, account: str) -> bool:
+        """Whether a key may be made: not before it is noted how many are foreign there. Raises VaultError."""
+        baseline = self.baselines.of(account, self.shared.turn)
+        return baseline.allows_create(self.services, self.settings.targets)
+
+    def hostup_is_inside(self, account: str = DEFAULT_ACCOUNT) -> bool:
         """Whether HostUp's API is on this machine or in a network of its own, as a simulated one is."""
-        base = self.settings.hostup.base_url
+        base = self.settings.accounts[account].hostup.base_url
         return is_inside(base, self.guard, by_proxy=self.settings.proxies.to(base) is not None)
 
     def close(self) -> None:
@@ -107,26 +126,22 @@ def build(
     on_new = redactor.keep
     vault = open_vault(settings, clock, ClockTrouble(witnessed).hear if witnessed else None, on_new, meter)
     login = RedisLogin(settings.redis_url, settings.redis_url_file, on_new)
-    shared = shared_state(connect(settings.redis_url, login=login))
+    shared = shared_state(connect(settings.redis_url, login=login), settings.accounts)
     guard = Guard()
     http = new_client(proxies=settings.proxies, backend=DeadlineBackend(guard))
     store = RecordStore(vault, settings.vault.state_path, clock, settings.vault.mount)
-    hostup = hostup_of(settings, http, on_new, meter)
+
+    def at(account: AccountSettings) -> AccountServices:
+        hostup = hostup_of(settings, account, http, on_new, meter)
+        place, notes = storage_place(settings, account), store.endpoint(account.name)
+        storage = LazyStorage(http, guard, hostup, place, notes, clock, keep=keep, meter=meter)
+        limited = limits(settings, account)
+        return AccountServices(hostup, storage, Account(shared.client, hostup, clock, limited, account.name))
+
     services = Services(
-        hostup=hostup,
+        accounts={name: at(account) for name, account in settings.accounts.items()},
         vault=vault,
-        storage=LazyStorage(
-            http,
-            guard,
-            hostup,
-            storage_place(settings),
-            store.endpoint,
-            clock,
-            keep=keep,
-            meter=meter,
-        ),
         store=store,
-        account=Account(shared.client, hostup, clock, limits(settings)),
         clock=clock,
         policy=policy(settings),
         keep_secret=redactor.add,
@@ -148,28 +163,42 @@ def build(
         max(every, default=settings.worker.watch_every),
         guard,
         login,
+        bulkhead=Bulkhead(tuple(settings.accounts)),
+        watch_bulkhead=Bulkhead(tuple(settings.accounts)),
     )
 
 
 def hostup_of(
-    settings: Settings, http: HttpClient, on_new: Callable[[Secret], None] = no_logs, meter: Meter = NO_METER
+    settings: Settings,
+    account: AccountSettings,
+    http: HttpClient,
+    on_new: Callable[[Secret], None] = no_logs,
+    meter: Meter = NO_METER,
 ) -> HostUpClient:
-    """The HostUp API that the settings name; ``on_new`` is given API keys that are read later."""
-    given = settings.hostup
+    """The HostUp API of an account; ``on_new`` is given API keys that are read later. Raises ConfigurationError."""
     return HostUpClient(
         http,
-        given.base_url,
-        Credential(given.api_key or Secret(""), given.api_key_file, "HOSTUP_API_KEY_FILE", on_new=on_new),
+        account.hostup.base_url,
+        api_key_of(account, on_new),
         create_deadline=settings.worker.create_deadline.total_seconds(),
         deadline=call_deadline(settings).total_seconds(),
         meter=meter,
     )
 
 
-def storage_place(settings: Settings) -> StoragePlace:
-    """Where the object storage is, as far as the settings say."""
-    deadline = call_deadline(settings).total_seconds()
-    return StoragePlace(settings.hostup.base_url, deadline, settings.storage.endpoint, settings.storage.region)
+def api_key_of(account: AccountSettings, on_new: Callable[[Secret], None] = no_logs) -> Credential:
+    """An account's API key. Raises ConfigurationError for one that is to be read from Vault."""
+    given = account.hostup
+    if given.api_key_path:
+        where = f"{hostup_table(account.name)} api_key_path"
+        raise ConfigurationError((f"{where}: an API key cannot be read from Vault yet; use a file",))
+    return Credential(given.api_key or Secret(""), given.api_key_file, account.key_place, on_new=on_new)
+
+
+def storage_place(settings: Settings, account: AccountSettings) -> StoragePlace:
+    """Where an account's object storage is, as far as the settings say."""
+    deadline, storage = call_deadline(settings).total_seconds(), account.storage
+    return StoragePlace(account.hostup.base_url, deadline, storage.endpoint, storage.region, account.name)
 
 
 def policy(settings: Settings) -> Policy:
@@ -185,11 +214,11 @@ def policy(settings: Settings) -> Policy:
     )
 
 
-def limits(settings: Settings) -> AccountLimits:
-    """What the account as a whole may be asked for."""
+def limits(settings: Settings, account: AccountSettings) -> AccountLimits:
+    """What an account as a whole may be asked for."""
     tick = settings.worker.tick
     return AccountLimits(
-        creates=settings.hostup.parallel_creates,
+        creates=account.hostup.parallel_creates,
         hold=settings.worker.lease,
         after_create=Backoff(tick, LONGEST_ASKED),
         # with its jitter still less than a tick, so that the first tick after an outage finds out that it is over

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -14,12 +15,13 @@ from worker.rotation.audit import AuditReport, audit
 from worker.rotation.changes.creates import explained
 from worker.rotation.changes.retirement import counted_after_all
 from worker.rotation.changes.watch import deletes_resumed
-from worker.rotation.leftover import retire_leftovers, stand_in
+from worker.rotation.leftover import prove_left_behind, retire_leftovers, stand_in
 from worker.rotation.record import Record
 from worker.rotation.status import due_at, outlook, summarize
 from worker.rotation.steps.session import Session
 from worker.service.assemble import Runtime
 from worker.service.tick import Send, hand_out
+from worker.targets.account import DEFAULT_ACCOUNT, logged
 
 AUDIT = "audit"
 AFTER_TROUBLE = timedelta(minutes=1)
@@ -65,14 +67,18 @@ def audit_once(runtime: Runtime) -> None:
     report = audit(runtime.services, runtime.settings.targets, slack(runtime))
     for finding in report.findings:
         event = Event.DRIFT_FOUND if finding.kind == "drift" else Event.AUDIT_FOUND
-        _log.warning(event, kind=finding.kind, target=finding.target, what=finding.what, hint=finding.hint)
-    if report.drift == 0:
+        at = logged(finding.account or DEFAULT_ACCOUNT)
+        _log.warning(event, kind=finding.kind, target=finding.target, what=finding.what, hint=finding.hint, **at)
+    if report.explained:
         _settle_explained(runtime, report)
     retire_leftovers(runtime.services, report.survey, runtime.settings.targets)
+    if len(runtime.settings.accounts) > 1:
+        prove_left_behind(runtime.services, report.survey, runtime.settings.targets)
     _put_redis_right(runtime, report.survey.records)
     _say_if_the_watch_is_behind(runtime)
-    counted = report.key_count if report.drift is not None else None
-    runtime.shared.notes.audited(report.at, counted, report.on_record, report.still_foreign)
+    for each in report.accounts:
+        counted = each.key_count if each.drift is not None else None
+        runtime.shared.notes.audited(report.at, counted, each.on_record, each.still_foreign, each.account)
     _log.info(
         Event.AUDIT_DONE,
         findings=len(report.findings),
@@ -107,9 +113,10 @@ def watch_behind(runtime: Runtime) -> int:
 
 
 def _settle_explained(runtime: Runtime, report: AuditReport) -> None:
-    """Settle unconfirmed creates, and let deletes go on: no key of the account is left that is on no record.
+    """Settle unconfirmed creates, and let deletes go on: no key of the accounts is left that is on no record.
 
-    Only those that are old enough: a call that timed out may be carried out later.
+    Only those that are old enough: a call that timed out may be carried out later. What lies on an account of which
+    something is not explained stays as it is, and so do the deletes of a record that has keys there.
     """
     before = report.at - runtime.settings.worker.lease * SETTLED_AFTER_LEASES
     for name, record in report.survey.records.items():
@@ -118,9 +125,18 @@ def _settle_explained(runtime: Runtime, report: AuditReport) -> None:
         uncounted = any(key.undiminished is not None for key in record.retiring)
         if settled or uncounted or record.deletes_held:
             session = Session(runtime.services, target, runtime.services.store.load(name, target.path))
-            session.change(lambda known: explained(known, before, report.at))
-            session.change(lambda known: counted_after_all(known, before))
-            session.change(lambda known: deletes_resumed(known, EXPLAINED, report.at))
+            session.change(partial(_with_explained, account=target.account, report=report, before=before))
+
+
+def _with_explained(record: Record, account: str, report: AuditReport, before: datetime) -> Record:
+    """The record with what the accounts settle of which every key is explained; ``account`` is its target's.
+
+    A record that was set back may not know of keys that were made there since.
+    """
+    for name in sorted(report.explained):
+        record = counted_after_all(explained(record, before, report.at, name), before, name)
+    concerned = record.accounts() | {account}
+    return deletes_resumed(record, EXPLAINED, report.at) if concerned <= report.explained else record
 
 
 def _put_redis_right(runtime: Runtime, records: Mapping[str, Record]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import timedelta
 
 import structlog
 
+from worker.adapters.redis.due import Passes
 from worker.adapters.redis.index import IndexEntry
 from worker.adapters.redis.locks import Hold
 from worker.errors import Conflict, RecordError, RotatorError, VaultUnavailable
@@ -20,6 +22,9 @@ from worker.targets.backoff import fraction
 from worker.targets.schedule import next_watch
 from worker.targets.target import Target
 
+Claim = Callable[[Passes | None], str | None]
+"""Takes the next target that may be taken."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -32,7 +37,8 @@ def look_while_due(runtime: Runtime, name: str) -> None:
     Raises UsageError for a target that is not configured, QueueUnavailable.
     """
     clock, lease, queue = runtime.clock, runtime.settings.worker.lease, runtime.settings.queue
-    _go_on(runtime, name, lambda: runtime.shared.due.claim_next(clock.now(), lease, queue))
+    due = runtime.shared.due
+    _go_on(runtime, name, lambda passes: due.claim_next(clock.now(), lease, queue, passes))
 
 
 def watch_while_nothing_is_due(runtime: Runtime, name: str) -> None:
@@ -44,21 +50,46 @@ def watch_while_nothing_is_due(runtime: Runtime, name: str) -> None:
     """
     clock, lease, queue = runtime.clock, runtime.settings.worker.lease, runtime.settings.queue
     watches = runtime.shared.watches
-    with runtime.watching.place(runtime.settings.worker.concurrency) as free:
+
+    def claim(passes: Passes | None) -> str | None:
+        return next(iter(watches.claim(clock.now(), lease, 1, queue, passes)), None)
+
+    with runtime.watching.place(runtime.watching_threads) as free:
         if free:
-            _go_on(runtime, name, lambda: next(iter(watches.claim(clock.now(), lease, 1, queue)), None), watching=True)
+            _go_on(runtime, name, claim, watching=True)
         else:
             watches.postpone(runtime.target(name).name, clock.now() + runtime.settings.worker.tick)
 
 
-def _go_on(runtime: Runtime, name: str, claim: Callable[[], str | None], *, watching: bool = False) -> None:
-    clock = runtime.clock
+def _go_on(runtime: Runtime, name: str, claim: Claim, *, watching: bool = False) -> None:
+    clock, accounts = runtime.clock, runtime.settings.accounts.keys()
     until = clock.monotonic() + runtime.settings.worker.tick.total_seconds()
     target: str | None = name
-    while target and _look_alone(runtime, target, watching=watching):
-        if clock.stopping or clock.monotonic() >= until or runtime.baseline.turns_away(clock):
+    while target and _look_if_there_is_room(runtime, target, watching=watching):
+        closed = runtime.closed(watching=watching)
+        if clock.stopping or clock.monotonic() >= until or closed >= accounts:
             return
-        target = claim()
+        target = claim(runtime.outside(closed))
+
+
+def _look_if_there_is_room(runtime: Runtime, name: str, *, watching: bool) -> bool:
+    """Look at one target, or put it back where all threads that its account may have are taken.
+
+    False when a look failed.
+    """
+    account = runtime.target(name).account
+    with ExitStack() as places:
+        free = places.enter_context(runtime.bulkhead.place(account, runtime.settings.worker.concurrency))
+        if free and watching:
+            free = places.enter_context(runtime.watch_bulkhead.place(account, runtime.watching_threads))
+        if free:
+            return _look_alone(runtime, name, watching=watching)
+    now = runtime.clock.now()
+    if watching:
+        runtime.shared.watches.postpone(name, now)
+    else:
+        runtime.shared.due.look_sooner({name: now})
+    return True
 
 
 def _look_alone(runtime: Runtime, name: str, *, watching: bool = False) -> bool:

@@ -47,7 +47,8 @@ class OwnText(Protocol):
 def pages(runtime: Runtime, own: OwnText, is_alive: Callable[[], bool]) -> Mapping[str, Page]:
     """The pages by their paths. They have a connection to Redis of their own: what waits there holds up no rotation."""
     shared = shared_state(
-        connect(runtime.settings.redis_url, login=runtime.redis_login, timeout=REDIS_SECONDS, retries=0)
+        connect(runtime.settings.redis_url, login=runtime.redis_login, timeout=REDIS_SECONDS, retries=0),
+        runtime.settings.accounts,
     )
     metrics = SharedMetrics(runtime.settings, shared, runtime.clock)
     readiness = Readiness(

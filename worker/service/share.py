@@ -11,9 +11,9 @@ WATCHING_SHARE = 4
 """One in so many threads may watch."""
 
 
-def watching_threads(threads: int) -> int:
-    """How many of so many threads may watch."""
-    return max(1, threads // WATCHING_SHARE)
+def watching_threads(threads: int, accounts: int = 1) -> int:
+    """How many of so many threads may watch: one for each account at least, as long as one is left."""
+    return max(1, threads // WATCHING_SHARE, min(accounts, threads - 1) if accounts > 1 else 1)
 
 
 @dataclass(slots=True)
@@ -24,10 +24,10 @@ class Share:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
-    def place(self, threads: int) -> Iterator[bool]:
-        """Take one of the places that there are with so many threads; False when all are taken."""
+    def place(self, most: int) -> Iterator[bool]:
+        """Take one of so many places; False when all are taken."""
         with self._lock:
-            free = self._taken < watching_threads(threads)
+            free = self._taken < most
             self._taken += free
         try:
             yield free

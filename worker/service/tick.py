@@ -63,12 +63,18 @@ def tick(runtime: Runtime, send: Send) -> None:
     threads = _threads(runtime)
     room = threads - shared.due.waiting(runtime.settings.queue)
     if room > 0:
-        names = _configured(runtime, shared.due.claim(now, runtime.settings.worker.lease, room))
+        names = _configured(runtime, _claimed(runtime, now, room))
         for name in names:
             hand_out(send, "rotator.reconcile", [name])
         if not names:
-            _hand_out_watches(runtime, send, now, watching_threads(threads))
+            _hand_out_watches(runtime, send, now, watching_threads(threads, len(runtime.settings.accounts)))
     shared.notes.ticked(now)
+
+
+def _claimed(runtime: Runtime, now: datetime, room: int) -> tuple[str, ...]:
+    """What is due, but for accounts whose targets this process has no room for: they wait where they are."""
+    passes = runtime.outside(runtime.closed())
+    return runtime.shared.due.claim(now, runtime.settings.worker.lease, room, passes)
 
 
 def _is_whole(runtime: Runtime) -> bool:
@@ -97,7 +103,8 @@ def _configured(runtime: Runtime, names: Iterable[str]) -> list[str]:
 def _hand_out_watches(runtime: Runtime, send: Send, now: datetime, share: int) -> None:
     """With nothing due, have a share of the threads look at what apps read; they go on by themselves."""
     lease, queue = runtime.settings.worker.lease, runtime.settings.queue
-    for name in _configured(runtime, runtime.shared.watches.claim(now, lease, share, queue)):
+    passes = runtime.outside(runtime.closed(watching=True))
+    for name in _configured(runtime, runtime.shared.watches.claim(now, lease, share, queue, passes)):
         hand_out(send, "rotator.watch", [name])
 
 

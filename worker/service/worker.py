@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from celery.signals import setup_logging, worker_ready, worker_shutting_down
 from worker import __version__
 from worker.adapters.redis.client import guard, is_cluster
 from worker.adapters.redis.errors import CLUSTER, NO_CLUSTER
-from worker.errors import ConfigurationError, QueueUnavailable, VaultError
+from worker.errors import ConfigurationError, QueueUnavailable, UsageError, VaultError
 from worker.events import Event
 from worker.logs import setup
 from worker.logs.redaction import Redactor
@@ -50,6 +51,7 @@ _log = structlog.get_logger(__name__)
 def run(settings: Settings, concurrency: int | None = None, *, beat: bool = True, json_logs: bool = False) -> int:
     """The whole life of a worker process: logs to stdout (JSON unless that is a terminal), then :func:`serve`."""
     become_undumpable()
+    settings = _with_threads(settings, concurrency)
     redactor = Redactor(settings.secrets())
     wanted = "json" if json_logs else settings.log.format
     mode = setup.mode_for(sys.stdout, wanted)
@@ -60,7 +62,19 @@ def run(settings: Settings, concurrency: int | None = None, *, beat: bool = True
     own = _own_metrics(settings)
     runtime = build(settings, redactor, keep=True, meter=own or NO_METER)
     with open_office(runtime, feed, redactor, own or NO_METER) if feed else nullcontext():
-        return serve(runtime, concurrency or settings.worker.concurrency, beat=beat, own=own)
+        return serve(runtime, settings.worker.concurrency, beat=beat, own=own)
+
+
+def _with_threads(settings: Settings, concurrency: int | None) -> Settings:
+    """The settings with as many threads as the command asks for. Raises UsageError for fewer than accounts."""
+    if concurrency is None:
+        return settings
+    if concurrency < len(settings.accounts):
+        raise UsageError(
+            f"{concurrency} threads are too few for {len(settings.accounts)} accounts",
+            hint="Each account needs one, so that none waits for another.",
+        )
+    return replace(settings, worker=settings.worker.model_copy(update={"concurrency": concurrency}))
 
 
 def _own_metrics(settings: Settings) -> OwnMetrics | None:
@@ -68,7 +82,7 @@ def _own_metrics(settings: Settings) -> OwnMetrics | None:
         return None
     from worker.service.metrics.own import OwnMetrics  # noqa: PLC0415 - prometheus-client is loaded where it is used only
 
-    return OwnMetrics()
+    return OwnMetrics(settings.accounts)
 
 
 def _door(runtime: Runtime, own: OwnMetrics | None, life: Life) -> HttpDoor | None:
@@ -167,7 +181,8 @@ def _run(app: Celery, runtime: Runtime, concurrency: int) -> int:
         hostname=f"rotator@{runtime.name}",
         # threads: calls wait for the network nearly all the time, and one process shares clients and a Vault token
         pool="threads",
-        concurrency=concurrency,
+        # with several accounts one more, so that ticks and audits take none that is kept for an account
+        concurrency=concurrency + (len(runtime.settings.accounts) > 1),
         queues=[runtime.settings.queue],
         without_gossip=True,
         without_mingle=True,

@@ -7,13 +7,14 @@ in files that it names, and never in the configuration file.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, StrictBool, StrictInt, ValidationError
+from pydantic import BaseModel, StrictBool, ValidationError
 
 from worker.secret import Secret
+from worker.settings.accounts import all_accounts, check_api_keys, names_in, read_accounts
 from worker.settings.channels import Channel
 from worker.settings.environment import (
     WHERE,
@@ -26,6 +27,7 @@ from worker.settings.environment import (
 )
 from worker.settings.file import find_file, read_file
 from worker.settings.freezes import read_freezes
+from worker.settings.hostup import API_KEY, AccountSettings, HostUpSettings, StorageSettings
 from worker.settings.log import LogSettings
 from worker.settings.logins import check_logins
 from worker.settings.metrics import MetricsSettings
@@ -33,48 +35,31 @@ from worker.settings.notify import read_channels
 from worker.settings.problems import Problems, show_key, unknown
 from worker.settings.proxies import Proxies, login_secrets, proxy_secrets
 from worker.settings.redis_url import exposure, redis_passwords
-from worker.settings.targets import read_targets
+from worker.settings.targets import Known, read_targets
 from worker.settings.values import (
     FILE,
     STRICT,
-    Address,
     QueueName,
     RedisUrl,
-    Region,
-    SecretWord,
-    whole,
 )
 from worker.settings.vault import VaultSettings
 from worker.settings.worker import WorkerSettings
+from worker.targets.account import DEFAULT_ACCOUNT
 from worker.targets.target import Target
 
-__all__ = ["HostUpSettings", "Need", "Settings", "StorageSettings", "VaultSettings", "WorkerSettings", "load"]
+__all__ = [
+    "AccountSettings",
+    "HostUpSettings",
+    "Need",
+    "Settings",
+    "StorageSettings",
+    "VaultSettings",
+    "WorkerSettings",
+    "load",
+]
 
 QUEUE = "hostup-rotator"
 """The queue of a name of its own, so that no other app on the same database takes our messages, or we theirs."""
-
-
-class HostUpSettings(BaseModel):
-    """``[hostup]``. ``parallel_creates``: how many creates may be under way at once for the account, over all workers.
-
-    The default address is that of docs/facts.md, "HostUp's API".
-    """
-
-    model_config = STRICT
-
-    base_url: Address = "https://cloud.hostup.se"
-    api_key: Annotated[SecretWord | None, Variable("HOSTUP_API_KEY")] = None
-    api_key_file: Annotated[Path | None, Variable("HOSTUP_API_KEY_FILE")] = None
-    parallel_creates: Annotated[StrictInt, whole(1, 64)] = 2
-
-
-class StorageSettings(BaseModel):
-    """``[storage]``. None: taken from ``GET /api/object-storage``."""
-
-    model_config = STRICT
-
-    endpoint: Address | None = None
-    region: Region | None = None
 
 
 class RedisSettings(BaseModel):
@@ -93,7 +78,10 @@ class RedisSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that can be set; ``file`` is where it was read."""
+    """Everything that can be set; ``file`` is where it was read.
+
+    ``hostup`` and ``storage`` are those of the default account; ``accounts`` are all of them by name, that one first.
+    """
 
     file: Path
     hostup: HostUpSettings
@@ -109,17 +97,19 @@ class Settings:
     proxies: Proxies
     proxy_secrets: tuple[Secret, ...]
     channels: tuple[Channel, ...] = ()
+    accounts: Mapping[str, AccountSettings] = field(default_factory=dict)
 
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret in here; for redaction."""
-        given = (self.hostup.api_key, self.vault.token, self.vault.secret_id, self.redis_url)
+        api_keys = (account.hostup.api_key for account in self.accounts.values())
+        given = (self.hostup.api_key, *api_keys, self.vault.token, self.vault.secret_id, self.redis_url)
         of_channels = (secret for channel in self.channels for secret in channel.secrets())
         known = (secret for secret in given if secret)
         return (*known, *redis_passwords(self.redis_url), *self.proxy_secrets, *of_channels)
 
 
 M = TypeVar("M", bound=BaseModel)
-_TABLES = ("hostup", "storage", "vault", "redis", "worker", "metrics", "log", "target", "freeze", "notify")
+_TABLES = ("hostup", "storage", "vault", "redis", "worker", "metrics", "log", "account", "target", "freeze", "notify")
 
 
 def load(
@@ -139,7 +129,7 @@ def load(
     problems = Problems()
     file = find_file(path, env)
     document = problems.attempt(lambda: read_file(file), None)
-    check_logins(env, needs, problems)
+    check_logins(env, _needed_at_once(needs, document), problems)
     hostup = read_environment(HostUpSettings, env, problems)
     vault = read_environment(VaultSettings, env, problems)
     redis = read_environment(RedisSettings, env, problems)
@@ -162,7 +152,13 @@ def load(
         problems.note(f"{WHERE}: {place_of('REDIS_URL', env)}", exposed)
     freezes = read_freezes(str(file), document.get("freeze", []), problems)
     own_paths = (vault.state_path, vault.receipts_path)
-    targets = read_targets(str(file), document.get("target", []), own_paths, problems, only, freezes)
+    listed = document.get("account", [])
+    others = read_accounts(str(file), listed, env, problems)
+    known = Known(own_paths, names_in(listed), freezes)
+    targets = read_targets(str(file), document.get("target", []), known, problems, only)
+    first = AccountSettings(DEFAULT_ACCOUNT, hostup, storage)
+    accounts = all_accounts(first, others, document.get("target", []))
+    _check_accounts(file, accounts, worker, needs, targets, problems)
     channels = read_channels(
         str(file),
         document.get("notify", []),
@@ -189,7 +185,34 @@ def load(
         proxies,
         hidden,
         channels,
+        accounts,
     )
+
+
+def _needed_at_once(needs: Need, document: Mapping[str, object] | None) -> Need:
+    """What the environment has to give, whatever the targets are: with several accounts they say whose API key."""
+    table = (document or {}).get("hostup")
+    elsewhere = isinstance(table, dict) and "api_key_path" in table
+    return needs & ~Need.HOSTUP if elsewhere or (document or {}).get("account") else needs
+
+
+def _check_accounts(
+    file: Path,
+    accounts: Mapping[str, AccountSettings],
+    worker: WorkerSettings,
+    needs: Need,
+    targets: Mapping[str, Target],
+    problems: Problems,
+) -> None:
+    """See that the API keys are there that are needed, each in one place, and a thread for each account."""
+    first = accounts.get(DEFAULT_ACCOUNT)
+    if first and first.hostup.api_key_path and first.hostup.api_key:
+        problems.note(f"{file}: [hostup] api_key_path", f"stands beside {API_KEY}; give one API key only")
+    if accounts.keys() - {DEFAULT_ACCOUNT}:
+        check_api_keys(accounts, targets.values(), needs, problems)
+    if worker.concurrency < len(accounts):
+        what = f"is too few for {len(accounts)} accounts; each needs one, so that none waits for another"
+        problems.note(f"{file}: [worker] concurrency", what)
 
 
 def _table(name: str, model: type[M], document: Mapping[str, object], file: Path, problems: Problems) -> M:

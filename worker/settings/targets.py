@@ -33,6 +33,7 @@ from worker.settings.values import (
     VaultPath,
     WindowText,
 )
+from worker.targets.account import DEFAULT_ACCOUNT
 from worker.targets.durations import format_duration
 from worker.targets.fields import PRESETS
 from worker.targets.freeze import Freeze
@@ -56,11 +57,20 @@ _DAY = timedelta(days=1)
 _EXAMPLE_ID = "00000000-0000-0000-0000-000000000000"
 
 
-@dataclass(slots=True)
-class _Others:
-    """What a target is held against: the worker's own paths; and of names and paths the number of who has it first."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What else is configured: where the records and the receipts lie, which accounts there are, and the freezes."""
 
     own_paths: tuple[str, str]
+    accounts: tuple[str, ...] = (DEFAULT_ACCOUNT,)
+    freezes: tuple[Freeze, ...] = ()
+
+
+@dataclass(slots=True)
+class _Others:
+    """What a target is held against: what else there is; and of names and paths the number of who has it first."""
+
+    known: Known
     number: int = 0
     names: dict[str, int] = field(default_factory=dict)
     paths: dict[str, int] = field(default_factory=dict)
@@ -71,12 +81,19 @@ def _own_name(name: str, info: ValidationInfo[_Others]) -> str:
 
 
 def _own_path(path: str, info: ValidationInfo[_Others]) -> str:
-    state, receipts = info.context.own_paths
+    state, receipts = info.context.known.own_paths
     if f"{path}/".startswith(f"{state}/"):
         raise ValueError(f"{path} lies in state_path ({state}), where the worker keeps its records")
     if f"{path}/".startswith(f"{receipts}/"):
         raise ValueError(f"{path} lies in receipts_path ({receipts}), where apps write receipts")
     return _own(path, info.context.paths, info.context.number)
+
+
+def _known_account(name: str, info: ValidationInfo[_Others]) -> str:
+    accounts = info.context.known.accounts
+    if name not in accounts:
+        raise ValueError(f"{name} is no account; {did_you_mean(name, accounts)}there are {', '.join(accounts)}")
+    return name
 
 
 def _own(value: str, seen: dict[str, int], number: int) -> str:
@@ -241,6 +258,7 @@ class TargetEntry(BaseModel):
     fields: Fields = PRESETS["plain"]
     extra: Annotated[dict[FieldName, Text], AfterValidator(_beside_ours)] = Field(default_factory=dict)
     owner: Owner | None = None
+    account: Annotated[Name, AfterValidator(_known_account)] = DEFAULT_ACCOUNT
 
     def target(self, freezes: tuple[Freeze, ...]) -> Target:
         """What the rotation works with."""
@@ -261,34 +279,31 @@ class TargetEntry(BaseModel):
             self.retire_cap,
             freezes,
             self.owner,
+            self.account,
         )
 
 
 def read_targets(
     file: str,
     raw: object,
-    own_paths: tuple[str, str],
+    known: Known,
     problems: Problems,
     only: Collection[str] | None = None,
-    freezes: tuple[Freeze, ...] = (),
 ) -> dict[str, Target]:
-    """All targets by name, or ``only`` these, from the file's ``target``; what is wrong is noted in ``problems``.
-
-    ``own_paths`` are where the records and the receipts lie. ``freezes`` hold for each target.
-    """
+    """All targets by name, or ``only`` these, from the file's ``target``; what is wrong is noted in ``problems``."""
     if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
         problems.note(f"{file}: target", "must be written [[target]], once for each target")
         return {}
     if not raw:
         problems.note(f"{file}: target", "is missing; write [[target]] with name, path, grace, and every or cron")
-    others = _Others(own_paths)
+    others = _Others(known)
     targets = {}
     for number, entry in enumerate(raw, 1):
         if only is not None and entry.get("name") not in only:
             continue
         others.number = number
         try:
-            target = TargetEntry.model_validate(entry, context=others).target(freezes)
+            target = TargetEntry.model_validate(entry, context=others).target(known.freezes)
         except ValidationError as error:
             name = entry.get("name")
             where = f"{file}: target[{number}]" + (f" {show_text(name)}" if isinstance(name, str) else "")

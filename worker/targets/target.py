@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from worker.targets.account import DEFAULT_ACCOUNT
 from worker.targets.fields import FieldMap
 from worker.targets.freeze import Freeze
 from worker.targets.readers import Reader
@@ -21,7 +22,7 @@ class Target:
     at, None: as often as that of other targets. ``extra`` is published beside the key. ``readers`` and ``presign_ttl``
     (how long links live that the app signs) say what ``grace`` has to last. ``retire_cap`` is how long the key before
     is kept at most while receipts say that it is in use; None: it goes when ``grace`` is over. ``freezes`` are those of
-    the whole configuration. ``owner`` is who is told of it.
+    the whole configuration. ``owner`` is who is told of it. ``account`` is where at HostUp its keys are made.
     """
 
     name: str
@@ -37,15 +38,17 @@ class Target:
     retire_cap: timedelta | None = None
     freezes: tuple[Freeze, ...] = ()
     owner: str | None = None
+    account: str = DEFAULT_ACCOUNT
 
     def plan(self) -> str:
-        """A digest of when its key is rotated, how long the old one is kept and where it is published.
+        """A digest of when its key is rotated, how long the old one is kept, and where it is made and published.
 
         The same in every process, and another one after a change of the configuration that a look has to see.
         """
         text = f"{self.schedule}/{self.grace}/{self.path}"
         text += f"/{self.retire_cap}" if self.retire_cap else ""
         text += f"/{self.freezes}" if self.freezes else ""
+        text += f"/account {self.account}" if self.account != DEFAULT_ACCOUNT else ""
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
     def render_label(self, rotation_id: str, now: datetime) -> str:

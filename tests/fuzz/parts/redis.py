@@ -195,7 +195,7 @@ def _create(shared: SharedState) -> Iterator[str]:
     yield from seen(lambda: account.enter("media"))
     yield from seen(account.key_count)
     yield from seen(lambda: account.failed(HostUpRateLimited("429", HostUpCall("create_key", 429, retry_after=60))))
-    yield from seen(lambda: shared.circuit.close_all(NOW))
+    yield from seen(lambda: shared.circuit().close_all(NOW))
 
 
 def _place(account: Account) -> object:
@@ -206,8 +206,8 @@ def _place(account: Account) -> object:
 def _show(shared: SharedState) -> Iterator[str]:
     """What people are shown of it."""
     yield from seen(lambda: _printed(shared))
-    yield from seen(lambda: [held_text(held, NOW) for held in shared.circuit.held(NOW)])
-    yield from seen(lambda: [json.dumps(held.document()) for held in shared.circuit.held(NOW)])
+    yield from seen(lambda: [held_text(held, NOW) for held in shared.held(NOW)])
+    yield from seen(lambda: [json.dumps(held.document()) for held in shared.held(NOW)])
     yield from seen(shared.heartbeats.ages)
     yield from seen(lambda: shared.index.target_of("AK1"))
     yield from seen(shared.repairs.wrong_types)

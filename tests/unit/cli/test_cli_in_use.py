@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.doubles import MemoryAccount, MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault
+from tests.doubles import MemoryClock, MemoryHostUp, MemoryVault, one_account
 from tests.records import current, empty, retiring, rotation
 from worker.cli.in_use import owners, see_that_nobody_uses
 from worker.errors import UsageError
@@ -38,11 +38,9 @@ def shop() -> Shop:
     vault, hostup, clock = MemoryVault(), MemoryHostUp(), MemoryClock()
     second = timedelta(seconds=1)
     services = Services(
-        hostup=hostup,
+        accounts=one_account(hostup),
         vault=vault,
-        storage=MemoryStorage(hostup),
         store=RecordStore(vault, "state", clock),
-        account=MemoryAccount(hostup),
         clock=clock,
         policy=Policy("secret", second, second, second, second, second),
     )

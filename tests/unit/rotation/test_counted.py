@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.doubles import MemoryHostUp, MemoryStorage
+from tests.doubles import MemoryHostUp, MemoryStorage, one_account
 from tests.records import MINUTE
 from tests.worlds import SLACK, TARGET, Small
 from worker.rotation.audit import audit
@@ -63,7 +63,7 @@ def small(hostup: Odd) -> Small:
     """A key in grace, whose time is over: AK1. The count is asked for as by a worker that is alone."""
     made = Small(hostup=hostup)
     made.storage = Credulous(hostup)
-    made.services = replace(made.services, storage=made.storage)
+    made.services = replace(made.services, accounts=one_account(hostup, made.storage))
     hostup.living["BY-HAND"] = "somebody's"
     audit(made.services, made.targets, SLACK)
     made.look()
@@ -164,7 +164,7 @@ def _once(hostup: Odd, act: Callable[[], object]) -> None:
 def test_while_a_worker_makes_a_key_hostup_is_not_even_asked(small: Small, hostup: Odd) -> None:
     before = hostup.asked
     with ExitStack() as stack:
-        stack.enter_context(small.services.account.place("another"))
+        stack.enter_context(small.services.at("default").account.place("another"))
         small.look()
     assert old_key(small) is None
     assert hostup.asked == before

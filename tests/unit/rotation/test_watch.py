@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar, cast
 
 import pytest
 
-from tests.doubles import Gate, MemoryStorage
+from tests.doubles import Gate, MemoryStorage, one_account
 from tests.worlds import TARGET, Small
 from worker.rotation.changes.watch import deletes_resumed
 from worker.rotation.ports import DeletedKey, Life, Probe
@@ -65,7 +65,7 @@ class Watched(Small):
     def odd(self) -> OddStorage:
         storage = OddStorage(self.hostup)
         self.storage = storage
-        object.__setattr__(self.services, "storage", storage)
+        self.services = replace(self.services, accounts=one_account(self.hostup, storage))
         return storage
 
     def events(self) -> list[str]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.doubles import MemoryAccount, MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault
+from tests.doubles import MemoryClock, MemoryHostUp, MemoryVault, one_account
 from tests.records import NOW, SECOND, current, empty, retiring
 from worker.rotation.record import Why
 from worker.rotation.records import Loaded, RecordStore
@@ -40,7 +40,7 @@ POLICY = Policy(
 def _work(why: Why) -> tuple[Session, MemoryClock]:
     hostup, vault, clock = MemoryHostUp(living={"AK0": "current"}), MemoryVault(), MemoryClock()
     store = RecordStore(vault, "state", clock)
-    services = Services(hostup, vault, MemoryStorage(hostup), store, MemoryAccount(hostup), clock, POLICY)
+    services = Services(one_account(hostup), vault, store, clock, POLICY)
     key = replace(retiring("AK9", timedelta(), deleted=True), why=why)
     return Session(services, TARGET, Loaded(replace(empty(), current=current(), retiring=(key,)), 0)), clock
 

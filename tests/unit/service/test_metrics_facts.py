@@ -20,11 +20,12 @@ from worker.rotation.changes.rotation import Grace, failed, published
 from worker.rotation.record import Paused, Phase, Record, Trouble, TroubleKind, UnconfirmedCreate
 from worker.rotation.status import summary_of, unusable
 from worker.service.metrics.facts import Condition, KeyState, TargetFacts, facts_of
-from worker.service.metrics.series import SHARED, TARGETS, AccountFacts, shared_text
+from worker.service.metrics.series import SHARED, TARGETS, AccountFacts, ScheduleFacts, shared_text
 from worker.targets.schedule import NEVER, Schedule
 from worker.targets.target import Target
 
 REFUSED = HostUpRefused("no", HostUpCall("create_key", 400))
+CLOSED = AccountFacts("media", circuit_open=False)
 WELL = replace(empty(), current=current())
 FAILED = failed(WELL, REFUSED, NOW, NOW, operation="create")
 RECOVERED = published(
@@ -147,18 +148,20 @@ def test_a_target_that_is_rotated_only_when_asked_has_no_greatest_age(target: Ta
     found = facts(replace(target, schedule=Schedule(every=NEVER)), WELL)
     assert found.max_age is None
     assert not found.is_troubled((NOW + 4000 * DAY).timestamp())
-    text = shared_text(AccountFacts(circuit_open=False, due=0), [found], [found])
+    text = shared_text([CLOSED], ScheduleFacts(due=0), [found], [found])
     assert "rotator_target_max_age_seconds{" not in text
 
 
 def test_the_text_is_what_prometheus_reads(target: Target) -> None:
-    account = AccountFacts(circuit_open=True, due=3, last_tick=1.5, last_audit=2.5, counted=10, explained=8, foreign=2)
+    account = AccountFacts("default", circuit_open=True, last_audit=2.5, counted=10, explained=8, foreign=2)
+    schedule = ScheduleFacts(due=3, last_tick=1.5)
     found = [facts(target, record) for record, _ in CAUSES.values()]
-    families = {family.name: family for family in text_string_to_metric_families(shared_text(account, found, found))}
+    text = shared_text([account, CLOSED], schedule, found, found)
+    families = {family.name: family for family in text_string_to_metric_families(text)}
     assert set(families) == {f"rotator_{name}" for name in (*SHARED, *TARGETS)}
     assert all(family.type == "gauge" and family.documentation for family in families.values())
-    (circuit,) = families["rotator_account_circuit_open"].samples
-    assert (circuit.value, circuit.labels) == (1, {"account": "default"})
+    circuits = {sample.labels["account"]: sample.value for sample in families["rotator_account_circuit_open"].samples}
+    assert circuits == {"default": 1, "media": 0}
     kinds = {sample.labels["kind"]: sample.value for sample in families["rotator_account_keys"].samples}
     assert kinds == {"counted": 10, "explained": 8, "foreign": 2}
     numbers = {sample.labels["condition"]: sample.value for sample in families["rotator_targets_by_condition"].samples}
@@ -168,9 +171,8 @@ def test_the_text_is_what_prometheus_reads(target: Target) -> None:
 
 
 def test_what_is_not_known_has_no_line(target: Target) -> None:
-    text = shared_text(
-        AccountFacts(circuit_open=False, due=0), [], [facts_of(target, None, None, NOW, turned_away=False)]
-    )
+    found = facts_of(target, None, None, NOW, turned_away=False)
+    text = shared_text([CLOSED], ScheduleFacts(due=0), [], [found])
     told = {line.partition("{")[0].partition(" ")[0] for line in text.splitlines() if not line.startswith("#")}
     assert "rotator_last_tick_timestamp_seconds" not in told
     assert "rotator_target_current_key_created_timestamp_seconds" not in told

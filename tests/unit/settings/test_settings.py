@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from tests.unit.settings.configuring import ENV, TARGET, problems, read
 from worker.errors import ConfigurationError
 from worker.secret import Secret
+from worker.settings.accounts import AccountEntry
 from worker.settings.environment import variables
 from worker.settings.file import DEFAULT_PATH, find_file
 from worker.settings.freezes import KEYS
@@ -133,10 +134,16 @@ def test_the_example_that_is_shipped_is_right() -> None:
 def test_the_example_shows_the_defaults_and_every_key_it_names_exists(tmp_path: Path) -> None:
     text = (Path(__file__).parents[3] / DEFAULT_PATH).read_text(encoding="utf-8")
     lines = [line.removeprefix("# ") for line in text.splitlines()]
-    settings = read(tmp_path, "\n".join(line for line in lines if " = " in line or line.startswith("[")))
+    (tmp_path / "key").write_text("of-media", encoding="utf-8")
+    shown = "\n".join(line for line in lines if " = " in line or line.startswith("["))
+    shown = shown.replace("/run/secrets/hostup-media", str(tmp_path / "key"))
+    settings = read(tmp_path, shown, env={"HOSTUP_API_KEY": None})
     default = read(tmp_path)
     assert list(settings.targets) == ["media-uploads", "backup"]
-    assert settings.hostup == default.hostup
+    hostup, media = settings.hostup, settings.accounts["media"]
+    assert hostup.api_key_path == "hostup-rotator/api-key"
+    assert hostup.model_copy(update={"api_key": default.hostup.api_key, "api_key_path": None}) == default.hostup
+    assert (media.hostup.base_url, media.hostup.parallel_creates) == (hostup.base_url, hostup.parallel_creates)
     assert settings.vault == default.vault
     assert settings.worker == default.worker
     assert settings.metrics.targets == default.metrics.targets
@@ -157,7 +164,7 @@ def test_the_example_explains_every_key() -> None:
         MetricsSettings,
         LogSettings,
     )
-    models = (*of_file, TargetEntry, NotifyEntry)
+    models = (*of_file, AccountEntry, TargetEntry, NotifyEntry)
     keys = {
         key
         for model in models

@@ -1,4 +1,4 @@
-"""What all workers share about the one HostUp account: places for creates, a circuit, the number of keys.
+"""What all workers share about an account at HostUp: places for creates, a circuit, the number of keys.
 
 It lives in Redis and may be lost at any time: the places come back by their time, the circuit closes, the count is
 asked for again.
@@ -17,7 +17,7 @@ import structlog
 
 from worker.adapters.redis.circuit import LONGEST_HELD, Circuit, is_of_account
 from worker.adapters.redis.client import guard
-from worker.adapters.redis.keys import CIRCUIT, COUNT, CREATES, PAUSES
+from worker.adapters.redis.keys import CIRCUIT, COUNT, CREATES, PAUSES, at
 from worker.adapters.redis.reading import count, seconds, since
 from worker.adapters.redis.repair import tell
 from worker.clock import Clock
@@ -32,12 +32,14 @@ from worker.errors import (
 )
 from worker.events import Event
 from worker.rotation.ports import HostUpPort, Place
+from worker.targets.account import DEFAULT_ACCOUNT, account_option, at_account, hostup_table, logged
 from worker.targets.backoff import Backoff
 
 COUNT_FRESH = timedelta(minutes=1)
 MOST_BEGUN = 10**12
 PLACE_WAIT_SECONDS = 10.0
 PLACE_POLL_SECONDS = 0.02
+FAILED_TOO_OFTEN = "HostUp has failed too often in a row"
 
 _ENTER = """
 local now, ends, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -100,12 +102,22 @@ class AccountLimits:
 class Account:
     """See :class:`AccountPort`; shared by all workers through Redis."""
 
-    def __init__(self, client: redis.Redis, hostup: HostUpPort, clock: Clock, limits: AccountLimits) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        hostup: HostUpPort,
+        clock: Clock,
+        limits: AccountLimits,
+        name: str = DEFAULT_ACCOUNT,
+    ) -> None:
         self._client = client
         self._hostup = hostup
         self._clock = clock
         self._limits = limits
-        self._circuit = Circuit(client)
+        self._name = name
+        self._creates, self._count = at(name, CREATES), at(name, COUNT)
+        self._held = at(name, CIRCUIT), at(name, PAUSES)
+        self._circuit = Circuit(client, name)
         self._enter = client.register_script(_ENTER)
 
     @contextmanager
@@ -122,9 +134,10 @@ class Account:
         give_up = self._clock.monotonic() + PLACE_WAIT_SECONDS
         while (found := self._ask(target, token)) is None:
             if self._clock.monotonic() > give_up or self._clock.wait(PLACE_POLL_SECONDS):
+                where = hostup_table(self._name)
                 raise TryAgainLater(
                     f"{self._limits.creates} creates are under way for this account",
-                    hint="It is tried again in a moment; parallel_creates under [hostup] sets how many may be.",
+                    hint=f"It is tried again in a moment; parallel_creates under {where} sets how many may be.",
                 )
         return found
 
@@ -142,15 +155,16 @@ class Account:
             ("delete_key",) if token is None else ("create_key", token, self._limits.creates)
         )
         state, end, lied, *known = self._enter(
-            keys=[CIRCUIT, CREATES, COUNT, PAUSES],
+            keys=[self._held[0], self._creates, self._count, self._held[1]],
             args=[now.timestamp(), until, LONGEST_HELD.total_seconds(), *wanted],
         )
         for key in dict.fromkeys(str(lied).split()):
             tell(key, "calls to HostUp that are held back for longer than they ever are")
         if state in ("open", "paused"):
             self._circuit.turn_away(target)
-            why = f"HostUp asked for a pause of such calls ({wanted[0]})" if state == "paused" else None
-            raise CircuitOpen(seconds(end) or now, why)
+            why = f"HostUp asked for a pause of such calls ({wanted[0]})" if state == "paused" else FAILED_TOO_OFTEN
+            command = f"rotator circuit{account_option(self._name)}"
+            raise CircuitOpen(seconds(end) or now, why + at_account(self._name), command)
         return None if state == "full" else Place(state == "trial", _known(known, now))
 
     def succeeded(self, made: int = 0) -> None:
@@ -161,11 +175,11 @@ class Account:
         """Give places back, and say that so many keys were made."""
         try:
             with guard(), self._client.pipeline(transaction=False) as pipe:
-                pipe.exists(CIRCUIT)
+                pipe.exists(self._held[0])
                 if made:
-                    pipe.hincrby(COUNT, "made", made)
+                    pipe.hincrby(self._count, "made", made)
                 if tokens:
-                    pipe.zrem(CREATES, *tokens)
+                    pipe.zrem(self._creates, *tokens)
                 if pipe.execute()[0] and (made or not tokens):
                     self._circuit.close(self._clock.now())
         except QueueUnavailable as error:
@@ -186,8 +200,8 @@ class Account:
         now = self._clock.now().timestamp()
         try:
             with guard(), self._client.pipeline(transaction=True) as pipe:
-                pipe.zcount(CREATES, now, "+inf")
-                pipe.hget(COUNT, "begun")
+                pipe.zcount(self._creates, now, "+inf")
+                pipe.hget(self._count, "begun")
                 under_way, begun = pipe.execute()
         except QueueUnavailable:
             return None
@@ -202,7 +216,9 @@ class Account:
             self.failed(error)
             raise
         if status.count_problem:
-            _log.warning(Event.COUNT_UNKNOWN, error=status.count_problem, request_id=status.request_id)
+            _log.warning(
+                Event.COUNT_UNKNOWN, error=status.count_problem, request_id=status.request_id, **logged(self._name)
+            )
         if status.key_count is not None:
             self._keep(status.key_count)
         return status.key_count
@@ -215,7 +231,7 @@ class Account:
             return
         if until:
             call = HostUpCall("status", retry_after=(until - now).total_seconds())
-            hint = f"It is not asked before {until.isoformat()}; see `rotator circuit`."
+            hint = f"It is not asked before {until.isoformat()}; see `rotator circuit{account_option(self._name)}`."
             raise HostUpRateLimited("HostUp asked for a pause of looks at the status", call, hint=hint)
 
     def key_count(self) -> int | None:
@@ -223,14 +239,14 @@ class Account:
         try:
             return self.look()
         except HostUpError as error:
-            _log.warning(Event.COUNT_UNKNOWN, error=error.what, request_id=error.request_id)
+            _log.warning(Event.COUNT_UNKNOWN, error=error.what, request_id=error.request_id, **logged(self._name))
             return None
 
     def _keep(self, key_count: int) -> None:
         now = self._clock.now().timestamp()
         try:
             with guard():
-                self._client.hset(COUNT, items=["value", str(key_count), "at", str(now), "made", "0"])
+                self._client.hset(self._count, items=["value", str(key_count), "at", str(now), "made", "0"])
         except QueueUnavailable as error:
             _log.debug(Event.QUEUE_UNAVAILABLE, error=error.what)  # only a cache
 

@@ -7,7 +7,7 @@ circuit opens after failures in a row, and at once for what is said of the whole
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,11 +16,12 @@ import structlog
 
 from worker.adapters.redis.client import guard
 from worker.adapters.redis.errors import first_word
-from worker.adapters.redis.keys import CIRCUIT, DUE, PARKED, PAUSES
+from worker.adapters.redis.keys import CIRCUIT, DUE, PARKED, PAUSES, at
 from worker.adapters.redis.reading import Why, checked, count, seconds, since, until
 from worker.clock import moment
 from worker.errors import HostUpError, HostUpRateLimited, HostUpRefused, HostUpUncertain, HostUpUnreachable
 from worker.events import Event
+from worker.targets.account import DEFAULT_ACCOUNT, logged
 from worker.targets.backoff import LONGEST_ASKED, Backoff
 
 FAILURES_TO_OPEN = 3
@@ -55,6 +56,7 @@ class HeldCalls:
     hint: str = ""
     request_id: str | None = None
     failures: int = 0
+    account: str = DEFAULT_ACCOUNT
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -66,6 +68,7 @@ class HeldCalls:
             "hint": self.hint,
             "request_id": self.request_id,
             "failures": self.failures,
+            "account": self.account,
         }
 
 
@@ -80,18 +83,20 @@ def _is_of_all(error: HostUpError) -> bool:
 
 
 class Circuit:
-    """The circuit and the pauses. All methods raise QueueUnavailable."""
+    """The circuit and the pauses of an account. All methods raise QueueUnavailable."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, account: str = DEFAULT_ACCOUNT) -> None:
         self._client = client
+        self._account = account
+        self._circuit, self._pauses, self._parked = (at(account, key) for key in (CIRCUIT, PAUSES, PARKED))
         self._close = client.register_script(_CLOSE)
 
     @guard()
     def count_failure(self, error: HostUpError, backoff: Backoff, now: datetime) -> None:
         """A call failed: pause its kind if HostUp asked for that, and open the circuit if it is time to."""
         failures = self._failures_with_this()
-        self._client.expire(CIRCUIT, KEPT)
-        self._client.hdel(CIRCUIT, "trial_until")
+        self._client.expire(self._circuit, KEPT)
+        self._client.hdel(self._circuit, "trial_until")
         if isinstance(error, HostUpRateLimited) or error.retry_after:
             self._pause(error, now + backoff.delay(failures, "pause", error.retry_after), now)
         if failures >= FAILURES_TO_OPEN or _is_of_all(error):
@@ -101,67 +106,68 @@ class Circuit:
     def _failures_with_this(self) -> int:
         """Count one more; from the beginning where what is written there is no number of failures."""
         try:
-            failures = int(self._client.hincrby(CIRCUIT, "failures", 1))
+            failures = int(self._client.hincrby(self._circuit, "failures", 1))
         except redis.ResponseError as error:
             if first_word(error):
                 raise
             failures = 0
         if 0 < failures < MOST_FAILURES:
             return failures
-        self._client.hset(CIRCUIT, "failures", "1")
+        self._client.hset(self._circuit, "failures", "1")
         return 1
 
     def _pause(self, error: HostUpError, until: datetime, now: datetime) -> None:
         operation = error.answer.operation
         self._client.hset(
-            PAUSES, mapping={operation: str(until.timestamp()), f"{operation} why": json.dumps(_facts(error, now))}
+            self._pauses,
+            mapping={operation: str(until.timestamp()), f"{operation} why": json.dumps(_facts(error, now))},
         )
-        self._client.expire(PAUSES, KEPT)
-        _log.warning(Event.CALLS_PAUSED, operation=operation, until=until.isoformat(), **_logged(error))
+        self._client.expire(self._pauses, KEPT)
+        _log.warning(Event.CALLS_PAUSED, operation=operation, until=until.isoformat(), **self._logged(error))
 
     def _open(self, error: HostUpError, failures: int, until: datetime, now: datetime) -> None:
         self._client.hset(
-            CIRCUIT, mapping={"open_until": str(until.timestamp()), "why": json.dumps(_facts(error, now))}
+            self._circuit, mapping={"open_until": str(until.timestamp()), "why": json.dumps(_facts(error, now))}
         )
-        self._client.hsetnx(CIRCUIT, "opened_at", str(now.timestamp()))
+        self._client.hsetnx(self._circuit, "opened_at", str(now.timestamp()))
         _log.warning(
-            Event.CIRCUIT_OPENED, failures=failures, until=until.isoformat(), hint=error.hint, **_logged(error)
+            Event.CIRCUIT_OPENED, failures=failures, until=until.isoformat(), hint=error.hint, **self._logged(error)
         )
 
     @guard()
     def turn_away(self, target: str) -> None:
         """Note that a target waits, so that it is woken when the circuit closes."""
         with self._client.pipeline(transaction=False) as pipe:
-            pipe.sadd(PARKED, target)
-            pipe.expire(PARKED, KEPT)
+            pipe.sadd(self._parked, target)
+            pipe.expire(self._parked, KEPT)
             pipe.execute()
 
     @guard()
     def turned_away(self) -> frozenset[str]:
         """The targets that wait until the circuit closes, or a pause is over."""
-        return frozenset(str(name) for name in self._client.smembers(PARKED))
+        return frozenset(str(name) for name in self._client.smembers(self._parked))
 
     @guard()
     def close(self, now: datetime) -> None:
         """Let calls through again, and wake the targets that were turned away."""
-        if self._close(keys=[CIRCUIT, PARKED, DUE], args=[now.timestamp()]):
-            _log.info(Event.CIRCUIT_CLOSED)
+        if self._close(keys=[self._circuit, self._parked, DUE], args=[now.timestamp()]):
+            _log.info(Event.CIRCUIT_CLOSED, **logged(self._account))
 
     @guard()
     def close_all(self, now: datetime) -> None:
         """Have nothing held back any more, not even what HostUp itself asked for: a person wants it so."""
-        self._client.delete(PAUSES)
+        self._client.delete(self._pauses)
         self.close(now)
 
     @guard()
     def paused_until(self, operation: str, now: datetime) -> datetime | None:
         """Until when HostUp wants no such call; None when it may be made."""
-        return until(self._client.hget(PAUSES, operation), now, LONGEST_HELD)
+        return until(self._client.hget(self._pauses, operation), now, LONGEST_HELD)
 
     @guard()
     def held(self, now: datetime) -> tuple[HeldCalls, ...]:
         """All that is held back; the circuit also while single calls try whether HostUp answers again."""
-        circuit, pauses = self._hash(CIRCUIT), self._hash(PAUSES)
+        circuit, pauses = self._hash(self._circuit), self._hash(self._pauses)
         found = []
         opened, ends = since(circuit.get("opened_at"), now), seconds(circuit.get("open_until"))
         if opened and ends:
@@ -171,7 +177,10 @@ class Circuit:
             paused = until(pauses.get(operation), now, LONGEST_HELD)
             if paused:
                 found.append(_held(operation, now, paused, pauses.get(f"{operation} why")))
-        return tuple(found)
+        return tuple(replace(each, account=self._account) for each in found)
+
+    def _logged(self, error: HostUpError) -> dict[str, object]:
+        return {**_logged(error), **logged(self._account)}
 
     def _hash(self, key: str) -> dict[str, str]:
         return {str(name): str(value) for name, value in self._client.hgetall(key).items()}

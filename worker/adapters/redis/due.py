@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from itertools import count
 
 import redis
 
@@ -24,12 +25,42 @@ return names
 """
 """Takes what is due of a sorted set; each name comes back by itself later."""
 
+TAKE = """
+local taken = {}
+for i = 3, #ARGV do
+  local score = redis.call('ZSCORE', KEYS[1], ARGV[i])
+  if score and tonumber(score) <= tonumber(ARGV[1]) then
+    redis.call('ZADD', KEYS[1], ARGV[2], ARGV[i])
+    taken[#taken + 1] = ARGV[i]
+  end
+end
+return taken
+"""
+"""The same of names that are given, as far as they are due still."""
+
+PAGE = 1_000
+"""So many names are looked through at a time."""
+
+Passes = Callable[[str], bool]
+"""Whether a target may be taken now."""
+
 _CLAIM_NEXT = (
     """
 if redis.call('LLEN', KEYS[2]) > 0 then return {} end
 """
     + CLAIM
 )
+
+
+def passing(client: redis.Redis, key: str, now: datetime, limit: int, passes: Passes) -> list[str]:
+    """What is due of a sorted set and may be taken, in order, at most ``limit``; nothing is taken here."""
+    found: list[str] = []
+    for start in count(0, PAGE):
+        names = [str(name) for name in client.zrangebyscore(key, "-inf", now.timestamp(), start, PAGE)]
+        found += filter(passes, names)
+        if len(found) >= limit or len(names) < PAGE:
+            break
+    return found[:limit]
 
 
 class DueSet:
@@ -39,6 +70,7 @@ class DueSet:
         self._client = client
         self._claim = client.register_script(CLAIM)
         self._claim_next = client.register_script(_CLAIM_NEXT)
+        self._take = client.register_script(TAKE)
 
     @guard()
     def schedule(self, target: str, when: datetime) -> None:
@@ -109,16 +141,32 @@ class DueSet:
             self._client.zrem(DUE, *map(raw, batch))
 
     @guard()
-    def claim(self, now: datetime, hold: timedelta, limit: int) -> tuple[str, ...]:
-        """Take what is due, at most ``limit``: each comes back by itself after ``hold`` should its message be lost."""
+    def claim(self, now: datetime, hold: timedelta, limit: int, passes: Passes | None = None) -> tuple[str, ...]:
+        """Take what is due, at most ``limit``: each comes back by itself after ``hold`` should its message be lost.
+
+        With ``passes`` only what it lets pass.
+        """
+        if passes:
+            return self._claim_passing(now, hold, limit, passes)
         found = self._claim(keys=[DUE], args=[now.timestamp(), (now + hold).timestamp(), limit])
         return tuple(str(name) for name in found)
 
     @guard()
-    def claim_next(self, now: datetime, hold: timedelta, messages: str) -> str | None:
-        """Take one target that is due, unless messages wait in that Celery queue: they were there first."""
+    def claim_next(self, now: datetime, hold: timedelta, messages: str, passes: Passes | None = None) -> str | None:
+        """Take one target that is due, unless messages wait in that Celery queue: they were there first.
+
+        With ``passes`` the first one that it lets pass.
+        """
+        if passes:
+            taken = () if self._client.llen(messages) else self._claim_passing(now, hold, 1, passes)
+            return next(iter(taken), None)
         found = self._claim_next(keys=[DUE, messages], args=[now.timestamp(), (now + hold).timestamp(), 1])
         return str(found[0]) if found else None
+
+    def _claim_passing(self, now: datetime, hold: timedelta, limit: int, passes: Passes) -> tuple[str, ...]:
+        names = passing(self._client, DUE, now, limit, passes)
+        taken = self._take(keys=[DUE], args=[now.timestamp(), (now + hold).timestamp(), *names]) if names else ()
+        return tuple(str(name) for name in taken)
 
     @guard()
     def waiting(self, messages: str) -> int:

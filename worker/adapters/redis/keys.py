@@ -6,6 +6,8 @@ Nothing here is a fact: all of it can be made anew from Vault, and no secret eve
 
 from __future__ import annotations
 
+from worker.targets.account import named_for
+
 DUE = "rotator:due"
 """Sorted set: each configured target, by when it wants its next look (seconds since 1970; 0 goes before all else)."""
 
@@ -46,7 +48,10 @@ PLANS = "rotator:plans"
 """Hash: of each configured target, a digest of the schedule, grace and path that its last look went by."""
 
 CREATES = "rotator:creates"
-"""Sorted set: places for creates that are taken, by when each ends; at most ``parallel_creates``."""
+"""Sorted set: places for creates that are taken, by when each ends; at most ``parallel_creates``.
+
+This and the six below are those of the default account; those of another have its name behind: :func:`at`.
+"""
 
 CIRCUIT = "rotator:circuit"
 """Hash of a few fields; expires."""
@@ -73,6 +78,15 @@ AUDIT = "rotator:audit"
 
 TRIAL = "rotator:trial"
 """String: written by ``rotator check`` to see that writing works; expires at once."""
+
+
+OF_ACCOUNT = (CREATES, CIRCUIT, PAUSES, PARKED, BASELINE, COUNT, AUDIT)
+"""The keys that each account has for itself."""
+
+
+def at(account: str, key: str) -> str:
+    """One of :data:`OF_ACCOUNT`, of an account."""
+    return named_for(account, key, ":")
 
 
 def lock(target: str) -> str:

@@ -76,6 +76,7 @@ class RetiringSummary(Checked):
     state: Word
     why: Word
     error: Text | None
+    account: Word | None = None
 
 
 class CreateSummary(Checked):
@@ -88,6 +89,7 @@ class CreateSummary(Checked):
     request_id: Word | None
     key_count_before: Number | None
     key_count_after: Number | None
+    account: Word | None = None
 
 
 class TroubleSummary(Checked):
@@ -150,6 +152,7 @@ class Summary(Checked):
     paused: PausedSummary | None = None
     rescheduled: bool | None = None
     leaked: bool | None = None
+    key_account: Word | None = None
 
 
 class AuditNote(Checked):

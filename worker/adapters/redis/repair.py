@@ -5,7 +5,7 @@ That loses nothing: all that lies in Redis can be made anew from Vault.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -37,7 +37,10 @@ TYPES: Mapping[str, str] = {
     keys.TICKED: "string",
     keys.AUDIT: "string",
 }
-"""The keys that there are once, the due set and the watches first; those of one target are put right where they lie."""
+"""The keys that there are once, the due set and the watches first; those of one target are put right where they lie.
+
+What each account has for itself is that of the default one here.
+"""
 
 MOST = 1_000
 """So many moments are put right at a time."""
@@ -80,21 +83,28 @@ class Scheduled:
 
 
 class Repairs:
-    """Sees that what lies in Redis may be used. All methods raise QueueUnavailable."""
+    """Sees that what lies in Redis may be used, of these accounts, too. All methods raise QueueUnavailable."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, accounts: Iterable[str] = ()) -> None:
         self._client = client
+        self._types = {**TYPES, **{keys.at(name, key): TYPES[key] for name in accounts for key in keys.OF_ACCOUNT}}
         self._put_right = client.register_script(_PUT_RIGHT)
 
     @guard()
     def put_right(self, now: datetime, last_look: datetime, last_watch: datetime) -> Scheduled:
         """See to all keys that there are once; no look is put off beyond ``last_look``, no watch beyond the other."""
         looks, watches, all_looks, all_watches, *wrong = self._put_right(
-            keys=list(TYPES),
-            args=[*TYPES.values(), now.timestamp(), f"({last_look.timestamp()}", f"({last_watch.timestamp()}", MOST],
+            keys=list(self._types),
+            args=[
+                *self._types.values(),
+                now.timestamp(),
+                f"({last_look.timestamp()}",
+                f"({last_watch.timestamp()}",
+                MOST,
+            ],
         )
         for key, kind in zip(wrong[::2], wrong[1::2], strict=True):
-            tell(str(key), f"of type {kind}, not {TYPES[str(key)]}")
+            tell(str(key), f"of type {kind}, not {self._types[str(key)]}")
         if looks:
             tell(keys.DUE, "looks that are put off for ever", entries=looks)
         if watches:
@@ -105,10 +115,11 @@ class Repairs:
     def wrong_types(self) -> dict[str, str]:
         """The keys of another type than ours, with that type."""
         with self._client.pipeline(transaction=False) as pipe:
-            for key in TYPES:
+            for key in self._types:
                 pipe.type(key)
             kinds = map(str, pipe.execute())
-        return {key: kind for key, kind in zip(TYPES, kinds, strict=True) if kind not in ("none", TYPES[key])}
+        found = zip(self._types, kinds, strict=True)
+        return {key: kind for key, kind in found if kind not in ("none", self._types[key])}
 
     @guard()
     def try_out(self, queue: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import redis
 
-from worker.adapters.redis.circuit import Circuit
+from worker.adapters.redis.circuit import Circuit, HeldCalls
 from worker.adapters.redis.due import DueSet
 from worker.adapters.redis.index import Index
 from worker.adapters.redis.locks import TargetLocks
@@ -16,6 +18,7 @@ from worker.adapters.redis.requests import PendingRequests
 from worker.adapters.redis.turn import Turn
 from worker.adapters.redis.watches import Watches
 from worker.adapters.redis.workers import Heartbeats
+from worker.targets.account import DEFAULT_ACCOUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +32,26 @@ class SharedState:
     heartbeats: Heartbeats
     index: Index
     watches: Watches
-    circuit: Circuit
     repairs: Repairs
-    turn: Turn
     notes: Notes
+    accounts: tuple[str, ...] = (DEFAULT_ACCOUNT,)
+
+    def circuit(self, account: str = DEFAULT_ACCOUNT) -> Circuit:
+        """The circuit and the pauses of an account."""
+        return Circuit(self.client, account)
+
+    def turn(self, account: str = DEFAULT_ACCOUNT) -> Turn:
+        """A share in noting how many keys of an account are foreign; one for a process."""
+        return Turn(self.client, account)
+
+    def held(self, now: datetime) -> tuple[HeldCalls, ...]:
+        """The calls that are held back, of each account. Raises QueueUnavailable."""
+        return tuple(held for account in self.accounts for held in self.circuit(account).held(now))
 
 
-def shared_state(client: redis.Redis) -> SharedState:
-    """Everything on that client, which connects at first use."""
+def shared_state(client: redis.Redis, accounts: Iterable[str] = (DEFAULT_ACCOUNT,)) -> SharedState:
+    """Everything on that client, which connects at first use, of these accounts."""
+    names = tuple(accounts)
     return SharedState(
         client,
         DueSet(client),
@@ -45,8 +60,7 @@ def shared_state(client: redis.Redis) -> SharedState:
         Heartbeats(client),
         Index(client),
         Watches(client),
-        Circuit(client),
-        Repairs(client),
-        Turn(client),
+        Repairs(client, names),
         Notes(client),
+        names,
     )

@@ -1,4 +1,4 @@
-"""Whose turn it is to note how many keys are foreign: a long piece of work, which one of all workers does."""
+"""Whose turn it is to note how many keys of an account are foreign: long work, which one of all workers does."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import redis
 import structlog
 
 from worker.adapters.redis.client import guard
-from worker.adapters.redis.keys import BASELINE
+from worker.adapters.redis.keys import BASELINE, at
 from worker.clock import Clock
 from worker.errors import QueueUnavailable
 from worker.events import Event
+from worker.targets.account import DEFAULT_ACCOUNT
 
 _PUT_UP = """
 local there = redis.call('GET', KEYS[1])
@@ -37,8 +38,9 @@ class Turn:
     a mark that has stood still for as long as it may hold is passed over, whatever Redis says of its end.
     """
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, account: str = DEFAULT_ACCOUNT) -> None:
         self._client = client
+        self._key = at(account, BASELINE)
         self._script = client.register_script(_PUT_UP)
         self._leave = client.register_script(_LEAVE)
         self._mine = self._seen = ""
@@ -58,7 +60,7 @@ class Turn:
         """The work is done, or cannot be done now."""
         try:
             with guard():
-                self._leave(keys=[BASELINE], args=[self._mine])
+                self._leave(keys=[self._key], args=[self._mine])
         except QueueUnavailable as error:
             _log.debug(Event.QUEUE_UNAVAILABLE, error=error.what)  # it ends by itself
 
@@ -67,7 +69,7 @@ class Turn:
         try:
             with guard():
                 milliseconds = int(hold.total_seconds() * 1000)
-                there = str(self._script(keys=[BASELINE], args=[instead_of, mark, milliseconds]))
+                there = str(self._script(keys=[self._key], args=[instead_of, mark, milliseconds]))
         except QueueUnavailable as error:
             _log.debug(Event.QUEUE_UNAVAILABLE, error=error.what)
             there = mark

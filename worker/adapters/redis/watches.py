@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import redis
 
 from worker.adapters.redis.client import batches, guard, raw
-from worker.adapters.redis.due import CLAIM
+from worker.adapters.redis.due import CLAIM, TAKE, Passes, passing
 from worker.adapters.redis.keys import DUE, SEEN, WATCHES
 from worker.adapters.redis.reading import Sighting, as_written, checked
 
@@ -29,6 +29,7 @@ class Watches:
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._claim = client.register_script(_CLAIM)
+        self._take = client.register_script(TAKE)
 
     @guard()
     def schedule_missing(self, moments: Mapping[str, datetime]) -> None:
@@ -37,13 +38,27 @@ class Watches:
             self._client.zadd(WATCHES, {name: when.timestamp() for name, when in batch}, nx=True)
 
     @guard()
-    def claim(self, now: datetime, hold: timedelta, limit: int, messages: str) -> tuple[str, ...]:
+    def claim(
+        self, now: datetime, hold: timedelta, limit: int, messages: str, passes: Passes | None = None
+    ) -> tuple[str, ...]:
         """Take what is to be watched, at most ``limit``, if nothing else is to be done and no message waits there.
 
-        Each comes back by itself after ``hold`` should its message be lost.
+        Each comes back by itself after ``hold`` should its message be lost. With ``passes`` only what it lets pass
+        counts, of what is to be watched and of what is due.
         """
+        if passes:
+            return self._claim_passing(now, hold, limit, messages, passes)
         found = self._claim(keys=[WATCHES, DUE, messages], args=[now.timestamp(), (now + hold).timestamp(), limit])
         return tuple(str(name) for name in found)
+
+    def _claim_passing(
+        self, now: datetime, hold: timedelta, limit: int, messages: str, passes: Passes
+    ) -> tuple[str, ...]:
+        if self._client.llen(messages) or passing(self._client, DUE, now, 1, passes):
+            return ()
+        names = passing(self._client, WATCHES, now, limit, passes)
+        taken = self._take(keys=[WATCHES], args=[now.timestamp(), (now + hold).timestamp(), *names]) if names else ()
+        return tuple(str(name) for name in taken)
 
     @guard()
     def seen(self, target: str, sighting: Mapping[str, object], next_watch: datetime) -> None:

@@ -22,6 +22,7 @@ from worker.events import Event
 from worker.meter import NO_METER, Meter
 from worker.rotation.ports import EndpointNotesPort, HostUpPort, Life, Probe
 from worker.secret import Secret
+from worker.targets.account import DEFAULT_ACCOUNT, account_option, endpoint_table, logged
 
 BELIEVED_SECONDS = 3600.0
 """How long what HostUp named is used before it is asked again."""
@@ -36,13 +37,24 @@ _log = structlog.get_logger(__name__)
 class StoragePlace:
     """What the configuration says: ``base_url`` of HostUp, and the storage's ``endpoint`` and ``region``, or None.
 
-    ``deadline`` is in seconds, for one call to the storage.
+    ``deadline`` is in seconds, for one call to the storage. ``account`` is whose it is.
     """
 
     base_url: str
     deadline: float
     endpoint: str | None = None
     region: str | None = None
+    account: str = DEFAULT_ACCOUNT
+
+    @property
+    def table(self) -> str:
+        """Where in the configuration the endpoint is set."""
+        return endpoint_table(self.account)
+
+    @property
+    def accept(self) -> str:
+        """The command by which a person accepts another endpoint."""
+        return f"rotator accept-endpoint{account_option(self.account)} --yes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +153,7 @@ class LazyStorage:
         try:
             return self._named(), BELIEVED_SECONDS
         except (EndpointRefused, RecordDeleted) as error:
-            _log.error(Event.ENDPOINT_REFUSED, **error.fields())
+            _log.error(Event.ENDPOINT_REFUSED, **error.fields(), **logged(self._place.account))
             return _Outcome(refused=error.what, hint=error.hint), DOUBTED_SECONDS
         except (HostUpError, VaultError):
             known = self._known or self._noted()
@@ -168,15 +180,17 @@ class LazyStorage:
             return self._kept_public(noted.endpoint) if noted else ""
         problem = named_endpoint_problem(named, inside=self._is_inside())
         if problem:
-            hint = "If it is right, set it as endpoint under [storage]; else ask HostUp why its API names it."
+            hint = (
+                f"If it is right, set it as endpoint under {self._place.table}; else ask HostUp why its API names it."
+            )
             raise EndpointRefused(f"HostUp names the object storage {named}, which {problem}", hint=hint)
         if noted and not same_endpoint(noted.endpoint, named):
             if self._keep:
                 self._notes.refuse(named)
             raise EndpointRefused(
                 f"HostUp names the object storage {named}, and before it named {noted.endpoint}",
-                hint="No key is made, verified or deleted until that is settled. If HostUp has moved it, run `rotator "
-                "accept-endpoint --yes`, or set endpoint under [storage].",
+                hint="No key is made, verified or deleted until that is settled. If HostUp has moved it, run "
+                f"`{self._place.accept}`, or set endpoint under {self._place.table}.",
             )
         if self._keep:
             self._notes.keep(named, region)
@@ -194,10 +208,10 @@ class LazyStorage:
 
     def _made(self, endpoint: str, region: str | None) -> _Outcome:
         if not endpoint or not region:
-            missing = "region" if endpoint else "endpoint"
+            missing, where = "region" if endpoint else "endpoint", self._place.table
             raise StorageError(
                 f"HostUp does not tell the object storage's {missing}",
-                hint=f"Set {missing} under [storage]; see that object storage is provisioned (`rotator check`).",
+                hint=f"Set {missing} under {where}; see that object storage is provisioned (`rotator check`).",
             )
         probe = StorageProbe(self._client, endpoint, region, deadline=self._place.deadline, meter=self._meter)
         return _Outcome(endpoint, region, probe)

@@ -10,9 +10,19 @@ from datetime import datetime
 
 from worker.errors import RotatorError
 from worker.events import Event
-from worker.rotation.changes.rotation import Holder, creating, failed, note, pruned, put_aside, to_retire
+from worker.rotation.changes.rotation import (
+    Holder,
+    creating,
+    failed,
+    note,
+    other,
+    pruned,
+    put_aside,
+    to_retire,
+)
 from worker.rotation.record import Record, Rotation, UnconfirmedCreate, Why
 from worker.rotation.texts import short
+from worker.targets.account import DEFAULT_ACCOUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +45,12 @@ def create_unconfirmed(
     ended = replace(record, rotation=None)
     if outcome.access_key and outcome.access_key not in record.keys_on_record():
         key = to_retire(outcome.access_key, Why.UNUSABLE, rotation.id, outcome.why.request_id, now)
-        ended = put_aside(ended, key, now)
+        ended = put_aside(ended, replace(key, account=rotation.account), now)
     else:
         ended = _with_unconfirmed(ended, rotation, outcome, now)
-    return failed(ended, outcome.why, now, retry_at, operation="create", rotation_id=rotation.id)
+    return failed(
+        ended, outcome.why, now, retry_at, operation="create", rotation_id=rotation.id, account=rotation.account
+    )
 
 
 def _with_unconfirmed(record: Record, rotation: Rotation, outcome: CreateOutcome, now: datetime) -> Record:
@@ -50,6 +62,7 @@ def _with_unconfirmed(record: Record, rotation: Rotation, outcome: CreateOutcome
         request_id=outcome.why.request_id,
         key_count_before=rotation.key_count_before,
         key_count_after=outcome.key_count_after,
+        account=rotation.account,
     )
     noted = note(
         record,
@@ -61,31 +74,36 @@ def _with_unconfirmed(record: Record, rotation: Rotation, outcome: CreateOutcome
         error=create.error,
         key_count_before=create.key_count_before,
         key_count_after=create.key_count_after,
+        account=other(create.account),
     )
     return replace(noted, unconfirmed_creates=(*record.unconfirmed_creates, create))
 
 
-def recounted(record: Record, key_count: int | None) -> Record:
-    """Fill in ``keyCount`` for open unconfirmed creates where it was not known at the time; None changes nothing.
+def recounted(record: Record, key_count: int | None, account: str = DEFAULT_ACCOUNT) -> Record:
+    """Fill in an account's ``keyCount`` for open creates of it where it was not known at the time.
 
-    It settles nothing, and a count that is known stays: other targets' keys come and go in the same account meanwhile.
+    None changes nothing. It settles nothing, and a count that is known stays: other targets' keys come and go in the
+    same account meanwhile.
     """
     if key_count is None:
         return record
     creates = tuple(
-        replace(create, key_count_after=key_count) if create.open and create.key_count_after is None else create
+        replace(create, key_count_after=key_count)
+        if create.open and create.account == account and create.key_count_after is None
+        else create
         for create in record.unconfirmed_creates
     )
     return record if creates == record.unconfirmed_creates else replace(record, unconfirmed_creates=creates)
 
 
-def explained(record: Record, before: datetime, now: datetime) -> Record:
-    """Settle the open unconfirmed creates from before a moment: an audit found every key of the account explained."""
+def explained(record: Record, before: datetime, now: datetime, account: str = DEFAULT_ACCOUNT) -> Record:
+    """Settle the open creates of an account from before a moment: an audit found every key of the account explained."""
     verdict = "no key was made: the audit explains every key of the account"
-    settled = [create for create in record.unconfirmed_creates if create.open and create.at < before]
+    creates = (create for create in record.unconfirmed_creates if create.account == account)
+    settled = [create for create in creates if create.open and create.at < before]
     for create in settled:
         record = note(record, Event.CREATE_SETTLED, now, rotation_id=create.rotation_id, verdict=verdict)
-    creates = tuple(
+    marked = tuple(
         replace(create, settled=verdict) if create in settled else create for create in record.unconfirmed_creates
     )
-    return replace(record, unconfirmed_creates=pruned(creates)) if settled else record
+    return replace(record, unconfirmed_creates=pruned(marked)) if settled else record

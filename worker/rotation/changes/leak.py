@@ -11,7 +11,7 @@ from datetime import datetime
 from worker.errors import Superseded, TryAgainLater, UsageError
 from worker.events import Event
 from worker.rotation.changes.retirement import delete_noted
-from worker.rotation.changes.rotation import note
+from worker.rotation.changes.rotation import note, other
 from worker.rotation.ports import DeletedKey
 from worker.rotation.record import CurrentKey, Phase, Record, Trouble, TroubleKind, Why
 from worker.rotation.texts import short_name
@@ -65,7 +65,8 @@ def revoked(record: Record, access_key: str, answer: DeletedKey, now: datetime) 
     Raises Superseded when another key is current by now.
     """
     current = to_revoke(record, access_key)
-    noted = delete_noted(record, access_key, answer, now, rotation_id=current.rotation_id, why=Why.REVOKED.value)
+    facts = {"why": Why.REVOKED.value, "account": other(current.account)}
+    noted = delete_noted(record, access_key, answer, now, rotation_id=current.rotation_id, **facts)
     trouble = Trouble(kind=TroubleKind.KEY_REFUSED, access_key=access_key, since=now, what=REVOKED, confirmed=True)
     return replace(noted, revoking="", trouble=trouble)
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from worker.errors import TryAgainLater, UsageError
 from worker.events import Event
 from worker.rotation.changes.rotation import DAY, note, to_retire
-from worker.rotation.record import CurrentKey, Phase, Record, Rotation, StagedKey, Why
+from worker.rotation.record import CurrentKey, Phase, Record, Rotation, StagedKey, Why, one_more_released
 
 PREVIOUS_WORKS_FOR: timedelta = DAY
 """Of a rotation that ended in the middle: apps may hold the key from before, and their grace is not known any more."""
@@ -98,23 +98,25 @@ def _without_others(record: Record, read: CurrentKey | None, now: datetime) -> R
     staged, current = record.rotation.key if record.rotation else None, record.current
     retiring = list(record.retiring)
     if record.rotation and staged and (read is None or read.access_key != staged.access_key):
-        retiring.append(to_retire(staged.access_key, Why.REMOVED, record.rotation.id, staged.request_id, now))
+        key = to_retire(staged.access_key, Why.REMOVED, record.rotation.id, staged.request_id, now)
+        retiring.append(replace(key, account=record.rotation.account))
     if current and (read is None or read.access_key != current.access_key):
         later = now + PREVIOUS_WORKS_FOR
         key = to_retire(current.access_key, Why.REPLACED, current.rotation_id, current.request_id, later)
-        retiring.append(replace(key, vault_version=current.vault_version))
+        retiring.append(replace(key, vault_version=current.vault_version, account=current.account))
     return replace(record, retiring=tuple(retiring))
 
 
 def _released(record: Record, read: CurrentKey, now: datetime) -> Record:
     noted = _noted(record, Event.KEY_RELEASED, read, now)
-    return replace(noted, released=record.released + 1)
+    return one_more_released(noted, read.account)
 
 
 def _revoked(record: Record, read: CurrentKey, now: datetime) -> Record:
     noted = _noted(record, Event.KEY_REVOKED, read, now)
     key = to_retire(read.access_key, Why.REVOKED, read.rotation_id, read.request_id, now)
-    return replace(noted, retiring=(*record.retiring, replace(key, vault_version=read.vault_version or None)))
+    key = replace(key, vault_version=read.vault_version or None, account=read.account)
+    return replace(noted, retiring=(*record.retiring, key))
 
 
 def _noted(record: Record, event: Event, key: CurrentKey, now: datetime) -> Record:
@@ -138,4 +140,5 @@ def _as_current(rotation: Rotation, staged: StagedKey) -> CurrentKey:
         label=rotation.label,
         created_at=staged.created_at,
         published_at=staged.created_at,
+        account=rotation.account,
     )

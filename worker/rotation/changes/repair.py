@@ -19,6 +19,7 @@ from worker.rotation.changes.rotation import note, put_aside, to_retire
 from worker.rotation.changes.settlement import Found
 from worker.rotation.history import Entry, History, decode_entry
 from worker.rotation.record import CurrentKey, Record, Request, UnconfirmedCreate, Why
+from worker.targets.account import DEFAULT_ACCOUNT
 
 T = TypeVar("T")
 
@@ -35,12 +36,13 @@ class RepairEvidence:
 
 @dataclass(frozen=True, slots=True)
 class LooseKey:
-    """A key that was named ``where``, and that the new record does not answer for."""
+    """A key that was named ``where``, and that the new record does not answer for; ``account`` None: not known."""
 
     access_key: str
     where: str
     rotation_id: str | None = None
     request_id: str | None = None
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ def rebuild(target: str, path: str, problem: str, evidence: RepairEvidence, now:
         next_entry=max((entry.number for entry in entries), default=0) + 1,
         adopted=_counted(document.get("adopted")),
         released=_counted(document.get("released")),
+        adopted_elsewhere=_valid_items(tuple[str, int], document.get("adopted_elsewhere")),
+        released_elsewhere=_valid_items(tuple[str, int], document.get("released_elsewhere")),
     )
     record = note(record, Event.RECORD_REPAIRED, now, error=problem, access_key=current.access_key if current else None)
     taken = {
@@ -109,7 +113,7 @@ def retired(record: Record, key: LooseKey, now: datetime, when: datetime) -> Rec
     if key.access_key in record.keys_on_record():
         return record
     key_to_retire = to_retire(key.access_key, Why.SETTLED, key.rotation_id, key.request_id, when)
-    return put_aside(record, key_to_retire, now)
+    return put_aside(record, replace(key_to_retire, account=key.account or DEFAULT_ACCOUNT), now)
 
 
 def _current(evidence: RepairEvidence, dead: frozenset[str]) -> CurrentKey | None:
@@ -141,6 +145,7 @@ def _interrupted(rotation: object, now: datetime) -> Iterator[UnconfirmedCreate]
         request_id=None,
         key_count_before=count if isinstance(count, int) else None,
         key_count_after=None,
+        account=_text(rotation.get("account")) or DEFAULT_ACCOUNT,
     )
 
 
@@ -158,7 +163,8 @@ def _named(value: object, where: str) -> Iterator[LooseKey]:
     if isinstance(value, Mapping):
         for name, inner in value.items():
             if str(name).replace("_", "").lower() == "accesskey" and isinstance(inner, str) and inner:
-                yield LooseKey(inner, where, _text(value.get("rotation_id")), _text(value.get("request_id")))
+                facts = (_text(value.get(each)) for each in ("rotation_id", "request_id", "account"))
+                yield LooseKey(inner, where, *facts)
             else:
                 yield from _named(inner, f"{where}.{name}" if where else str(name))
     elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
@@ -170,7 +176,8 @@ def _in_history(entries: Iterable[Entry]) -> Iterator[LooseKey]:
     for entry in entries:
         if entry.access_key:
             made = entry.event == Event.KEY_CREATED
-            yield LooseKey(entry.access_key, "history", entry.rotation_id, entry.request_id if made else None)
+            account = _text(entry.facts.get("account")) or (DEFAULT_ACCOUNT if made else None)
+            yield LooseKey(entry.access_key, "history", entry.rotation_id, entry.request_id if made else None, account)
         previous = _text(entry.facts.get("previous_access_key"))
         if previous:
             yield LooseKey(previous, "history")

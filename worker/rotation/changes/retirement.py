@@ -7,11 +7,12 @@ from datetime import datetime
 
 from worker.errors import HostUpUncertain, RotatorError, Superseded
 from worker.events import Event
-from worker.rotation.changes.rotation import note
+from worker.rotation.changes.rotation import note, other
 from worker.rotation.history import Entry
 from worker.rotation.ports import DeletedKey, Probe
 from worker.rotation.record import Record, RetiringKey
 from worker.rotation.texts import short
+from worker.targets.account import DEFAULT_ACCOUNT
 
 
 def find(record: Record, access_key: str) -> RetiringKey:
@@ -40,8 +41,8 @@ def deleted(record: Record, access_key: str, answer: DeletedKey, now: datetime) 
         attempts=0,
         error="",
     )
-    why, grace_end = key.why.value, key.retire_after.isoformat()
-    noted = delete_noted(record, access_key, answer, now, rotation_id=key.rotation_id, why=why, grace_end=grace_end)
+    facts = {"why": key.why.value, "grace_end": key.retire_after.isoformat(), "account": other(key.account)}
+    noted = delete_noted(record, access_key, answer, now, rotation_id=key.rotation_id, **facts)
     return _with(noted, gone)
 
 
@@ -114,6 +115,7 @@ def delete_failed(record: Record, access_key: str, why: RotatorError, retry_at: 
             request_id=why.request_id,
             access_key=access_key,
             error=why.what,
+            account=other(key.account),
         )
     return _with(record, replace(key, next_look_at=retry_at, attempts=key.attempts + 1, error=error))
 
@@ -122,7 +124,8 @@ def still_alive(record: Record, access_key: str, next_look_at: datetime, *, over
     """A deleted key is not refused yet; ``overdue`` once that has lasted longer than caches explain."""
     key = find(record, access_key)
     if overdue and not key.overdue:
-        record = note(record, Event.KEY_OVERDUE, now, rotation_id=key.rotation_id, access_key=access_key)
+        at = other(key.account)
+        record = note(record, Event.KEY_OVERDUE, now, rotation_id=key.rotation_id, access_key=access_key, account=at)
     return _with(
         record, replace(key, next_look_at=next_look_at, attempts=key.attempts + 1, overdue=key.overdue or overdue)
     )
@@ -146,16 +149,17 @@ def uncounted(record: Record, access_key: str, before: int, after: int, now: dat
         access_key=access_key,
         key_count_before=before,
         key_count_after=after,
+        account=other(key.account),
     )
     error = f"HostUp counted {before} keys before its delete, and {after} after it"
     return _with(noted, replace(key, undiminished=before, error=error))
 
 
-def counted_after_all(record: Record, before: datetime) -> Record:
-    """An audit found every key of the account explained: so those deleted before a moment are gone."""
+def counted_after_all(record: Record, before: datetime, account: str = DEFAULT_ACCOUNT) -> Record:
+    """An audit found every key of the account explained: so those of it that were deleted before a moment are gone."""
     keys = tuple(
         replace(key, undiminished=None, error="")
-        if key.undiminished is not None and key.deleted_at and key.deleted_at < before
+        if key.account == account and key.undiminished is not None and key.deleted_at and key.deleted_at < before
         else key
         for key in record.retiring
     )
@@ -176,6 +180,7 @@ def dead(record: Record, access_key: str, proof: Probe, now: datetime) -> Record
         code=proof.code,
         proof=proof.detail,
         storage_request_id=proof.request_id,
+        account=other(key.account),
     )
     return replace(noted, retiring=tuple(k for k in noted.retiring if k.access_key != access_key))
 

@@ -119,5 +119,6 @@ def rollback_given_up(record: Record, rotation_id: str, why: str, now: datetime,
         operation="rollback",
         error=why,
     )
-    retiring = (*record.retiring, replace(left, vault_version=rotation.from_version))
+    back = replace(left, vault_version=rotation.from_version, account=rotation.account)
+    retiring = (*record.retiring, back)
     return replace(noted, rotation=None, retiring=retiring)

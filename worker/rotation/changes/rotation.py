@@ -28,6 +28,7 @@ from worker.rotation.record import (
     Why,
 )
 from worker.rotation.texts import LONGEST_ID, LONGEST_REASON, short, short_fact, short_name
+from worker.targets.account import DEFAULT_ACCOUNT
 
 HEALING = "healing"
 """The trigger of a rotation that replaces a key because apps cannot work with what they read."""
@@ -37,6 +38,9 @@ MANUAL = "manual"
 
 LEAK = "leak"
 """The trigger of a rotation that replaces a key because it leaked: the keys before it get no grace."""
+
+ACCOUNT = "account"
+"""The trigger of a rotation that makes a key on the account that the target belongs to now."""
 
 ROLLBACK = "rollback"
 """The trigger of a rotation that makes an old key current again, and asks HostUp for none."""
@@ -52,10 +56,16 @@ SETTLED_CREATES = 8
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who acts: the rotation, and the token of the lease it was begun with."""
+    """Who acts: the rotation, the token of the lease it was begun with, and the account that is asked."""
 
     rotation_id: str
     token: str
+    account: str = DEFAULT_ACCOUNT
+
+
+def other(account: str) -> str | None:
+    """An account as it is noted in a history: not where it is the default one."""
+    return None if account == DEFAULT_ACCOUNT else account
 
 
 def note(
@@ -151,11 +161,21 @@ def begun(record: Record, rotation: Rotation, ground: Record) -> Record:
         despite=overridden(record, rotation.started_at),
         label=rotation.label,
         key_count=rotation.key_count_before,
+        account=other(rotation.account),
     )
-    healings = record.healings
-    if rotation.trigger == HEALING:
-        healings = (*(moment for moment in healings if rotation.started_at - moment < DAY), rotation.started_at)
-    return replace(noted, rotation=rotation, healings=healings, paused=pause_of(record, rotation.started_at))
+    return replace(
+        noted,
+        rotation=rotation,
+        healings=_and_now(record.healings, rotation, HEALING),
+        moves=_and_now(record.moves, rotation, ACCOUNT),
+        paused=pause_of(record, rotation.started_at),
+    )
+
+
+def _and_now(moments: tuple[datetime, ...], rotation: Rotation, trigger: str) -> tuple[datetime, ...]:
+    """When rotations with this trigger began within a day, with the one that begins now, if it has that."""
+    now = rotation.started_at
+    return (*(moment for moment in moments if now - moment < DAY), now) if rotation.trigger == trigger else moments
 
 
 def _ground(record: Record) -> tuple[object, ...]:
@@ -183,6 +203,7 @@ def staged(record: Record, holder: Holder, created: CreatedKey, now: datetime, v
         request_id=created.request_id,
         access_key=created.access_key,
         salvaged=list(created.salvaged),
+        account=other(holder.account),
     )
     rotation = record.rotation
     if rotation is None or not _is_ours(rotation, holder):
@@ -198,14 +219,21 @@ def staged(record: Record, holder: Holder, created: CreatedKey, now: datetime, v
 
 
 def _stray(record: Record, holder: Holder, created: CreatedKey, now: datetime) -> Record:
-    key = to_retire(created.access_key, Why.STRAY, holder.rotation_id, created.request_id, now)
+    stray = to_retire(created.access_key, Why.STRAY, holder.rotation_id, created.request_id, now)
+    key = replace(stray, account=holder.account)
     settled = f"the key came late: {created.access_key}, to be retired"
     creates = tuple(
         replace(m, settled=settled) if m.open and m.rotation_id == holder.rotation_id else m
         for m in record.unconfirmed_creates
     )
     noted = note(
-        record, Event.KEY_STRAY, now, rotation_id=holder.rotation_id, access_key=created.access_key, why=Why.STRAY.value
+        record,
+        Event.KEY_STRAY,
+        now,
+        rotation_id=holder.rotation_id,
+        access_key=created.access_key,
+        why=Why.STRAY.value,
+        account=other(holder.account),
     )
     return replace(noted, retiring=(*record.retiring, key), unconfirmed_creates=creates)
 
@@ -220,6 +248,7 @@ def put_aside(record: Record, key: RetiringKey, now: datetime) -> Record:
         request_id=key.request_id,
         access_key=key.access_key,
         why=key.why.value,
+        account=other(key.account),
     )
     return replace(noted, retiring=(*noted.retiring, key))
 
@@ -229,7 +258,14 @@ def verified(record: Record, rotation_id: str, now: datetime) -> Record:
     rotation = _of(record, rotation_id)
     if rotation.phase is Phase.VERIFIED:
         return record
-    noted = note(record, Event.KEY_VERIFIED, now, rotation_id=rotation.id, access_key=_staged_key(rotation).access_key)
+    noted = note(
+        record,
+        Event.KEY_VERIFIED,
+        now,
+        rotation_id=rotation.id,
+        access_key=_staged_key(rotation).access_key,
+        account=other(rotation.account),
+    )
     return replace(noted, rotation=replace(rotation, phase=Phase.VERIFIED), failure=None)
 
 
@@ -239,10 +275,35 @@ def refused(record: Record, rotation_id: str, why: RotatorError, now: datetime, 
     if rotation.phase is not Phase.STAGED:
         raise Superseded("the key was verified meanwhile", target=record.target)
     staged = _staged_key(rotation)
-    key = to_retire(staged.access_key, Why.REFUSED, rotation.id, staged.request_id, now)
-    noted = note(record, Event.KEY_REFUSED, now, rotation_id=rotation.id, access_key=staged.access_key)
+    refused_key = to_retire(staged.access_key, Why.REFUSED, rotation.id, staged.request_id, now)
+    key = replace(refused_key, account=rotation.account)
+    at = other(rotation.account)
+    noted = note(record, Event.KEY_REFUSED, now, rotation_id=rotation.id, access_key=staged.access_key, account=at)
     given_up = replace(noted, rotation=None, retiring=(*record.retiring, key))
-    return failed(given_up, why, now, retry_at, operation="verify", rotation_id=rotation.id)
+    return failed(given_up, why, now, retry_at, operation="verify", rotation_id=rotation.id, account=rotation.account)
+
+
+def left_behind(record: Record, rotation_id: str, account: str, now: datetime) -> Record:
+    """The target belongs to ``account`` by now: a key that was made on another one, and never published, is retired.
+
+    Raises Superseded once it was verified: then it may be published at any moment.
+    """
+    rotation = _of(record, rotation_id)
+    if rotation.phase is not Phase.STAGED:
+        raise Superseded("the key was verified meanwhile", target=record.target)
+    staged = _staged_key(rotation)
+    key = to_retire(staged.access_key, Why.LEFT, rotation.id, staged.request_id, now)
+    noted = note(
+        record,
+        Event.ROTATION_FAILED,
+        now,
+        rotation_id=rotation.id,
+        access_key=staged.access_key,
+        operation="verify",
+        error=f"the target belongs to account {account} by now, and the key was made on account {rotation.account}",
+        account=other(rotation.account),
+    )
+    return replace(noted, rotation=None, retiring=(*record.retiring, replace(key, account=rotation.account)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +332,7 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
         label=rotation.label,
         created_at=staged.created_at,
         published_at=now,
+        account=rotation.account,
     )
     requests = () if rotation.trigger == ROLLBACK else record.requests
     served = tuple((request.id, rotation.id) for request in requests if len(request.id) <= LONGEST_ID)
@@ -282,6 +344,7 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
         request_id=staged.request_id,
         access_key=staged.access_key,
         vault_version=version,
+        account=other(rotation.account),
     )
     noted = note(
         noted,
@@ -293,6 +356,7 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
         previous_access_key=record.current.access_key if record.current else None,
         requests=[request_id for request_id, _ in served],
         duration_ms=round((now - rotation.started_at).total_seconds() * 1000),
+        account=other(rotation.account),
     )
     replaced = _replaced(record, now, now + grace.usual)
     if any(request.leaked for request in requests):
@@ -309,9 +373,14 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
         unconfirmed_creates=pruned(record.unconfirmed_creates),
         failure=None,
         trouble=None,
-        next_at=None,
+        next_at=_still_wanted(record, rotation, now),
         revoking="",
     )
+
+
+def _still_wanted(record: Record, rotation: Rotation, now: datetime) -> datetime | None:
+    """The moment that a person set for the next rotation; a move to another account is not the one that was meant."""
+    return record.next_at if rotation.trigger == ACCOUNT and record.next_at and record.next_at > now else None
 
 
 def _without_grace(
@@ -347,7 +416,7 @@ def _replaced(record: Record, now: datetime, retire_after: datetime) -> tuple[Re
     if record.trouble and record.trouble.killed(old.access_key):
         # nothing has to be deleted: it only has to be proven dead once more
         key = replace(key, why=Why.DIED, retire_after=now, next_look_at=now, deleted_at=now)
-    return (replace(key, vault_version=old.vault_version),)
+    return (replace(key, vault_version=old.vault_version, account=old.account),)
 
 
 def _as_numbered(keys: tuple[RetiringKey, ...], version: int) -> tuple[RetiringKey, ...]:
@@ -374,9 +443,9 @@ def expecting(record: Record, rotation_id: str, version: int) -> Record:
 
 def nothing_made(record: Record, holder: Holder, why: RotatorError, now: datetime, retry_at: datetime) -> Record:
     """HostUp clearly made no key: the rotation ends, and another begins at ``retry_at``."""
-    creating(record, holder)
+    rotation = creating(record, holder)
     ended = replace(record, rotation=None)
-    return failed(ended, why, now, retry_at, operation="create", rotation_id=holder.rotation_id)
+    return failed(ended, why, now, retry_at, operation="create", rotation_id=rotation.id, account=rotation.account)
 
 
 def failed(
@@ -387,9 +456,13 @@ def failed(
     *,
     operation: str,
     rotation_id: str | None = None,
+    account: str = DEFAULT_ACCOUNT,
 ) -> Record:
-    """Record a failure; the same one again is only counted, so that a week of failures does not fill the history."""
-    before = record.failure
+    """Record a failure; the same one again is only counted, so that a week of failures does not fill the history.
+
+    On another account counting begins anew.
+    """
+    before = record.failure if record.failure and record.failure.account == account else None
     kind = type(why).__name__
     again = before is not None and (before.kind, before.operation) == (kind, operation)
     failure = Failure(
@@ -401,6 +474,7 @@ def failed(
         request_id=why.request_id,
         count=before.count + 1 if before else 1,
         retry_at=retry_at,
+        account=account,
     )
     if not again:
         record = note(
@@ -411,6 +485,7 @@ def failed(
             request_id=why.request_id,
             operation=operation,
             error=why.what,
+            account=other(account),
         )
     return replace(record, failure=failure)
 

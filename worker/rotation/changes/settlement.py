@@ -7,22 +7,24 @@ from datetime import datetime, timedelta
 
 from worker.errors import UsageError
 from worker.events import Event
-from worker.rotation.changes.rotation import note, to_retire
+from worker.rotation.changes.rotation import note, other, to_retire
 from worker.rotation.ports import Document
-from worker.rotation.record import CurrentKey, Record, UnconfirmedCreate, Why
+from worker.rotation.record import CurrentKey, Record, UnconfirmedCreate, Why, one_more_adopted
 from worker.rotation.texts import LONGEST_ID, LONGEST_REASON, short, short_id
+from worker.targets.account import DEFAULT_ACCOUNT
 from worker.targets.fields import FieldMap
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What stands at the app's path: the key that a person names, and its version."""
+    """What stands at the app's path: the key that a person names, its version, and the account that it lies on."""
 
     access_key: str
     version: int
     label: str | None
     request_id: str | None
     rotation_id: str | None
+    account: str = DEFAULT_ACCOUNT
 
     def as_current(self, created_at: datetime, published_at: datetime) -> CurrentKey:
         """The same as the current key of a record."""
@@ -34,6 +36,7 @@ class Found:
             label=self.label,
             created_at=created_at,
             published_at=published_at,
+            account=self.account,
         )
 
 
@@ -93,13 +96,15 @@ def adopted_key(record: Record, found: Found, now: datetime, grace: timedelta) -
         vault_version=found.version,
         rotation_id=found.rotation_id,
         request_id=found.request_id,
+        account=other(found.account),
     )
     if old and not known:
         key = to_retire(old.access_key, Why.REPLACED, old.rotation_id, old.request_id, now + grace)
-        noted = replace(noted, retiring=(*noted.retiring, replace(key, vault_version=old.vault_version)))
+        key = replace(key, vault_version=old.vault_version, account=old.account)
+        noted = replace(noted, retiring=(*noted.retiring, key))
     rotation = record.rotation and replace(record.rotation, expected_version=found.version)
-    adopted = record.adopted + (0 if known else 1)
-    return replace(noted, current=current, rotation=rotation, failure=None, adopted=adopted)
+    counted = noted if known else one_more_adopted(noted, found.account)
+    return replace(counted, current=current, rotation=rotation, failure=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +139,7 @@ def settled_create(record: Record, rotation_id: str, verdict: Settlement, now: d
     creates = tuple(replace(m, settled=verdict.text) if m is create else m for m in record.unconfirmed_creates)
     if verdict.revoke:
         key = to_retire(verdict.revoke, Why.SETTLED, rotation_id, create.request_id, now)
-        noted = replace(noted, retiring=(*noted.retiring, key))
+        noted = replace(noted, retiring=(*noted.retiring, replace(key, account=create.account)))
     return replace(noted, unconfirmed_creates=creates, failure=None)
 
 

@@ -16,7 +16,7 @@ def somebody_elses(session: Session, holder: Holder, access_key: str, request_id
     A key in hand must end up somewhere, so this waits for Vault as long as it takes, and where Vault does not allow the
     claim, the key goes on its way without one.
     """
-    owner = _claimed(session, access_key, Owner(session.target.name, holder.rotation_id))
+    owner = _claimed(session, access_key, Owner(session.target.name, holder.rotation_id, holder.account))
     if owner is None or (owner.target, owner.rotation_id) == (session.target.name, holder.rotation_id):
         return None
     whose = f"for target {owner.target}" + (f" since rotation {owner.rotation_id}" if owner.rotation_id else "")

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from worker.errors import (
+    AccountGone,
     Conflict,
     HostUpCall,
     HostUpError,
@@ -28,7 +29,7 @@ from worker.errors import (
 from worker.events import Event
 from worker.rotation.changes.creates import CreateOutcome, create_unconfirmed, recounted
 from worker.rotation.changes.rotation import Holder, begun, nothing_made, renewed, staged
-from worker.rotation.decide import NEW, Begin, waits_for_person
+from worker.rotation.decide import NEW, Begin, creates_at, waits_for_person
 from worker.rotation.ports import CreatedKey, Document, Place
 from worker.rotation.record import Lease, Phase, Rotation
 from worker.rotation.size import see_that_it_fits, trimmed
@@ -45,10 +46,10 @@ COUNTING = "the keys of the account are counted, which comes before the first on
 
 def begin(session: Session, step: Begin) -> Pause | None:
     """Begin a rotation and create its key. What stands in the way is recorded, with when it is tried again."""
-    if not session.allows_create():
+    if not session.allows_create(session.target.account):
         return Pause(NEW, session.now + session.services.policy.tick, COUNTING)
     try:
-        with session.services.account.place(session.target.name) as place:
+        with session.here.account.place(session.target.name) as place:
             return _begin_in_place(session, step, place)
     except TryAgainLater as error:
         until = getattr(error, "until", None) or session.now + timedelta(seconds=1)
@@ -59,7 +60,7 @@ def begin(session: Session, step: Begin) -> Pause | None:
 def _begin_in_place(session: Session, step: Begin, place: Place) -> Pause | None:
     decided_on = session.record
     try:
-        session.services.storage.see_that_it_can_be_asked()  # a key that cannot be verified would only use its grace up
+        session.here.storage.see_that_it_can_be_asked()  # a key that cannot be verified would only use its grace up
         expected = look_first(session)
         key_count = _count_first(session, place)
         session.change(trimmed)
@@ -74,9 +75,9 @@ def _begin_in_place(session: Session, step: Begin, place: Place) -> Pause | None
     except RotatorError as error:
         session.fail(error, "begin")
         return None
-    if waits_for_person(session.record.unconfirmed_creates):
+    if waits_for_person(creates_at(session.record, session.target.account)):
         return None  # the count just taken shows that there is more to clear up
-    holder = Holder(str(uuid.uuid4()), uuid.uuid4().hex)
+    holder = Holder(str(uuid.uuid4()), uuid.uuid4().hex, session.target.account)
     began = session.services.clock.monotonic()
     rotation = _intent(session, step, holder, expected, key_count)
     # the count may have settled some
@@ -132,14 +133,15 @@ def _renamed(session: Session) -> str:
 
 def _count_first(session: Session, place: Place) -> int | None:
     """The number of keys before the create, asked for anew where it matters."""
-    record, account = session.record, session.services.account
-    doubtful = record.failure is not None or any(create.open for create in record.unconfirmed_creates)
+    record, name, account = session.record, session.target.account, session.here.account
+    unconfirmed = any(create.open for create in creates_at(record, name))
+    doubtful = record.failure is not None or unconfirmed
     if place.trial:
         count = account.look()
     else:
         count = account.key_count() if doubtful or place.key_count is None else place.key_count
-    if any(create.open for create in record.unconfirmed_creates):
-        session.change(lambda known: recounted(known, count))
+    if unconfirmed:
+        session.change(lambda known: recounted(known, count, name))
     return count
 
 
@@ -155,12 +157,13 @@ def _intent(session: Session, step: Begin, holder: Holder, expected: int, key_co
         expected_version=expected,
         key_count_before=key_count,
         lease=Lease(holder=holder.token, until=now + session.services.policy.lease),
+        account=holder.account,
     )
 
 
 def _create(session: Session, holder: Holder, began: float, place: Place) -> None:
     """The one create call of a rotation."""
-    services = session.services
+    services, at = session.services, session.services.at(holder.account)
     lease = services.policy.lease.total_seconds()
     if services.clock.monotonic() - began + services.policy.create_deadline.total_seconds() > lease / 2:
         until = session.now + services.policy.lease
@@ -169,14 +172,14 @@ def _create(session: Session, holder: Holder, began: float, place: Place) -> Non
     label = rotation.label if rotation else ""
     since = services.clock.monotonic()
     try:
-        created = services.hostup.create_key(label)
+        created = at.hostup.create_key(label)
     except HostUpUncertain as error:
-        services.account.failed(error)
+        at.account.failed(error)
         named = error.access_key
         stranger = somebody_elses(session, holder, named, error.request_id) if named else None
         declare_unconfirmed(session, holder, stranger or error, None if stranger else named, since=since)
     except HostUpError as error:
-        services.account.failed(error)
+        at.account.failed(error)
         _record_refusal(session, holder, error, since)
     else:
         place.made = 1
@@ -244,9 +247,18 @@ def declare_unconfirmed(
     session: Session, holder: Holder, why: RotatorError, access_key: str | None = None, *, since: float | None = None
 ) -> None:
     """Record that this rotation's create is unconfirmed, with all that is known."""
-    outcome = CreateOutcome(why, session.services.account.key_count(), access_key)
+    outcome = CreateOutcome(why, _count_at(session, holder.account), access_key)
     now, retry_at = session.now, session.now + session.backoff(why)
     session.change_until_written(lambda record: create_unconfirmed(record, holder, outcome, now, retry_at), since=since)
+
+
+def _count_at(session: Session, account: str) -> int | None:
+    """How many keys there are; None also for an account that is not configured any more."""
+    try:
+        return session.services.at(account).account.key_count()
+    except AccountGone as error:
+        session.log(Event.COUNT_UNKNOWN, error=error.what, hint=error.hint)
+        return None
 
 
 def take_over(session: Session, holder: Holder) -> None:
@@ -262,14 +274,16 @@ def take_over(session: Session, holder: Holder) -> None:
 def recount(session: Session) -> None:
     """See whether ``keyCount`` clears up the unconfirmed creates that hold this target; if not, say so loudly."""
     try:
-        count = session.services.account.look()
+        count = session.here.account.look()
     except HostUpError as error:
         session.fail(error, "recount")
         return
-    session.change(lambda record: recounted(record, count))
-    if not waits_for_person(session.record.unconfirmed_creates):
+    account = session.target.account
+    session.change(lambda record: recounted(record, count, account))
+    known = creates_at(session.record, account)
+    if not waits_for_person(known):
         return
-    creates = [create for create in session.record.unconfirmed_creates if create.open]
+    creates = [create for create in known if create.open]
     labels = ", ".join(repr(create.label) for create in creates)
     why = PersonNeeded(
         f"{len(creates)} create calls may each have made a key that nobody has",

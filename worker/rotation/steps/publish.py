@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from worker.errors import Conflict, RotatorError, Superseded, VaultCasMismatch, VaultError, VaultUnavailable
+from worker.errors import (
+    AccountGone,
+    Conflict,
+    RotatorError,
+    Superseded,
+    VaultCasMismatch,
+    VaultError,
+    VaultUnavailable,
+)
 from worker.events import Event
 from worker.rotation.changes.rollback import rollback_given_up
-from worker.rotation.changes.rotation import ROLLBACK, Grace, expecting, published, refused, verified
+from worker.rotation.changes.rotation import ROLLBACK, Grace, expecting, left_behind, published, refused, verified
 from worker.rotation.decide import ROTATION
 from worker.rotation.ports import Document, Life, Probe
 from worker.rotation.record import Record, Rotation, StagedKey
@@ -26,7 +34,12 @@ def verify(session: Session, rotation_id: str) -> Pause | None:
     rotation, key = _staged(session, rotation_id)
     since = session.services.clock.monotonic()
     in_time = session.latest < key.verify_by
-    probe = session.services.storage.works(key.access_key, key.secret_key)
+    try:
+        storage = session.services.at(rotation.account).storage
+    except AccountGone as error:
+        session.fail(error, "verify", rotation.id)
+        return None
+    probe = storage.works(key.access_key, key.secret_key)
     now = session.now
     if rotation.trigger == ROLLBACK and (probe.life is Life.DEAD or not in_time):
         _give_up_rollback(session, rotation, probe if in_time else None)
@@ -38,6 +51,17 @@ def verify(session: Session, rotation_id: str) -> Pause | None:
         return _ask_again(session, key, now, probe)
     _give_up(session, rotation, key, probe)
     return None
+
+
+def leave_behind(session: Session, rotation_id: str) -> None:
+    """The target belongs to another account by now: give the staged key up, as no app has read it."""
+    rotation, _ = _staged(session, rotation_id)
+    now, account = session.now, session.target.account
+    if rotation.trigger == ROLLBACK:
+        why, margin = f"the target belongs to account {account} by now", session.services.policy.lease
+        session.change(lambda record: rollback_given_up(record, rotation.id, why, now, margin))
+    else:
+        session.change(lambda record: left_behind(record, rotation.id, account, now))
 
 
 def _ask_again(session: Session, key: StagedKey, now: datetime, probe: Probe) -> Pause | None:
@@ -195,14 +219,14 @@ def _settle_write(session: Session, rotation: Rotation, key: StagedKey, document
 
 def _values(session: Session, rotation: Rotation, key: StagedKey) -> dict[str, object]:
     """What the app reads, under our own names (docs/apps.md)."""
-    now, target = session.now, session.target
+    now, target, storage = session.now, session.target, session.services.at(rotation.account).storage
     # as planned at this moment; a change of the schedule is no reason to write a secret that apps restart for
     due = next_rotation(target.schedule, target.name, now, now, target.freezes)
     return {
         "access_key": key.access_key,
         "secret_key": key.secret_key.reveal(),
-        "endpoint": session.services.storage.endpoint,
-        "region": session.services.storage.region,
+        "endpoint": storage.endpoint,
+        "region": storage.region,
         "label": rotation.label,
         "request_id": key.request_id or "",
         "rotation_id": rotation.id,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from worker.errors import (
+    AccountGone,
     CircuitOpen,
     Conflict,
     HostUpError,
@@ -33,6 +34,7 @@ from worker.rotation.in_use import Kept, extended_until, kept, kept_until_at_mos
 from worker.rotation.ports import DeletedKey, Life, Probe
 from worker.rotation.record import RetiringKey, Why
 from worker.rotation.records import Change
+from worker.rotation.services import AccountServices
 from worker.rotation.steps.counted import count_before, undiminished
 from worker.rotation.steps.session import Pause, Session
 from worker.secret import Secret
@@ -44,7 +46,7 @@ PLAIN = "plain"
 GONE = (400, 404, 410)
 """Statuses that may mean "no such key", or that the key stood in the path in a form the API does not take."""
 
-NEVER_SEEN = frozenset({Why.STRAY, Why.UNUSABLE, Why.SETTLED, Why.REMOVED})
+NEVER_SEEN = frozenset({Why.STRAY, Why.UNUSABLE, Why.SETTLED, Why.REMOVED, Why.LEFT})
 """Keys that never worked under our eyes and retire as soon as they are known. One that has not spread yet is refused
 just as a dead one is, and then a delete that only says 200 or 404 would be believed."""
 
@@ -71,11 +73,12 @@ def delete(session: Session, access_key: str) -> Pause | None:
         return Pause(access_key, in_use.until, in_use.why)
     since = session.services.clock.monotonic()
     try:
-        session.services.storage.see_that_it_can_be_asked()  # or nobody could see that the current key lives
+        at = session.services.at(key.account)
+        at.storage.see_that_it_can_be_asked()  # or nobody could see that the current key lives
         _see_that_it_is_not_published(session, key)
         see_that_it_is_ours(session, key)
-        session.services.account.enter(session.target.name)
-        before = count_before(session.services.account)
+        at.account.enter(session.target.name)
+        before = count_before(at.account)
         answer = delete_at_hostup(session, key)
     except CircuitOpen as error:
         return Pause(access_key, error.until, error.what)
@@ -85,15 +88,15 @@ def delete(session: Session, access_key: str) -> Pause | None:
         _failed(session, key, error)
         return None
     now = session.now
-    record_delete(session, access_key, answer, lambda record: deleted(record, access_key, answer, now), since=since)
-    after = undiminished(session.services.account, before) if before and answer.was_there else None
+    record_delete(session, key, answer, lambda record: deleted(record, access_key, answer, now), since=since)
+    after = undiminished(at.account, before) if before and answer.was_there else None
     if before and after is not None:
         counts = before.keys, after
         session.change(lambda record: uncounted(record, access_key, *counts, now))
     return None
 
 
-def record_delete(session: Session, access_key: str, answer: DeletedKey, change: Change, *, since: float) -> None:
+def record_delete(session: Session, key: RetiringKey, answer: DeletedKey, change: Change, *, since: float) -> None:
     """Put what HostUp answered to a delete on record.
 
     Repeated until it is written: another delete would get another requestId, and this one would be lost (promise 8);
@@ -101,13 +104,13 @@ def record_delete(session: Session, access_key: str, answer: DeletedKey, change:
 
     Raises RecordError, VaultError.
     """
-    session.services.account.succeeded(made=-1 if answer.was_there else 0)
+    session.services.at(key.account).account.succeeded(made=-1 if answer.was_there else 0)
     patience = session.services.policy.lease.total_seconds()
     try:
         session.change_until_written(change, since=since, patience=patience)
     except VaultError as error:
         # then at least the log has the requestId
-        session.log(Event.KEY_RETIRED, access_key=access_key, request_id=answer.request_id, error=error.what)
+        session.log(Event.KEY_RETIRED, access_key=key.access_key, request_id=answer.request_id, error=error.what)
         raise
 
 
@@ -154,25 +157,28 @@ def see_that_it_is_ours(session: Session, key: RetiringKey) -> None:
 
 
 def delete_at_hostup(session: Session, key: RetiringKey) -> DeletedKey:
-    """Delete by the documented form; if that was perhaps not understood and the key lives, once by the other form."""
-    hostup = session.services.hostup
+    """Delete on the key's own account, by the documented form; if that was perhaps not understood, once by the other.
+
+    The other form is for a key that lives all the same.
+    """
+    at = session.services.at(key.account)
     try:
-        answer = hostup.delete_key(key.access_key, BASE64)
+        answer = at.hostup.delete_key(key.access_key, BASE64)
     except HostUpLastKey:
         raise
     except HostUpRefused as error:
         if error.answer.status not in GONE:
             raise
-        return _delete_plain(session, key, error)
-    if answer.status not in GONE or session.services.storage.lives(key.access_key).life is not Life.ALIVE:
+        return _delete_plain(at, key, error)
+    if answer.status not in GONE or at.storage.lives(key.access_key).life is not Life.ALIVE:
         return answer
-    return hostup.delete_key(key.access_key, PLAIN)
+    return at.hostup.delete_key(key.access_key, PLAIN)
 
 
-def _delete_plain(session: Session, key: RetiringKey, error: HostUpRefused) -> DeletedKey:
-    life = session.services.storage.lives(key.access_key).life
+def _delete_plain(at: AccountServices, key: RetiringKey, error: HostUpRefused) -> DeletedKey:
+    life = at.storage.lives(key.access_key).life
     if life is Life.ALIVE:
-        return session.services.hostup.delete_key(key.access_key, PLAIN)
+        return at.hostup.delete_key(key.access_key, PLAIN)
     if life is Life.DEAD:
         return DeletedKey(status=error.answer.status or 0, request_id=error.request_id, form=BASE64)
     raise error
@@ -180,7 +186,7 @@ def _delete_plain(session: Session, key: RetiringKey, error: HostUpRefused) -> D
 
 def _failed(session: Session, key: RetiringKey, error: RotatorError) -> None:
     if isinstance(error, HostUpError):
-        session.services.account.failed(error)
+        session.services.at(key.account).account.failed(error)
     retry_after = getattr(error, "retry_after", None)
     backoff = session.services.policy.backoff(session.target)
     now = session.now
@@ -195,7 +201,11 @@ def prove_dead(session: Session, access_key: str) -> Pause | None:
     if key.why in NEVER_SEEN and session.now < spread_by:
         return Pause(access_key, spread_by, f"access key {access_key} is so new that a refusal would prove nothing")
     since = session.services.clock.monotonic()
-    probe = _proof(session, key)
+    try:
+        probe = _proof(session, key)
+    except AccountGone as error:
+        _failed(session, key, error)
+        return None
     if probe.life is not Life.DEAD:
         return _not_dead_yet(session, key, probe)
     try:
@@ -216,14 +226,14 @@ def _proof(session: Session, key: RetiringKey) -> Probe:
 
     Some gateways refuse a wrong secret of a living key just as a dead one (docs/facts.md, "Ceph's object gateway"). So
     a refusal counts only where the same gateway tells a living key apart in the same moment: the target's current one.
-    For a target that has none any more, another's does. Else the key's own secret is used once, from its old version in
-    Vault.
+    For a target that has none there any more, another's does. Else the key's own secret is used once, from its old
+    version in Vault.
     """
-    storage, current = session.services.storage, session.record.current
+    storage = session.services.at(key.account).storage
     probe = storage.lives(key.access_key)
     if probe.life is not Life.DEAD:
         return probe
-    witness = current.access_key if current else session.witness
+    witness = _witness(session, key)
     if not _is_counted(session, key):
         witness = None
     if witness and witness != key.access_key and storage.lives(witness).life is Life.ALIVE:
@@ -236,11 +246,29 @@ def _proof(session: Session, key: RetiringKey) -> Probe:
     return replace(probe, detail="refused with its own secret") if probe.life is Life.DEAD else probe
 
 
+def _witness(session: Session, key: RetiringKey) -> str | None:
+    """A key that should live at the gateway of this one: the target's current key, or another target's."""
+    current = session.record.current
+    if current and (current.account == key.account or _share_a_gateway(session, current.account, key.account)):
+        return current.access_key
+    return session.witnesses.get(key.account)
+
+
+def _share_a_gateway(session: Session, one: str, other: str) -> bool:
+    """Whether two accounts have the same object storage, as far as that is known."""
+    try:
+        return session.services.at(one).storage.endpoint == session.services.at(other).storage.endpoint
+    except VaultUnavailable:
+        raise
+    except RotatorError:
+        return False
+
+
 def _is_counted(session: Session, key: RetiringKey) -> bool:
     """Whether HostUp counts fewer keys than before the delete, where it did not at once."""
     if key.undiminished is None:
         return True
-    count = session.services.account.key_count()
+    count = session.services.at(key.account).account.key_count()
     return count is not None and count < key.undiminished
 
 

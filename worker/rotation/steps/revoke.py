@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from worker.errors import CircuitOpen, HostUpError, RotatorError, VaultUnavailable
 from worker.rotation.changes.leak import revoked, to_revoke
 from worker.rotation.changes.rotation import to_retire
@@ -14,10 +16,11 @@ def revoke(session: Session, access_key: str) -> Pause | None:
     """Delete the current key. What stands in the way is recorded, and tried again."""
     current = to_revoke(session.record, access_key)
     key = to_retire(access_key, Why.REVOKED, current.rotation_id, current.request_id, session.now)
+    key = replace(key, account=current.account)
     since = session.services.clock.monotonic()
     try:
         see_that_it_is_ours(session, key)
-        session.services.account.enter(session.target.name)
+        session.services.at(key.account).account.enter(session.target.name)
         answer = delete_at_hostup(session, key)
     except CircuitOpen as error:
         return Pause(access_key, error.until, error.what)
@@ -25,9 +28,9 @@ def revoke(session: Session, access_key: str) -> Pause | None:
         raise
     except RotatorError as error:
         if isinstance(error, HostUpError):
-            session.services.account.failed(error)
+            session.services.at(key.account).account.failed(error)
         session.fail(error, "revoke")
         return Pause(access_key, session.now + session.backoff(error), error.what)
     now = session.now
-    record_delete(session, access_key, answer, lambda record: revoked(record, access_key, answer, now), since=since)
+    record_delete(session, key, answer, lambda record: revoked(record, access_key, answer, now), since=since)
     return None

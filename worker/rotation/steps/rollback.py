@@ -37,11 +37,23 @@ def rollback_of(session: Session, wanted: Wanted) -> Rotation:
     Raises UsageError with what forbids it, TryAgainLater, StorageError, Conflict, RecordTooLarge, VaultError.
     """
     key = brought_back(session.record, wanted.access_key, session.now, session.services.policy.lease)
-    session.services.storage.see_that_it_can_be_asked()
+    _see_that_it_is_of_the_account(session, key)
+    session.services.at(key.account).storage.see_that_it_can_be_asked()
     expected = look_first(session)
     see_that_it_fits(trimmed(session.record))
     document = _old_secret(session, key)
     return _intent(session, key, document, wanted, expected)
+
+
+def _see_that_it_is_of_the_account(session: Session, key: RetiringKey) -> None:
+    """A key of another account would be replaced at once, as the target does not belong there. Raises UsageError."""
+    target = session.target
+    if key.account != target.account:
+        raise UsageError(
+            f"access key {key.access_key} lies on account {key.account}, and the target belongs to {target.account}",
+            target=target.name,
+            hint="Nothing was changed. Set its account back in the configuration: a new key is made there at once.",
+        )
 
 
 def begin_rollback(session: Session, intent: Rotation, by: str) -> None:
@@ -64,7 +76,7 @@ def _old_secret(session: Session, key: RetiringKey) -> Document:
             hint="Nothing was changed: without its secret the key is of no use. For a new key: `rotator rotate`.",
         )
     session.services.keep_secret(Secret(secret))
-    probe = session.services.storage.works(key.access_key, Secret(secret))
+    probe = session.services.at(key.account).storage.works(key.access_key, Secret(secret))
     if probe.life is Life.DEAD:
         raise UsageError(
             f"the object storage refuses access key {key.access_key}: {probe.code or probe.detail}",
@@ -102,6 +114,7 @@ def _intent(session: Session, key: RetiringKey, document: Document, wanted: Want
         lease=Lease(holder=rotation_id, until=now),
         key=staged,
         from_version=key.vault_version,
+        account=key.account,
     )
 
 

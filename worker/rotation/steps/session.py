@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,11 +14,12 @@ from worker.errors import RotatorError
 from worker.events import Event
 from worker.rotation.changes.rotation import failed
 from worker.rotation.observe import Observation
-from worker.rotation.outcomes import outcome, revocations
+from worker.rotation.outcomes import account_of, outcome, revocations
 from worker.rotation.ports import Document
 from worker.rotation.record import Record
 from worker.rotation.records import Change, Loaded
-from worker.rotation.services import Services
+from worker.rotation.services import AccountServices, Services
+from worker.targets.account import DEFAULT_ACCOUNT
 from worker.targets.target import Target
 
 LOUD = frozenset(
@@ -52,8 +53,8 @@ class Pause:
     why: str
 
 
-def always() -> bool:
-    """Nothing has to come before a create."""
+def always(account: str) -> bool:  # noqa: ARG001 - whichever it is
+    """Nothing has to come before a create on this account."""
     return True
 
 
@@ -61,9 +62,9 @@ def always() -> bool:
 class Session:
     """One target's record in hand. Changing it writes it, and logs what was added to its history.
 
-    ``secret`` is the app's secret as it was read before a rotation began. ``witness`` is a key that should live, for a
-    target that has none itself any more. ``allows_create`` says whether a key may be made yet. ``known_at``: the record
-    in hand was the newest then or later; None where that is not known.
+    ``secret`` is the app's secret as it was read before a rotation began. ``witnesses`` are keys that should live, by
+    account, for a target that has none itself there any more. ``allows_create`` says whether one may be made on an
+    account yet. ``known_at``: the record in hand was the newest then or later; None where that is not known.
     """
 
     services: Services
@@ -74,14 +75,19 @@ class Session:
     touched: set[str] = field(default_factory=set)
     observation: Observation | None = None
     secret: Document | None = field(default=None, repr=False)
-    witness: str | None = None
-    allows_create: Callable[[], bool] = always
+    witnesses: Mapping[str, str] = field(default_factory=dict)
+    allows_create: Callable[[str], bool] = always
     known_at: datetime | None = None
 
     @property
     def record(self) -> Record:
         """The record as last read or written."""
         return self.loaded.record
+
+    @property
+    def here(self) -> AccountServices:
+        """The account that new keys of the target are made on. Raises AccountGone."""
+        return self.services.at(self.target.account)
 
     @property
     def now(self) -> datetime:
@@ -123,14 +129,15 @@ class Session:
 
     def fail(self, why: RotatorError, operation: str, rotation_id: str | None = None) -> None:
         """Record a failure of the rotation (or of its beginning), and when it is tried again."""
-        now, current = self.now, self.record.current
+        now, current, rotation = self.now, self.record.current, self.record.rotation
+        account = rotation.account if rotation else self.target.account
         retry_at = now + self.backoff(why)
 
         def change(record: Record) -> Record:
             under_way = record.rotation.id if record.rotation else None
             if under_way != rotation_id or record.current != current:
                 return record  # it has moved on without us, and what we saw may have been just that
-            return failed(record, why, now, retry_at, operation=operation, rotation_id=rotation_id)
+            return failed(record, why, now, retry_at, operation=operation, rotation_id=rotation_id, account=account)
 
         self.change(change)
         failure = self.record.failure
@@ -139,7 +146,9 @@ class Session:
 
     def backoff(self, why: RotatorError | None = None) -> timedelta:
         """How long to wait after the failure that is about to be recorded."""
-        before = self.record.failure.count if self.record.failure else 0
+        failure, rotation = self.record.failure, self.record.rotation
+        asked = rotation.account if rotation else self.target.account
+        before = failure.count if failure and failure.account == asked else 0
         retry_after = getattr(why, "retry_after", None)
         return self.services.policy.backoff(self.target).delay(before + 1, self.target.name, retry_after)
 
@@ -148,7 +157,9 @@ class Session:
         log = structlog.get_logger("worker.rotation")
         known = {name: value for name, value in fields.items() if value not in (None, "")}
         level = log.error if event in GRAVE else log.warning if event in LOUD else log.info
-        level(event.value, **{**known, "target": self.target.name})
+        elsewhere = self.target.account != DEFAULT_ACCOUNT and "access_key" not in known
+        account = {"account": self.target.account} if elsewhere else {}
+        level(event.value, **{**account, **known, "target": self.target.name})
 
     def _took(self, loaded: Loaded, since: float | None, began: datetime) -> None:
         self._count(self.record, loaded)
@@ -165,6 +176,6 @@ class Session:
     def _count(self, before: Record, loaded: Loaded) -> None:
         meter, ended = self.services.meter, outcome(before, loaded.record, loaded.entries)
         if ended:
-            meter.rotated(*ended)
+            meter.rotated(*ended, account_of(before, loaded.record))
         for seconds in revocations(before, loaded.entries):
             meter.died(seconds)

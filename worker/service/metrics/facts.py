@@ -49,6 +49,7 @@ class TargetFacts:
     """
 
     name: str
+    account: str
     grace: float
     max_age: float | None
     conditions: frozenset[Condition] = frozenset()
@@ -77,10 +78,11 @@ def facts_of(
     grace, schedule = target.grace.total_seconds(), target.schedule
     max_age = None if schedule.is_manual else schedule.greatest_age().total_seconds()
     if summary is None:
-        return TargetFacts(target.name, grace, max_age)
+        return TargetFacts(target.name, target.account, grace, max_age)
     waiting = [key.retire_after for key in summary.retiring if key.state == KeyState.WAITING]
     return TargetFacts(
         name=target.name,
+        account=target.account,
         grace=grace,
         max_age=max_age,
         conditions=frozenset(_conditions(summary, paused=turned_away or _is_paused(summary, now))),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
 from worker.rotation.changes.rotation import HEALING
 from worker.rotation.outcomes import FAILED, MANUAL, SCHEDULE, SUCCEEDED, UNCONFIRMED
-from worker.service.metrics.series import ACCOUNT, PREFIX
+from worker.service.metrics.series import PREFIX
+from worker.targets.account import DEFAULT_ACCOUNT
 
 TRIGGERS, OUTCOMES = (SCHEDULE, MANUAL, HEALING), (SUCCEEDED, FAILED, UNCONFIRMED)
 
@@ -40,7 +42,7 @@ _SAMPLES = (
 class OwnMetrics:
     """The :class:`worker.meter.Meter` of a process with metrics; safe for use by many threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, accounts: Iterable[str] = (DEFAULT_ACCOUNT,)) -> None:
         self._registry = CollectorRegistry(auto_describe=True)
         self._counters = {
             name: Counter(PREFIX + name, what, labels, registry=self._registry)
@@ -51,8 +53,8 @@ class OwnMetrics:
             for name, (what, labels, buckets) in HISTOGRAMS.items()
         }
         # from the beginning, as no increase is seen of a series that begins with its first one
-        for trigger, outcome in product(TRIGGERS, OUTCOMES):
-            self._counters["rotations"].labels(ACCOUNT, trigger, outcome)
+        for account, trigger, outcome in product(accounts, TRIGGERS, OUTCOMES):
+            self._counters["rotations"].labels(account, trigger, outcome)
 
     def text(self) -> str:
         """All of it, as Prometheus reads it."""
@@ -67,9 +69,9 @@ class OwnMetrics:
         """See :class:`worker.meter.Meter`."""
         self._histograms["rotation_step_duration_seconds"].labels(step).observe(seconds)
 
-    def rotated(self, trigger: str, outcome: str) -> None:
+    def rotated(self, trigger: str, outcome: str, account: str) -> None:
         """See :class:`worker.meter.Meter`."""
-        self._counters["rotations"].labels(ACCOUNT, trigger, outcome).inc()
+        self._counters["rotations"].labels(account, trigger, outcome).inc()
 
     def died(self, seconds: float) -> None:
         """See :class:`worker.meter.Meter`."""

@@ -15,9 +15,6 @@ from prometheus_client.registry import Collector
 
 from worker.service.metrics.facts import Condition, TargetFacts
 
-ACCOUNT = "default"
-"""The label of the one account that there is."""
-
 PREFIX = "rotator_"
 
 TARGETS = {
@@ -44,29 +41,42 @@ SHARED = {
     "due_targets": "Targets that want a look now and that no worker has taken up yet.",
     "last_tick_timestamp_seconds": "When a tick of any worker last handed out what is due.",
 }
-"""Of all targets together, and of the account."""
+"""Of all targets together, and of the accounts."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountFacts:
-    """The account and the schedule. Moments are in seconds since 1970; None where something is not known."""
+    """One account. Moments are in seconds since 1970; None where something is not known."""
 
+    account: str
     circuit_open: bool
-    due: int
-    last_tick: float | None = None
     last_audit: float | None = None
     counted: int | None = None
     explained: int | None = None
     foreign: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ScheduleFacts:
+    """The schedule of all targets; ``last_tick`` is in seconds since 1970, None where it is not known."""
+
+    due: int
+    last_tick: float | None = None
+
+
 Sample = tuple[str, dict[str, str], float]
 """A series' name, its labels, and its value."""
 
 
-def shared_text(account: AccountFacts, targets: Collection[TargetFacts], shown: Iterable[TargetFacts]) -> str:
+def shared_text(
+    accounts: Iterable[AccountFacts],
+    schedule: ScheduleFacts,
+    targets: Collection[TargetFacts],
+    shown: Iterable[TargetFacts],
+) -> str:
     """All of it, as Prometheus reads it; ``shown`` are the targets that have series of their own."""
-    return gauges({**SHARED, **TARGETS}, chain(_of_account(account), _of_all(targets), *map(_of_target, shown)))
+    samples = chain(*map(_of_account, accounts), _of_schedule(schedule), _of_all(targets), *map(_of_target, shown))
+    return gauges({**SHARED, **TARGETS}, samples)
 
 
 def gauges(series: Mapping[str, str], samples: Iterable[Sample]) -> str:
@@ -88,7 +98,7 @@ class _Found(Collector):
 
 
 def _of_account(account: AccountFacts) -> Iterator[Sample]:
-    label = {"account": ACCOUNT}
+    label = {"account": account.account}
     for kind, number in (
         ("counted", account.counted),
         ("explained", account.explained),
@@ -99,9 +109,12 @@ def _of_account(account: AccountFacts) -> Iterator[Sample]:
     yield "account_circuit_open", label, int(account.circuit_open)
     if account.last_audit is not None:
         yield "account_last_audit_timestamp_seconds", label, account.last_audit
-    if account.last_tick is not None:
-        yield "last_tick_timestamp_seconds", {}, account.last_tick
-    yield "due_targets", {}, account.due
+
+
+def _of_schedule(schedule: ScheduleFacts) -> Iterator[Sample]:
+    if schedule.last_tick is not None:
+        yield "last_tick_timestamp_seconds", {}, schedule.last_tick
+    yield "due_targets", {}, schedule.due
 
 
 def _of_all(targets: Collection[TargetFacts]) -> Iterator[Sample]:
@@ -111,7 +124,7 @@ def _of_all(targets: Collection[TargetFacts]) -> Iterator[Sample]:
 
 
 def _of_target(target: TargetFacts) -> Iterator[Sample]:
-    label = {"account": ACCOUNT, "target": target.name}
+    label = {"account": target.account, "target": target.name}
     for name, value in (
         ("target_current_key_created_timestamp_seconds", target.created),
         ("target_next_rotation_timestamp_seconds", target.next_rotation),

@@ -13,7 +13,7 @@ from worker.adapters.redis.state import SharedState
 from worker.clock import Clock, moment
 from worker.errors import QueueUnavailable
 from worker.service.metrics.facts import TargetFacts, facts_of
-from worker.service.metrics.series import AccountFacts, shared_text
+from worker.service.metrics.series import AccountFacts, ScheduleFacts, shared_text
 from worker.settings.settings import Settings
 
 KEPT_SECONDS = 5.0
@@ -52,12 +52,13 @@ class SharedMetrics:
 
     def _read(self, now: datetime) -> str:
         targets = self._targets(now)
-        return shared_text(self._account(now), targets, self._shown(targets, now.timestamp()))
+        accounts = [self._account(name, now) for name in self._settings.accounts]
+        return shared_text(accounts, self._schedule(now), targets, self._shown(targets, now.timestamp()))
 
     def _targets(self, now: datetime) -> list[TargetFacts]:
         configured, shared = self._settings.targets, self._shared
         summaries, living = shared.index.summaries_of(configured), shared.watches.last_seen_living(configured)
-        parked = shared.circuit.turned_away()
+        parked = {name for account in self._settings.accounts for name in shared.circuit(account).turned_away()}
         return [
             facts_of(target, summaries.get(name), living.get(name), now, turned_away=name in parked)
             for name, target in configured.items()
@@ -72,14 +73,17 @@ class SharedMetrics:
             case _:
                 return ()
 
-    def _account(self, now: datetime) -> AccountFacts:
+    def _schedule(self, now: datetime) -> ScheduleFacts:
+        last_tick = self._shared.notes.last_tick(now)
+        return ScheduleFacts(self._shared.due.due(now), last_tick.timestamp() if last_tick else None)
+
+    def _account(self, name: str, now: datetime) -> AccountFacts:
         shared = self._shared
-        audit, last_tick = shared.notes.last_audit(), shared.notes.last_tick(now)
+        audit = shared.notes.last_audit(name)
         audited_at = moment(audit.at) if audit else None
         return AccountFacts(
-            circuit_open=any(held.operation == EVERY_CALL for held in shared.circuit.held(now)),
-            due=shared.due.due(now),
-            last_tick=last_tick.timestamp() if last_tick else None,
+            account=name,
+            circuit_open=any(held.operation == EVERY_CALL for held in shared.circuit(name).held(now)),
             last_audit=audited_at.timestamp() if audited_at else None,
             counted=audit.counted if audit else None,
             explained=audit.explained if audit else None,

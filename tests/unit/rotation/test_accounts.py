@@ -1,0 +1,353 @@
+"""Several accounts: a key is made, proven and deleted on the account that it lies on, wherever its target is by now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.doubles import Gate, MemoryStorage, T, at
+from tests.records import NOW
+from tests.worlds import MEDIA, SLACK, STATE, TARGET, TwoAccounts
+from worker.errors import AccountGone, HostUpCall, HostUpRefused, HostUpUncertain, UsageError
+from worker.rotation.audit import AuditReport, audit
+from worker.rotation.baseline import ensure_baseline
+from worker.rotation.changes.retirement import counted_after_all
+from worker.rotation.changes.settlement import Found, Settlement, adopted_key, settled_create
+from worker.rotation.decide import MOVES_PER_DAY
+from worker.rotation.ports import CreatedKey
+from worker.rotation.record import Paused, Phase, Record, Why, decode, encode
+from worker.rotation.status import due_at, summary_of
+from worker.rotation.steps.rollback import Wanted, rollback_of
+from worker.rotation.steps.session import Session
+from worker.targets.freeze import Freeze
+
+MOVED = replace(TARGET, account=MEDIA)
+DAYS = timedelta(days=1)
+
+
+@pytest.fixture
+def two() -> TwoAccounts:
+    return TwoAccounts()
+
+
+class Failing(Gate):
+    """Every call to an account fails, after its effect if ``done``."""
+
+    def __init__(self, error: Exception, *, done: bool = False) -> None:
+        self.error, self.done, self.asked = error, done, 0
+
+    def pass_through(self, name: str, effect: Callable[[], T], lost: Callable[[], Exception]) -> T:  # noqa: ARG002
+        self.asked += 1
+        if self.done:
+            effect()
+        raise self.error
+
+
+def _events(two: TwoAccounts, event: str) -> list[dict[str, object]]:
+    return [dict(entry.facts) for entry in two.record().history.entries() if entry.event == event]
+
+
+def _document(two: TwoAccounts) -> dict[str, object]:
+    return dict(two.vault.latest(f"{STATE}/{TARGET.name}") or {})
+
+
+def _audited(two: TwoAccounts, target: object = TARGET) -> AuditReport:
+    assert target
+    return audit(two.services, two.targets, SLACK)
+
+
+def test_a_key_is_made_on_the_targets_account_and_apps_get_its_endpoint(two: TwoAccounts) -> None:
+    two.look(MOVED)
+    current, secret = two.record().current, two.vault.latest(TARGET.path)
+    assert current
+    assert secret
+    assert (current.access_key, current.account) == ("MK1", MEDIA)
+    assert secret["endpoint"] == two.other_storage.endpoint
+    assert two.hostup.made == []
+    owner = two.store.claims.owner("MK1")
+    assert owner
+    assert owner.account == MEDIA
+
+
+def test_with_the_default_account_no_document_names_an_account(two: TwoAccounts) -> None:
+    two.look()
+    two.passes(days=31)
+    two.look()
+    text = str([*two.vault.versions.items()])
+    assert "account" not in text.replace("_account", "")
+    assert two.record().current
+
+
+def test_what_names_accounts_is_read_back_as_it_was(two: TwoAccounts) -> None:
+    two.look(MOVED)
+    two.passes(days=31)
+    two.look(TARGET)
+    record = two.record()
+    assert record.accounts() == {"default", MEDIA}
+    assert decode(encode(record), TARGET.name) == replace(record, history=decode(encode(record), TARGET.name).history)
+
+
+def test_a_target_that_changes_its_account_is_rotated_at_once_and_its_old_key_dies_where_it_lay(
+    two: TwoAccounts,
+) -> None:
+    two.look()
+    two.passes(minutes=1)
+    two.look(MOVED)
+    record = two.record()
+    assert record.current
+    assert (record.current.access_key, record.current.account) == ("MK1", MEDIA)
+    assert [(key.access_key, key.account) for key in record.retiring] == [("AK1", "default")]
+    started = _events(two, "rotation.started")[-1]
+    assert (started["trigger"], started["account"]) == ("account", MEDIA)
+    assert "AK1" in two.hostup.living, "its grace is not over"
+    for _ in range(4):
+        two.passes(hours=13)
+        two.look(MOVED)
+    assert two.record().retiring == ()
+    assert two.hostup.deleted == ["AK1"]
+    assert two.other.deleted == []
+    assert two.other.made == ["MK1"], "it was moved once"
+
+
+def test_the_move_waits_as_the_schedule_does(two: TwoAccounts) -> None:
+    two.look()
+    freeze = Freeze(two.clock.time, two.clock.time + DAYS, "Black Friday")
+    frozen = replace(MOVED, freezes=(freeze,))
+    two.look(frozen)
+    assert two.other.made == []
+    assert due_at(two.record(), frozen, two.clock.time) == freeze.ends
+    two.alter(paused=Paused(at=NOW, by="anna", reason="moving"))
+    two.look(MOVED)
+    assert two.other.made == []
+    two.alter(paused=None)
+    two.look(MOVED)
+    assert two.other.made == ["MK1"]
+
+
+def test_a_moment_that_a_person_set_stays_although_the_target_moves(two: TwoAccounts) -> None:
+    two.look()
+    wanted = two.clock.time + 3 * DAYS
+    two.alter(next_at=wanted)
+    two.look(MOVED)
+    assert two.other.made == ["MK1"]
+    assert two.record().next_at == wanted
+
+
+def test_workers_with_two_configurations_do_not_move_a_target_without_end(two: TwoAccounts) -> None:
+    for _ in range(20):
+        two.look(TARGET)
+        two.look(MOVED)
+        two.passes(minutes=1)
+    assert len(two.hostup.made) + len(two.other.made) == MOVES_PER_DAY + 1
+    two.targets = {TARGET.name: MOVED if two.record().current.account == "default" else TARGET}  # type: ignore[union-attr]
+    [finding] = [each for each in _audited(two).findings if each.kind == "moved"]
+    assert "same configuration" in finding.hint
+    two.passes(days=1, minutes=1)
+    made = len(two.hostup.made) + len(two.other.made)
+    two.look(two.targets[TARGET.name])
+    assert len(two.hostup.made) + len(two.other.made) == made + 1, "a day later it may"
+
+
+def test_a_key_of_an_account_that_is_gone_waits_and_is_told_of(two: TwoAccounts) -> None:
+    two.look(MOVED)
+    two.look(TARGET)
+    two.without(MEDIA)
+    two.passes(days=2)
+    two.look(TARGET)
+    [key] = two.record().retiring
+    assert key.deleted_at is None
+    assert "not configured any more" in key.error
+    kinds = {(each.kind, each.account) for each in _audited(two).findings}
+    assert ("account", MEDIA) in kinds
+    summary = summary_of(two.record(), TARGET, two.clock.time)
+    assert summary["retiring"][0]["account"] == MEDIA
+    two.services = replace(two.services, accounts={**two.services.accounts, MEDIA: at(two.other, two.other_storage)})
+    for _ in range(3):
+        two.passes(hours=2)
+        two.look(TARGET)
+    assert two.other.deleted == ["MK1"]
+    assert two.record().retiring == ()
+
+
+def test_a_current_key_of_an_account_that_is_gone_is_replaced_and_nothing_is_lost(two: TwoAccounts) -> None:
+    two.look(MOVED)
+    two.without(MEDIA)
+    two.look(TARGET)
+    record = two.record()
+    assert record.current
+    assert record.current.access_key == "AK1"
+    assert [key.access_key for key in record.retiring] == ["MK1"]
+    seen = two.look(TARGET, watching=True).observation
+    assert seen
+    assert seen.living
+
+
+def test_the_watch_of_a_key_whose_account_is_gone_says_that_it_cannot_ask(two: TwoAccounts) -> None:
+    two.look(MOVED)
+    two.alter(paused=Paused(at=NOW, by="anna", reason=""))
+    two.without(MEDIA)
+    seen = two.look(TARGET, watching=True).observation
+    assert seen
+    assert (seen.living, seen.asked, seen.trouble) == (None, False, None)
+    assert "not configured any more" in seen.what
+
+
+def test_a_staged_key_is_left_behind_where_its_target_moved(two: TwoAccounts) -> None:
+    two.storage.refused = ""
+    two.storage = Unspread(two.hostup)
+    two.services = replace(two.services, accounts={**two.services.accounts, "default": at(two.hostup, two.storage)})
+    two.look(TARGET)
+    assert two.record().phase is Phase.STAGED
+    two.look(MOVED)
+    record = two.record()
+    assert record.current
+    assert record.current.access_key == "MK1"
+    assert [(key.access_key, key.why, key.account) for key in record.retiring] == [("AK1", Why.LEFT, "default")]
+    assert two.hostup.deleted in ([], ["AK1"])
+
+
+class Unspread(MemoryStorage):
+    """A new key is not known yet."""
+
+    def _probe(self, access_key: str, *, right: bool):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        return super()._probe(access_key, right=right and "BY-HAND" in access_key)
+
+
+def test_failures_of_the_account_before_do_not_delay_the_new_one(two: TwoAccounts) -> None:
+    two.look()
+    two.hostup.gate = Failing(HostUpRefused("no", HostUpCall("create_key", 401)))
+    two.passes(days=31)
+    for _ in range(12):
+        two.look()
+        two.passes(hours=1)
+    two.look()
+    failure = two.record().failure
+    assert failure
+    assert failure.retry_at > two.clock.time
+    assert failure.count > 3
+    two.look(MOVED)
+    assert two.other.made == ["MK1"]
+    assert two.record().failure is None
+
+
+def test_creates_that_wait_for_a_person_on_one_account_do_not_hold_another(two: TwoAccounts) -> None:
+    two.look()
+    two.hostup.gate = Failing(HostUpUncertain("cut", HostUpCall("create_key")), done=True)
+    two.passes(days=31)
+    for _ in range(12):
+        two.look()
+        two.passes(hours=1)
+    open_creates = [create for create in two.record().unconfirmed_creates if create.open]
+    assert len(open_creates) >= 3
+    assert {create.account for create in open_creates} == {"default"}
+    two.look(MOVED)
+    record = two.record()
+    assert record.current
+    assert record.current.account == MEDIA
+    assert len([create for create in record.unconfirmed_creates if create.open]) == len(open_creates), "they stay open"
+
+
+def test_a_key_that_a_person_names_is_retired_where_its_create_was_made(two: TwoAccounts) -> None:
+    two.look()
+    two.hostup.gate = Failing(HostUpUncertain("cut", HostUpCall("create_key")), done=True)
+    two.passes(days=31)
+    two.look()
+    two.hostup.gate = Gate()
+    two.look(MOVED)
+    [create] = [create for create in two.record().unconfirmed_creates if create.open]
+    settled = settled_create(two.record(), create.rotation_id, Settlement("named", revoke="AK2"), two.clock.time)
+    two.put(settled)
+    two.look(MOVED)
+    assert two.hostup.deleted == ["AK2"]
+
+
+def test_a_drift_on_one_account_neither_settles_nor_hides_the_other(two: TwoAccounts) -> None:
+    two.targets = {TARGET.name: TARGET}
+    two.look(TARGET)
+    for account in two.services.accounts:
+        ensure_baseline(two.services, two.targets, account=account)
+    two.other.living["MK-STRANGE"] = "a stranger's"
+    report = _audited(two)
+    assert {each.account: each.drift for each in report.accounts} == {"default": 0, MEDIA: 1}
+    assert report.explained == {"default"}
+    assert report.drift == 1
+    [drift] = [each for each in report.findings if each.kind == "drift"]
+    assert drift.account == MEDIA
+    assert "--account media" in drift.hint
+    del two.hostup.living["AK-BY-HAND"]
+    two.other.living.pop("MK-STRANGE")
+    two.other.living["MK-ANOTHER"] = "a stranger's"
+    report = _audited(two)
+    assert {each.account: each.drift for each in report.accounts} == {"default": -1, MEDIA: 1}
+    assert report.drift != 0, "one too many and one too few are not nothing"
+
+
+def test_an_account_that_does_not_answer_leaves_the_others_figures_as_they_are(two: TwoAccounts) -> None:
+    two.look(TARGET)
+    two.other.gate = Failing(HostUpUncertain("silent", HostUpCall("status")))
+    report = _audited(two)
+    known = {each.account: (each.key_count, each.drift) for each in report.accounts}
+    assert known == {"default": (2, 0), MEDIA: (None, None)}
+    assert report.key_count is None
+
+
+def test_adopted_keys_are_counted_by_the_account_that_they_lie_on(two: TwoAccounts) -> None:
+    for account in two.services.accounts:
+        ensure_baseline(two.services, two.targets, account=account)
+    found = Found("MK-BY-HAND", 1, None, None, None, MEDIA)
+    record = adopted_key(Record(target=TARGET.name, path=TARGET.path), found, two.clock.time, TARGET.grace)
+    assert (record.adopted, record.adopted_at(MEDIA), record.adopted_at("default")) == (0, 1, 0)
+    two.vault.versions[TARGET.path] = [{"access_key": "MK-BY-HAND", "rotation_id": ""}]
+    two.put(record)
+    report = _audited(two)
+    assert {each.account: each.drift for each in report.accounts} == {"default": 0, MEDIA: 0}
+    assert decode(encode(record), TARGET.name).adopted_at(MEDIA) == 1
+
+
+def test_a_count_of_one_account_proves_no_delete_on_another(two: TwoAccounts) -> None:
+    two.look()
+    two.look(MOVED)
+    record = two.record()
+    [key] = record.retiring
+    doubted = replace(key, undiminished=2, deleted_at=two.clock.time - DAYS)
+    record = replace(record, retiring=(doubted,))
+    assert counted_after_all(record, two.clock.time, MEDIA) is record
+    assert counted_after_all(record, two.clock.time, "default").retiring[0].undiminished is None
+
+
+def test_a_key_of_another_account_is_not_brought_back(two: TwoAccounts) -> None:
+    two.look()
+    two.look(MOVED)
+    session = Session(two.services, MOVED, two.store.load(TARGET.name, TARGET.path))
+    with pytest.raises(UsageError, match="lies on account default, and the target belongs to media"):
+        rollback_of(session, Wanted(None, "", "anna"))
+
+
+def test_an_account_that_is_not_configured_is_said_with_what_to_do(two: TwoAccounts) -> None:
+    with pytest.raises(AccountGone, match="account old is not configured any more") as caught:
+        two.services.at("old")
+    assert "Nothing is lost" in caught.value.hint
+
+
+def test_a_late_key_is_retired_on_the_account_that_made_it(two: TwoAccounts) -> None:
+    """The worker that asked was slow, another took over, and the target has moved meanwhile."""
+    made: list[CreatedKey] = []
+
+    class Slow(Gate):
+        def pass_through(self, name: str, effect: Callable[[], T], lost: Callable[[], Exception]) -> T:  # noqa: ARG002
+            result = effect()
+            if isinstance(result, CreatedKey) and not made:
+                made.append(result)
+                two.passes(minutes=5)
+                two.look(MOVED)
+            return result
+
+    two.hostup.gate = Slow()
+    two.look(TARGET)
+    record = two.record()
+    left = {key.access_key: (key.why, key.account) for key in record.retiring}
+    assert left["AK1"] == (Why.STRAY, "default")
+    assert left["MK1"] == (Why.REPLACED, MEDIA), "the slow one's configuration was the older, and it moved it back"
