@@ -7,7 +7,7 @@ in files that it names, and never in the configuration file.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -26,6 +26,7 @@ from worker.settings.environment import (
 )
 from worker.settings.file import find_file, read_file
 from worker.settings.freezes import read_freezes
+from worker.settings.leak_webhook import LeakWebhookSettings, check_secret
 from worker.settings.log import LogSettings
 from worker.settings.logins import check_logins
 from worker.settings.metrics import MetricsSettings
@@ -109,17 +110,21 @@ class Settings:
     proxies: Proxies
     proxy_secrets: tuple[Secret, ...]
     channels: tuple[Channel, ...] = ()
+    leak_webhook: LeakWebhookSettings = field(default_factory=LeakWebhookSettings)
 
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret in here; for redaction."""
-        given = (self.hostup.api_key, self.vault.token, self.vault.secret_id, self.redis_url)
+        hook = self.leak_webhook.secret
+        given = (self.hostup.api_key, self.vault.token, self.vault.secret_id, self.redis_url, hook)
         of_channels = (secret for channel in self.channels for secret in channel.secrets())
         known = (secret for secret in given if secret)
         return (*known, *redis_passwords(self.redis_url), *self.proxy_secrets, *of_channels)
 
 
 M = TypeVar("M", bound=BaseModel)
-_TABLES = ("hostup", "storage", "vault", "redis", "worker", "metrics", "log", "target", "freeze", "notify")
+_TABLES = (
+    *("hostup", "storage", "vault", "redis", "worker", "metrics", "log", "leak_webhook", "target", "freeze", "notify"),
+)
 
 
 def load(
@@ -144,6 +149,7 @@ def load(
     vault = read_environment(VaultSettings, env, problems)
     redis = read_environment(RedisSettings, env, problems)
     metrics = read_environment(MetricsSettings, env, problems)
+    hook = read_environment(LeakWebhookSettings, env, problems)
     proxies = problems.attempt(lambda: Proxies.of(env), Proxies())
     if document is None:
         raise problems.as_error()
@@ -157,6 +163,8 @@ def load(
     worker = _table("worker", WorkerSettings, document, file, problems)
     metrics = _over(_table("metrics", MetricsSettings, document, file, problems), metrics)
     log = _table("log", LogSettings, document, file, problems)
+    hook = _over(_table("leak_webhook", LeakWebhookSettings, document, file, problems), hook)
+    check_secret(hook, env, needs, problems)
     _check_missing(document, env, problems)
     if redis.url.reveal() and not redis.insecure and (exposed := exposure(redis.url)):
         problems.note(f"{WHERE}: {place_of('REDIS_URL', env)}", exposed)
@@ -189,6 +197,7 @@ def load(
         proxies,
         hidden,
         channels,
+        hook,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import redis
 
 from worker.adapters.redis.circuit import Circuit
+from worker.adapters.redis.deliveries import Deliveries
 from worker.adapters.redis.due import DueSet
 from worker.adapters.redis.index import Index
 from worker.adapters.redis.locks import TargetLocks
@@ -33,6 +34,7 @@ class SharedState:
     repairs: Repairs
     turn: Turn
     notes: Notes
+    deliveries: Deliveries
 
 
 def shared_state(client: redis.Redis) -> SharedState:
@@ -49,4 +51,5 @@ def shared_state(client: redis.Redis) -> SharedState:
         Repairs(client),
         Turn(client),
         Notes(client),
+        Deliveries(client),
     )
