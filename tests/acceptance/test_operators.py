@@ -108,6 +108,20 @@ def test_a_message_ends_the_grace_only_where_that_is_allowed(service: Service, *
         assert service.works(old)
 
 
+def test_a_header_of_a_message_says_who_asked_wherever_that_is_shown(service: Service, worker: Worker) -> None:
+    before = len(worker.events("rotation.succeeded"))
+    app = Celery(broker=service.redis_url_of("app", APP_PASSWORD), set_as_current=False)
+    app.send_task("rotator.rotate", args=[service.target], headers={"rotator_by": "ci\x1b[2J run 7"}, queue=QUEUE)
+    app.close()
+    worker.wait_for("rotation.succeeded", before + 1)
+    by = "message ci\\x1b[2J run 7"
+    started = worker.events("rotation.started")[-1]
+    assert started["by"] == by
+    assert f"(by {by})" in run(service, "history", service.target).out
+    assert f"by {by}" in run(service, "trace", started["rotation_id"]).out
+    assert run(service, "report", "--format", "json").json["rotations"][-1]["by"] == by
+
+
 def test_a_pause_holds_requests_back_and_everybody_says_so(service: Service, worker: Worker) -> None:
     paused = run(service, "pause", service.target, "--reason", "moving", "--as", "bob", "--json")
     assert paused.code == 0
