@@ -57,6 +57,7 @@ class Event(StrEnum):
     BASELINE_NOTED = "baseline.noted"
     BASELINE_LOST = "baseline.lost"
     RECORD_REPAIRED = "record.repaired"
+    CHAIN_ACCEPTED = "chain.accepted"
     RECORD_WRITE_RETRIED = "record.write_retried"
     CREDENTIAL_RENEWED = "credential.renewed"
     CREDENTIAL_KEPT = "credential.kept"

@@ -19,6 +19,7 @@ import jsonschema  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from tests.acceptance.service import Service
+from tests.acceptance.test_operators import described
 from tests.sandbox import wait_until
 from worker.sandbox.simulator.faults import fault
 
@@ -125,7 +126,29 @@ def test_the_audit_finds_a_history_that_somebody_changed(rotated: Service) -> No
     assert "chain" in {finding["kind"] for finding in after["findings"]}
     waiting = said(rotated, "inbox", code=1)
     fits(waiting, "inbox")
-    assert [each["command"] for each in waiting["waiting"]] == [f"rotator history {rotated.target} --events --json"]
+    assert [each["command"] for each in waiting["waiting"]] == [f"rotator accept-chain {rotated.target} --reason WHY"]
+    refused = rotated.rotator("accept-chain", rotated.target, "--reason", "a restore")
+    assert (refused.returncode, "entry 3: it, or" in refused.stderr) == (2, True), "nobody can be asked"
+    assert rotated.rotator("accept-chain", rotated.target, "--yes").returncode == 2, "without a reason"
+    words = ("accept-chain", rotated.target, "--reason", "a restore", "--as", "alice", "--yes")
+    done = said(rotated, *words)
+    assert done.keys() == described("key of `rotator accept-chain`", "evidence.md")
+    assert (done["done"], [each["number"] for each in done["breaks"]]) == (True, [3])
+    assert said(rotated, *words)["done"] is False, "there is nothing left to accept"
+    (chain,) = said(rotated, "audit")["chains"]
+    assert (chain["holds"], "accepted by alice" in chain["words"]) == (True, True)
+    assert said(rotated, "inbox") == {"waiting": []}
+    report = said(rotated, "report", "--format", "json")
+    assert "but for the break at entry 3, accepted by alice" in report["targets"][0]["history_chain"]
+    assert ("chain.accepted", "a restore") in [(each["kind"], each["reason"]) for each in report["exceptions"]]
+    file = rotated.folder / "proof.json"
+    file.write_text(rotated.rotator("prove", rotated.made()[0]).stdout)
+    fits(json.loads(file.read_text()), "prove")
+    checked = check(file, {"PATH": os.environ["PATH"]})
+    assert checked.returncode == 0
+    verdict = json.loads(checked.stdout)
+    fits(verdict, "prove-check")
+    assert "accepted by alice" in verdict["accepted"][0]
 
 
 def test_the_inbox_is_empty_until_an_answer_is_lost(rotated: Service) -> None:

@@ -32,9 +32,9 @@ def worker(service: Service) -> Worker:
     return started
 
 
-def described(head: str) -> set[str]:
-    """The keys that docs/operators.md names in one of its tables."""
-    return {codes(row[0])[0] for row in page("operators.md").table(head)}
+def described(head: str, name: str = "operators.md") -> set[str]:
+    """The keys that a page names in one of its tables."""
+    return {codes(row[0])[0] for row in page(name).table(head)}
 
 
 def send(service: Service, **said: object) -> None:
