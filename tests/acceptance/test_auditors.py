@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.acceptance.service import Service
 from tests.acceptance.test_operators import described
 from tests.sandbox import wait_until
 from worker.sandbox.simulator.faults import fault
+from worker.targets.receipts import Receipt, encode
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 
@@ -182,6 +184,33 @@ def test_the_plan_names_what_comes_and_changes_nothing(rotated: Service) -> None
     blocked = said(rotated, "plan", rotated.target, code=1)
     fits(blocked, "plan")
     assert any("did not write" in each["what"] for each in blocked["obstacles"])
+
+
+def test_top_names_who_says_that_he_still_uses_an_old_key(service: Service) -> None:
+    service.grace = "1d"
+    service.start().wait_for("rotation.succeeded")
+    old = service.published()
+    assert old
+    new = service.rotate()["access_key"]
+    moment = datetime.now(UTC)
+
+    def receipt(key: str, seen: datetime) -> str:
+        return encode(Receipt("", key, 1, "r", seen, seen))
+
+    receipts = {
+        "shop-1 pid 7": receipt(old["access_key"], moment),
+        "shop-2": receipt(new, moment),
+        "gone": receipt(old["access_key"], moment - timedelta(hours=2)),
+        "spoiled": "x",
+    }
+    path = f"hostup-rotator/receipts/{service.path}"
+    service.vault.secrets.kv.v2.create_or_update_secret(path=path, secret=receipts)
+    wait_until(lambda: said(service, "top")["old_keys"] != [], "the old key is known")
+    shown = said(service, "top")
+    fits(shown, "top")
+    (row,) = shown["old_key_readers"]
+    assert (row["target"], row["what"]) == (service.target, f"shop-1 pid 7 uses {old['access_key']}")
+    assert "shop-1 pid 7 uses" in service.rotator("top").stdout
 
 
 def test_top_without_a_terminal_is_one_picture(rotated: Service) -> None:

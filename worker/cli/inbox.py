@@ -22,6 +22,7 @@ COMMANDS = {
     "rescued": "rotator repair {target}",
     "endpoint": "rotator accept-endpoint",
     "alive": "rotator status {target}",
+    "paused": "rotator resume {target}",
     "chain": "rotator accept-chain {target} --reason WHY",
     TroubleKind.OVERWRITTEN.value: "rotator adopt {target} --access-key KEY",
 }
