@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ import jsonschema  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from tests.acceptance.service import Service
+from tests.acceptance.test_operators import described
 from tests.sandbox import wait_until
 from worker.sandbox.simulator.faults import fault
+from worker.targets.receipts import Receipt, encode
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 
@@ -125,7 +128,29 @@ def test_the_audit_finds_a_history_that_somebody_changed(rotated: Service) -> No
     assert "chain" in {finding["kind"] for finding in after["findings"]}
     waiting = said(rotated, "inbox", code=1)
     fits(waiting, "inbox")
-    assert [each["command"] for each in waiting["waiting"]] == [f"rotator history {rotated.target} --events --json"]
+    assert [each["command"] for each in waiting["waiting"]] == [f"rotator accept-chain {rotated.target} --reason WHY"]
+    refused = rotated.rotator("accept-chain", rotated.target, "--reason", "a restore")
+    assert (refused.returncode, "entry 3: it, or" in refused.stderr) == (2, True), "nobody can be asked"
+    assert rotated.rotator("accept-chain", rotated.target, "--yes").returncode == 2, "without a reason"
+    words = ("accept-chain", rotated.target, "--reason", "a restore", "--as", "alice", "--yes")
+    done = said(rotated, *words)
+    assert done.keys() == described("key of `rotator accept-chain`", "evidence.md")
+    assert (done["done"], [each["number"] for each in done["breaks"]]) == (True, [3])
+    assert said(rotated, *words)["done"] is False, "there is nothing left to accept"
+    (chain,) = said(rotated, "audit")["chains"]
+    assert (chain["holds"], "accepted by alice" in chain["words"]) == (True, True)
+    assert said(rotated, "inbox") == {"waiting": []}
+    report = said(rotated, "report", "--format", "json")
+    assert "but for the break at entry 3, accepted by alice" in report["targets"][0]["history_chain"]
+    assert ("chain.accepted", "a restore") in [(each["kind"], each["reason"]) for each in report["exceptions"]]
+    file = rotated.folder / "proof.json"
+    file.write_text(rotated.rotator("prove", rotated.made()[0]).stdout)
+    fits(json.loads(file.read_text()), "prove")
+    checked = check(file, {"PATH": os.environ["PATH"]})
+    assert checked.returncode == 0
+    verdict = json.loads(checked.stdout)
+    fits(verdict, "prove-check")
+    assert "accepted by alice" in verdict["accepted"][0]
 
 
 def test_the_inbox_is_empty_until_an_answer_is_lost(rotated: Service) -> None:
@@ -159,6 +184,33 @@ def test_the_plan_names_what_comes_and_changes_nothing(rotated: Service) -> None
     blocked = said(rotated, "plan", rotated.target, code=1)
     fits(blocked, "plan")
     assert any("did not write" in each["what"] for each in blocked["obstacles"])
+
+
+def test_top_names_who_says_that_he_still_uses_an_old_key(service: Service) -> None:
+    service.grace = "1d"
+    service.start().wait_for("rotation.succeeded")
+    old = service.published()
+    assert old
+    new = service.rotate()["access_key"]
+    moment = datetime.now(UTC)
+
+    def receipt(key: str, seen: datetime) -> str:
+        return encode(Receipt("", key, 1, "r", seen, seen))
+
+    receipts = {
+        "shop-1 pid 7": receipt(old["access_key"], moment),
+        "shop-2": receipt(new, moment),
+        "gone": receipt(old["access_key"], moment - timedelta(hours=2)),
+        "spoiled": "x",
+    }
+    path = f"hostup-rotator/receipts/{service.path}"
+    service.vault.secrets.kv.v2.create_or_update_secret(path=path, secret=receipts)
+    wait_until(lambda: said(service, "top")["old_keys"] != [], "the old key is known")
+    shown = said(service, "top")
+    fits(shown, "top")
+    (row,) = shown["old_key_readers"]
+    assert (row["target"], row["what"]) == (service.target, f"shop-1 pid 7 uses {old['access_key']}")
+    assert "shop-1 pid 7 uses" in service.rotator("top").stdout
 
 
 def test_top_without_a_terminal_is_one_picture(rotated: Service) -> None:

@@ -32,9 +32,9 @@ def worker(service: Service) -> Worker:
     return started
 
 
-def described(head: str) -> set[str]:
-    """The keys that docs/operators.md names in one of its tables."""
-    return {codes(row[0])[0] for row in page("operators.md").table(head)}
+def described(head: str, name: str = "operators.md") -> set[str]:
+    """The keys that a page names in one of its tables."""
+    return {codes(row[0])[0] for row in page(name).table(head)}
 
 
 def send(service: Service, **said: object) -> None:
@@ -106,6 +106,20 @@ def test_a_message_ends_the_grace_only_where_that_is_allowed(service: Service, *
     else:
         worker.wait_for("leak.reported")
         assert service.works(old)
+
+
+def test_a_header_of_a_message_says_who_asked_wherever_that_is_shown(service: Service, worker: Worker) -> None:
+    before = len(worker.events("rotation.succeeded"))
+    app = Celery(broker=service.redis_url_of("app", APP_PASSWORD), set_as_current=False)
+    app.send_task("rotator.rotate", args=[service.target], headers={"rotator_by": "ci\x1b[2J run 7"}, queue=QUEUE)
+    app.close()
+    worker.wait_for("rotation.succeeded", before + 1)
+    by = "message ci\\x1b[2J run 7"
+    started = worker.events("rotation.started")[-1]
+    assert started["by"] == by
+    assert f"(by {by})" in run(service, "history", service.target).out
+    assert f"by {by}" in run(service, "trace", started["rotation_id"]).out
+    assert run(service, "report", "--format", "json").json["rotations"][-1]["by"] == by
 
 
 def test_a_pause_holds_requests_back_and_everybody_says_so(service: Service, worker: Worker) -> None:

@@ -128,9 +128,10 @@ class Person:
 
 
 def _close_what_is_held(runtime: Runtime) -> None:
-    now, circuit = datetime.now(UTC), runtime.shared.circuit
-    if any(held.until > now + HELD_FOR_LONG for held in circuit.held(now)):
-        circuit.close_all(now)
+    now, shared = datetime.now(UTC), runtime.shared
+    for held in shared.held(now):
+        if held.until > now + HELD_FOR_LONG:
+            shared.circuit(held.account).close_all(now)
 
 
 def _is_overwritten(record: Record) -> bool:

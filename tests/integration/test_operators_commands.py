@@ -110,7 +110,7 @@ def test_who_asks_is_the_user_that_the_kernel_knows_whatever_the_environment_say
         asker("x" * 101)
 
 
-@pytest.mark.parametrize("command", ["find", "pause", "resume", "reschedule", "rollback", "rotate"])
+@pytest.mark.parametrize("command", ["find", "pause", "resume", "reschedule", "rollback", "rotate", "accept-chain"])
 def test_help_has_an_example(command: str) -> None:
     assert f"Example: rotator {command}" in CliRunner().invoke(app, [command, "--help"], prog_name="rotator").stdout
 

@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     for command in (find, pause, resume, reschedule, rollback):
         app.command()(command)
+    app.command("accept-chain")(accept_chain)
 
 
 def find(
@@ -127,3 +128,24 @@ def rollback(  # noqa: PLR0913, PLR0917 - each is an argument or option of the c
         from worker.rotation.steps.rollback import Wanted
 
         raise typer.Exit(run(options, target, Wanted(access_key, reason, by), yes=yes))
+
+
+def accept_chain(
+    context: typer.Context,
+    target: Target,
+    reason: Reason = "",
+    yes: Yes = False,
+    by: By = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Accept breaks of a history's chain that you looked into.
+
+    Shows them, and asks. It is on record in the chain itself, and accepts these breaks as they stand.
+
+    Example: rotator accept-chain media-uploads --reason "a restore, ticket 4711"
+    """
+    with running(context, config, as_json) as options:
+        from worker.cli.accept_chain import accept_chain as run
+
+        raise typer.Exit(run(options, target, reason=reason, by=by, yes=yes))

@@ -24,7 +24,8 @@ COMMANDS = {
     "rescued": "rotator repair {target}",
     "endpoint": "rotator accept-endpoint{account}",
     "alive": "rotator status {target}",
-    "chain": "rotator history {target} --events --json",
+    "paused": "rotator resume {target}",
+    "chain": "rotator accept-chain {target} --reason WHY",
     TroubleKind.OVERWRITTEN.value: "rotator adopt {target} --access-key KEY",
 }
 """Findings of the audit that only a person settles, by their kinds. All others go on by themselves."""

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.cli.report_tables import Row, key_row, stamp
-from worker.rotation.chain import digest, hash_of, link, number_of, parted
+from worker.rotation.chain import acceptance_in, digest, hash_of, inspect, link, mark_of, number_of, parted
 from worker.rotation.evidence.keys import lives
 from worker.rotation.history import Entry, decode_entry
 
@@ -43,9 +43,12 @@ def make_proof(target: str, access_key: str, texts: Sequence[str], now: datetime
     if not about:
         raise KeyError(access_key)
     first = about[0]
+    accepted = {each.mark: how.number for each, how in inspect(texts).accepted}
+    said = [place for place in range(first, len(texts)) if entries[place].number in accepted.values()]
+    told = {*about, *said}
     chain = {
         "before": hash_of(texts[first - 1]) if first else "",
-        "entries": [_item(texts[place], told=place in set(about)) for place in range(first, len(texts))],
+        "entries": [_item(texts, place, accepted, told=place in told) for place in range(first, len(texts))],
         "head": {"n": number_of(texts[-1]), "hash": hash_of(texts[-1])},
     }
     found: Row = {
@@ -54,7 +57,7 @@ def make_proof(target: str, access_key: str, texts: Sequence[str], now: datetime
         "made_at": stamp(now),
         "target": target,
         "access_key": access_key,
-        "facts": _facts(target, access_key, [entries[place] for place in about]),
+        "facts": _facts(target, access_key, [entries[place] for place in sorted(told)]),
         "chain": chain,
     }
     return found | {SEAL: _seal(found)}
@@ -96,6 +99,11 @@ def _chain_problems(chain: Mapping[str, Any]) -> Iterator[str]:
     before = chain["before"]
     for item in chain["entries"]:
         text = item.get("text")
+        if "accepted" in item:
+            if _acceptance_of(chain, item, before) is None:
+                yield f"entry {item['n']} is said to be accepted, and no entry says so"
+            before = item["hash"] if text is None else hash_of(text)
+            continue
         if text is None:
             before = link(before, item["sha256"]) if item["linked"] else item["sha256"]
             continue
@@ -107,6 +115,34 @@ def _chain_problems(chain: Mapping[str, Any]) -> Iterator[str]:
         before = hash_of(text)
     if before != chain["head"]["hash"] or chain["entries"][-1]["n"] != chain["head"]["n"]:
         yield "its entries do not lead to its head"
+
+
+def accepted_breaks(document: Mapping[str, Any]) -> list[str]:
+    """The breaks of the chain that somebody accepted, in words. Of a proof that holds."""
+    items = {item["n"]: item for item in document["chain"]["entries"]}
+    found = [item for item in document["chain"]["entries"] if "accepted" in item]
+    said = [acceptance_in(items[item["accepted"]]["text"]) for item in found]
+    return [
+        f"Entry {item['n']} does not fit the one before it, {how.words}"
+        for item, how in zip(found, said, strict=True)
+        if how
+    ]
+
+
+def _acceptance_of(chain: Mapping[str, Any], item: Mapping[str, Any], before: str) -> Mapping[str, Any] | None:
+    """The entry of the proof that accepts this break, as it stands."""
+    if "text" in item:
+        body, carried = parted(item["text"])
+        own = digest(body)
+    else:
+        own, carried = item["sha256"], item["hash"] if item["linked"] else None
+    mark = mark_of(item["n"], before, own, carried)
+    for each in chain["entries"]:
+        said = acceptance_in(each.get("text", "")) if each["n"] == item["accepted"] and "accepted" not in each else None
+        if said and mark in said.marks:
+            found: Mapping[str, Any] = each
+            return found
+    return None
 
 
 def unlinked(document: Mapping[str, Any]) -> list[int]:
@@ -125,12 +161,16 @@ def _about(entries: Sequence[Entry], access_key: str) -> list[int]:
     ]
 
 
-def _item(text: str, *, told: bool) -> Row:
-    number = number_of(text)
+def _item(texts: Sequence[str], place: int, accepted: Mapping[str, int], *, told: bool) -> Row:
+    """An entry; ``accepted`` are the marks of breaks that somebody accepted, with the entries that say so."""
+    text = texts[place]
+    number, (body, carried) = number_of(text), parted(text)
+    by = accepted.get(mark_of(number, hash_of(texts[place - 1]) if place else "", digest(body), carried))
+    how: Row = {"accepted": by} if by else {}
     if told:
-        return {"n": number, "text": text}
-    body, carried = parted(text)
-    return {"n": number, "sha256": digest(body), "linked": carried is not None}
+        return {"n": number, "text": text, **how}
+    broken = {"hash": carried or digest(text)} if by else {}
+    return {"n": number, "sha256": digest(body), "linked": carried is not None, **how, **broken}
 
 
 def _facts(target: str, access_key: str, entries: Sequence[Entry]) -> Row:

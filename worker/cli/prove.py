@@ -8,7 +8,7 @@ from pathlib import Path
 from worker.adapters.vault.opening import open_vault
 from worker.cli.options import Options
 from worker.cli.output import print_facts, print_lines, result
-from worker.cli.proof import Checked, check_proof, make_proof, rendered, unlinked
+from worker.cli.proof import Checked, accepted_breaks, check_proof, make_proof, rendered, unlinked
 from worker.clock import SystemClock
 from worker.errors import RecordDeleted, RotatorError, UsageError
 from worker.rotation.records import RecordStore
@@ -61,6 +61,7 @@ def _check(options: Options, file: Path) -> int:
         "access_key": checked.document.get("access_key"),
         "facts": checked.document.get("facts"),
         "head": checked.document["chain"]["head"] if checked.holds else None,
+        "accepted": accepted_breaks(checked.document) if checked.holds else [],
     }
     result(options, document, lambda: _say(checked))
     return 0 if checked.holds else 1
@@ -99,6 +100,7 @@ def _say(checked: Checked) -> None:
             ("ends at entry", f"{head['n']}, hash {head['hash']}"),
         ]
     )
+    print_lines(accepted_breaks(checked.document))
     print_lines(["That it was not made up is shown by your logs: look there for this hash as `entry_hash`."])
     bare = unlinked(checked.document)
     if bare:

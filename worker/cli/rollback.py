@@ -17,9 +17,9 @@ from worker.cli.texts import when
 from worker.cli.who import asker
 from worker.errors import Superseded, TryAgainLater
 from worker.rotation.record import CurrentKey, Phase, Record, Rotation
-from worker.rotation.status import moved
+from worker.rotation.status import due_at, moved
 from worker.rotation.steps.publish import publish, verify
-from worker.rotation.steps.rollback import Wanted, begin_rollback, rollback_of
+from worker.rotation.steps.rollback import Wanted, begin_rollback, next_after, rollback_of
 from worker.rotation.steps.session import Session
 from worker.service.assemble import Runtime
 from worker.settings.environment import Need
@@ -84,6 +84,9 @@ def _shown(session: Session, plan: _Plan) -> Iterator[str]:
     yield f"{session.target.name}, which is published at {session.target.path}:"
     yield f"  {plan.access_key} becomes current again, as it stood in version {plan.intent.from_version}; it works"
     yield f"  {plan.current.access_key} retires: it is deleted after the grace period ({grace})"
+    due = next_after(session, plan.intent)
+    if due and session.target.schedule.every is not None:
+        yield f"  Its age counts from its birth, so it is rotated next {when(due, session.now)}"
 
 
 def _tell(options: Options, session: Session, plan: _Plan) -> int:
@@ -114,7 +117,9 @@ def _told(session: Session, plan: _Plan, *, done: bool) -> Iterator[str]:
         key = next((each for each in record.retiring if each.access_key == plan.current.access_key), None)
         if key:
             yield f"  {key.access_key} works until {when(key.retire_after, session.now)}"
-        yield "  The next rotation is counted from now. For a sooner one: `rotator reschedule`."
+        due = due_at(record, session.target, session.now)
+        if due:
+            yield f"  The next rotation is {when(due, session.now)}. For a sooner one: `rotator reschedule`."
         return
     yield f"{record.target}: not done: {_why_not(record, plan)}"
 

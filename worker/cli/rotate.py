@@ -18,12 +18,12 @@ from worker.cli.texts import when
 from worker.cli.waiting import TRY_LATER, Outcome, Waiting, document
 from worker.cli.who import asker
 from worker.errors import QueueUnavailable, UsageError
-from worker.rotation.changes.settlement import tried_at_once
 from worker.rotation.hold import pause_of, pause_text
 from worker.rotation.reconcile import accept
 from worker.rotation.record import Failure, Record, Request
 from worker.rotation.status import held_back_by
 from worker.service.assemble import Runtime
+from worker.service.leaks import tried_now
 from worker.settings.environment import Need
 from worker.targets.durations import parse_duration
 from worker.targets.target import Target
@@ -87,13 +87,11 @@ def _say_what_is_under_way(record: Record) -> None:
 
 def _skip_pauses(runtime: Runtime, target: Target) -> Record:
     """Have the next try be now; what fails again waits again."""
-    store, now = runtime.services.store, runtime.clock.now()
-    record = store.change(store.load(target.name, target.path), lambda known: tried_at_once(known, now)).record
     try:
-        runtime.shared.circuit(target.account).close_all(now)
+        return tried_now(runtime, target)
     except QueueUnavailable as error:
         say(f"{error.what}. What holds calls to HostUp back could not be closed.")
-    return record
+    return runtime.services.store.load(target.name, target.path).record
 
 
 def _say_what_it_waits_for(runtime: Runtime, record: Record, account: str) -> None:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from worker.cli.options import Options
 from worker.cli.output import print_lines, result
 from worker.cli.texts import span
-from worker.errors import QueueUnavailable
+from worker.errors import QueueUnavailable, VaultError
 from worker.printable import printable
 from worker.rotation.status import summary_of, unusable
 from worker.rotation.survey import survey
 from worker.settings.environment import Need
+from worker.targets.receipts import receipts_in
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -34,10 +35,13 @@ SECONDS = 1.0
 REST = 10
 """Reading takes a tenth of the time at most: where Redis is away, every record is read from Vault."""
 
+MOST_ASKED = 50
+"""Targets whose readers are looked for: each is a read of Vault."""
+
 LONGEST_CELL = 24
 """Of a target's name and of a moment, which are not shortened before what is between them."""
 
-OTHER_LINES = 14
+OTHER_LINES = 17
 """Of the screen: headings, and what stands between the parts."""
 
 
@@ -51,6 +55,7 @@ class Screen:
     trouble: Rows
     next: Rows
     old_keys: Rows
+    readers: Rows = ()
 
     def parts(self) -> tuple[tuple[str, Rows], ...]:
         """With their headings, the most urgent first."""
@@ -58,12 +63,19 @@ class Screen:
             ("In trouble", self.trouble),
             ("Under way", self.under_way),
             ("Old keys that still work", self.old_keys),
+            ("Who says that he still uses one", self.readers),
             ("Next", self.next),
         )
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
-        named = {"in_trouble": self.trouble, "under_way": self.under_way, "old_keys": self.old_keys, "next": self.next}
+        named = {
+            "in_trouble": self.trouble,
+            "under_way": self.under_way,
+            "old_keys": self.old_keys,
+            "old_key_readers": self.readers,
+            "next": self.next,
+        }
         rows = {
             name: [dict(zip(("target", "what", "when"), row, strict=True)) for row in found]
             for name, found in named.items()
@@ -75,14 +87,38 @@ def top(options: Options) -> int:
     """Show it until somebody ends it, or once where nobody watches. Raises VaultError."""
     runtime = options.runtime(Need.VAULT)
     if options.as_json or not (sys.stdout.isatty() and sys.stdin.isatty()):
-        now = screen(summaries(runtime), runtime.clock.now())
+        now = look(runtime)
         result(options, now.document(), lambda: print_lines(_plain(now)))
         return 0
     _live(runtime)
     return 0
 
 
-def screen(found: Sequence[Summary], now: datetime) -> Screen:
+def look(runtime: Runtime) -> Screen:
+    """What is to be shown now. Raises VaultError."""
+    found, now = summaries(runtime), runtime.clock.now()
+    return screen(found, now, tuple(_readers(runtime, found, now)))
+
+
+def _readers(runtime: Runtime, found: Sequence[Summary], now: datetime) -> Iterator[tuple[str, str, str]]:
+    """Who says by a receipt that he uses a key which is to be deleted."""
+    old = {
+        each["target"]: {key["access_key"] for key in each["retiring"] if key["state"] == "waiting"} for each in found
+    }
+    asked = [name for name, keys in old.items() if keys and name in runtime.settings.targets]
+    for name in asked[:MOST_ASKED]:
+        path = f"{runtime.settings.vault.receipts_path}/{runtime.settings.targets[name].path}"
+        try:
+            said = receipts_in(runtime.vault.read(path).data or {}).known
+        except VaultError as error:
+            yield name, f"not known: {error.what}", ""
+            return  # it is the same with the others, and each would take its time
+        for each in said:
+            if each.access_key in old[name] and not each.is_gone(now):
+                yield name, f"{each.reader} uses {each.access_key}", _far(each.seen.isoformat(), now)
+
+
+def screen(found: Sequence[Summary], now: datetime, readers: Rows = ()) -> Screen:
     """What the targets' summaries come to. Pure."""
     soon = sorted((each for each in found if each["next_rotation_at"]), key=lambda each: each["next_rotation_at"])
     old = sorted((key["retire_after"], each["target"], key) for each in found for key in each["retiring"])
@@ -95,6 +131,7 @@ def screen(found: Sequence[Summary], now: datetime) -> Screen:
             (each["target"], each["access_key"] or "no key yet", _far(each["next_rotation_at"], now)) for each in soon
         ),
         tuple((name, f"{key['access_key']} {key['state']}", _far(at, now)) for at, name, key in old),
+        readers,
     )
 
 
@@ -155,7 +192,7 @@ def _live(runtime: Runtime) -> None:
     with _keys_at_once(), Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             began = runtime.clock.monotonic()
-            shown = screen(summaries(runtime), runtime.clock.now())
+            shown = look(runtime)
             took = runtime.clock.monotonic() - began
             live.update(_drawn(shown, console), refresh=True)
             if _pressed(max(SECONDS, took * REST)) in ("q", "Q"):

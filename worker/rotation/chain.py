@@ -18,21 +18,46 @@ from hashlib import sha256
 
 FIELD = "hash"
 
+ACCEPTED = "chain.accepted"
+"""The event of an entry in which somebody says that he looked into breaks; it accepts those whose marks it names."""
+
 _SEAL = re.compile(r',"hash":"([0-9a-f]{64})"\}')
 _SEAL_LENGTH = 75
 
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """A place where the chain does not hold: the entry's number (0: not known), and what is wrong there."""
+    """A place where the chain does not hold: the entry's number (0: not known), and what is wrong there.
+
+    ``mark`` is a digest of the place as it was found; it is empty where the next entry that is written mends it, or
+    becomes the break.
+    """
 
     number: int
     what: str
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """What an entry says of breaks that somebody looked into. ``after``: what was between that entry and it is gone."""
+
+    number: int
+    marks: frozenset[str]
+    by: str
+    reason: str
+    at: str
+    after: int | None = None
+
+    @property
+    def words(self) -> str:
+        """By whom, when and why."""
+        return f"accepted by {self.by} at {self.at[:19]} in entry {self.number}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class ChainState:
-    """How a chain was found.
+    """How a chain was found; ``breaks`` are those that nobody accepted.
 
     ``begins_at`` is the number of the first entry with a hash, None where none has one; ``bare`` counts those after it
     that have none. ``head`` is the hash of the newest entry, and ``newest`` its number.
@@ -44,6 +69,7 @@ class ChainState:
     head: str
     breaks: tuple[Break, ...]
     bare: int = 0
+    accepted: tuple[tuple[Break, Acceptance], ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -62,7 +88,14 @@ class ChainState:
             return f"none of the {self.entries} entries carries a hash: a release before wrote them"
         before = "; those before carry no hash" if self.begins_at > 1 else ""
         between = f"; {self.bare} in between carry none: an older worker wrote them" if self.bare else ""
-        return f"whole from entry {self.begins_at} to {self.newest}{before}{between}"
+        return f"whole from entry {self.begins_at} to {self.newest}{before}{between}{self._words_of_accepted()}"
+
+    def _words_of_accepted(self) -> str:
+        if not self.accepted:
+            return ""
+        (first, how), more = self.accepted[0], len(self.accepted) - 1
+        others = f", and {more} breaks more that were accepted" if more else ""
+        return f", but for the break at entry {first.number}, {how.words}{others}"
 
 
 def sealed(body: str, before: str) -> str:
@@ -113,6 +146,7 @@ def inspect(texts: Iterable[str], newest: int | None = None, *, part: bool = Fal
     text is not looked at, so nothing is said of how the first one is linked.
     """
     breaks: list[Break] = []
+    said: list[Acceptance] = []
     before, begins_at, number, count, bare = "", None, 0, 0, 0
     carried: str | None = None
     for text in texts:
@@ -121,8 +155,9 @@ def inspect(texts: Iterable[str], newest: int | None = None, *, part: bool = Fal
         if begins_at is None and carried is not None:
             begins_at = number
         if begins_at is not None and not (count == 1 and part):
-            wrong = _wrong(body, carried, before, (last, number))
-            breaks += [Break(number, wrong)] if wrong else []
+            said += [here] if (here := acceptance_in(text)) else []
+            wrong = _wrong(body, carried, before, (last, number)) or _missing(last, number, here)
+            breaks += [Break(number, wrong, mark_of(number, before, digest(body), carried))] if wrong else []
         bare += begins_at is not None and carried is None
         before = carried or digest(text)
     if begins_at is not None and carried is None:
@@ -131,7 +166,51 @@ def inspect(texts: Iterable[str], newest: int | None = None, *, part: bool = Fal
         )
     if newest is not None and count and number != newest:
         breaks.append(Break(newest, f"the newest entry should be {newest}, and is {number}"))
-    return ChainState(count, begins_at, number, before, tuple(breaks), bare)
+    left, accepted = _judged(breaks, said)
+    return ChainState(count, begins_at, number, before, left, bare, accepted)
+
+
+def mark_of(number: int, before: str, own: str, carried: str | None) -> str:
+    """A digest of a place in a chain: ``before`` is the hash that it rests on, ``own`` the digest of its text."""
+    return digest(f"{number}\n{before}\n{own}\n{carried or ''}")
+
+
+def acceptance_in(text: str) -> Acceptance | None:
+    """What an entry accepts; None for any other entry."""
+    if ACCEPTED not in text:
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or found.get("event") != ACCEPTED:
+        return None
+    marks, after, number = found.get("accepted"), found.get("after"), found.get("n")
+    return Acceptance(
+        number if isinstance(number, int) else 0,
+        frozenset(map(str, marks if isinstance(marks, list) else [])),
+        by=str(found.get("by", "")),
+        reason=str(found.get("reason", "")),
+        at=str(found.get("at", "")),
+        after=after if isinstance(after, int) else None,
+    )
+
+
+def _judged(
+    breaks: Sequence[Break], said: Sequence[Acceptance]
+) -> tuple[tuple[Break, ...], tuple[tuple[Break, Acceptance], ...]]:
+    """The breaks that nobody accepted, and those that somebody did, in an entry that is none itself."""
+    broken = {each.number for each in breaks}
+    by_mark = {mark: each for each in said if each.number not in broken for mark in each.marks}
+    left = tuple(each for each in breaks if each.mark not in by_mark)
+    return left, tuple((each, by_mark[each.mark]) for each in breaks if each.mark in by_mark)
+
+
+def _missing(last: int, number: int, here: Acceptance | None) -> str:
+    """What is wrong with the numbers of two entries that are tied together."""
+    if not last or number == last + 1 or (here and here.after == last):
+        return ""
+    return f"the entry before it has the number {last}: what was between was taken away before it was written"
 
 
 def _wrong(body: str, carried: str | None, before: str, numbers: tuple[int, int]) -> str:
@@ -139,7 +218,7 @@ def _wrong(body: str, carried: str | None, before: str, numbers: tuple[int, int]
     last, number = numbers
     own = digest(body)
     if carried is None or carried == link(before, own):
-        return "" if number == last + 1 or not last else f"the entry before it has the number {last}"
+        return "" if carried or number == last + 1 or not last else f"the entry before it has the number {last}"
     if before and carried == link("", own):
         return "the chain begins anew there: what was before it could not be read when it was written"
     if not before and number > 1:

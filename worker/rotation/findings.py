@@ -121,8 +121,9 @@ def of_chain(name: str, chain: ChainState) -> Iterator[AuditFinding]:
     """Where the hashes of a history do not fit together."""
     if not chain.holds:
         hint = (
-            "Somebody changed the history in Vault, or an older release wrote beside this one. Compare `rotator "
-            f"history {name} --events --json` with the workers' logs, which have every entry and its `entry_hash`, too."
+            "Somebody changed the history in Vault, or an older release wrote beside this one. Compare "
+            f"`rotator history {name} --events --json` with the workers' logs, which have every entry and its "
+            f"`entry_hash`, too. Then: `rotator accept-chain {name}`."
         )
         yield AuditFinding("chain", name, f"the chain of its history is {chain.words}", hint)
 

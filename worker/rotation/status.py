@@ -31,7 +31,8 @@ def due_at(record: Record, target: Target, now: datetime) -> datetime | None:
     if record.next_at:
         free = thawed(target.freezes, max(record.next_at, now))
         return free if free > now else record.next_at
-    last = record.current.published_at if record.current else None
+    current = record.current
+    last = target.schedule.counts_from(current.created_at, current.published_at) if current else None
     return next_rotation(target.schedule, target.name, last, now, target.freezes)
 
 

@@ -30,8 +30,14 @@ LONGEST_TARGET = 64
 LONGEST_BY = 80
 """Characters of who asks that are kept."""
 
+LONGEST_HEADER = 1_000
+"""Characters of the header that says who asks, of which :data:`LONGEST_BY` are kept."""
+
 REASON_LENGTH = 200
 """Characters of a reason that are kept."""
+
+REQUEST = "rotator.rotate"
+"""The task that asks for a rotation."""
 
 UNKNOWN_TASK = "task"
 """The kind of refusal of a task that is not ours."""
@@ -109,9 +115,17 @@ def read(item: bytes) -> Message:
         raise Refused(UNKNOWN_TASK, task)
     arguments, options, _ = _validated(_BODY, _body(envelope), "body")
     try:
-        return Message(task, envelope.headers.id, call(*arguments, **options), _utc(envelope.headers.expires))
+        said = _with_asker(task, call(*arguments, **options), envelope.headers.rotator_by)
+        return Message(task, envelope.headers.id, said, _utc(envelope.headers.expires))
     except ValidationError:  # its places may be names out of the message
         raise Refused("arguments") from None
+
+
+def _with_asker(task: str, said: tuple[str | bool, ...], by: str) -> tuple[str | bool, ...]:
+    """Who asks, by the header where the message itself does not say it: programs may set that for all they send."""
+    if task != REQUEST or not by or said[2:3] not in ((), ("",)):
+        return said
+    return (*said[:2], by[:LONGEST_BY], *said[3:])
 
 
 def _plain(text: str) -> str:
@@ -139,6 +153,7 @@ class _Headers(BaseModel):
     expires: datetime | None = None
     timelimit: tuple[None, None] | None = None
     compression: Annotated[str, Field(max_length=0)] | None = None
+    rotator_by: Annotated[str, Field(max_length=LONGEST_HEADER)] = ""
 
 
 class _Properties(BaseModel):
@@ -237,6 +252,6 @@ _TASKS: Mapping[str, Callable[..., tuple[str | bool, ...]]] = {
     "rotator.audit": _nothing,
     "rotator.reconcile": _target,
     "rotator.watch": _target,
-    "rotator.rotate": _request,
+    REQUEST: _request,
 }
 """Our tasks, by the name that messages call them, and what each is called with."""

@@ -31,6 +31,7 @@ from worker.service.assemble import Runtime, build
 from worker.service.audit_task import audit_after_trouble, audit_once
 from worker.service.celery_app import make_app, paced_by, schedule
 from worker.service.http_door import HttpDoor
+from worker.service.leak_webhook import webhook_door
 from worker.service.life import Life
 from worker.service.notices.feed import Feed
 from worker.service.notices.office import open_office
@@ -109,8 +110,8 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool, own: OwnMetrics | N
     beats = _Beat(app) if beat else None
     move = RedisMove(runtime.redis_login)
     life = _life(runtime)
-    door = _door(runtime, own, life)
-    inside = (life.show, door.keep_open) if door else (life.show,)
+    doors = [door for door in (_door(runtime, own, life), webhook_door(runtime, app.send_task)) if door]
+    inside = (life.show, *(door.keep_open for door in doors))
     pulse = Pulse(inside, (lambda: _show(runtime, move, app.send_task), runtime.vault.keep_alive), life.note)
     audits = OwnAudit(
         runtime.clock,
@@ -146,7 +147,7 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool, own: OwnMetrics | N
     def shutting_down(**_: Any) -> None:
         runtime.clock.stop()
         systemd.notify(systemd.STOPPING)
-        if door:
+        for door in doors:
             door.close()  # at once: whoever is started next may want the address
 
     worker_ready.connect(ready, weak=False)
@@ -159,7 +160,7 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool, own: OwnMetrics | N
         if beats:
             beats.stop()
         pulse.stop()
-        if door:
+        for door in doors:
             door.close()
         _leave(runtime)
         _log.info(Event.WORKER_STOPPED, worker=runtime.name)

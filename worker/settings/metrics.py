@@ -61,10 +61,14 @@ def _detail(value: str) -> str:
     raise ValueError(f"{show_text(value)} is not known; allowed are {', '.join(get_args(Detail))}")
 
 
+ListenAt = Annotated[Listen | None, PlainValidator(_listen)]
+"""Where to listen, as it is set; None is off."""
+
+
 class MetricsSettings(BaseModel):
     """``[metrics]``. ``listen``: None is off. ``targets``: of which targets there are series of their own."""
 
     model_config = STRICT
 
-    listen: Annotated[Listen | None, PlainValidator(_listen), Variable("ROTATOR_METRICS_LISTEN", EXAMPLE)] = None
+    listen: Annotated[ListenAt, Variable("ROTATOR_METRICS_LISTEN", EXAMPLE)] = None
     targets: Annotated[str, AfterValidator(_detail)] = "all"

@@ -28,6 +28,7 @@ from worker.settings.environment import (
 from worker.settings.file import find_file, read_file
 from worker.settings.freezes import read_freezes
 from worker.settings.hostup import API_KEY, AccountSettings, HostUpSettings, StorageSettings
+from worker.settings.leak_webhook import LeakWebhookSettings, check_secret
 from worker.settings.log import LogSettings
 from worker.settings.logins import check_logins
 from worker.settings.metrics import MetricsSettings
@@ -97,19 +98,23 @@ class Settings:
     proxies: Proxies
     proxy_secrets: tuple[Secret, ...]
     channels: tuple[Channel, ...] = ()
+    leak_webhook: LeakWebhookSettings = field(default_factory=LeakWebhookSettings)
     accounts: Mapping[str, AccountSettings] = field(default_factory=dict)
 
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret in here; for redaction."""
-        api_keys = (account.hostup.api_key for account in self.accounts.values())
-        given = (self.hostup.api_key, *api_keys, self.vault.token, self.vault.secret_id, self.redis_url)
+        hook, api_keys = self.leak_webhook.secret, (account.hostup.api_key for account in self.accounts.values())
+        given = (self.hostup.api_key, *api_keys, self.vault.token, self.vault.secret_id, self.redis_url, hook)
         of_channels = (secret for channel in self.channels for secret in channel.secrets())
         known = (secret for secret in given if secret)
         return (*known, *redis_passwords(self.redis_url), *self.proxy_secrets, *of_channels)
 
 
 M = TypeVar("M", bound=BaseModel)
-_TABLES = ("hostup", "storage", "vault", "redis", "worker", "metrics", "log", "account", "target", "freeze", "notify")
+_TABLES = (
+    *("hostup", "storage", "vault", "redis", "worker", "metrics", "log", "leak_webhook"),
+    *("account", "target", "freeze", "notify"),
+)
 
 
 def load(
@@ -134,6 +139,7 @@ def load(
     vault = read_environment(VaultSettings, env, problems)
     redis = read_environment(RedisSettings, env, problems)
     metrics = read_environment(MetricsSettings, env, problems)
+    hook = read_environment(LeakWebhookSettings, env, problems)
     proxies = problems.attempt(lambda: Proxies.of(env), Proxies())
     if document is None:
         raise problems.as_error()
@@ -147,6 +153,8 @@ def load(
     worker = _table("worker", WorkerSettings, document, file, problems)
     metrics = _over(_table("metrics", MetricsSettings, document, file, problems), metrics)
     log = _table("log", LogSettings, document, file, problems)
+    hook = _over(_table("leak_webhook", LeakWebhookSettings, document, file, problems), hook)
+    check_secret(hook, env, needs, problems)
     _check_missing(document, env, problems)
     if redis.url.reveal() and not redis.insecure and (exposed := exposure(redis.url)):
         problems.note(f"{WHERE}: {place_of('REDIS_URL', env)}", exposed)
@@ -185,6 +193,7 @@ def load(
         proxies,
         hidden,
         channels,
+        hook,
         accounts,
     )
 

@@ -106,6 +106,13 @@ class Schedule:
         opening = _DAY if self.window else timedelta(0)
         return min(_gap(self._expression(), longest=True), _LONGEST_GAP) + self.jitter_bound() + opening
 
+    def counts_from(self, created_at: datetime, published_at: datetime) -> datetime:
+        """From when the next rotation of a key is counted: its age from its birth, a run of cron from its publishing.
+
+        Only of a key that a rollback brought back are these far apart.
+        """
+        return published_at if self.every is None else created_at
+
     def falls_into_window(self) -> bool:
         """Whether cron has any run in the window; all its days have the same ones, so that those of one tell."""
         return self.window is None or _has_run_in(self._expression(), self.window)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
-from tests.records import MINUTE, NOW, create, current, empty, retiring
+from tests.records import DAY, MINUTE, NOW, create, current, empty, retiring
 from tests.worlds import TARGET, Small
 from worker.cli.inbox import Waiting, waiting_in
 from worker.cli.top import screen
 from worker.errors import Conflict, HostUpCall, HostUpRefused, HostUpUncertain, RotatorError
 from worker.rotation.audit import audit
 from worker.rotation.changes.rotation import failed
-from worker.rotation.record import Record, Trouble, TroubleKind
+from worker.rotation.record import Paused, Record, Trouble, TroubleKind
 from worker.rotation.status import summary_of
 
 
@@ -57,6 +58,20 @@ def failing(error: RotatorError) -> Record:
 )
 def test_what_only_a_person_settles_is_there_with_its_command(record: Record, command: str) -> None:
     assert command in [each.command for each in waiting(record)]
+
+
+@pytest.mark.parametrize("until", [None, NOW + MINUTE])
+def test_a_pause_is_there_with_all_that_is_known_of_it(until: datetime | None) -> None:
+    pause = Paused(at=NOW - MINUTE, by="alice", reason="moving", until=until)
+    (found,) = waiting(replace(WELL, paused=pause))
+    assert (found.kind, found.command) == ("paused", "rotator resume media")
+    assert found.what.startswith("no new key is made: the pause by alice since 2026-")
+    assert "(moving)" in found.what
+    assert (" until 2026-" in found.what) is (until is not None)
+
+
+def test_a_pause_that_is_over_is_not() -> None:
+    assert waiting(replace(WELL, paused=Paused(at=NOW - DAY, by="alice", reason="", until=NOW - MINUTE))) == []
 
 
 def test_a_target_that_left_the_configuration_waits_for_its_end() -> None:

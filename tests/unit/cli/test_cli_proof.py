@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.records import NOW
+from tests.records import NOW, empty
 from tests.worlds import TARGET, Small
-from worker.cli.proof import SEAL, check_proof, make_proof, rendered, unlinked
-from worker.rotation.chain import digest
+from worker.cli.proof import SEAL, accepted_breaks, check_proof, make_proof, rendered, unlinked
+from worker.rotation.chain import digest, inspect
+from worker.rotation.changes.acceptance import breaks_accepted
 from worker.rotation.history import History, decode_entry, encode_entry
 from worker.rotation.whole import whole_history
 
@@ -102,3 +103,34 @@ def test_a_part_that_is_missing_or_of_another_kind_is_told(name: str) -> None:
         document = json.loads(TEXT)
         document[name] = value
         assert not check_proof(resealed(document)).holds
+
+
+def broken_and_accepted(place: int) -> tuple[str, ...]:
+    """The history with a changed entry, and with what somebody says of that at its end."""
+    texts = (*TEXTS[:place], TEXTS[place].replace('"event":"', '"event":"x'), *TEXTS[place + 1 :])
+    record = replace(empty(), history=History(texts), next_entry=len(texts) + 1)
+    return breaks_accepted(record, inspect(texts), "alice", "a restore", NOW).history.texts()
+
+
+@pytest.mark.parametrize("place", [len(TEXTS) - 3, len(TEXTS) - 9, len(TEXTS) - 40])
+def test_a_break_that_was_accepted_is_shown_as_that(place: int) -> None:
+    texts = broken_and_accepted(place)
+    assert not check_proof(proof("AK15", texts[:-1])).holds, "before it was accepted it does not hold"
+    text = proof("AK15", texts)
+    checked = check_proof(text)
+    assert checked.problems == ()
+    (said,) = accepted_breaks(checked.document)
+    assert said.startswith(f"Entry {place + 1} does not fit the one before it, accepted by alice at ")
+    assert said.endswith(": a restore")
+
+
+def test_nobody_can_say_that_a_break_was_accepted() -> None:
+    document = json.loads(proof("AK15", broken_and_accepted(len(TEXTS) - 9)))
+    for item in document["chain"]["entries"]:
+        if "chain.accepted" in item.get("text", ""):
+            item["text"] = item["text"].replace("a restore", "another")
+    assert any("does not fit" in each for each in check_proof(resealed(document)).problems)
+    other = json.loads(proof("AK15", TEXTS))
+    item = next(each for each in other["chain"]["entries"] if "sha256" in each)
+    item |= {"sha256": "0" * 64, "accepted": other["chain"]["entries"][-1]["n"], "hash": "0" * 64}
+    assert any("no entry says so" in each for each in check_proof(resealed(other)).problems)

@@ -17,7 +17,7 @@ from worker.cli.commands import app
 
 COMMANDS = {
     "worker", "rotate", "status", "history", "trace", "check", "audit", "settle", "adopt", "repair", "sandbox",
-    "circuit", "rename", "remove", "find", "pause", "resume", "reschedule", "rollback",
+    "circuit", "rename", "remove", "find", "pause", "resume", "reschedule", "rollback", "accept-chain",
 }  # fmt: skip
 HEAVY = {"pydantic", "rich", "httpcore", "hvac", "redis", "celery", "structlog", "botocore"}
 

@@ -14,6 +14,7 @@ from worker.cli.rename import move
 from worker.events import Event
 from worker.rotation.audit import audit
 from worker.rotation.chain import hash_of, inspect, parted
+from worker.rotation.changes.acceptance import breaks_accepted
 from worker.rotation.changes.repair import RepairEvidence, rebuild
 from worker.rotation.changes.rotation import note
 from worker.rotation.history import History, decode_entry, encode_entry
@@ -196,3 +197,100 @@ def test_a_vault_that_was_set_back_has_a_chain_that_holds_and_says_that_it_was_s
     whole = whole_history(small.store, TARGET.name)
     assert whole.chain.holds, whole.chain.words
     assert Event.VAULT_SET_BACK in {entry.event for entry in whole.entries()}
+
+
+def accepted(small: Small) -> None:
+    """A person accepts what there is."""
+    found = whole_history(small.store, TARGET.name).chain
+    assert not found.holds
+    loaded = small.store.load(TARGET.name, TARGET.path)
+    small.store.change(loaded, lambda record: breaks_accepted(record, found, "alice", "a restore", NOW))
+
+
+def archive(small: Small, old: str, new: str) -> None:
+    """Somebody changes an entry in the oldest archive."""
+    path = min(path for path in small.vault.versions if "/_archive/" in path)
+    document = small.vault.versions[path][-1]
+    assert document
+    document["entries"][3] = document["entries"][3].replace(old, new)
+
+
+def findings(small: Small) -> list[str]:
+    return [each.what for each in audit(small.services, small.targets, MINUTE).findings if each.kind == "chain"]
+
+
+def test_a_break_that_was_accepted_is_none_any_more_and_is_told(small: Small) -> None:
+    archive(small, "AK1", "AK7")
+    accepted(small)
+    chain = whole_history(small.store, TARGET.name).chain
+    assert chain.holds
+    assert "but for the break at entry 4, accepted by alice at 2026-" in chain.words
+    assert "a restore" in chain.words
+    small.passes(days=15)
+    small.look()
+    assert whole_history(small.store, TARGET.name).chain.holds, "also when the history goes on"
+
+
+def test_another_change_at_the_same_place_is_found(small: Small) -> None:
+    archive(small, "AK1", "AK7")
+    accepted(small)
+    archive(small, "AK7", "AK8")
+    assert not whole_history(small.store, TARGET.name).chain.holds
+
+
+def test_another_break_elsewhere_is_found(small: Small) -> None:
+    archive(small, "AK1", "AK7")
+    accepted(small)
+    texts = small.record().history.texts()
+    small.alter(history=History((*texts[:2], texts[2].replace('"n"', '"m"'), *texts[3:])))
+    assert not whole_history(small.store, TARGET.name).chain.holds
+    assert findings(small)
+
+
+def test_an_acceptance_that_is_put_in_between_accepts_nothing(small: Small) -> None:
+    archive(small, "AK1", "AK7")
+    accepted(small)
+    texts = small.record().history.texts()
+    small.alter(history=History((*texts[:-2], texts[-1], texts[-2])))
+    chain = whole_history(small.store, TARGET.name).chain
+    assert {4} < {each.number for each in chain.breaks}
+
+
+def test_the_audit_of_a_worker_knows_what_was_accepted(small: Small) -> None:
+    texts = small.record().history.texts()
+    small.alter(history=History((*texts[:-1], texts[-1].replace("key.dead", "key.died"))))
+    assert findings(small)
+    accepted(small)
+    assert findings(small) == []
+
+
+@pytest.mark.parametrize("written", [0, 1])
+def test_entries_that_were_taken_from_the_end_are_found_whether_or_not_another_was_written(
+    small: Small, written: int
+) -> None:
+    texts = small.record().history.texts()
+    small.alter(history=History(texts[:-2]))
+    for _ in range(written):
+        small.store.change(
+            small.store.load(TARGET.name, TARGET.path), lambda record: note(record, Event.AUDIT_FOUND, NOW)
+        )
+    assert findings(small)
+    accepted(small)
+    assert findings(small) == []
+    chain = whole_history(small.store, TARGET.name).chain
+    assert chain.holds, chain.words
+    small.alter(history=History(small.record().history.texts()[:-1]))
+    assert findings(small), "the acceptance itself cannot be taken away"
+
+
+def test_many_breaks_are_accepted_at_once() -> None:
+    record = written(replace(empty(), history=History(TEN[:1]), next_entry=2))
+    for number in range(2, 90):
+        record = written(note(record, Event.AUDIT_FOUND, NOW, reason=str(number)))
+    texts = tuple(text.replace("audit.found", "audit.fount") for text in record.history.texts())
+    found = inspect(texts, 89)
+    assert len(found.breaks) == 89
+    changed = written(breaks_accepted(replace(record, history=History(texts)), found, "alice", "why", NOW))
+    state = inspect(changed.history.texts(), changed.next_entry - 1)
+    assert state.holds, state.words
+    assert "and 88 breaks more" in state.words

@@ -105,7 +105,8 @@ def test_an_audit_tells_a_pause_and_what_it_holds_back_and_not_that_it_is_late()
 
 def test_a_freeze_lets_through_what_is_asked_for_and_what_apps_need() -> None:
     frozen = replace(TARGET, freezes=(FREEZE,))
-    overdue = replace(with_key(), current=replace(current(), published_at=NOW - 40 * DAY))
+    old = NOW - 40 * DAY
+    overdue = replace(with_key(), current=replace(current(), created_at=old, published_at=old))
     due = due_at(overdue, frozen, NOW)
     assert due
     assert FREEZE.ends <= due < FREEZE.ends + MINUTE

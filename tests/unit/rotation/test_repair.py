@@ -16,7 +16,7 @@ from worker.rotation.changes.repair import LooseKey, RepairEvidence, loose_keys,
 from worker.rotation.changes.rotation import note, staged
 from worker.rotation.changes.settlement import Found
 from worker.rotation.history import Entry, History
-from worker.rotation.record import Phase, Record, Why, decode, encode
+from worker.rotation.record import Paused, Phase, Record, Why, decode, encode
 
 FOUND = Found(access_key="AK0", version=1, label="media rotation-0", request_id="request-0", rotation_id="rotation-0")
 FOUND_AT = NOW - DAY
@@ -72,6 +72,41 @@ def test_one_wrong_item_does_not_take_the_others_along() -> None:
     assert [request.id for request in made.record.requests] == ["message-1"]
     assert len(made.record.unconfirmed_creates) == 1
     assert made.dropped == ("1 of requests", "1 of unconfirmed_creates", "2 of history")
+
+
+def wished() -> Record:
+    """A record with all that a person may want of a target."""
+    return replace(
+        full(),
+        paused=Paused(at=NOW, by="alice", reason="moving", until=NOW + DAY),
+        next_at=NOW + 2 * DAY,
+        deletes_held=True,
+    )
+
+
+def test_what_a_person_wanted_is_kept() -> None:
+    before = wished()
+    made = repaired(broken(before))
+    for name in ("paused", "next_at", "deletes_held"):
+        assert getattr(made.record, name) == getattr(before, name)
+    words = ", ".join(made.kept)
+    assert "the pause by alice" in words
+    assert f"the next rotation at {before.next_at}" in words
+    assert "nothing is deleted" in words
+    assert made.dropped == ("hello",)
+
+
+@pytest.mark.parametrize("value", [{"by": "alice"}, "yes", 7, ["x"]])
+def test_a_wish_that_cannot_be_read_is_named(value: object) -> None:
+    made = repaired(broken(wished(), paused=value, next_at=value, deletes_held=value))
+    assert (made.record.paused, made.record.next_at, made.record.deletes_held) == (None, None, True)
+    assert made.dropped == ("paused", "next_at")
+
+
+def test_a_delete_that_a_person_wanted_is_not_believed_of_such_a_document() -> None:
+    made = repaired(broken(replace(full(), revoking="AK0")))
+    assert made.record.revoking == ""
+    assert made.dropped == ("revoking", "hello")
 
 
 @pytest.mark.parametrize("document", [{"foo": "bar"}, {"schema": "x"}, {"history": {"a": 1}, "requests": "no"}])

@@ -19,13 +19,16 @@ from worker.errors import (
     VaultError,
     VaultUnavailable,
 )
+from worker.rotation.changes.holding import paused
 from worker.rotation.changes.rollback import brought_back
 from worker.rotation.reconcile import accept
-from worker.rotation.record import Why
+from worker.rotation.record import Paused, Why
+from worker.rotation.status import due_at
 from worker.rotation.steps.publish import publish, verify
 from worker.rotation.steps.retire import delete
 from worker.rotation.steps.rollback import Wanted, begin_rollback, rollback_of
 from worker.rotation.steps.session import Session
+from worker.targets.schedule import Schedule
 
 WANTED = Wanted(None, "the new key lacks a bucket", "alice@desk")
 
@@ -219,3 +222,65 @@ def test_a_rotation_under_way_and_another_name() -> None:
         brought_back(record, "AK7", NOW, MINUTE)
     with pytest.raises(TryAgainLater, match="is under way"):
         brought_back(replace(record, rotation=rotation()), None, NOW, MINUTE)
+
+
+def aged(days: int) -> Small:
+    """AK1 became so many days old before AK2 took its place just now."""
+    made = Small()
+    made.hostup.living["BY-HAND"] = ""
+    made.look()
+    made.passes(days=days)
+    accept(made.services, TARGET, request("first", made.clock.now()))
+    made.look()
+    return made
+
+
+def test_the_age_of_the_key_counts_from_its_birth() -> None:
+    small = aged(days=20)
+    born = small.clock.now() - 20 * DAY
+    finish(begin(small))
+    due = due_at(small.record(), TARGET, small.clock.now())
+    assert due
+    assert born + 29 * DAY < due <= born + 30 * DAY
+    secret = small.vault.latest(TARGET.path)
+    assert secret
+    assert secret["next_rotation_at"] == due.isoformat(timespec="seconds")
+    small.passes(days=9, seconds=86_400)
+    small.look()
+    record = small.record()
+    assert record.current
+    assert record.current.access_key == "AK3", "it is not older than every"
+
+
+def test_by_cron_the_run_that_made_the_other_key_does_not_undo_it() -> None:
+    small = aged(days=20)
+    daily = replace(TARGET, schedule=Schedule(cron="0 3 * * *"))
+    work = Session(small.services, daily, small.store.load(TARGET.name, TARGET.path))
+    begin_rollback(work, rollback_of(work, WANTED), WANTED.by)
+    finish(work)
+    due = due_at(small.record(), daily, small.clock.now())
+    assert due
+    assert small.clock.now() < due <= small.clock.now() + DAY + MINUTE
+
+
+def test_a_key_that_is_too_old_comes_back_only_where_a_person_has_the_next_one_wait() -> None:
+    small = aged(days=30)
+    with pytest.raises(UsageError, match="older than `every` allows") as caught:
+        begin(small)
+    assert "rotator pause media" in caught.value.hint
+    assert small.record().rotation is None
+    now = small.clock.now()
+    small.store.change(
+        small.store.load(TARGET.name, TARGET.path),
+        lambda record: paused(record, Paused(at=now, by="alice", reason="the new key lacks a bucket", until=now + DAY)),
+    )
+    finish(begin(small))
+    small.look()
+    record = small.record()
+    assert record.current
+    assert record.current.access_key == "AK1"
+    small.passes(days=1, seconds=1)
+    small.look()
+    record = small.record()
+    assert record.current
+    assert record.current.access_key == "AK3", "when the pause is over, it is replaced"

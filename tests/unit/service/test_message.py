@@ -62,6 +62,36 @@ def test_what_celery_sends_is_taken(
     assert read(raw) == Message("rotator.rotate", "one-request", meant)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "options", "by", "meant"),
+    [
+        (["media"], {}, "deploy", ("media", "", "deploy")),
+        (["media", "why"], {"leaked": True}, "deploy", ("media", "why", "deploy", True)),
+        (["media"], {"by": "said"}, "deploy", ("media", "", "said")),
+        (["media"], {"by": ""}, "deploy", ("media", "", "deploy")),
+        (["media"], {}, "é" * 1_000, ("media", "", "é" * 80)),
+        (["media"], {}, "", ("media", "")),
+    ],
+)
+def test_a_header_says_who_asks_where_the_message_does_not(
+    arguments: list[str], options: dict[str, Any], by: str, meant: tuple[str | bool, ...]
+) -> None:
+    raw = sent("rotator.rotate", args=arguments, kwargs=options, headers={"rotator_by": by})
+    assert read(raw).arguments == meant
+
+
+@pytest.mark.parametrize("by", [5, None, ["x"], {"x": 1}, "x" * 1_001])
+def test_a_header_that_is_no_short_text_is_refused(by: object) -> None:
+    assert kind_of(sent("rotator.rotate", args=["media"], headers={"rotator_by": by})).startswith(
+        "form.headers.rotator_by: "
+    )
+
+
+def test_a_header_says_nothing_to_other_tasks() -> None:
+    assert read(sent("rotator.tick", headers={"rotator_by": "deploy"})).arguments == ()
+    assert read(sent("rotator.reconcile", args=["media"], headers={"rotator_by": "x"})).arguments == ("media",)
+
+
 def test_the_options_that_change_nothing_are_taken() -> None:
     raw = sent(
         "rotator.tick", priority=9, expires=60, shadow="a name", headers={"traceparent": "00"}, ignore_result=True

@@ -117,3 +117,13 @@ def outbox_due(channel: str) -> str:
 def told(mark: str) -> str:
     """String: there while something was told and is not over; expires."""
     return f"rotator:told:{mark}"
+
+
+def delivery(mark: str) -> str:
+    """String: there once a report of a leak with this mark was dealt with; expires."""
+    return f"rotator:delivery:{mark}"
+
+
+def leaks(target: str) -> str:
+    """Sorted set: the marks of the reports that began leak mode lately, by when (seconds since 1970); expires."""
+    return f"rotator:leaks:{target}"

@@ -9,6 +9,7 @@ from datetime import datetime
 import redis
 
 from worker.adapters.redis.circuit import Circuit, HeldCalls
+from worker.adapters.redis.deliveries import Deliveries
 from worker.adapters.redis.due import DueSet
 from worker.adapters.redis.index import Index
 from worker.adapters.redis.locks import TargetLocks
@@ -34,6 +35,7 @@ class SharedState:
     watches: Watches
     repairs: Repairs
     notes: Notes
+    deliveries: Deliveries
     accounts: tuple[str, ...] = (DEFAULT_ACCOUNT,)
 
     def circuit(self, account: str = DEFAULT_ACCOUNT) -> Circuit:
@@ -62,5 +64,6 @@ def shared_state(client: redis.Redis, accounts: Iterable[str] = (DEFAULT_ACCOUNT
         Watches(client),
         Repairs(client, names),
         Notes(client),
+        Deliveries(client),
         names,
     )

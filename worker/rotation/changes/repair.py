@@ -18,7 +18,8 @@ from worker.events import Event
 from worker.rotation.changes.rotation import note, put_aside, to_retire
 from worker.rotation.changes.settlement import Found
 from worker.rotation.history import Entry, History, decode_entry
-from worker.rotation.record import CurrentKey, Record, Request, UnconfirmedCreate, Why
+from worker.rotation.hold import pause_text
+from worker.rotation.record import CurrentKey, Paused, Record, Request, UnconfirmedCreate, Why
 from worker.targets.account import DEFAULT_ACCOUNT
 
 T = TypeVar("T")
@@ -68,6 +69,9 @@ def rebuild(target: str, path: str, problem: str, evidence: RepairEvidence, now:
         target=target,
         path=path,
         current=current,
+        paused=next(iter(_valid_items(Paused, [document.get("paused")])), None),
+        next_at=moment(document.get("next_at")),
+        deletes_held=bool(document.get("deletes_held")),  # whatever else it is: it is not "no"
         requests=requests,
         served=served,
         unconfirmed_creates=(*creates, *_interrupted(document.get("rotation"), now)),
@@ -85,7 +89,7 @@ def rebuild(target: str, path: str, problem: str, evidence: RepairEvidence, now:
         "unconfirmed_creates": len(creates),
         "history": len(history),
     }
-    dropped = _dropped(document, {**taken, "retiring": 0})
+    dropped = (*_unread_wishes(document, record), *_dropped(document, {**taken, "retiring": 0}))
     published = [evidence.found.access_key] if evidence.found else []
     return Repair(record, _kept(record), dropped, loose_keys(document, entries, record, published))
 
@@ -183,13 +187,28 @@ def _in_history(entries: Iterable[Entry]) -> Iterator[LooseKey]:
             yield LooseKey(previous, "history")
 
 
+def _unread_wishes(document: Mapping[str, object], record: Record) -> Iterator[str]:
+    """What a person wanted, and has to say again. A delete that was wanted is never taken from such a document."""
+    for name, kept in (("paused", record.paused), ("next_at", record.next_at), ("revoking", record.revoking)):
+        if document.get(name) and not kept:
+            yield name
+
+
 def _kept(record: Record) -> tuple[str, ...]:
     counted = {
         "history entries": len(record.history) - 1,
         "requests": len(record.requests),
         "unconfirmed creates": len(record.unconfirmed_creates),
     }
-    return tuple(f"{number} {what}" for what, number in counted.items() if number)
+    wishes = {
+        pause_text(record.paused) if record.paused else "": record.paused,
+        f"the next rotation at {record.next_at}": record.next_at,
+        "that nothing is deleted, as Vault was set back": record.deletes_held,
+    }
+    return (
+        *(f"{number} {what}" for what, number in counted.items() if number),
+        *(what for what, wished in wishes.items() if wished),
+    )
 
 
 def _dropped(document: Mapping[str, object], taken: Mapping[str, int]) -> tuple[str, ...]:

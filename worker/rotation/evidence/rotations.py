@@ -55,6 +55,7 @@ def rotations_of(target: str, entries: Iterable[Entry], due: Due | None) -> tupl
             grouped.setdefault(entry.rotation_id, []).append(entry)
     found: list[RotationFacts] = []
     published: datetime | None = None
+    first: dict[str, datetime] = {}
     for rotation_id, own in grouped.items():
         if not any(entry.event == Event.ROTATION_STARTED for entry in own):
             continue  # an adopted key, or one of a record from before: there was no rotation of ours
@@ -62,7 +63,8 @@ def rotations_of(target: str, entries: Iterable[Entry], due: Due | None) -> tupl
         if due and published and facts.trigger == BY_SCHEDULE:
             facts = replace(facts, due_at=due(published))
         found.append(facts)
-        published = facts.published_at or published
+        if facts.published_at:  # a key that comes back counts from when apps first read it
+            published = first.setdefault(facts.access_key or "", facts.published_at)
     return tuple(found)
 
 

@@ -221,7 +221,8 @@ def _values(session: Session, rotation: Rotation, key: StagedKey) -> dict[str, o
     """What the app reads, under our own names (docs/apps.md)."""
     now, target, storage = session.now, session.target, session.services.at(rotation.account).storage
     # as planned at this moment; a change of the schedule is no reason to write a secret that apps restart for
-    due = next_rotation(target.schedule, target.name, now, now, target.freezes)
+    last = target.schedule.counts_from(key.created_at, now)
+    due = next_rotation(target.schedule, target.name, last, now, target.freezes)
     return {
         "access_key": key.access_key,
         "secret_key": key.secret_key.reveal(),

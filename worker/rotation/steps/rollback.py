@@ -14,12 +14,14 @@ from worker.errors import StorageError, UsageError
 from worker.rotation.changes.rollback import brought_back, rollback_begun
 from worker.rotation.changes.rotation import ROLLBACK
 from worker.rotation.changes.settlement import found_in
+from worker.rotation.hold import pause_of
 from worker.rotation.ports import Document, Life
 from worker.rotation.record import Lease, Phase, RetiringKey, Rotation, StagedKey
 from worker.rotation.size import see_that_it_fits, trimmed
 from worker.rotation.steps.create import look_first
 from worker.rotation.steps.session import Session
 from worker.secret import Secret
+from worker.targets.schedule import next_rotation
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,9 @@ def rollback_of(session: Session, wanted: Wanted) -> Rotation:
     expected = look_first(session)
     see_that_it_fits(trimmed(session.record))
     document = _old_secret(session, key)
-    return _intent(session, key, document, wanted, expected)
+    intent = _intent(session, key, document, wanted, expected)
+    _see_that_it_may_stay(session, intent)
+    return intent
 
 
 def _see_that_it_is_of_the_account(session: Session, key: RetiringKey) -> None:
@@ -60,6 +64,26 @@ def begin_rollback(session: Session, intent: Rotation, by: str) -> None:
     """Put the intent on record. Raises as :func:`rollback_of`."""
     margin = session.services.policy.lease
     session.change(lambda record: rollback_begun(record, intent, margin, by))
+
+
+def next_after(session: Session, intent: Rotation) -> datetime | None:
+    """When the key that comes back is rotated by the schedule; a moment that has passed: at once."""
+    target, now = session.target, session.now
+    born = intent.key.created_at if intent.key else now
+    return next_rotation(target.schedule, target.name, target.schedule.counts_from(born, now), now, target.freezes)
+
+
+def _see_that_it_may_stay(session: Session, intent: Rotation) -> None:
+    """A key that is too old already would be replaced at once, unless a person has that wait."""
+    due, name, now = next_after(session, intent), session.target.name, session.now
+    if due is None or due > now or pause_of(session.record, now):
+        return
+    key = intent.key.access_key if intent.key else ""
+    raise UsageError(
+        f"access key {key} is older than `every` allows, so another one would be made at once",
+        target=name,
+        hint=f"Nothing was changed. To have that wait: `rotator pause {name} --until 2d`, and then roll back.",
+    )
 
 
 def _old_secret(session: Session, key: RetiringKey) -> Document:
