@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.rotation.changes.rotation import DAY, HEALING, LEAK, MANUAL, Holder
+from worker.rotation.changes.rotation import DAY, HEALING, LEAK, MANUAL, SCHEDULE, Holder
 from worker.rotation.changes.watch import may_heal
 from worker.rotation.hold import hold_on
 from worker.rotation.record import Phase, Record, RetiringKey, UnconfirmedCreate
@@ -222,7 +222,7 @@ def _begin(record: Record, now: datetime) -> Begin:
         return Begin(HEALING, record.trouble.what)
     if record.requests:
         return Begin(MANUAL, record.requests[0].reason)
-    return Begin("schedule", "")
+    return Begin(SCHEDULE, "")
 
 
 def _is_full(record: Record) -> bool:

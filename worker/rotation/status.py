@@ -13,6 +13,7 @@ from typing import Any
 from worker.errors import Conflict, RotatorError
 from worker.events import Event
 from worker.rotation.changes.watch import HEALINGS_PER_DAY, wants_healing
+from worker.rotation.copies import lacking
 from worker.rotation.decide import RETIRING_LIMIT, Wait, decide, waits_for_person
 from worker.rotation.record import Paused, Record, Trouble, UnconfirmedCreate
 from worker.targets.freeze import freeze_at, thawed
@@ -21,7 +22,12 @@ from worker.targets.target import Target
 
 
 def due_at(record: Record, target: Target, now: datetime) -> datetime | None:
-    """When the next rotation of a target begins by itself: by the schedule, or as a person set it. None: never."""
+    """When the next rotation of a target begins by itself: by the schedule, or as a person set it. None: never.
+
+    At once where a copy of the app's secret is wanted that is not there yet: only a new key can be put there.
+    """
+    if lacking(record, target):
+        return max(thawed(target.freezes, now), now)
     if record.next_at:
         free = thawed(target.freezes, max(record.next_at, now))
         return free if free > now else record.next_at

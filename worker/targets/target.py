@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from worker.targets.fields import FieldMap
 from worker.targets.freeze import Freeze
+from worker.targets.location import Location
 from worker.targets.readers import Reader
 from worker.targets.schedule import Schedule
 
@@ -21,7 +22,7 @@ class Target:
     at, None: as often as that of other targets. ``extra`` is published beside the key. ``readers`` and ``presign_ttl``
     (how long links live that the app signs) say what ``grace`` has to last. ``retire_cap`` is how long the key before
     is kept at most while receipts say that it is in use; None: it goes when ``grace`` is over. ``freezes`` are those of
-    the whole configuration. ``owner`` is who is told of it.
+    the whole configuration. ``owner`` is who is told of it. ``also`` are where copies of the app's secret lie.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Target:
     retire_cap: timedelta | None = None
     freezes: tuple[Freeze, ...] = ()
     owner: str | None = None
+    also: tuple[Location, ...] = ()
 
     def plan(self) -> str:
         """A digest of when its key is rotated, how long the old one is kept and where it is published.
@@ -46,6 +48,7 @@ class Target:
         text = f"{self.schedule}/{self.grace}/{self.path}"
         text += f"/{self.retire_cap}" if self.retire_cap else ""
         text += f"/{self.freezes}" if self.freezes else ""
+        text += "".join(f"/{copy.name}" for copy in self.also)
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
     def render_label(self, rotation_id: str, now: datetime) -> str:

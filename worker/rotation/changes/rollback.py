@@ -119,5 +119,5 @@ def rollback_given_up(record: Record, rotation_id: str, why: str, now: datetime,
         operation="rollback",
         error=why,
     )
-    retiring = (*record.retiring, replace(left, vault_version=rotation.from_version))
+    retiring = (*record.retiring, replace(left, vault_version=rotation.from_version, copies=rotation.from_copies))
     return replace(noted, rotation=None, retiring=retiring)

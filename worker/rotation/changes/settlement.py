@@ -84,7 +84,7 @@ def adopted_key(record: Record, found: Found, now: datetime, grace: timedelta) -
     old = record.current
     known = old is not None and old.access_key == found.access_key
     began = (old.created_at, old.published_at) if old and known else (now, now)
-    current = found.as_current(*began)
+    current = replace(found.as_current(*began), copies=old.copies if old and known else ())
     noted = note(
         record,
         Event.KEY_ADOPTED,
@@ -96,7 +96,9 @@ def adopted_key(record: Record, found: Found, now: datetime, grace: timedelta) -
     )
     if old and not known:
         key = to_retire(old.access_key, Why.REPLACED, old.rotation_id, old.request_id, now + grace)
-        noted = replace(noted, retiring=(*noted.retiring, replace(key, vault_version=old.vault_version)))
+        noted = replace(
+            noted, retiring=(*noted.retiring, replace(key, vault_version=old.vault_version, copies=old.copies))
+        )
     rotation = record.rotation and replace(record.rotation, expected_version=found.version)
     adopted = record.adopted + (0 if known else 1)
     return replace(noted, current=current, rotation=rotation, failure=None, adopted=adopted)

@@ -33,6 +33,7 @@ from worker.rotation.in_use import Kept, extended_until, kept, kept_until_at_mos
 from worker.rotation.ports import DeletedKey, Life, Probe
 from worker.rotation.record import RetiringKey, Why
 from worker.rotation.records import Change
+from worker.rotation.steps.copies import destroy_copies, published_copies
 from worker.rotation.steps.counted import count_before, undiminished
 from worker.rotation.steps.session import Pause, Session
 from worker.secret import Secret
@@ -61,7 +62,7 @@ def delete(session: Session, access_key: str) -> Pause | None:
         # a rollback may have begun since, in time; what is read from here on is told apart by the record
         session.reload()
         key = find(session.record, access_key)
-    end = extended_until(key, session.target, session.services.vault_away.last)
+    end = extended_until(key, session.target, session.services.vault_away.of(session.target))
     if end and end > session.now:
         now = session.now
         session.change(lambda record: grace_extended(record, access_key, end, now))
@@ -129,16 +130,18 @@ def _kept_in_use(session: Session, key: RetiringKey) -> Kept | None:
 def _see_that_it_is_not_published(session: Session, key: RetiringKey) -> None:
     if key.why is Why.REVOKED:
         return  # a person has said so
-    document = session.services.vault.read(session.target.path)
-    if document.data is None or session.target.fields.read(document.data, "access_key") != key.access_key:
-        return
-    raise Conflict(
-        f"access key {key.access_key} was to be deleted, but Vault publishes it as version {document.version} of "
-        f"{session.target.path}",
-        target=session.target.name,
-        hint="It is not deleted while it stands there. Somebody put an old version back: rotate again, or put the "
-        "current one back (`rotator status` names it).",
-    )
+    target = session.target
+    found = [(target.path, session.services.vault.read(target.path))]
+    found += [(copy.name, document) for copy, document in published_copies(session)]
+    for where, document in found:
+        if document.data is not None and target.fields.read(document.data, "access_key") == key.access_key:
+            raise Conflict(
+                f"access key {key.access_key} was to be deleted, but Vault publishes it as version {document.version} "
+                f"of {where}",
+                target=target.name,
+                hint="It is not deleted while it stands there. Somebody put an old version back: rotate again, or put "
+                "the current one back (`rotator status` names it).",
+            )
 
 
 def see_that_it_is_ours(session: Session, key: RetiringKey) -> None:
@@ -200,6 +203,7 @@ def prove_dead(session: Session, access_key: str) -> Pause | None:
         return _not_dead_yet(session, key, probe)
     try:
         _destroy_version(session, key)
+        destroy_copies(session, access_key, key.copies)
         session.services.store.claims.note_dead(access_key, session.target.name)
     except VaultUnavailable:
         raise

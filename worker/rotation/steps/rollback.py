@@ -17,6 +17,7 @@ from worker.rotation.changes.settlement import found_in
 from worker.rotation.ports import Document, Life
 from worker.rotation.record import Lease, Phase, RetiringKey, Rotation, StagedKey
 from worker.rotation.size import see_that_it_fits, trimmed
+from worker.rotation.steps.copies import look_at_copies
 from worker.rotation.steps.create import look_first
 from worker.rotation.steps.session import Session
 from worker.secret import Secret
@@ -34,11 +35,13 @@ class Wanted:
 def rollback_of(session: Session, wanted: Wanted) -> Rotation:
     """Look at everything a rollback rests on, and change nothing; answers the intent.
 
-    Raises UsageError with what forbids it, TryAgainLater, StorageError, Conflict, RecordTooLarge, VaultError.
+    Raises UsageError with what forbids it, TryAgainLater, StorageError, Conflict, RecordTooLarge, VaultError (also
+    CopyFailed).
     """
     key = brought_back(session.record, wanted.access_key, session.now, session.services.policy.lease)
     session.services.storage.see_that_it_can_be_asked()
     expected = look_first(session)
+    look_at_copies(session)  # all of them go back, or none
     see_that_it_fits(trimmed(session.record))
     document = _old_secret(session, key)
     return _intent(session, key, document, wanted, expected)
@@ -102,6 +105,7 @@ def _intent(session: Session, key: RetiringKey, document: Document, wanted: Want
         lease=Lease(holder=rotation_id, until=now),
         key=staged,
         from_version=key.vault_version,
+        from_copies=key.copies,
     )
 
 
