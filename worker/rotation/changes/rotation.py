@@ -303,6 +303,7 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
         requests=[request_id for request_id, _ in served],
         duration_ms=round((now - rotation.started_at).total_seconds() * 1000),
     )
+    noted = _with_those_left(noted, rotation, record.current, now)
     replaced = _replaced(record, now, now + grace.usual)
     if any(request.leaked for request in record.requests if rotation.trigger != ROLLBACK):
         noted, retiring = _without_grace(noted, rotation.id, (*replaced, *record.retiring), now + grace.leaked, now)
@@ -321,6 +322,23 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
         next_at=None,
         revoking="",
     )
+
+
+def _with_those_left(record: Record, rotation: Rotation, old: CurrentKey | None, now: datetime) -> Record:
+    """Name the copies that had the key before and are not wanted any more: nobody replaces what stands there."""
+    wanted = {copy.location for copy in rotation.copies}
+    for copy in old.copies if old else ():
+        if old and copy.location not in wanted:
+            record = note(
+                record,
+                Event.COPY_LEFT,
+                now,
+                rotation_id=rotation.id,
+                access_key=old.access_key,
+                location=copy.location,
+                vault_version=copy.version,
+            )
+    return record
 
 
 def _served_by(record: Record, rotation: Rotation, staged: StagedKey) -> tuple[Request, ...]:
