@@ -7,7 +7,7 @@ in files that it names, and never in the configuration file.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel, StrictBool, StrictInt, ValidationError
 
 from worker.secret import Secret
 from worker.settings.channels import Channel
+from worker.settings.destinations import DestinationSettings, read_destinations, root_of
 from worker.settings.environment import (
     WHERE,
     Need,
@@ -46,6 +47,7 @@ from worker.settings.values import (
 )
 from worker.settings.vault import VaultSettings
 from worker.settings.worker import WorkerSettings
+from worker.targets.location import HOME
 from worker.targets.target import Target
 
 __all__ = ["HostUpSettings", "Need", "Settings", "StorageSettings", "VaultSettings", "WorkerSettings", "load"]
@@ -109,17 +111,31 @@ class Settings:
     proxies: Proxies
     proxy_secrets: tuple[Secret, ...]
     channels: tuple[Channel, ...] = ()
+    destinations: Mapping[str, DestinationSettings] = field(default_factory=dict)
 
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret in here; for redaction."""
         given = (self.hostup.api_key, self.vault.token, self.vault.secret_id, self.redis_url)
         of_channels = (secret for channel in self.channels for secret in channel.secrets())
         known = (secret for secret in given if secret)
-        return (*known, *redis_passwords(self.redis_url), *self.proxy_secrets, *of_channels)
+        elsewhere = (secret for destination in self.destinations.values() for secret in destination.secrets())
+        return (*known, *redis_passwords(self.redis_url), *self.proxy_secrets, *of_channels, *elsewhere)
 
 
 M = TypeVar("M", bound=BaseModel)
-_TABLES = ("hostup", "storage", "vault", "redis", "worker", "metrics", "log", "target", "freeze", "notify")
+_TABLES = (
+    "hostup",
+    "storage",
+    "vault",
+    "redis",
+    "worker",
+    "metrics",
+    "log",
+    "target",
+    "destination",
+    "freeze",
+    "notify",
+)
 
 
 def load(
@@ -162,7 +178,9 @@ def load(
         problems.note(f"{WHERE}: {place_of('REDIS_URL', env)}", exposed)
     freezes = read_freezes(str(file), document.get("freeze", []), problems)
     own_paths = (vault.state_path, vault.receipts_path)
-    targets = read_targets(str(file), document.get("target", []), own_paths, problems, only, freezes)
+    destinations = read_destinations(str(file), document.get("destination", []), vault, env, needs, problems)
+    roots = {HOME: root_of(vault)} | {name: root_of(each.vault) for name, each in destinations.items()}
+    targets = read_targets(str(file), document.get("target", []), own_paths, problems, only, freezes, roots)
     channels = read_channels(
         str(file),
         document.get("notify", []),
@@ -189,6 +207,7 @@ def load(
         proxies,
         hidden,
         channels,
+        destinations,
     )
 
 

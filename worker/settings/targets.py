@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainValidator,
+    TypeAdapter,
     ValidationError,
     ValidationInfo,
 )
@@ -36,6 +37,7 @@ from worker.settings.values import (
 from worker.targets.durations import format_duration
 from worker.targets.fields import PRESETS
 from worker.targets.freeze import Freeze
+from worker.targets.location import HOME, Location, location
 from worker.targets.readers import LONGEST_LINK, Reader, least_grace, parse_reader
 from worker.targets.schedule import NEVER, Schedule, Window
 from worker.targets.target import Target, render_label
@@ -49,18 +51,26 @@ AFTER_GRACE, WHEN_UNUSED = "after-grace", "when-unused"
 RETIRE = (AFTER_GRACE, WHEN_UNUSED)
 """When a key that was replaced goes: when grace is over, or once no app says any more that it uses it."""
 
+MOST_COPIES = 8
+"""Of a target: each is in its record once for every key, and a record must not become too large for Vault."""
+
 CAP_IN_GRACES = 7
 """By default a key that is in use is kept for so many graces, but no longer than the interval."""
 
 _DAY = timedelta(days=1)
+_PATH = TypeAdapter(VaultPath)
 _EXAMPLE_ID = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(slots=True)
 class _Others:
-    """What a target is held against: the worker's own paths; and of names and paths the number of who has it first."""
+    """What a target is held against: the worker's own paths; and of names and places the number of who has it first.
+
+    ``roots`` are the mounts by the names of their destinations, however they are spelled.
+    """
 
     own_paths: tuple[str, str]
+    roots: Mapping[str, str] = field(default_factory=lambda: {HOME: ""})
     number: int = 0
     names: dict[str, int] = field(default_factory=dict)
     paths: dict[str, int] = field(default_factory=dict)
@@ -71,19 +81,63 @@ def _own_name(name: str, info: ValidationInfo[_Others]) -> str:
 
 
 def _own_path(path: str, info: ValidationInfo[_Others]) -> str:
-    state, receipts = info.context.own_paths
-    if f"{path}/".startswith(f"{state}/"):
-        raise ValueError(f"{path} lies in state_path ({state}), where the worker keeps its records")
-    if f"{path}/".startswith(f"{receipts}/"):
-        raise ValueError(f"{path} lies in receipts_path ({receipts}), where apps write receipts")
-    return _own(path, info.context.paths, info.context.number)
+    _own_place(Location(path), info.context)
+    return path
 
 
-def _own(value: str, seen: dict[str, int], number: int) -> str:
+def _own_place(place: Location, others: _Others) -> None:
+    """See that a secret may lie there: nothing of ours does, and nothing of another target."""
+    full, home = f"{others.roots[place.destination]}/{place.path}", others.roots[HOME]
+    state, receipts = others.own_paths
+    if f"{full}/".startswith(f"{home}/{state}/"):
+        raise ValueError(f"{place.name} lies in state_path ({state}), where the worker keeps its records")
+    if f"{full}/".startswith(f"{home}/{receipts}/"):
+        raise ValueError(f"{place.name} lies in receipts_path ({receipts}), where apps write receipts")
+    _own(full, others.paths, others.number, place.name)
+
+
+def _own(value: str, seen: dict[str, int], number: int, shown: str = "") -> str:
     first = seen.setdefault(value, number)
     if first != number:
-        raise ValueError(f"{value} is that of target[{first}] already; each target needs its own")
+        raise ValueError(f"{shown or value} is that of target[{first}] already; each target needs its own")
     return value
+
+
+def _copies(value: object, info: ValidationInfo[_Others]) -> tuple[Location, ...]:
+    """Where copies lie: no two at one place, nor at that of the secret itself."""
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise ValueError('must be a list of texts, such as ["apps/media/copy", "eu:apps/media"]')
+    if len(value) > MOST_COPIES:
+        raise ValueError(f"has {len(value)} places; at most {MOST_COPIES} are allowed")
+    others, found = info.context, []
+    taken = {f"{others.roots[HOME]}/{info.data['path']}"} if "path" in info.data else set()
+    for text in value:
+        copy = _copy(text, others.roots)
+        full = f"{others.roots[copy.destination]}/{copy.path}"
+        if full in taken:
+            raise ValueError(f"{copy.name} is named twice, or is where the secret itself lies")
+        taken.add(full)
+        _own_place(copy, others)
+        found.append(copy)
+    return tuple(found)
+
+
+def _copy(text: str, destinations: Collection[str]) -> Location:
+    named = location(text)
+    try:
+        path = _PATH.validate_python(named.path)
+    except ValidationError as error:
+        raise ValueError(
+            f"holds {show_text(text)}: {error.errors()[0].get('ctx', {}).get('error', 'it is empty')}"
+        ) from None
+    if named.destination not in destinations:
+        known = ", ".join(sorted(filter(None, destinations))) or "none"
+        meant = did_you_mean(named.destination, destinations)
+        raise ValueError(
+            f"holds {show_text(text)}, and there is no [[destination]] {show_text(named.destination)}; {meant}there "
+            f"is: {known}"
+        )
+    return Location(path, named.destination)
 
 
 def _short_label(label: str, info: ValidationInfo[_Others]) -> str:
@@ -225,6 +279,7 @@ class TargetEntry(BaseModel):
 
     name: Annotated[Name, AfterValidator(_own_name), Field(description="what the target is called")]
     path: Annotated[VaultPath, AfterValidator(_own_path), Field(description="where in the mount the app's secret lies")]
+    also: Annotated[tuple[Location, ...], PlainValidator(_copies)] = ()
     label: Annotated[Label, AfterValidator(_short_label)] = "{target} {rotation_id}"
     cron: Cron | None = None
     every: Annotated[Interval | None, BeforeValidator(_either_every_or_cron), Field(validate_default=True)] = None
@@ -261,6 +316,7 @@ class TargetEntry(BaseModel):
             self.retire_cap,
             freezes,
             self.owner,
+            self.also,
         )
 
 
@@ -271,17 +327,19 @@ def read_targets(
     problems: Problems,
     only: Collection[str] | None = None,
     freezes: tuple[Freeze, ...] = (),
+    roots: Mapping[str, str] | None = None,
 ) -> dict[str, Target]:
     """All targets by name, or ``only`` these, from the file's ``target``; what is wrong is noted in ``problems``.
 
-    ``own_paths`` are where the records and the receipts lie. ``freezes`` hold for each target.
+    ``own_paths`` are where the records and the receipts lie. ``freezes`` hold for each target. ``roots`` are the mounts
+    by the names of their destinations, see :func:`worker.settings.destinations.root_of`.
     """
     if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
         problems.note(f"{file}: target", "must be written [[target]], once for each target")
         return {}
     if not raw:
         problems.note(f"{file}: target", "is missing; write [[target]] with name, path, grace, and every or cron")
-    others = _Others(own_paths)
+    others = _Others(own_paths, roots or {HOME: ""})
     targets = {}
     for number, entry in enumerate(raw, 1):
         if only is not None and entry.get("name") not in only:

@@ -1,4 +1,4 @@
-"""Copies of an app's secret: all get the same key, a rotation is done when all have it, and no key is cut off before."""
+"""Copies of an app's secret: all get the same key, a rotation is done when all have it, no key is cut off before."""
 
 from __future__ import annotations
 
