@@ -22,6 +22,7 @@ from worker.settings.problems import SECRETS, Problems
 from worker.settings.proxies import login_secrets
 from worker.settings.values import STRICT, Name, Text, VaultAddress, VaultPath
 from worker.settings.vault import VaultSettings
+from worker.targets.location import HOME
 
 MOST = 32
 
@@ -54,7 +55,7 @@ class DestinationEntry(BaseModel):
     model_config = STRICT
 
     name: Name = Field(description="what targets call it in also")
-    mount: VaultPath = Field(description="the KV version 2 mount where copies lie")
+    mount: VaultPath = "secret"
     address: VaultAddress | None = None
     namespace: Text | None = None
     approle_mount: VaultPath = "approle"
@@ -100,10 +101,16 @@ def read_destinations(
             problems.note(f"{where}name", f"{checked.name} would have variables of the names that {clash} has")
             continue
         taken |= dict.fromkeys(_all_variables(checked.name), checked.name)
-        destination = _with_login(checked, vault, env, needs, problems)
-        if destination:
-            found[checked.name] = destination
+        found[checked.name] = _with_login(checked, vault, env, needs, problems)
     return found
+
+
+def roots_of(vault: VaultSettings, destinations: Mapping[str, DestinationSettings], raw: object) -> dict[str, str]:
+    """The mounts by the names of their destinations; also of those with which something is wrong, which is told."""
+    wrong = [entry.get("name") for entry in raw if isinstance(entry, dict)] if isinstance(raw, list) else []
+    roots = {name: f"?{name}" for name in wrong if isinstance(name, str)}
+    roots |= {name: root_of(each.vault) for name, each in destinations.items()}
+    return roots | {HOME: root_of(vault)}
 
 
 def root_of(vault: VaultSettings) -> str:
@@ -141,7 +148,7 @@ def _variable(variable: str, name: str) -> str:
 
 def _with_login(
     entry: DestinationEntry, vault: VaultSettings, env: Mapping[str, str], needs: Need, problems: Problems
-) -> DestinationSettings | None:
+) -> DestinationSettings:
     """A destination with what its variables say."""
     own_env = {name: env.get(_variable(name, entry.name), "") for name in _all_variables("")}
     own_problems = Problems()
@@ -157,7 +164,6 @@ def _with_login(
         problems.note(
             f"{WHERE}: {token}", f"{what} of those of [vault] with {token.removeprefix('VAULT_TOKEN')} behind"
         )
-        return None
     taken_over = {key: getattr(vault, key) for key in (_SAME if same else _WAY) if getattr(own, key) is None}
     login = {key: getattr(vault, key) for key in _LOGIN_KEYS} if not has_login else {}
     given = {key: getattr(entry, key) for key in ("mount", "approle_mount", "kubernetes_mount", "jwt_mount")}

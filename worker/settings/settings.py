@@ -15,7 +15,7 @@ from pydantic import BaseModel, StrictBool, StrictInt, ValidationError
 
 from worker.secret import Secret
 from worker.settings.channels import Channel
-from worker.settings.destinations import DestinationSettings, read_destinations, root_of
+from worker.settings.destinations import DestinationSettings, read_destinations, roots_of
 from worker.settings.environment import (
     WHERE,
     Need,
@@ -47,7 +47,6 @@ from worker.settings.values import (
 )
 from worker.settings.vault import VaultSettings
 from worker.settings.worker import WorkerSettings
-from worker.targets.location import HOME
 from worker.targets.target import Target
 
 __all__ = ["HostUpSettings", "Need", "Settings", "StorageSettings", "VaultSettings", "WorkerSettings", "load"]
@@ -179,7 +178,7 @@ def load(
     freezes = read_freezes(str(file), document.get("freeze", []), problems)
     own_paths = (vault.state_path, vault.receipts_path)
     destinations = read_destinations(str(file), document.get("destination", []), vault, env, needs, problems)
-    roots = {HOME: root_of(vault)} | {name: root_of(each.vault) for name, each in destinations.items()}
+    roots = roots_of(vault, destinations, document.get("destination", []))
     targets = read_targets(str(file), document.get("target", []), own_paths, problems, only, freezes, roots)
     channels = read_channels(
         str(file),

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from tests.unit.settings.configuring import ENV, TARGET, problems, read
 from worker.errors import ConfigurationError
 from worker.secret import Secret
+from worker.settings.destinations import DestinationEntry
 from worker.settings.environment import variables
 from worker.settings.file import DEFAULT_PATH, find_file
 from worker.settings.freezes import KEYS
@@ -133,7 +134,8 @@ def test_the_example_that_is_shipped_is_right() -> None:
 def test_the_example_shows_the_defaults_and_every_key_it_names_exists(tmp_path: Path) -> None:
     text = (Path(__file__).parents[3] / DEFAULT_PATH).read_text(encoding="utf-8")
     lines = [line.removeprefix("# ") for line in text.splitlines()]
-    settings = read(tmp_path, "\n".join(line for line in lines if " = " in line or line.startswith("[")))
+    text = "\n".join(line for line in lines if " = " in line or line.startswith("["))
+    settings = read(tmp_path, text, env={"VAULT_TOKEN_EU": "hvs.of-eu"})
     default = read(tmp_path)
     assert list(settings.targets) == ["media-uploads", "backup"]
     assert settings.hostup == default.hostup
@@ -157,7 +159,7 @@ def test_the_example_explains_every_key() -> None:
         MetricsSettings,
         LogSettings,
     )
-    models = (*of_file, TargetEntry, NotifyEntry)
+    models = (*of_file, TargetEntry, DestinationEntry, NotifyEntry)
     keys = {
         key
         for model in models
