@@ -67,9 +67,9 @@ POLICY = Policy(
 )
 
 
-def roll_back(services: Services) -> None:
+def roll_back(services: Services, target: Target) -> None:
     """What the command does."""
-    work = Session(services, TARGET, services.store.load(TARGET.name, APP))
+    work = Session(services, target, services.store.load(target.name, APP))
     intent = rollback_of(work, Wanted(None, "", "alice"))
     begin_rollback(work, intent, "alice")
     verify(work, intent.id)
@@ -78,6 +78,8 @@ def roll_back(services: Services) -> None:
 
 class Interleavings(RuleBasedStateMachine):
     """Up to three workers on one target."""
+
+    target = TARGET
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,7 +108,7 @@ class Interleavings(RuleBasedStateMachine):
     def a_foreign_key_exists(self, *, rotated_before: bool) -> None:
         self.hostup.living["FOREIGN"] = "somebody's"
         if rotated_before:
-            reconcile(self.services, TARGET)
+            reconcile(self.services, self.target)
             self.the_promises_hold()
             self.clock.time += timedelta(seconds=301)
 
@@ -114,7 +116,7 @@ class Interleavings(RuleBasedStateMachine):
     @rule()
     def a_worker_looks(self) -> None:
         self.workers = [worker for worker in self.workers if not worker.done]
-        self.workers.append(Player(self.stage, lambda: reconcile(self.services, TARGET)))
+        self.workers.append(Player(self.stage, lambda: reconcile(self.services, self.target)))
 
     @precondition(lambda self: any(not worker.done for worker in self.workers))
     @rule(data=st.data(), steps=st.integers(1, 12))
@@ -141,7 +143,7 @@ class Interleavings(RuleBasedStateMachine):
         if beyond:
             self.go(frozen, WELL)
         self.clock.time += timedelta(seconds=seconds)
-        other = Player(self.stage, lambda: reconcile(self.services, TARGET))
+        other = Player(self.stage, lambda: reconcile(self.services, self.target))
         self.workers.append(other)
         self.go_to(other, "the end")
         self.go_to(frozen, "the end")
@@ -154,14 +156,14 @@ class Interleavings(RuleBasedStateMachine):
     def somebody_asks(self, *, again: bool) -> None:
         self.requests += 0 if again and self.requests else 1
         with suppress(TryAgainLater):  # too many wait already
-            accept(self.services, TARGET, request(f"message-{self.requests}", self.clock.now()))
+            accept(self.services, self.target, request(f"message-{self.requests}", self.clock.now()))
 
     @rule()
     def somebody_says_that_the_key_leaked(self) -> None:
         self.leaks += 1
         asked = replace(request(f"leak-{self.leaks}", self.clock.now()), leaked=True)
         with suppress(TryAgainLater):
-            accept(self.services, TARGET, asked)
+            accept(self.services, self.target, asked)
 
     @rule(ends=st.booleans())
     def a_person_pauses_or_resumes(self, *, ends: bool) -> None:
@@ -172,7 +174,7 @@ class Interleavings(RuleBasedStateMachine):
     @precondition(lambda self: sum(not worker.done for worker in self.workers) < 3)
     @rule()
     def a_person_rolls_back(self) -> None:
-        self.workers.append(Player(self.stage, lambda: roll_back(self.services)))
+        self.workers.append(Player(self.stage, lambda: roll_back(self.services, self.target)))
 
     @invariant()
     def the_promises_hold(self) -> None:
@@ -213,7 +215,7 @@ class Interleavings(RuleBasedStateMachine):
     def _a_worker_finds_much_to_do(self) -> None:
         """A rotation is due, and grace is over for the key before."""
         self.clock.time += timedelta(seconds=301)
-        self.workers = [Player(self.stage, lambda: reconcile(self.services, TARGET))]
+        self.workers = [Player(self.stage, lambda: reconcile(self.services, self.target))]
 
     def _choose(self, data: st.DataObject) -> Player:
         return data.draw(st.sampled_from([worker for worker in self.workers if not worker.done]))
@@ -233,11 +235,11 @@ class Interleavings(RuleBasedStateMachine):
 
     def _change(self, change: Callable[[Record], Record]) -> None:
         store = self.services.store
-        store.change(store.load(TARGET.name, APP), change)
+        store.change(store.load(self.target.name, APP), change)
 
     def _without_grace(self) -> set[str | None]:
         """Keys whose grace was ended because they leaked, as somebody said."""
-        ended = {e.access_key for e in entries(self.services.store, TARGET.name) if e.event == "grace.ended"}
+        ended = {e.access_key for e in entries(self.services.store, self.target.name) if e.event == "grace.ended"}
         assert self.leaks or not ended
         return ended
 
@@ -285,7 +287,7 @@ class EverythingEnds(Interleavings):
         for _ in range(40):
             self.clock.time += timedelta(seconds=20)
             try:
-                reconcile(self.services, TARGET)
+                reconcile(self.services, self.target)
             except RotatorError as error:
                 raise AssertionError(f"a look failed although all is well: {error}") from error
             self.the_promises_hold()
