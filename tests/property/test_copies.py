@@ -105,7 +105,7 @@ class Copies(Interleavings):
             assert not secret or secret["access_key"] in {"THEIRS", *self.hostup.living}, place
 
     def _keys_live_through_their_grace(self) -> None:
-        """Counted from when the last of the places had another key; where a stranger took it away, it is gone at once."""
+        """Counted from when the last of the places had another key, unless a stranger took it away there."""
         now, ended = self.clock.now(), self._without_grace()
         for (place, key), replaced in self.replaced_at.items():
             if key in self.hostup.made and key not in self.hostup.living and self.read_at[place] in self.hostup.made:
@@ -113,6 +113,13 @@ class Copies(Interleavings):
 
     def _one_create_for_each_intent(self) -> None:
         super()._one_create_for_each_intent()
+        record = self._record()
+        if record and record.current:
+            on_record = {copy.location: copy.version for copy in record.current.copies}
+            assert on_record.keys() == {HERE.name, EU.name}, "it is published although a copy does not have it"
+            for place in (HERE, EU):
+                held = self._vault(place).versions[place.path][on_record[place.name] - 1]
+                assert held is None or held["access_key"] == record.current.access_key
         for place in (HERE, EU):
             version = self.theirs.get(place.name)
             versions = self._vault(place).versions.get(place.path, [])
@@ -120,7 +127,7 @@ class Copies(Interleavings):
 
 
 class CopiesEnd(Copies):
-    """The same, and at the end, once all is well at all places: every place has the current key, and nothing is left."""
+    """The same, and at the end, once all is well everywhere: every place has the current key, and no key is left."""
 
     def teardown(self) -> None:
         super().teardown()

@@ -30,10 +30,14 @@ class Trouble(Gate):
     denied: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     lost_after: tuple[str, ...] = ()
+    before: dict[str, Callable[[], object]] = field(default_factory=dict)
+    """What happens once, just before a call of this name."""
     calls: list[str] = field(default_factory=list)
 
     def pass_through(self, name: str, effect: Callable[[], T], lost: Callable[[], Exception]) -> T:
         self.calls.append(name)
+        if name in self.before:
+            self.before.pop(name)()
         if name.startswith(self.denied or ("\0",)):
             raise VaultDenied("Vault denied it", operation="any", path="any", status=403)
         if name.startswith(self.lost or ("\0",)):

@@ -396,6 +396,26 @@ def test_a_worker_that_was_slow_writes_over_nothing_that_a_later_rotation_publis
     assert world.published() == everywhere("AK3")
 
 
+def test_a_worker_that_was_frozen_before_a_copy_writes_over_nothing_that_came_since() -> None:
+    world = rotated()
+    world.passes(days=31)
+
+    def meanwhile() -> None:
+        """Another worker publishes that key, and a later one."""
+        world.look()
+        world.passes(days=31)
+        world.look()
+        assert world.published() == everywhere("AK3")
+
+    def once_it_is_published() -> None:
+        world.here.before[f"vault read {HERE.path}"] = meanwhile
+
+    world.here.before[f"vault write {TARGET.path}"] = once_it_is_published
+    world.look()
+    assert world.published() == everywhere("AK3")
+    assert world.current.access_key == "AK3"
+
+
 def _publish_by(world: Also, record: Record) -> None:
     """What a worker does that read the record long ago."""
     assert record.rotation is not None
