@@ -6,7 +6,7 @@ Pure, and imported in a moment: ``rotator status TARGET`` needs no more than thi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from worker.events import Event
 from worker.rotation.changes.watch import HEALINGS_PER_DAY, wants_healing
 from worker.rotation.copies import lacking
 from worker.rotation.decide import RETIRING_LIMIT, Wait, decide, waits_for_person
-from worker.rotation.record import Paused, Record, Trouble, UnconfirmedCreate
+from worker.rotation.record import Paused, Record, Trouble, UnconfirmedCreate, version_at
 from worker.targets.freeze import freeze_at, thawed
 from worker.targets.schedule import next_rotation
 from worker.targets.target import Target
@@ -172,14 +172,31 @@ def create_facts(create: UnconfirmedCreate) -> dict[str, Any]:
 
 
 def _held(record: Record) -> dict[str, Any]:
-    """What people have said of its next rotation: left out where nothing was, as workers of the release before do."""
+    """Its copies, and what people have said of its next rotation: left out where there is nothing.
+
+    So do workers of the release before.
+    """
     paused = record.paused
     found = {
+        "copies": list(_copies(record)),
         "paused": _paused(paused) if paused else None,
         "rescheduled": bool(record.next_at),
         "leaked": record.leaked,
     }
     return {name: value for name, value in found.items() if value}
+
+
+def _copies(record: Record) -> Iterator[dict[str, Any]]:
+    """Each copy of the app's secret, and whether it has the key already that a rotation is publishing."""
+    current, rotation = record.current, record.rotation
+    old, new = current.copies if current else (), rotation.copies if rotation else ()
+    for location in dict.fromkeys(copy.location for copy in (*old, *new)):
+        version = version_at(new, location)
+        yield {
+            "location": location,
+            "vault_version": version or version_at(old, location),
+            "has_new_key": version is not None,
+        }
 
 
 def _paused(paused: Paused) -> dict[str, Any]:

@@ -40,6 +40,10 @@ class Target:
     owner: str | None = None
     also: tuple[Location, ...] = ()
 
+    def paths_here(self) -> tuple[str, ...]:
+        """The paths in the mount of ``[vault]`` at which apps read: that of the secret, and of its copies there."""
+        return (self.path, *(copy.path for copy in self.also if not copy.destination))
+
     def plan(self) -> str:
         """A digest of when its key is rotated, how long the old one is kept and where it is published.
 

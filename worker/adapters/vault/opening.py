@@ -63,9 +63,10 @@ def open_destinations(
     return found
 
 
-def open_admin(settings: Settings, clock: Clock) -> VaultAdmin:
-    """The same Vault for an administrator. Raises ConfigurationError."""
-    access = _access(settings.vault, settings.proxies, no_logs)
+def open_admin(settings: Settings, clock: Clock, destination: str | None = None) -> VaultAdmin:
+    """The same Vault, or that of a destination, for an administrator. Raises ConfigurationError."""
+    given = settings.destinations[destination].vault if destination else settings.vault
+    access = _access(given, settings.proxies, no_logs)
     calls = open_calls(access, clock, deadline=call_deadline(settings).total_seconds())
     atexit.register(calls.leave)
     return VaultAdmin(calls)

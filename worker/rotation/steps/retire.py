@@ -38,7 +38,7 @@ from worker.rotation.steps.counted import count_before, undiminished
 from worker.rotation.steps.session import Pause, Session
 from worker.secret import Secret
 from worker.targets.backoff import next_death_probe
-from worker.targets.receipts import receipts_in
+from worker.targets.receipts import Receipts, receipts_in
 
 BASE64 = "base64"
 PLAIN = "plain"
@@ -118,8 +118,11 @@ def _kept_in_use(session: Session, key: RetiringKey) -> Kept | None:
     if kept_until_at_most(key, target) is None:
         return None
     try:
-        data = session.services.vault.read(f"{policy.receipts_path}/{target.path}").data
-        receipts = receipts_in(data or {})
+        found = [
+            receipts_in(session.services.vault.read(f"{policy.receipts_path}/{path}").data or {})
+            for path in target.paths_here()  # who reads in another mount leaves none
+        ]
+        receipts = Receipts(tuple(receipt for each in found for receipt in each.known))
     except VaultUnavailable:
         raise
     except VaultError:
