@@ -103,9 +103,12 @@ def calls_of(target: Target, mount: str, state: str, elsewhere: Mapping[str, str
     yield Call("Vault", "GET", record, "where the target stands")
     yield Call("Vault", "POST", "/v1/sys/capabilities-self", "may the app's secret be written?")
     yield Call("Vault", "GET", secret, "is it what this project wrote?")
-    for path, at in copies:
-        yield Call("Vault", "POST", "/v1/sys/capabilities-self", f"may the copy {at} be written?")
-        yield Call("Vault", "GET", path.format("data"), f"is the copy {at} what this project wrote?")
+    for destination in dict.fromkeys(copy.destination for copy in target.also):
+        called = f" of {destination}" if destination else ""
+        yield Call("Vault", "POST", "/v1/sys/capabilities-self", f"may the copies{called} be written?")
+    yield from (
+        Call("Vault", "GET", path.format("data"), f"is the copy {at} what this project wrote?") for path, at in copies
+    )
     yield Call("Vault", "POST", record, "the intent is on record")
     yield Call("HostUp", "POST", "/api/object-storage/keys", "makes the new key")
     yield Call("Vault", "POST", key, "whose the new key is")
