@@ -12,6 +12,8 @@ from tests.unit.rotation.also import ALSO, Also
 from tests.unit.settings.configuring import TARGET, read
 from worker.cli.check_destinations import needed_at, of_left_alone
 from worker.cli.check_vault import needed
+from worker.cli.find import _document as found
+from worker.cli.find import _facts as facts
 from worker.cli.plan import calls_of
 from worker.cli.vault_plan import wanted, wanted_at
 from worker.cli.vault_policy import rights_at, rights_of_worker
@@ -137,3 +139,11 @@ def test_a_copy_that_was_taken_out_is_named_by_check() -> None:
     assert list(of_left_alone(records, targets)) == []
     (verdict,) = of_left_alone(records, {ALSO.name: replace(ALSO, also=ALSO.also[:1])})
     assert (verdict.state, ALSO.also[1].name in verdict.detail) == ("warning", True)
+
+
+def test_find_tells_where_copies_of_a_key_were_published() -> None:
+    world = Also()
+    world.look()
+    document = found("AK1", "media", world.record().history.entries(), world.record())
+    assert document["copies"] == [f"{copy.name} 1" for copy in ALSO.also]
+    assert ("copies", "apps/media-copy, version 1; eu:apps/object-storage, version 1") in facts(document)
