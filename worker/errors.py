@@ -31,7 +31,8 @@ holds an answer's body, a header or a secret.
     │   ├── VaultExpires            the mount lets all that is in it expire
     │   ├── VaultCasMismatch        check-and-set: another writer was first
     │   ├── VaultTooLarge           more than Vault or its storage takes: nothing was written
-    │   └── VaultRefused            any other 4xx
+    │   ├── VaultRefused            any other 4xx
+    │   └── CopyFailed              of the call for a copy of an app's secret, whatever it was; ``away``
     ├── CredentialsMissing          there is no secret where an app's secret is looked for
     ├── CredentialsUnusable         an app's secret holds no key
     ├── CacheUnusable               a helper cannot keep the last good key
@@ -283,6 +284,24 @@ class VaultTooLarge(VaultError):
 
 class VaultRefused(VaultError):
     """Any other 4xx answer of Vault."""
+
+
+class CopyFailed(VaultError):
+    """A call for a copy of an app's secret failed, at the ``location`` that the text names; nothing else is wrong.
+
+    ``away``: its Vault could not be reached, or failed inside; a write that ends so may have been carried out.
+    """
+
+    def __init__(self, location: str, why: VaultError, *, away: bool) -> None:
+        super().__init__(
+            f"the copy at {location}: {why.what}",
+            operation=why.operation,
+            path=why.path,
+            status=why.status,
+            hint=why.hint,
+        )
+        self.location = location
+        self.away = away
 
 
 class CredentialsMissing(RotatorError):

@@ -36,6 +36,7 @@ class Event(StrEnum):
     SECRET_LOST = "secret.lost"  # noqa: S105 - an event's name
     SECRET_RESTORED = "secret.restored"  # noqa: S105 - an event's name
     SECRET_PUBLISHED = "secret.published"  # noqa: S105 - an event's name
+    COPY_LEFT = "copy.left"
     CONFLICT_FOUND = "conflict.found"
     WATCH_BEHIND = "watch.behind"
     WATCH_FOUND = "watch.found"

@@ -4,7 +4,7 @@
 #   ${STATE_PATH}  where the records of targets are  rotator.toml: vault.state_path   e.g. hostup-rotator/state
 #   ${APP_PATH}    an app's secret                   rotator.toml: target.path        e.g. apps/media/object-storage
 #
-# Repeat the last part for every target. A "+" for any segment (apps/+/object-storage) would let the worker, and whoever
+# Repeat the last part for every target, and for every copy of its secret (rotator.toml: target.also). A "+" for any segment (apps/+/object-storage) would let the worker, and whoever
 # steals its token, read and destroy the secrets of apps that are no targets. This prints it for all that are configured:
 #
 #   rotator vault policy | vault policy write hostup-rotator -

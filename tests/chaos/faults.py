@@ -160,7 +160,7 @@ def _write(stand: Stand, exchange: Exchange) -> None:
     _, there = stand.mount.vault.ask("GET", path)
     data: Mapping[str, Any] = there.get("data") or {}
     version = (data.get("metadata") or {}).get("version", 0)
-    if data.get("data") and not path.endswith("/app"):
+    if data.get("data") and not path.endswith(("/app", "/copy")):
         body = json.dumps({"data": data["data"], "options": {"cas": version}}).encode()
         stand.mount.vault.call("POST", path, json.loads(body))
     else:

@@ -27,11 +27,11 @@ from worker.adapters.redis.account import Account
 from worker.adapters.redis.client import connect
 from worker.adapters.redis.state import shared_state
 from worker.adapters.s3.lazy import LazyStorage
-from worker.adapters.vault.opening import open_vault
+from worker.adapters.vault.opening import open_destinations, open_vault
 from worker.errors import RotatorError
 from worker.rotation.audit import audit
 from worker.rotation.records import RecordStore
-from worker.rotation.services import AccountServices, Services
+from worker.rotation.services import AccountServices, Destination, Services
 from worker.selftest.checker import BrokenPromise, check, orphans, unrest
 from worker.selftest.evidence import Evidence
 from worker.selftest.life import REQUEST, seed_history
@@ -212,6 +212,11 @@ def open_shop(stand: Stand) -> Iterator[Shop]:
             return Noted(port, name, notes, lambda: len(stand.script.trace()))
 
         first = settings.accounts[DEFAULT_ACCOUNT]
+        elsewhere = open_destinations(settings, vault, clock)
+        destinations = {
+            name: Destination(note(each, "vault"), settings.destinations[name].vault.mount)
+            for name, each in elsewhere.items()
+        }
         hostup = note(hostup_of(settings, first, client), "hostup")
         vault = note(vault, "vault")
         store = RecordStore(vault, settings.vault.state_path, clock)
@@ -224,6 +229,7 @@ def open_shop(stand: Stand) -> Iterator[Shop]:
             store=store,
             clock=clock,
             policy=policy(settings),
+            destinations=destinations,
         )
         audits = AuditDiary(clock, settings.worker.audit_every)
         runtime = Runtime(settings, services, shared, vault, clock, worker_name(), RedisTrouble(clock), audits)

@@ -42,6 +42,8 @@ ELSEWHERE = {
     Site("rollback._old_secret", "storage.works"): "for `rotator rollback`, which test_killed_by_operators.py kills",
     Site("rollback._old_secret", "vault.read_version"): "the same",
     Site("rollback.rollback_of", "storage.see_that_it_can_be_asked"): "the same",
+    Site("copies.destroy_rolled_back", "vault.read_version"): "after a rollback; its unit tests have it fail",
+    Site("copies.destroy_rolled_back", "vault.destroy"): "the same",
     Site("publish._destroy_copy", "vault.read_version"): "after a rollback; its unit tests have it fail",
     Site("publish._destroy_copy", "vault.destroy"): "the same",
     Site("worker._rebuild", "vault.health"): "asks for the time at a start; the first tick says what is wrong",
@@ -84,6 +86,23 @@ def _fail_publish(stand: Stand) -> None:
 def _publish_twice(stand: Stand) -> None:
     fault = next(fault for fault in faults_of(APP) if fault.name == "another writer was first")
     stand.script.add(fault.rule(stand, APP))
+
+
+COPY = Step("vault", "POST", "/v1/copies/data/{trial}/copy", 1)
+
+
+def _publish_copy_twice(stand: Stand) -> None:
+    fault = next(fault for fault in faults_of(COPY) if fault.name == "another writer was first")
+    stand.script.add(fault.rule(stand, COPY))
+
+
+def _lose_copy(stand: Stand) -> None:
+    stand.script.add(Rule.at(COPY, Moment.AFTER, actions.cut()))
+
+
+def _stranger_deletes_copy(stand: Stand) -> None:
+    if _first_current(stand) and "secret.restored" not in _events(stand):
+        stand.mount.vault.ask("DELETE", f"copies/data/{stand.watched.copies[1][2]}")
 
 
 def _poison_record(stand: Stand) -> None:
@@ -173,6 +192,15 @@ SCENARIOS = (
     Scenario(
         "keys go when no app says that it uses them",
         pace=replace(PACE, target='retire = "when-unused"\nretire_cap = "60s"'),
+    ),
+    Scenario("there are copies", pace=replace(WATCHED, copies=True)),
+    Scenario("another worker writes a copy first", _publish_copy_twice, pace=replace(WATCHED, copies=True)),
+    Scenario("the answer to the write of a copy is lost", _lose_copy, pace=replace(WATCHED, copies=True)),
+    Scenario(
+        "a stranger deletes a copy",
+        tend=_stranger_deletes_copy,
+        pace=replace(WATCHED, copies=True),
+        ready=_has("secret.restored"),
     ),
     Scenario("the record becomes garbage", _poison_record, _heal_record, may_lose=True),
 )

@@ -36,13 +36,27 @@ SECTIONS = (
     "log",
     "[target]",
     "[freeze]",
+    "[destination]",
     "[notify]",
 )
 
 NO_DEFAULT = {
     *("endpoint", "region", "address", "url", "name", "path", "from", "to", "reason"),
     *("every", "cron", "window", "jitter", "extra", "retire_cap", "readers", "presign_ttl", "listen"),
-    *("owner", "kind", "events", "targets", "owners", "url_file", "url_env", "secret_file", "secret_env", "token_file"),
+    *(
+        "also",
+        "namespace",
+        "owner",
+        "kind",
+        "events",
+        "targets",
+        "owners",
+        "url_file",
+        "url_env",
+        "secret_file",
+        "secret_env",
+        "token_file",
+    ),
     *("token_env", "server", "sender", "to", "user", "password_file", "password_env", "run", "pass_env"),
 }
 """Settings that must be given, or whose default follows from others."""

@@ -89,12 +89,13 @@ def roll_back(services: Services, target: Target) -> None:
 class Interleavings(RuleBasedStateMachine):
     """Up to three workers on one target."""
 
+    target = TARGET
+
     def __init__(self) -> None:
         super().__init__()
         self.stage = Stage()
         self.clock = MemoryClock()
         self.vault = MemoryVault(self.stage)
-        self.target = TARGET
         self.hostups = self.make_accounts()
         self.services = Services(
             accounts={name: at(each, MemoryStorage(each, self.stage)) for name, each in self.hostups.items()},
@@ -255,11 +256,11 @@ class Interleavings(RuleBasedStateMachine):
 
     def _change(self, change: Callable[[Record], Record]) -> None:
         store = self.services.store
-        store.change(store.load(TARGET.name, APP), change)
+        store.change(store.load(self.target.name, APP), change)
 
     def _without_grace(self) -> set[str | None]:
         """Keys whose grace was ended because they leaked, as somebody said."""
-        ended = {e.access_key for e in entries(self.services.store, TARGET.name) if e.event == "grace.ended"}
+        ended = {e.access_key for e in entries(self.services.store, self.target.name) if e.event == "grace.ended"}
         assert self.leaks or not ended
         return ended
 

@@ -34,13 +34,14 @@ def check(options: Options, *, keys: bool) -> int:
 def _look(options: Options, *, keys: bool) -> Iterator[Verdict]:
     """Raises ConfigurationError: then there is nothing else that could be looked at."""
     runtime = options.runtime(Need.HOSTUP | Need.VAULT | Need.NOTICES)
-    from worker.cli import check_hostup, check_neighbours, check_redis, check_targets, check_vault
+    from worker.cli import check_destinations, check_hostup, check_neighbours, check_redis, check_targets, check_vault
 
     targets = len(runtime.settings.targets)
     yield Verdict("configuration", "ok", f"{runtime.settings.file}: {targets} target{'' if targets == 1 else 's'}")
     yield from check_redis.look(runtime)
     yield from check_neighbours.look(runtime)
     yield from check_vault.look(runtime)
+    yield from check_destinations.look(runtime)
     yield from check_vault.look_at_clock(runtime)
     yield from check_hostup.look(runtime)
     if not runtime.settings.vault.secret_id_is_scarce:

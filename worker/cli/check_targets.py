@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
+from worker.cli.check_destinations import of_left_alone
 from worker.cli.output import progress
 from worker.cli.verdicts import Verdict, failed
 from worker.errors import VaultError
@@ -36,6 +37,7 @@ def look(runtime: Runtime, *, keys: bool) -> Iterator[Verdict]:
         troubled += _troubles(runtime, known)
     troubled += _standing(runtime, seen, {verdict.check for verdict in troubled})
     yield from troubled
+    yield from of_left_alone(known, targets)
     well = len(targets) - len({verdict.check for verdict in troubled})
     current = sum(1 for record in known.values() if record.current)
     yield Verdict("targets", "ok", f"{well} of {len(targets)} are well; {current} have a key")
@@ -62,6 +64,9 @@ def _troubles(runtime: Runtime, records: Mapping[str, Record]) -> list[Verdict]:
 def _of_observation(runtime: Runtime, name: str, observation: Observation) -> Iterator[Verdict]:
     if observation.trouble:
         yield Verdict(f"target {name}", "failed", observation.trouble.what, advice(name, observation.trouble))
+    elif observation.unseen:
+        what = "; ".join(observation.unseen.values())
+        yield Verdict(f"target {name}", "warning", what, "See the line of the destination.")
     elif observation.document and observation.document.expires_at:
         place = f"-mount={runtime.settings.vault.mount} {runtime.settings.targets[name].path}"
         what = f"Vault deletes the app's secret at {observation.document.expires_at.isoformat(timespec='seconds')}"

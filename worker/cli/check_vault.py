@@ -13,6 +13,7 @@ from worker.clock import WitnessedClock
 from worker.errors import VaultError
 from worker.service.assemble import Runtime
 from worker.service.standing import CLOCKS
+from worker.settings.destinations import known_variables
 from worker.settings.environment import unknown_variables
 from worker.settings.settings import Settings, VaultSettings
 from worker.targets.account import named_for
@@ -30,7 +31,8 @@ MOST_NAMED = 5
 def look(runtime: Runtime) -> Iterator[Verdict]:
     """Each needs the one before; what cannot be looked at is told as failed, too."""
     vault = runtime.vault
-    unknown = unknown_variables(VaultSettings, "VAULT", os.environ)
+    of_destinations = known_variables(runtime.settings.destinations)
+    unknown = [name for name in unknown_variables(VaultSettings, "VAULT", os.environ) if name not in of_destinations]
     if unknown:
         hint = "See docs/configuration.md for those that are read; unset the others, or set their like in rotator.toml."
         yield Verdict("Vault variables", "warning", f"not read by the rotator: {', '.join(unknown)}", hint)
@@ -79,10 +81,11 @@ def needed(settings: Settings) -> dict[str, tuple[str, ...]]:
             wanted[f"{mount}/data/{state}/{named_for(name, '_endpoint', '/')}"] = RECORD
     wanted[f"{mount}/data/{state}/_keys/KEY"] = RECORD
     for name, target in settings.targets.items():
-        wanted[f"{mount}/data/{target.path}"] = APP
-        wanted[f"{mount}/destroy/{target.path}"] = DESTROY
-        if target.retire_cap:
-            wanted[f"{mount}/data/{settings.vault.receipts_path}/{target.path}"] = READ
+        for path in target.paths_here():
+            wanted[f"{mount}/data/{path}"] = APP
+            wanted[f"{mount}/destroy/{path}"] = DESTROY
+            if target.retire_cap:
+                wanted[f"{mount}/data/{settings.vault.receipts_path}/{path}"] = READ
         wanted[f"{mount}/data/{state}/{name}"] = RECORD
         wanted[f"{mount}/metadata/{state}/{name}"] = SETTINGS
         wanted[f"{mount}/data/{state}/_archive/{name}/000000000001"] = RECORD
@@ -132,7 +135,8 @@ def _rights(runtime: Runtime) -> Iterator[Verdict]:
     if not missing:
         yield Verdict("Vault paths", "ok", f"the token may do all that is needed on {len(wanted)} paths")
     else:
-        yield _lacking(missing)
+        hint = "Give it a policy like config/vault/rotator-policy.hcl. No key is made before it can be written down."
+        yield Verdict("Vault paths", "failed", lacking(missing), hint)
 
 
 def _of_settings(runtime: Runtime) -> Verdict:
@@ -153,8 +157,8 @@ def _of_settings(runtime: Runtime) -> Verdict:
     return Verdict("Vault settings", "ok", f"no version expires; kept are {kept}")
 
 
-def _lacking(missing: Mapping[str, tuple[str, ...]]) -> Verdict:
+def lacking(missing: Mapping[str, tuple[str, ...]]) -> str:
+    """Which capabilities are missing, in words."""
     named = [f"{', '.join(lacks)} on {path}" for path, lacks in list(missing.items())[:MOST_NAMED]]
     named += [f"and on {len(missing) - MOST_NAMED} paths more"] if len(missing) > MOST_NAMED else []
-    hint = "Give the token a policy like config/vault/rotator-policy.hcl. No key is made before it can be written down."
-    return Verdict("Vault paths", "failed", f"the token lacks {'; '.join(named)}", hint)
+    return f"the token lacks {'; '.join(named)}"

@@ -102,6 +102,9 @@ def vault_policy(
     app: Annotated[
         str | None, typer.Option("--app", metavar="TARGET", help="For the app that reads this target's key.")
     ] = None,
+    destination: Annotated[
+        str | None, typer.Option(metavar="NAME", help="For the worker at a destination with a login of its own.")
+    ] = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -113,7 +116,7 @@ def vault_policy(
     with running(context, config, as_json) as options:
         from worker.cli.vault_policy import vault_policy as run
 
-        raise typer.Exit(run(options, app))
+        raise typer.Exit(run(options, app, destination))
 
 
 def vault_setup(
@@ -124,18 +127,21 @@ def vault_setup(
         str | None,
         typer.Option(metavar="NAMESPACE", help="Roles for ServiceAccounts of this namespace, instead of AppRoles."),
     ] = None,
+    destination: Annotated[
+        str | None, typer.Option(metavar="NAME", help="At a destination with a login of its own, for the worker alone.")
+    ] = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Make what is missing in Vault: the mount, policies and roles for the worker and for each target's app.
 
-    Needs the token of an administrator (VAULT_TOKEN). Shows first what is missing or differs, and asks. A new AppRole's
-    secret_id is wrapped, and handed out this once.
+    Needs the token of an administrator (VAULT_TOKEN, or that of the destination). Shows first what is missing or
+    differs, and asks. A new AppRole's secret_id is wrapped, and handed out this once.
     """
     with running(context, config, as_json) as options:
         from worker.cli.vault_setup import vault_setup as run
 
-        raise typer.Exit(run(options, dry_run=dry_run, yes=yes, kubernetes=kubernetes))
+        raise typer.Exit(run(options, dry_run=dry_run, yes=yes, kubernetes=kubernetes, destination=destination))
 
 
 def notify_test(

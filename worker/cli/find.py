@@ -77,7 +77,8 @@ def _document(access_key: str, target: str, events: Iterable[Entry], record: Rec
         if name and entry.at:
             moments[name] = entry.at.isoformat()
     state, since, until = _state(access_key, moments, record)
-    versions = [entry.facts.get("vault_version") for entry in known if entry.event == Event.SECRET_PUBLISHED]
+    published = [entry.facts for entry in known if entry.event == Event.SECRET_PUBLISHED]
+    last = published[-1] if published else {}
     return {
         "access_key": access_key,
         "target": target,
@@ -85,7 +86,8 @@ def _document(access_key: str, target: str, events: Iterable[Entry], record: Rec
         "since": since,
         "works_until": until,
         **moments,
-        "vault_version": versions[-1] if versions else None,
+        "vault_version": last.get("vault_version"),
+        **({"copies": last["copies"]} if last.get("copies") else {}),
         "request_id": next((e.request_id for e in known if e.event == Event.KEY_CREATED), None),
         "delete_request_id": next((e.request_id for e in reversed(known) if e.event == Event.KEY_RETIRED), None),
     }
@@ -121,6 +123,7 @@ def _facts(document: dict[str, Any], now: datetime | None = None) -> list[tuple[
         ("works until", when(document["works_until"], now)),
         *((name, when(document[f"{name}_at"], now)) for name in names),
         ("Vault version", str(document["vault_version"] or "")),
+        ("copies", "; ".join(str(copy).replace(" ", ", version ") for copy in document.get("copies", ()))),
         ("requestId", document["request_id"] or ""),
         ("deleted by", document["delete_request_id"] or ""),
     ]

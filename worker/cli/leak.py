@@ -46,15 +46,16 @@ def see_that_it_is_meant(runtime: Runtime, target: Target, leak: Leak) -> bool:
     record, now = runtime.services.store.open(target).record, runtime.clock.now()
     for line in _warning(record, target, now):
         say(line)
-    path = f"{runtime.settings.vault.receipts_path}/{target.path}"
-    readers = said_by_apps(runtime.services.vault, path, target, record, now)
+    root = runtime.settings.vault.receipts_path
+    readers = said_by_apps(runtime.services.vault, root, target, record, now)
     for line in reader_lines([each for each in readers if each["uses"] != OTHER and not each["gone"]], now):
         say(f"  {line}")
     return leak.yes or agreed(f"Replace the key of {target.name}, and delete the old one at once?")
 
 
 def _warning(record: Record, target: Target, now: datetime) -> Iterator[str]:
-    yield f"{target.name}: a new key is made and published at {target.path}; then, without any grace, are deleted:"
+    places = ", ".join((target.path, *(copy.name for copy in target.also)))
+    yield f"{target.name}: a new key is made and published at {places}; then, without any grace, are deleted:"
     if record.current:
         yield f"  the current key {record.current.access_key}"
     for key in in_grace(record):

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from worker.cli.calendar import Appointment, Calendar, calendar
+from worker.cli.check_destinations import needed_at
 from worker.cli.check_vault import needed
 from worker.cli.held import held_now
 from worker.cli.options import Options, target_named
@@ -18,10 +19,12 @@ from worker.rotation.decide import creates_at, waits_for_person
 from worker.rotation.hold import pause_of, pause_text
 from worker.rotation.record import Record
 from worker.rotation.status import held_back_by, moved
+from worker.rotation.steps.copies import look_at_copies
 from worker.rotation.steps.create import expected_version
 from worker.rotation.steps.session import Session
 from worker.rotation.survey import survey
 from worker.settings.environment import Need
+from worker.targets.location import HOME, Location
 from worker.targets.target import Target
 
 if TYPE_CHECKING:
@@ -67,7 +70,9 @@ def plan(options: Options, name: str | None, days: int, *, ics: bool) -> int:
     obstacles = [*_obstacles(runtime, targets, seen.records, one=name is not None)]
     obstacles += [Obstacle(n, error.what, error.hint) for n, error in seen.unreadable.items() if n in targets]
     calls = (
-        list(calls_of(targets[name], runtime.settings.vault.mount, runtime.settings.vault.state_path)) if name else []
+        list(calls_of(targets[name], runtime.settings.vault.mount, runtime.settings.vault.state_path, _mounts(runtime)))
+        if name
+        else []
     )
     document = {
         "at": now.isoformat(timespec="milliseconds"),
@@ -82,13 +87,28 @@ def plan(options: Options, name: str | None, days: int, *, ics: bool) -> int:
     return 1 if obstacles else 0
 
 
-def calls_of(target: Target, mount: str, state: str) -> Iterator[Call]:
-    """Every call of one rotation in which nothing goes wrong, in their order. Pure."""
+def _mounts(runtime: Runtime) -> dict[str, str]:
+    return {name: each.vault.mount for name, each in runtime.settings.destinations.items()}
+
+
+def calls_of(target: Target, mount: str, state: str, elsewhere: Mapping[str, str] | None = None) -> Iterator[Call]:
+    """Every call of one rotation in which nothing goes wrong, in their order. Pure.
+
+    ``elsewhere`` are the mounts of destinations by their names.
+    """
+    mounts = {HOME: mount, **(elsewhere or {})}
+    copies = [(f"/v1/{mounts[copy.destination]}/{{}}/{copy.path}", _at(copy)) for copy in target.also]
     record, secret = f"/v1/{mount}/data/{state}/{target.name}", f"/v1/{mount}/data/{target.path}"
     key = f"/v1/{mount}/data/{state}/_keys/KEY"
     yield Call("Vault", "GET", record, "where the target stands")
     yield Call("Vault", "POST", "/v1/sys/capabilities-self", "may the app's secret be written?")
     yield Call("Vault", "GET", secret, "is it what this project wrote?")
+    for destination in dict.fromkeys(copy.destination for copy in target.also):
+        called = f" of {destination}" if destination else ""
+        yield Call("Vault", "POST", "/v1/sys/capabilities-self", f"may the copies{called} be written?")
+    yield from (
+        Call("Vault", "GET", path.format("data"), f"is the copy {at} what this project wrote?") for path, at in copies
+    )
     yield Call("Vault", "POST", record, "the intent is on record")
     yield Call("HostUp", "POST", "/api/object-storage/keys", "makes the new key")
     yield Call("Vault", "POST", key, "whose the new key is")
@@ -96,14 +116,27 @@ def calls_of(target: Target, mount: str, state: str) -> Iterator[Call]:
     yield Call("storage", "GET", "/", "signed with the new key: does it work?")
     yield Call("Vault", "POST", record, "verified")
     yield Call("Vault", "POST", secret, "publishes it, by check-and-set")
+    yield from (
+        Call("Vault", "GET", path.format("data"), f"does the copy {at} have it already?") for path, at in copies
+    )
+    if copies:
+        yield Call("Vault", "GET", record, "is this rotation still under way?")
+    yield from (Call("Vault", "POST", path.format("data"), f"the copy {at}, by check-and-set") for path, at in copies)
     yield Call("Vault", "POST", record, "published; the key before retires")
     yield Call("Vault", "GET", secret, "after grace: is the key before not published again?")
+    yield from (Call("Vault", "GET", path.format("data"), f"nor in the copy {at}?") for path, at in copies)
     yield Call("Vault", "GET", key, "is it this target's?")
     yield Call("HostUp", "DELETE", "/api/object-storage/keys/KEY", "deletes the key before")
     yield Call("Vault", "POST", record, "deleted")
     yield Call("storage", "GET", "/", "with the key before and a wrong secret, until it is refused")
     yield Call("Vault", "POST", f"/v1/{mount}/destroy/{target.path}", "destroys its version of the app's secret")
+    for path, at in copies:
+        yield Call("Vault", "POST", path.format("destroy"), f"destroys its version of the copy {at}")
     yield Call("Vault", "POST", record, "dead, with the proof")
+
+
+def _at(copy: Location) -> str:
+    return f"at {copy.path}" + (f" of {copy.destination}" if copy.destination else "")
 
 
 def _obstacles(
@@ -127,6 +160,12 @@ def _missing(runtime: Runtime, targets: Mapping[str, Target]) -> Iterator[Obstac
     except RotatorError as error:
         yield Obstacle(None, error.what, error.hint)
         return
+    for name, vault in runtime.elsewhere.items():
+        wanted = needed_at(replace(runtime.settings, targets=targets), name)
+        try:
+            missing |= vault.missing_capabilities(wanted) if wanted else {}
+        except RotatorError as error:
+            yield Obstacle(None, f"destination {name}: {error.what}", error.hint)
     for path, lacks in missing.items():
         yield Obstacle(None, f"the token lacks {', '.join(lacks)} on {path}", "See `rotator vault policy`.")
 
@@ -157,6 +196,7 @@ def _of_secret(runtime: Runtime, target: Target) -> Iterator[Obstacle]:
     try:
         session = Session(runtime.services, target, runtime.services.store.load(target.name, target.path))
         expected_version(session, runtime.services.vault.read(target.path))
+        look_at_copies(session)
     except RecordError:
         return  # told with the record
     except RotatorError as error:

@@ -18,24 +18,31 @@ from worker.targets.target import Target
 CURRENT, OLD, OTHER = "current", "old", "other"
 
 
-def said_by_apps(vault: VaultPort, path: str, target: Target, record: Record, now: datetime) -> list[dict[str, Any]]:
-    """One entry for each reader that left a receipt at ``path``, old keys first; times are ISO 8601 in UTC.
+def said_by_apps(vault: VaultPort, root: str, target: Target, record: Record, now: datetime) -> list[dict[str, Any]]:
+    """One entry for each reader that left a receipt below ``root``, old keys first; times are ISO 8601 in UTC.
+
+    Those who read a copy in another mount leave none.
 
     A Vault that cannot be read is told, and no error: all else is known.
     """
+    known = [receipt for path in target.paths_here() for receipt in _left_at(vault, f"{root}/{path}", target)]
+    facts = [_facts(receipt, record, now) for receipt in known]
+    return sorted(facts, key=lambda each: (each["gone"], each["uses"] == CURRENT, each["reader"]))
+
+
+def _left_at(vault: VaultPort, path: str, target: Target) -> tuple[Receipt, ...]:
     try:
         found = receipts_in(vault.read(path).data or {})
     except VaultDenied as error:
         if target.retire_cap:
             say(f"{error.what}. {error.hint}")
-        return []
+        return ()
     except VaultError as error:
         say(f"{error.what}. {error.hint}")
-        return []
+        return ()
     if found.spoiled:
         say(f"{found.spoiled} entries at {path} are no receipts, and are passed over.")
-    facts = [_facts(receipt, record, now) for receipt in found.known]
-    return sorted(facts, key=lambda each: (each["gone"], each["uses"] == CURRENT, each["reader"]))
+    return found.known
 
 
 def kept_at_most(retiring: Sequence[Mapping[str, Any]], target: Target, record: Record) -> list[dict[str, Any]]:

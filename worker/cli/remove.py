@@ -157,7 +157,9 @@ def _shown(plan: Plan) -> Iterator[str]:
     yield from _retires(plan.after)
     if plan.before.requests:
         yield f"  {len(plan.before.requests)} requests for a rotation that wait are dropped"
-    yield f"  The app's secret at {plan.before.path}, the history and whose each key was stay in Vault."
+    copies = plan.read.copies if plan.read else ()
+    places = ", ".join((plan.before.path, *(copy.location for copy in copies)))
+    yield f"  The app's secret at {places}, the history and whose each key was stay in Vault."
 
 
 def _retires(record: Record) -> Iterator[str]:

@@ -82,6 +82,8 @@ def _planned(session: Session, wanted: Wanted) -> _Plan:
 def _shown(session: Session, plan: _Plan) -> Iterator[str]:
     grace = format_duration(session.target.grace)
     yield f"{session.target.name}, which is published at {session.target.path}:"
+    if session.target.also:
+        yield f"  and at {', '.join(copy.name for copy in session.target.also)}, which go back with it"
     yield f"  {plan.access_key} becomes current again, as it stood in version {plan.intent.from_version}; it works"
     yield f"  {plan.current.access_key} retires: it is deleted after the grace period ({grace})"
     due = next_after(session, plan.intent)

@@ -151,7 +151,7 @@ def _with_receipts(settings: Settings, vault: VaultPort, target: Target, record:
     summary = summary_of(record, target, now)
     if settings.vault.secret_id_is_scarce and not target.retire_cap:
         return summary  # a policy without the right would cost a login
-    receipts = said_by_apps(vault, f"{settings.vault.receipts_path}/{target.path}", target, record, now)
+    receipts = said_by_apps(vault, settings.vault.receipts_path, target, record, now)
     return summary | {"retiring": kept_at_most(summary["retiring"], target, record), "readers": receipts}
 
 
@@ -358,6 +358,15 @@ def _retiring(key: Mapping[str, Any], now: datetime) -> str:
     return f"retiring: {key['access_key']}{account} {what.get(key['state'], key['state'])}{error}"
 
 
+def _copies(summary: Summary) -> str:
+    """Where copies are, and which of them have the key that is being published already."""
+    found = []
+    for copy in summary.get("copies", ()):
+        version = f"version {copy['vault_version']}" if copy["vault_version"] else "without the key"
+        found.append(f"{copy['location']}, {version}" + (" (the new key)" if copy["has_new_key"] else ""))
+    return "; ".join(found)
+
+
 def _error(error: Mapping[str, Any], now: datetime) -> list[tuple[str, str]]:
     return [
         ("  what to do", error["hint"]),
@@ -385,6 +394,7 @@ def _head(summary: Summary, now: datetime) -> list[tuple[str, str]]:
         ("requestId", summary["request_id"] or ""),
         ("rotation id", summary.get("rotation_id") or ""),
         ("in Vault", "" if unreadable else f"{summary.get('path') or ''}, {version}"),
+        ("copies", _copies(summary)),
         ("staged key", summary.get("staged_access_key") or ""),
         ("next rotation", _next(summary, now)),
         ("paused", _paused(summary, now)),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from worker.cli.vault_policy import POLICY, policy_of_app, policy_of_worker
+from worker.cli.vault_policy import POLICY, policy_at, policy_of_app, policy_of_worker
 from worker.settings.settings import Settings
 
 PERIOD_SECONDS = 3600
@@ -63,7 +63,7 @@ def wanted(settings: Settings, kubernetes: str | None) -> list[Thing]:
 
     Raises ConfigurationError for a path that would be a pattern in a policy.
     """
-    things = [_mount(settings), _auth(settings, kubernetes)]
+    things = [_mount(settings), _auth(settings, kubernetes), *_mounts_beside(settings)]
     subs = {POLICY: ("the worker", policy_of_worker(settings), POLICY)}
     for target in settings.targets.values():
         subs[f"hostup-app-{target.name}"] = (
@@ -75,6 +75,17 @@ def wanted(settings: Settings, kubernetes: str | None) -> list[Thing]:
     for name, (sub, _, account) in subs.items():
         things.append(_role(settings, name, sub, (kubernetes, account) if kubernetes else None))
     return things
+
+
+def wanted_at(settings: Settings, kubernetes: str | None, destination: str) -> list[Thing]:
+    """The same at a destination with a login of its own: what the worker needs there.
+
+    Raises UsageError where there is none of that name, ConfigurationError.
+    """
+    lines = policy_at(settings, destination)
+    there = replace(settings, vault=settings.destinations[destination].vault)
+    role = _role(there, POLICY, f"the worker at {destination}", (kubernetes, POLICY) if kubernetes else None)
+    return [_mount(there), _auth(there, kubernetes), _policy(POLICY, lines), role]
 
 
 def change_of(thing: Thing, before: tuple[str, ...] | None) -> Change | None:
@@ -99,6 +110,15 @@ def shown(changes: list[Change]) -> Iterator[str]:
         yield from (f"  {line}" for line in change.diff)
     if not changes:
         yield "All of it is there already: nothing to do."
+
+
+def _mounts_beside(settings: Settings) -> Iterator[Thing]:
+    """Of destinations in the same namespace of the same Vault; those elsewhere are their administrators' to make."""
+    home = settings.vault
+    beside = (each.vault for each in settings.destinations.values() if each.shares_login)
+    mounts = {each.mount: each for each in beside if each.namespace == home.namespace and each.mount != home.mount}
+    for vault in mounts.values():
+        yield _mount(replace(settings, vault=vault))
 
 
 def _mount(settings: Settings) -> Thing:

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 
 from worker.cli.options import Options, target_named
 from worker.cli.output import print_lines, result
-from worker.errors import ConfigurationError
+from worker.errors import ConfigurationError, UsageError
+from worker.settings.destinations import DestinationSettings
 from worker.settings.environment import Need
 from worker.settings.settings import Settings
+from worker.targets.location import HOME
 from worker.targets.target import Target
 
 POLICY = "hostup-rotator"
@@ -19,12 +21,17 @@ Rights = Mapping[str, tuple[str, ...]]
 """Capabilities by path."""
 
 
-def vault_policy(options: Options, app: str | None) -> int:
+def vault_policy(options: Options, app: str | None, destination: str | None = None) -> int:
     """Print it as HCL, or with ``--json`` as JSON, which Vault takes, too. Raises ConfigurationError, UsageError."""
+    if app and destination:
+        raise UsageError("--app and --destination contradict each other", hint="Leave out one of them.")
     settings = options.settings(Need.NOTHING)
     target = target_named(settings, app) if app else None
-    rights = rights_of_app(settings, target) if target else rights_of_worker(settings)
-    lines = policy_of_app(settings, target) if target else policy_of_worker(settings)
+    if destination:
+        rights, lines = rights_at(settings, destination), policy_at(settings, destination)
+    else:
+        rights = rights_of_app(settings, target) if target else rights_of_worker(settings)
+        lines = policy_of_app(settings, target) if target else policy_of_worker(settings)
     document = {"path": {path: {"capabilities": list(allowed)} for path, allowed in rights.items()}}
     result(options, document, lambda: print_lines(lines))
     return 0
@@ -38,6 +45,26 @@ def policy_of_worker(settings: Settings) -> list[str]:
 def policy_of_app(settings: Settings, target: Target) -> list[str]:
     """The policy of a target's app, in the same form. Raises ConfigurationError."""
     return [_first_line(target), *_lines(rights_of_app(settings, target))]
+
+
+def policy_at(settings: Settings, destination: str) -> list[str]:
+    """The worker's policy at a destination with a login of its own. Raises UsageError, ConfigurationError."""
+    return [f"# What the rotator may do at the destination {destination}.", *_lines(rights_at(settings, destination))]
+
+
+def rights_at(settings: Settings, destination: str) -> Rights:
+    """What the worker has to be allowed there: to write copies, and nothing else.
+
+    Raises UsageError where there is no such destination, or it has no login of its own; ConfigurationError.
+    """
+    known = settings.destinations.get(destination)
+    if known is None or known.shares_login:
+        why = "is used by the login of [vault], whose policy has its paths" if known else "is not configured"
+        raise UsageError(f"the destination {destination[:64]!r} {why}", hint="See `rotator vault policy`.")
+    rights: dict[str, tuple[str, ...]] = {f"{known.vault.mount}/config": ("read",)}
+    rights |= dict.fromkeys(("auth/token/lookup-self",), ("read",))
+    rights |= dict.fromkeys(("auth/token/renew-self", "auth/token/revoke-self", "sys/capabilities-self"), ("update",))
+    return rights | _of_copies(settings, destination, known.vault.mount)
 
 
 def rights_of_worker(settings: Settings) -> Rights:
@@ -56,10 +83,47 @@ def rights_of_worker(settings: Settings) -> Rights:
         rights[f"{mount}/data/{target.path}"] = ("create", "update", "read")
         rights[f"{mount}/destroy/{target.path}"] = ("update",)
         rights[f"{mount}/undelete/{target.path}"] = ("update",)
-        rights[_receipts(settings, target)] = ("read",)
+        rights |= {f"{mount}/data/{settings.vault.receipts_path}/{path}": ("read",) for path in target.paths_here()}
     receipts = settings.vault.receipts_path
     _see_that_none_is_a_pattern((mount, state, receipts, *(target.path for target in settings.targets.values())))
+    rights |= _of_copies(settings, HOME, mount)
+    for name, destination in settings.destinations.items():
+        if destination.shares_login:
+            rights |= _of_shared(settings, name, destination)
     return rights
+
+
+def _of_copies(settings: Settings, destination: str, root: str) -> dict[str, tuple[str, ...]]:
+    """What copies at a destination need, whose mount is called ``root`` where the policy lies."""
+    places = [copy for target in settings.targets.values() for copy in target.also if copy.destination == destination]
+    _see_that_none_is_a_pattern((root, *(copy.path for copy in places)))
+    rights: dict[str, tuple[str, ...]] = {}
+    for copy in places:
+        rights[f"{root}/data/{copy.path}"] = ("create", "update", "read")
+        rights[f"{root}/destroy/{copy.path}"] = ("update",)
+        rights[f"{root}/undelete/{copy.path}"] = ("update",)
+    return rights
+
+
+def _of_shared(settings: Settings, name: str, destination: DestinationSettings) -> dict[str, tuple[str, ...]]:
+    """What the login of [vault] needs at a destination in the same Vault: in a namespace below, by the way there."""
+    home = _namespace(settings.vault.auth_namespace or settings.vault.namespace)
+    there = _namespace(destination.vault.namespace)
+    if home != there and not (f"{there}/".startswith(f"{home}/") or not home):
+        why = f"destination {name}: no policy in the namespace {home} gives rights in {there or 'root'}"
+        raise ConfigurationError((why,), hint="Give it a login of its own, or log in further out.")
+    way = there.removeprefix(home).strip("/")
+    mount = f"{way}/{destination.vault.mount}" if way else destination.vault.mount
+    rights: dict[str, tuple[str, ...]] = {f"{mount}/config": ("read",)}
+    if way:
+        rights[f"{way}/sys/capabilities-self"] = ("update",)
+        rights[f"{way}/sys/internal/ui/mounts/{destination.vault.mount}"] = ("read",)
+    return rights | _of_copies(settings, name, mount)
+
+
+def _namespace(name: str | None) -> str:
+    inner = (name or "").strip("/")
+    return "" if inner == "root" else inner
 
 
 def rights_of_app(settings: Settings, target: Target) -> Rights:

@@ -15,7 +15,7 @@ from worker.adapters.vault.admin import VaultAdmin
 from worker.adapters.vault.opening import open_admin
 from worker.cli.options import Options
 from worker.cli.output import print_lines, result
-from worker.cli.vault_plan import Change, Kind, Thing, change_of, policy_lines, settings_lines, shown, wanted
+from worker.cli.vault_plan import Change, Kind, Thing, change_of, policy_lines, settings_lines, shown, wanted, wanted_at
 from worker.clock import SystemClock
 from worker.errors import PersonNeeded, UsageError, VaultDenied, VaultNotVersioned
 from worker.settings.environment import Need
@@ -35,8 +35,12 @@ class HandedOut:
     wrapped: str = field(repr=False)
 
 
-def vault_setup(options: Options, *, dry_run: bool, yes: bool, kubernetes: str | None) -> int:
+def vault_setup(
+    options: Options, *, dry_run: bool, yes: bool, kubernetes: str | None, destination: str | None = None
+) -> int:
     """Show what is missing, and make it with ``yes`` or when the person at the terminal agrees.
+
+    ``destination``: in the Vault of that one, for the worker alone.
 
     Raises VaultDenied, VaultNotVersioned for a mount of KV version 1, PersonNeeded for one of another kind, VaultError,
     ConfigurationError, UsageError.
@@ -46,19 +50,20 @@ def vault_setup(options: Options, *, dry_run: bool, yes: bool, kubernetes: str |
     if kubernetes is not None and not _NAMESPACE.fullmatch(kubernetes):
         raise UsageError(f"{kubernetes[:64]!r} is no namespace of Kubernetes", hint="Such as apps.")
     settings = options.settings(Need.VAULT)
-    admin = open_admin(settings, SystemClock())
+    things = wanted_at(settings, kubernetes, destination) if destination else wanted(settings, kubernetes)
+    admin = open_admin(settings, SystemClock(), destination)
     changes: list[Change] = []
     handed: list[HandedOut] = []
     done = False
     try:
-        changes += _changes(admin, wanted(settings, kubernetes))
+        changes += _changes(admin, things)
         if not options.as_json:
             print_lines(shown(changes))
         done = bool(changes) and not dry_run and (yes or _agreed())
         if done:
             _make(admin, changes, handed)
     except VaultDenied as error:
-        error.hint = f"Run this with the token of an administrator (VAULT_TOKEN). {error.hint}"
+        error.hint = f"Run this with the token of an administrator (VAULT_TOKEN, or the destination's). {error.hint}"
         raise
     finally:
         if handed or sys.exc_info()[0] is None:  # what was handed out is shown this once, whatever came after

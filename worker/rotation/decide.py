@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from worker.rotation.changes.rotation import ACCOUNT, DAY, HEALING, LEAK, MANUAL, Holder
+from worker.rotation.changes.rotation import ACCOUNT, DAY, HEALING, LEAK, MANUAL, SCHEDULE, Holder
 from worker.rotation.changes.watch import may_heal
 from worker.rotation.hold import hold_on
 from worker.rotation.record import Phase, Record, RetiringKey, UnconfirmedCreate
@@ -119,9 +119,6 @@ Step = (
 
 
 HOUR = timedelta(hours=1)
-
-SCHEDULE = "schedule"
-"""The trigger of a rotation that nobody asked for."""
 
 UNASKED = "somebody to ask for a rotation"
 """What a target waits for that is rotated only when it is asked for."""

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from worker.errors import RotatorError, Superseded, VaultError
 from worker.events import Event
+from worker.rotation.copy_access import stands_in, vault_of
 from worker.rotation.record import Record, RetiringKey, Why
 from worker.rotation.services import Services
 from worker.rotation.steps.retire import delete, prove_dead
@@ -18,6 +19,7 @@ from worker.rotation.steps.session import Session
 from worker.rotation.survey import Survey
 from worker.targets.account import DEFAULT_ACCOUNT
 from worker.targets.fields import PRESETS
+from worker.targets.location import Location
 from worker.targets.schedule import Schedule
 from worker.targets.target import Target
 
@@ -74,24 +76,28 @@ def retire_leftover(services: Services, seen: Survey, name: str) -> Record:
 def leftover(services: Services, name: str) -> Session:
     """The record of a target that is not configured, in hand. Raises RecordError, VaultError."""
     loaded = services.store.load(name, "")
-    return Session(services, stand_in(loaded.record), loaded)
+    return Session(services, stand_in(loaded.record, stands_in(services, loaded.record)), loaded)
 
 
-def stand_in(record: Record) -> Target:
-    """What the steps need of a target that has no configuration any more."""
+def stand_in(record: Record, also: tuple[Location, ...] = ()) -> Target:
+    """What the steps need of a target that has no configuration any more; ``also`` is where its copies lie."""
     schedule = Schedule(every=timedelta(days=1))
     account = record.current.account if record.current else next(iter(sorted(record.accounts())), DEFAULT_ACCOUNT)
-    target = Target(record.target, "", record.path, schedule, timedelta(0), PRESETS["plain"])
+    target = Target(record.target, "", record.path, schedule, timedelta(0), PRESETS["plain"], also=also)
     return replace(target, account=account)
 
 
 def published_of(services: Services, record: Record) -> frozenset[str]:
-    """Which keys of a record stand anywhere in the app's secret, by whatever name: the names are known no more.
+    """Which keys of a record stand in the app's secret or its copies, by whatever name: the names are known no more.
 
-    Raises VaultError.
+    A copy whose destination is not configured any more is left alone. Raises VaultError.
     """
-    data = services.vault.read(record.path).data or {}
-    return frozenset(key for key in record.keys_on_record() if any(key in str(value) for value in data.values()))
+    found = [services.vault.read(record.path).data or {}]
+    for copy in stands_in(services, record):
+        with vault_of(services, copy) as vault:
+            found.append(vault.read(copy.path).data or {})
+    values = [str(value) for data in found for value in data.values()]
+    return frozenset(key for key in record.keys_on_record() if any(key in value for value in values))
 
 
 def _in_use(seen: Survey) -> Collection[str]:

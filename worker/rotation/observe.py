@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from worker.errors import AccountGone
+from worker.errors import AccountGone, CopyFailed
 from worker.rotation.changes.leak import REVOKED
+from worker.rotation.copies import on_record
+from worker.rotation.copy_access import vault_of
 from worker.rotation.ports import Absence, Document, Life, Probe
 from worker.rotation.record import CurrentKey, Record, Trouble, TroubleKind
 from worker.rotation.services import Services
@@ -24,8 +26,9 @@ class Observation:
     """What was seen at one moment.
 
     ``living``: whether the current key works, None where that could not be found out; then ``what`` says why.
-    ``trouble`` is what is wrong, if anything; ``document`` is the app's secret as Vault has it. ``asked`` is False
-    where the object storage could not be asked.
+    ``trouble`` is what is wrong, if anything; ``document`` is the app's secret as Vault has it, or the copy of it that
+    the trouble is about. ``asked`` is False where the object storage could not be asked. ``unseen`` says which copies
+    could not be looked at, and why.
     """
 
     at: datetime
@@ -34,31 +37,55 @@ class Observation:
     trouble: Trouble | None = None
     document: Document | None = None
     asked: bool = True
+    unseen: Mapping[str, str] = field(default_factory=dict)
 
 
 def observe(services: Services, target: Target, record: Record) -> Observation | None:
-    """Look at the app's secret, and ask the object storage about the current key; None where there is none yet.
+    """Look at the app's secret and its copies, and ask the object storage about the current key.
 
-    Raises VaultError.
+    None where there is none yet. Raises VaultError.
     """
     current = record.current
     if current is None:
         return None
     document = services.vault.read(target.path)
     now = services.clock.now()
-    kind, what = _of_secret(target, record, current, document)
+    kind, what = _of_secret(target, record, current, document, target.path)
     if kind:
         living = None if kind is TroubleKind.OVERWRITTEN else False
         return Observation(now, living, what, _trouble(current, kind, now, what), document)
     probe = _probe(services, target, current, document)
     if probe.life is not Life.DEAD:
         living = True if probe.life is Life.ALIVE else None
-        return Observation(now, living, "" if living else probe.detail, document=document, asked=probe.asked)
+        seen = Observation(now, living, "" if living else probe.detail, document=document, asked=probe.asked)
+        return _with_copies(services, target, record, current, seen) if target.also else seen
     kind = TroubleKind.KEY_DENIED if probe.code == DENIED else TroubleKind.KEY_REFUSED
     what = f"the object storage refuses access key {current.access_key}: {probe.code or probe.detail}"
     return Observation(
         now, living=False, what=what, trouble=_trouble(current, kind, now, what, probe.code), document=document
     )
+
+
+def _with_copies(
+    services: Services, target: Target, record: Record, current: CurrentKey, seen: Observation
+) -> Observation:
+    """What is wrong with a copy, one that can be mended first; else as it was seen, and which cannot be looked at."""
+    unseen: dict[str, str] = {}
+    found: list[Observation] = []
+    for copy in on_record(record, target):
+        try:
+            with vault_of(services, copy) as vault:
+                document = vault.read(copy.path)
+        except CopyFailed as error:
+            unseen[copy.name] = error.what
+            continue
+        kind, what = _of_secret(target, record, current, document, copy.name)
+        if kind:
+            trouble = replace(_trouble(current, kind, seen.at, what), location=copy.name)
+            found.append(replace(seen, what=what, trouble=trouble, document=document))
+    found.sort(key=lambda each: each.trouble is not None and each.trouble.kind is TroubleKind.OVERWRITTEN)
+    found.append(replace(seen, what=seen.what or "; ".join(unseen.values())))
+    return replace(found[0], unseen=unseen)
 
 
 def observe_all(
@@ -72,6 +99,11 @@ def observe_all(
 
 def advice(name: str, trouble: Trouble) -> str:
     """What to do about a trouble."""
+    if trouble.location and trouble.kind is TroubleKind.OVERWRITTEN:
+        return (
+            "It is never overwritten. If it may be replaced, delete it there (`vault kv delete`): the worker has a "
+            "new key published there. Else put the version before back, or take the copy out of `also`."
+        )
     match trouble.kind:
         case TroubleKind.KEY_REFUSED | TroubleKind.KEY_DENIED:
             if trouble.what == REVOKED:
@@ -90,18 +122,18 @@ def advice(name: str, trouble: Trouble) -> str:
 
 
 def _of_secret(
-    target: Target, record: Record, current: CurrentKey, document: Document
+    target: Target, record: Record, current: CurrentKey, document: Document, where: str
 ) -> tuple[TroubleKind | None, str]:
-    """What is wrong with the app's secret, and in words; None when it is ours."""
+    """What is wrong with the app's secret, or its copy ``where`` it says, and in words; None when it is ours."""
     if document.data is None:
-        return TroubleKind.SECRET_LOST, f"the app's secret at {target.path} is {document.absence or Absence.NEVER}"
+        return TroubleKind.SECRET_LOST, f"the app's secret at {where} is {document.absence or Absence.NEVER}"
     if target.fields.read(document.data, "access_key") == current.access_key:
         return None, ""
     rotation = record.rotation
     if rotation and target.fields.read(document.data, "rotation_id") == rotation.id:
         return None, ""  # published already, and about to be recorded
     what = (
-        f"Vault holds version {document.version} at {target.path} with another access key than {current.access_key}, "
+        f"Vault holds version {document.version} at {where} with another access key than {current.access_key}, "
         "which this project did not write"
     )
     return TroubleKind.OVERWRITTEN, what

@@ -46,6 +46,9 @@ ADDED = frozenset(
         "moves",
         "adopted_elsewhere",
         "released_elsewhere",
+        "copies",
+        "from_copies",
+        "location",
     }
 )
 """Fields of records and of what is in them that the first release did not have; each may be missing."""
@@ -155,6 +158,20 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CopyVersion:
+    """A version of a copy of the app's secret, and where it lies, named as in ``also``."""
+
+    __pydantic_config__ = _STRICT
+    location: _Text
+    version: _Number
+
+
+def version_at(copies: tuple[CopyVersion, ...], location: str) -> int | None:
+    """The version of the copy at this location; None where there is none."""
+    return next((copy.version for copy in copies if copy.location == location), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StagedKey:
     """A new key with its secret, until it is published. ``verify_by``: how long it may take to spread."""
 
@@ -170,8 +187,8 @@ class StagedKey:
 class Rotation:
     """A rotation under way. ``expected_version`` is what publishing must find at the app's path.
 
-    ``from_version``: the old version of the app's secret whose key is brought back (a rollback). ``account`` is where
-    its key is made.
+    ``from_version``: the old version of the app's secret whose key is brought back (a rollback), and ``from_copies``
+    those of its copies. ``copies`` are those that have the new key already. ``account`` is where its key is made.
     """
 
     __pydantic_config__ = _STRICT
@@ -187,11 +204,16 @@ class Rotation:
     key: StagedKey | None = None
     from_version: _Number | None = None
     account: _Text = DEFAULT_ACCOUNT
+    from_copies: tuple[CopyVersion, ...] = ()
+    copies: tuple[CopyVersion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurrentKey:
-    """The key that Vault publishes, as version ``vault_version`` of the app's secret. It lies on ``account``."""
+    """The key that Vault publishes, as version ``vault_version`` of the app's secret, and in ``copies`` of it.
+
+    It lies on ``account``.
+    """
 
     __pydantic_config__ = _STRICT
     access_key: _Text
@@ -202,6 +224,7 @@ class CurrentKey:
     created_at: _Moment
     published_at: _Moment
     account: _Text = DEFAULT_ACCOUNT
+    copies: tuple[CopyVersion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +235,8 @@ class RetiringKey:
     until the object storage refuses it. ``next_look_at``: when it wants the next step; ``attempts`` of that step were
     made so far, and ``error`` tells why the last one failed. ``undiminished``: how many keys HostUp counted before its
     delete, where it counted no fewer afterwards. ``leaked``: strangers may have it, so nobody's use keeps it.
-    ``account`` is where it lies, and where it is deleted.
+    ``copies``: beside ``vault_version``, the versions of copies of the app's secret that hold it. ``account`` is where
+    it lies, and where it is deleted.
     """
 
     __pydantic_config__ = _STRICT
@@ -231,6 +255,7 @@ class RetiringKey:
     error: _Text = ""
     leaked: _Flag = False
     account: _Text = DEFAULT_ACCOUNT
+    copies: tuple[CopyVersion, ...] = ()
 
     @property
     def state(self) -> str:
@@ -288,6 +313,8 @@ class TroubleKind(StrEnum):
 class Trouble:
     """What the watch found wrong with what apps read, since when, and of which current key.
 
+    ``location``: which copy of the app's secret it is; empty: the secret itself, or the key.
+
     ``confirmed``: a second look found the same, so a rotation may replace the key. ``code`` is the storage's S3 code.
     """
 
@@ -298,6 +325,11 @@ class Trouble:
     what: _Text
     code: _Text | None = None
     confirmed: _Flag = False
+    location: _Text = ""
+
+    def is_the_same_as(self, other: Trouble) -> bool:
+        """Whether it is of the same kind, at the same place, and of the same key."""
+        return (self.kind, self.access_key, self.location) == (other.kind, other.access_key, other.location)
 
     def killed(self, access_key: str) -> bool:
         """Whether this key is known not to work any more."""
@@ -444,7 +476,7 @@ def encode(record: Record) -> dict[str, Any]:
     What :data:`ADDED` names is left out while it is not used, so that workers of the release before go on reading it.
     """
     document: dict[str, Any] = _adapter().dump_python(record, mode="json")
-    single = (document, *(document[name] or {} for name in ("rotation", "current", "failure")))
+    single = (document, *(document[name] or {} for name in ("rotation", "current", "failure", "trouble")))
     for inner in (*single, *(each for name in _LISTS for each in document[name])):
         for name in ADDED & inner.keys():
             if not inner[name] or (name == "account" and inner[name] == DEFAULT_ACCOUNT):

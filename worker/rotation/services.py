@@ -15,6 +15,7 @@ from worker.rotation.ports import AccountPort, HostUpPort, StoragePort, VaultPor
 from worker.rotation.records import RecordStore
 from worker.secret import Secret
 from worker.targets.backoff import Backoff
+from worker.targets.location import HOME
 from worker.targets.receipts import RECEIPTS_PATH
 from worker.targets.target import Target
 
@@ -64,13 +65,33 @@ def _no_logs(secret: Secret) -> None:
 
 @dataclass(slots=True)
 class VaultAway:
-    """When Vault could not be reached last, as far as this process saw it: apps could not read it then, either."""
+    """When Vault could not be reached last, as far as this process saw it: apps could not read it then, either.
+
+    ``elsewhere`` tells it of the Vaults of destinations, by their names.
+    """
 
     last: datetime | None = None
+    elsewhere: dict[str, datetime] = field(default_factory=dict)
 
-    def seen(self, now: datetime) -> None:
+    def seen(self, now: datetime, destination: str = HOME) -> None:
         """It cannot be reached."""
-        self.last = now
+        if destination:
+            self.elsewhere[destination] = now
+        else:
+            self.last = now
+
+    def of(self, target: Target) -> datetime | None:
+        """When any Vault was away that apps of this target read."""
+        known = [self.elsewhere.get(copy.destination) for copy in target.also]
+        return max((moment for moment in (self.last, *known) if moment), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where copies of apps' secrets lie: a mount, of this or of another Vault."""
+
+    vault: VaultPort
+    mount: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +109,7 @@ class Services:
 
     ``keep_secret`` hands a secret to the logs' redaction, which forgets at the end of ``secrets_for_a_while`` what it
     was given meanwhile. ``machine`` is the machine's own clock, where ``clock`` may be put right by another one.
-    ``meter`` is told what happens.
+    ``meter`` is told what happens. ``destinations`` are those of ``[[destination]]``, by their names.
     """
 
     accounts: Mapping[str, AccountServices]
@@ -101,6 +122,7 @@ class Services:
     secrets_for_a_while: Callable[[], AbstractContextManager[None]] = nullcontext
     meter: Meter = NO_METER
     vault_away: VaultAway = field(default_factory=VaultAway)
+    destinations: Mapping[str, Destination] = field(default_factory=dict)
 
     def at(self, account: str) -> AccountServices:
         """The services of the account that a key lies on. Raises AccountGone."""
@@ -112,3 +134,7 @@ class Services:
                 "at least until its last key is dead.",
             )
         return found
+
+    def destination(self, name: str) -> Destination | None:
+        """The destination of this name; None where it is not configured (any more)."""
+        return self.destinations.get(name) if name else Destination(self.vault, self.policy.mount)

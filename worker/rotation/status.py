@@ -6,15 +6,16 @@ Pure, and imported in a moment: ``rotator status TARGET`` needs no more than thi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
 from worker.errors import Conflict, RotatorError
 from worker.events import Event
 from worker.rotation.changes.watch import HEALINGS_PER_DAY, wants_healing
+from worker.rotation.copies import lacking
 from worker.rotation.decide import RETIRING_LIMIT, Wait, decide, may_move, waits_for_person
-from worker.rotation.record import Paused, Record, Trouble, UnconfirmedCreate
+from worker.rotation.record import Paused, Record, Trouble, UnconfirmedCreate, version_at
 from worker.targets.account import DEFAULT_ACCOUNT, logged
 from worker.targets.freeze import freeze_at, thawed
 from worker.targets.schedule import next_rotation
@@ -24,10 +25,11 @@ from worker.targets.target import Target
 def due_at(record: Record, target: Target, now: datetime) -> datetime | None:
     """When the next rotation of a target begins by itself: by the schedule, or as a person set it. None: never.
 
-    Now where the current key lies on another account than the target belongs to.
+    Now where the current key lies on another account than the target belongs to, and where a copy of the app's secret
+    is wanted that is not there yet: only a new key can be put there.
     """
-    if may_move(record, target.account, now):
-        return thawed(target.freezes, now)
+    if may_move(record, target.account, now) or lacking(record, target):
+        return max(thawed(target.freezes, now), now)
     if record.next_at:
         free = thawed(target.freezes, max(record.next_at, now))
         return free if free > now else record.next_at
@@ -176,18 +178,32 @@ def create_facts(create: UnconfirmedCreate) -> dict[str, Any]:
 
 
 def _held(record: Record) -> dict[str, Any]:
-    """What people have said of its next rotation, and where its key lies.
+    """Its copies, where its key lies, and what people have said of its next rotation.
 
     Left out where nothing was said and it is as in releases before, so that workers of those read it, too.
     """
     paused = record.paused
     found = {
+        "copies": list(_copies(record)),
         "paused": _paused(paused) if paused else None,
         "rescheduled": bool(record.next_at),
         "leaked": record.leaked,
         "key_account": record.current.account if record.current and record.current.account != DEFAULT_ACCOUNT else None,
     }
     return {name: value for name, value in found.items() if value}
+
+
+def _copies(record: Record) -> Iterator[dict[str, Any]]:
+    """Each copy of the app's secret, and whether it has the key already that a rotation is publishing."""
+    current, rotation = record.current, record.rotation
+    old, new = current.copies if current else (), rotation.copies if rotation else ()
+    for location in dict.fromkeys(copy.location for copy in (*old, *new)):
+        version = version_at(new, location)
+        yield {
+            "location": location,
+            "vault_version": version or version_at(old, location),
+            "has_new_key": version is not None,
+        }
 
 
 def _paused(paused: Paused) -> dict[str, Any]:

@@ -76,13 +76,16 @@ class Case:
 
 def _publications(kept: Kept) -> Iterator[Publication]:
     published = {
-        entry.get("vault_version"): entry.get("access_key")
+        name: entry.get("access_key")
         for entry in kept.history
         if entry["event"] in ("secret.published", "key.adopted")
+        for name in (f"{kept.target.path} {entry.get('vault_version')}", *entry.get("copies", ()))
     }
-    for version in kept.versions:
-        key = published.get(version.number) if version.data is None else version.data.get(kept.target.key_field)
-        yield Publication(kept.target, version.number, key, version.created_at)
+    for target, versions in kept.everywhere():
+        for version in versions:
+            known = published.get(f"{target.path} {version.number}")
+            key = known if version.data is None else version.data.get(target.key_field)
+            yield Publication(target, version.number, key, version.created_at)
 
 
 def on_record(case: Case) -> Iterator[str]:

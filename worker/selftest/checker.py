@@ -16,7 +16,7 @@ from itertools import pairwise
 from urllib.parse import quote
 
 from worker.selftest.case import Case, dead_keys, on_record, rescued, unknown_rotations
-from worker.selftest.evidence import Evidence, Json, Kept
+from worker.selftest.evidence import Evidence, Json, Watched
 
 __all__ = ["RULES", "BrokenPromise", "Case", "check", "orphans", "unrest"]
 
@@ -75,12 +75,13 @@ def _versions_are_known(case: Case) -> Iterator[BrokenPromise]:
         if each.access_key is None:
             yield BrokenPromise(8, each.target.path, f"nobody knows which key version {each.version} held")
     for kept in case.evidence.kept:
-        for version in kept.versions:
-            yield from _version_is_traceable(case, kept, version.data)
+        for target, versions in kept.everywhere():
+            for version in versions:
+                yield from _version_is_traceable(case, target, version.data)
 
 
-def _version_is_traceable(case: Case, kept: Kept, data: Json | None) -> Iterator[BrokenPromise]:
-    key = data.get(kept.target.key_field) if data else None
+def _version_is_traceable(case: Case, target: Watched, data: Json | None) -> Iterator[BrokenPromise]:
+    key = data.get(target.key_field) if data else None
     call = case.created.get(str(key))
     if data is None or call is None or call.request_id is None or "request_id" not in data:
         return
@@ -120,11 +121,13 @@ def _current_is_published(case: Case) -> Iterator[BrokenPromise]:
         current = (kept.record or {}).get("current")
         if current is None:
             continue
-        newest = max(kept.versions, key=lambda each: each.number, default=None)
-        read = newest.data.get(kept.target.key_field) if newest and newest.data else None
         under_way = (kept.record or {}).get("rotation")
-        if read != current["access_key"] and not under_way:
-            yield BrokenPromise(1, current["access_key"], f"is current on record, and the app reads {read}")
+        for target, versions in kept.everywhere():
+            newest = max(versions, key=lambda each: each.number, default=None)
+            read = newest.data.get(target.key_field) if newest and newest.data else None
+            if read != current["access_key"] and not under_way:
+                what = f"is current on record, and the app reads {read} at {target.path}"
+                yield BrokenPromise(1, current["access_key"], what)
         if current["access_key"] in case.deleted:
             yield BrokenPromise(1, current["access_key"], "is current on record, and was deleted")
 
@@ -216,12 +219,13 @@ def _dead_versions_are_destroyed(case: Case) -> Iterator[BrokenPromise]:
     """A version whose key is proven dead is gone for good."""
     dead = dead_keys(case)
     for kept in case.evidence.kept:
-        for version in kept.versions[:-1]:
-            key = version.data.get(kept.target.key_field) if version.data else None
-            if key in dead:
-                yield BrokenPromise(
-                    0, str(key), f"is dead, and version {version.number} of {kept.target.path} still holds it"
-                )
+        for target, versions in kept.everywhere():
+            for version in versions[:-1]:
+                key = version.data.get(target.key_field) if version.data else None
+                if key in dead:
+                    yield BrokenPromise(
+                        0, str(key), f"is dead, and version {version.number} of {target.path} still holds it"
+                    )
 
 
 def _records_are_set_up(case: Case) -> Iterator[BrokenPromise]:

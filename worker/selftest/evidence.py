@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,13 +25,19 @@ Json = Mapping[str, Any]
 class Watched:
     """A target as the outside knows it: its name, where its app reads, and what its keys are promised.
 
-    ``key_field`` is the name under which the app's secret holds the access key.
+    ``key_field`` is the name under which the app's secret holds the access key. ``copies`` are the mounts and paths of
+    copies of the app's secret, by their names in ``also``.
     """
 
     name: str
     path: str
     grace: timedelta
     key_field: str = "access_key"
+    copies: tuple[tuple[str, str, str], ...] = ()
+
+    def at(self, copy: str) -> Watched:
+        """The same, as those know it who read this copy."""
+        return replace(self, path=copy, copies=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +52,23 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What Vault holds of one target: its record (and how that document is set up), its history, its app's secret."""
+    """What Vault holds of one target: its record (and how that document is set up), its history, its app's secret.
+
+    ``copies`` are the versions of copies of it, by their names in ``also``.
+    """
 
     target: Watched
     record: Json | None = field(repr=False)
     settings: Json
     history: tuple[Json, ...] = field(repr=False)
     versions: tuple[Version, ...]
+    copies: Mapping[str, tuple[Version, ...]] = field(default_factory=dict)
+
+    def everywhere(self) -> Iterator[tuple[Watched, tuple[Version, ...]]]:
+        """The app's secret and each of its copies, as those know them who read there."""
+        yield self.target, self.versions
+        for name, versions in self.copies.items():
+            yield self.target.at(name), versions
 
 
 def _same(moment: datetime) -> datetime:
@@ -118,7 +134,12 @@ class Mount:
         """What is kept of one target."""
         record = self.record(target.name)
         settings = self.metadata(f"{self.state_path}/{target.name}")
-        return Kept(target, record, settings, tuple(self._history(target, record)), tuple(self._versions(target.path)))
+        history, versions = tuple(self._history(target, record)), tuple(self._versions(target.path))
+        copies = {
+            name: tuple(replace(self, mount=mount)._versions(path))  # noqa: SLF001 - of its own kind
+            for name, mount, path in target.copies
+        }
+        return Kept(target, record, settings, history, versions, copies)
 
     def _history(self, target: Watched, record: Json | None) -> Iterator[Json]:
         """Archived entries and those of the record; an entry that lies in both comes once."""

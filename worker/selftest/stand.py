@@ -34,10 +34,16 @@ DATABASES = range(1, 16)
 
 TARGET = "media"
 
+COPIES = "copies"
+"""The mount of a destination."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast a trial's life goes: durations as the configuration takes them; ``target``: more lines of the target."""
+    """How fast a trial's life goes: durations as the configuration takes them; ``target``: more lines of the target.
+
+    ``copies``: the target has two copies of its secret, one of them in another mount, as in another Vault.
+    """
 
     grace: str = "1s"
     tick: str = "1s"
@@ -47,6 +53,7 @@ class Pace:
     dead_within: str = "20s"
     watch_every: str = "1h"
     target: str = ""
+    copies: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +141,10 @@ class Bench:
         direct = stack.enter_context(redis.Redis.from_url(broker.reveal(), decode_responses=True))
         direct.flushdb()
         state_path = f"{name}/state"
-        watched = Watched(TARGET, f"{name}/app", timedelta(seconds=int(pace.grace.removesuffix("s"))))
+        grace = timedelta(seconds=int(pace.grace.removesuffix("s")))
+        watched = Watched(TARGET, f"{name}/app", grace, copies=_copies(name) if pace.copies else ())
         rights = {path.replace(STATE_PATH, state_path): given for path, given in policy([watched.path]).items()}
+        rights |= _rights_on_copies(watched)
         settings = _configuration(hostup.url, state_path, watched, pace)
         config = replace_private(folder / "rotator.toml", settings)
         environment = {
@@ -177,10 +186,24 @@ def start_bench(folder: Path) -> Iterator[Bench]:
         valkey = start_valkey(folder / "valkey")
         stack.callback(valkey.stop)
         vault.admin.enable_approle()
+        vault.admin.call("POST", f"sys/mounts/{COPIES}", {"type": "kv", "options": {"version": "2"}})
         bench = Bench(folder, vault, valkey, nursery)
         for number in DATABASES:
             bench.databases.put(number)
         yield bench
+
+
+def _copies(name: str) -> tuple[tuple[str, str, str], ...]:
+    return (f"{name}/copy", MOUNT, f"{name}/copy"), (f"far:{name}/copy", COPIES, f"{name}/copy")
+
+
+def _rights_on_copies(watched: Watched) -> dict[str, list[str]]:
+    rights = {f"{COPIES}/config": ["read"]} if watched.copies else {}
+    for _, mount, path in watched.copies:
+        rights[f"{mount}/data/{path}"] = ["create", "update", "read"]
+        rights[f"{mount}/destroy/{path}"] = ["update"]
+        rights[f"{mount}/undelete/{path}"] = ["update"]
+    return rights
 
 
 def _with_database(valkey: ValkeyServer, port: int, database: int) -> Secret:
@@ -214,4 +237,12 @@ path = "{target.path}"
 every = "400d"
 grace = "{pace.grace}"
 {pace.target}
+{_also(target)}
 """
+
+
+def _also(target: Watched) -> str:
+    if not target.copies:
+        return ""
+    names = ", ".join(f'"{name}"' for name, _, _ in target.copies)
+    return f'also = [{names}]\n[[destination]]\nname = "far"\nmount = "{COPIES}"'

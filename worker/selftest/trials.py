@@ -22,7 +22,7 @@ from worker.selftest.evidence import Json
 from worker.selftest.life import PATIENCE, Stuck, follow, lead, never, wait
 from worker.selftest.nursery import WorkerProcess
 from worker.selftest.script import Action, Moment, Rule, Seen, Step
-from worker.selftest.stand import Bench, Stand
+from worker.selftest.stand import Bench, Pace, Stand
 
 CONNECTING = frozenset({"HELLO", "AUTH", "CLIENT", "SELECT", "PING"})
 _ONCE_IN_A_SERVERS_LIFE = "SCRIPT"
@@ -60,9 +60,9 @@ class TrialResult:
     seconds: float
 
 
-def rehearse(bench: Bench, name: str) -> tuple[Seen, ...]:
+def rehearse(bench: Bench, name: str, pace: Pace | None = None) -> tuple[Seen, ...]:
     """The trace of a worker that nobody strikes. Raises Stuck when it does not get through, or breaks a promise."""
-    with bench.stand(name) as stand:
+    with bench.stand(name, pace) as stand:
         worker = stand.worker(bench.nursery)
         try:
             lead(stand, never)
@@ -117,9 +117,9 @@ def _may_lose(trace: tuple[Seen, ...], row: Row, fate: Fate) -> bool:
     return False
 
 
-def kill(bench: Bench, name: str, row: Row) -> TrialResult:
+def kill(bench: Bench, name: str, row: Row, pace: Pace | None = None) -> TrialResult:
     """Kill -9 the worker there; another one goes on."""
-    return _trial(bench, name, row, lambda worker, _: TrialPlan(actions.kill(lambda: worker.pid)), Fate.DIES)
+    return _trial(bench, name, row, lambda worker, _: TrialPlan(actions.kill(lambda: worker.pid)), Fate.DIES, pace)
 
 
 def freeze(bench: Bench, name: str, row: Row) -> TrialResult:
@@ -153,10 +153,15 @@ class TrialPlan:
 
 
 def _trial(
-    bench: Bench, name: str, row: Row, make: Callable[[WorkerProcess, Stand], TrialPlan], fate: Fate
+    bench: Bench,
+    name: str,
+    row: Row,
+    make: Callable[[WorkerProcess, Stand], TrialPlan],
+    fate: Fate,
+    pace: Pace | None = None,
 ) -> TrialResult:
     began = time.monotonic()
-    with bench.stand(name) as stand:
+    with bench.stand(name, pace) as stand:
         worker = stand.worker(bench.nursery)
         struck, seen = threading.Event(), tuple[Seen, ...]()
         plan = make(worker, stand)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -20,13 +20,13 @@ from worker.adapters.redis.state import SharedState, shared_state
 from worker.adapters.s3.endpoint import is_inside
 from worker.adapters.s3.lazy import LazyStorage, StoragePlace
 from worker.adapters.vault.kv import VaultStore
-from worker.adapters.vault.opening import call_deadline, open_vault
+from worker.adapters.vault.opening import call_deadline, open_destinations, open_vault
 from worker.clock import ProcessClock, SystemClock, WitnessedClock
 from worker.errors import ConfigurationError, UsageError
 from worker.logs.redaction import Redactor
 from worker.meter import NO_METER, Meter
 from worker.rotation.records import RecordStore
-from worker.rotation.services import AccountServices, Policy, Services
+from worker.rotation.services import AccountServices, Destination, Policy, Services
 from worker.secret import Secret
 from worker.service.baseline import Baselines
 from worker.service.bulkhead import Bulkhead
@@ -60,6 +60,7 @@ class Runtime:
     watching: Share = field(default_factory=Share)
     bulkhead: Bulkhead = field(default_factory=Bulkhead)
     watch_bulkhead: Bulkhead = field(default_factory=Bulkhead)
+    elsewhere: Mapping[str, VaultStore] = field(default_factory=dict)
 
     def target(self, name: str) -> Target:
         """A configured target. Raises UsageError when there is none of that name."""
@@ -102,6 +103,9 @@ class Runtime:
         if self.http:
             self.http.close()
         self.vault.close()
+        for name, vault in self.elsewhere.items():
+            if not self.settings.destinations[name].shares_login:
+                vault.close()
         self.shared.client.close()
 
 
@@ -125,6 +129,7 @@ def build(
     redactor = redactor or Redactor()
     on_new = redactor.keep
     vault = open_vault(settings, clock, ClockTrouble(witnessed).hear if witnessed else None, on_new, meter)
+    elsewhere = open_destinations(settings, vault, clock, on_new, meter)
     login = RedisLogin(settings.redis_url, settings.redis_url_file, on_new)
     shared = shared_state(connect(settings.redis_url, login=login), settings.accounts)
     guard = Guard()
@@ -148,6 +153,9 @@ def build(
         secrets_for_a_while=redactor.for_a_while,
         machine=witnessed.own if witnessed else clock,
         meter=meter,
+        destinations={
+            name: Destination(each, settings.destinations[name].vault.mount) for name, each in elsewhere.items()
+        },
     )
     every = (target.watch_every or settings.worker.watch_every for target in settings.targets.values())
     return Runtime(
@@ -165,6 +173,7 @@ def build(
         login,
         bulkhead=Bulkhead(tuple(settings.accounts)),
         watch_bulkhead=Bulkhead(tuple(settings.accounts)),
+        elsewhere=elsewhere,
     )
 
 

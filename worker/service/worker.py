@@ -112,7 +112,8 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool, own: OwnMetrics | N
     life = _life(runtime)
     doors = [door for door in (_door(runtime, own, life), webhook_door(runtime, app.send_task)) if door]
     inside = (life.show, *(door.keep_open for door in doors))
-    pulse = Pulse(inside, (lambda: _show(runtime, move, app.send_task), runtime.vault.keep_alive), life.note)
+    kept_alive = (vault.keep_alive for vault in (runtime.vault, *runtime.elsewhere.values()))
+    pulse = Pulse(inside, (lambda: _show(runtime, move, app.send_task), *kept_alive), life.note)
     audits = OwnAudit(
         runtime.clock,
         runtime.audits,

@@ -16,6 +16,7 @@ from pydantic import BaseModel, StrictBool, ValidationError
 from worker.secret import Secret
 from worker.settings.accounts import all_accounts, check_api_keys, names_in, read_accounts
 from worker.settings.channels import Channel
+from worker.settings.destinations import DestinationSettings, read_destinations, roots_of
 from worker.settings.environment import (
     WHERE,
     Need,
@@ -100,6 +101,7 @@ class Settings:
     channels: tuple[Channel, ...] = ()
     leak_webhook: LeakWebhookSettings = field(default_factory=LeakWebhookSettings)
     accounts: Mapping[str, AccountSettings] = field(default_factory=dict)
+    destinations: Mapping[str, DestinationSettings] = field(default_factory=dict)
 
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret in here; for redaction."""
@@ -107,13 +109,14 @@ class Settings:
         given = (self.hostup.api_key, *api_keys, self.vault.token, self.vault.secret_id, self.redis_url, hook)
         of_channels = (secret for channel in self.channels for secret in channel.secrets())
         known = (secret for secret in given if secret)
-        return (*known, *redis_passwords(self.redis_url), *self.proxy_secrets, *of_channels)
+        elsewhere = (secret for destination in self.destinations.values() for secret in destination.secrets())
+        return (*known, *redis_passwords(self.redis_url), *self.proxy_secrets, *of_channels, *elsewhere)
 
 
 M = TypeVar("M", bound=BaseModel)
 _TABLES = (
     *("hostup", "storage", "vault", "redis", "worker", "metrics", "log", "leak_webhook"),
-    *("account", "target", "freeze", "notify"),
+    *("account", "target", "destination", "freeze", "notify"),
 )
 
 
@@ -162,7 +165,9 @@ def load(
     own_paths = (vault.state_path, vault.receipts_path)
     listed = document.get("account", [])
     others = read_accounts(str(file), listed, env, problems)
-    known = Known(own_paths, names_in(listed), freezes)
+    elsewhere = document.get("destination", [])
+    destinations = read_destinations(str(file), elsewhere, vault, env, needs, problems)
+    known = Known(own_paths, names_in(listed), freezes, roots_of(vault, destinations, elsewhere))
     targets = read_targets(str(file), document.get("target", []), known, problems, only)
     first = AccountSettings(DEFAULT_ACCOUNT, hostup, storage)
     accounts = all_accounts(first, others, document.get("target", []))
@@ -195,6 +200,7 @@ def load(
         channels,
         hook,
         accounts,
+        destinations,
     )
 
 

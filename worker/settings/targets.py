@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainValidator,
+    TypeAdapter,
     ValidationError,
     ValidationInfo,
 )
@@ -37,6 +38,7 @@ from worker.targets.account import DEFAULT_ACCOUNT
 from worker.targets.durations import format_duration
 from worker.targets.fields import PRESETS
 from worker.targets.freeze import Freeze
+from worker.targets.location import HOME, Location, location
 from worker.targets.readers import LONGEST_LINK, Reader, least_grace, parse_reader
 from worker.targets.schedule import NEVER, Schedule, Window
 from worker.targets.target import Target, render_label
@@ -50,25 +52,33 @@ AFTER_GRACE, WHEN_UNUSED = "after-grace", "when-unused"
 RETIRE = (AFTER_GRACE, WHEN_UNUSED)
 """When a key that was replaced goes: when grace is over, or once no app says any more that it uses it."""
 
+MOST_COPIES = 8
+"""Of a target: each is in its record once for every key, and a record must not become too large for Vault."""
+
 CAP_IN_GRACES = 7
 """By default a key that is in use is kept for so many graces, but no longer than the interval."""
 
 _DAY = timedelta(days=1)
+_PATH = TypeAdapter(VaultPath)
 _EXAMPLE_ID = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What else is configured: where the records and the receipts lie, which accounts there are, and the freezes."""
+    """What else is configured: where the records and the receipts lie, which accounts there are, and the freezes.
+
+    ``roots`` are the mounts by the names of their destinations, see :func:`worker.settings.destinations.root_of`.
+    """
 
     own_paths: tuple[str, str]
     accounts: tuple[str, ...] = (DEFAULT_ACCOUNT,)
     freezes: tuple[Freeze, ...] = ()
+    roots: Mapping[str, str] = field(default_factory=lambda: {HOME: ""})
 
 
 @dataclass(slots=True)
 class _Others:
-    """What a target is held against: what else there is; and of names and paths the number of who has it first."""
+    """What a target is held against: what else there is; and of names and places the number of who has it first."""
 
     known: Known
     number: int = 0
@@ -81,12 +91,20 @@ def _own_name(name: str, info: ValidationInfo[_Others]) -> str:
 
 
 def _own_path(path: str, info: ValidationInfo[_Others]) -> str:
-    state, receipts = info.context.known.own_paths
-    if f"{path}/".startswith(f"{state}/"):
-        raise ValueError(f"{path} lies in state_path ({state}), where the worker keeps its records")
-    if f"{path}/".startswith(f"{receipts}/"):
-        raise ValueError(f"{path} lies in receipts_path ({receipts}), where apps write receipts")
-    return _own(path, info.context.paths, info.context.number)
+    _own_place(Location(path), info.context)
+    return path
+
+
+def _own_place(place: Location, others: _Others) -> None:
+    """See that a secret may lie there: nothing of ours does, and nothing of another target."""
+    roots = others.known.roots
+    full, home = f"{roots[place.destination]}/{place.path}", roots[HOME]
+    state, receipts = others.known.own_paths
+    if f"{full}/".startswith(f"{home}/{state}/"):
+        raise ValueError(f"{place.name} lies in state_path ({state}), where the worker keeps its records")
+    if f"{full}/".startswith(f"{home}/{receipts}/"):
+        raise ValueError(f"{place.name} lies in receipts_path ({receipts}), where apps write receipts")
+    _own(full, others.paths, others.number, place.name)
 
 
 def _known_account(name: str, info: ValidationInfo[_Others]) -> str:
@@ -96,11 +114,48 @@ def _known_account(name: str, info: ValidationInfo[_Others]) -> str:
     return name
 
 
-def _own(value: str, seen: dict[str, int], number: int) -> str:
+def _own(value: str, seen: dict[str, int], number: int, shown: str = "") -> str:
     first = seen.setdefault(value, number)
     if first != number:
-        raise ValueError(f"{value} is that of target[{first}] already; each target needs its own")
+        raise ValueError(f"{shown or value} is that of target[{first}] already; each target needs its own")
     return value
+
+
+def _copies(value: object, info: ValidationInfo[_Others]) -> tuple[Location, ...]:
+    """Where copies lie: no two at one place, nor at that of the secret itself."""
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise ValueError('must be a list of texts, such as ["apps/media/copy", "eu:apps/media"]')
+    if len(value) > MOST_COPIES:
+        raise ValueError(f"has {len(value)} places; at most {MOST_COPIES} are allowed")
+    others, found = info.context, []
+    taken = {f"{others.known.roots[HOME]}/{info.data['path']}"} if "path" in info.data else set()
+    for text in value:
+        copy = _copy(text, others.known.roots)
+        full = f"{others.known.roots[copy.destination]}/{copy.path}"
+        if full in taken:
+            raise ValueError(f"{copy.name} is named twice, or is where the secret itself lies")
+        taken.add(full)
+        _own_place(copy, others)
+        found.append(copy)
+    return tuple(found)
+
+
+def _copy(text: str, destinations: Collection[str]) -> Location:
+    named = location(text)
+    try:
+        path = _PATH.validate_python(named.path)
+    except ValidationError as error:
+        raise ValueError(
+            f"holds {show_text(text)}: {error.errors()[0].get('ctx', {}).get('error', 'it is empty')}"
+        ) from None
+    if named.destination not in destinations:
+        known = ", ".join(sorted(filter(None, destinations))) or "none"
+        meant = did_you_mean(named.destination, destinations)
+        raise ValueError(
+            f"holds {show_text(text)}, and there is no [[destination]] {show_text(named.destination)}; {meant}there "
+            f"is: {known}"
+        )
+    return Location(path, named.destination)
 
 
 def _short_label(label: str, info: ValidationInfo[_Others]) -> str:
@@ -242,6 +297,7 @@ class TargetEntry(BaseModel):
 
     name: Annotated[Name, AfterValidator(_own_name), Field(description="what the target is called")]
     path: Annotated[VaultPath, AfterValidator(_own_path), Field(description="where in the mount the app's secret lies")]
+    also: Annotated[tuple[Location, ...], PlainValidator(_copies)] = ()
     label: Annotated[Label, AfterValidator(_short_label)] = "{target} {rotation_id}"
     cron: Cron | None = None
     every: Annotated[Interval | None, BeforeValidator(_either_every_or_cron), Field(validate_default=True)] = None
@@ -280,6 +336,7 @@ class TargetEntry(BaseModel):
             freezes,
             self.owner,
             self.account,
+            self.also,
         )
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from worker.targets.account import DEFAULT_ACCOUNT
 from worker.targets.fields import FieldMap
 from worker.targets.freeze import Freeze
+from worker.targets.location import Location
 from worker.targets.readers import Reader
 from worker.targets.schedule import Schedule
 
@@ -22,7 +23,8 @@ class Target:
     at, None: as often as that of other targets. ``extra`` is published beside the key. ``readers`` and ``presign_ttl``
     (how long links live that the app signs) say what ``grace`` has to last. ``retire_cap`` is how long the key before
     is kept at most while receipts say that it is in use; None: it goes when ``grace`` is over. ``freezes`` are those of
-    the whole configuration. ``owner`` is who is told of it. ``account`` is where at HostUp its keys are made.
+    the whole configuration. ``owner`` is who is told of it. ``account`` is where at HostUp its keys are made. ``also``
+    are where copies of the app's secret lie.
     """
 
     name: str
@@ -39,6 +41,11 @@ class Target:
     freezes: tuple[Freeze, ...] = ()
     owner: str | None = None
     account: str = DEFAULT_ACCOUNT
+    also: tuple[Location, ...] = ()
+
+    def paths_here(self) -> tuple[str, ...]:
+        """The paths in the mount of ``[vault]`` at which apps read: that of the secret, and of its copies there."""
+        return (self.path, *(copy.path for copy in self.also if not copy.destination))
 
     def plan(self) -> str:
         """A digest of when its key is rotated, how long the old one is kept, and where it is made and published.
@@ -49,6 +56,7 @@ class Target:
         text += f"/{self.retire_cap}" if self.retire_cap else ""
         text += f"/{self.freezes}" if self.freezes else ""
         text += f"/account {self.account}" if self.account != DEFAULT_ACCOUNT else ""
+        text += "".join(f"/{copy.name}" for copy in self.also)
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
     def render_label(self, rotation_id: str, now: datetime) -> str:

@@ -148,7 +148,7 @@ def _show(world: Small) -> Iterator[str]:
 def _status(world: Small) -> str:
     summary = summary_of(world.store.open(TARGET).record, TARGET, world.clock.now())
     with redirect_stdout(io.StringIO()) as printed:
-        readers = said_by_apps(world.vault, RECEIPTS, KEPT, world.record(), world.clock.now())
+        readers = said_by_apps(world.vault, RECEIPTS_PATH, KEPT, world.record(), world.clock.now())
         _print_detail(summary | {"last_seen_living_at": None, "watch_found": "", "readers": readers})
     return json.dumps(summary) + printed.getvalue()
 

@@ -12,6 +12,7 @@ from tests.unit.settings.configuring import ENV, TARGET, problems, read
 from worker.errors import ConfigurationError
 from worker.secret import Secret
 from worker.settings.accounts import AccountEntry
+from worker.settings.destinations import DestinationEntry
 from worker.settings.environment import variables
 from worker.settings.file import DEFAULT_PATH, find_file
 from worker.settings.freezes import KEYS
@@ -137,7 +138,7 @@ def test_the_example_shows_the_defaults_and_every_key_it_names_exists(tmp_path: 
     (tmp_path / "key").write_text("of-media", encoding="utf-8")
     shown = "\n".join(line for line in lines if " = " in line or line.startswith("["))
     shown = shown.replace("/run/secrets/hostup-media", str(tmp_path / "key"))
-    settings = read(tmp_path, shown, env={"HOSTUP_API_KEY": None})
+    settings = read(tmp_path, shown, env={"HOSTUP_API_KEY": None, "VAULT_TOKEN_EU": "hvs.of-eu"})
     default = read(tmp_path)
     assert list(settings.targets) == ["media-uploads", "backup"]
     hostup, media = settings.hostup, settings.accounts["media"]
@@ -164,7 +165,7 @@ def test_the_example_explains_every_key() -> None:
         MetricsSettings,
         LogSettings,
     )
-    models = (*of_file, AccountEntry, TargetEntry, NotifyEntry)
+    models = (*of_file, AccountEntry, TargetEntry, DestinationEntry, NotifyEntry)
     keys = {
         key
         for model in models

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.adapters.http.deadline import within
+from worker.adapters.vault.access import OpenClient
 from worker.adapters.vault.adapter import CallFailed, HvacClient
 from worker.adapters.vault.errors import Ask, as_error, no_leader, part, unreadable, whole
 from worker.adapters.vault.login import LOOKUP, TokenFacts, denied, facts_of
-from worker.adapters.vault.token import TokenKeeper
+from worker.adapters.vault.token import Grant, TokenKeeper
 from worker.errors import VaultDenied, VaultError, VaultStandby
 
 _HEALTH = Ask("look up", "sys/health")
@@ -36,12 +37,22 @@ class Health:
 
 
 class VaultCalls:
-    """Makes calls, each with ``deadline`` seconds in all; ``public`` is a client without token and namespace."""
+    """Makes calls, each with ``deadline`` seconds in all; ``public`` is a client without token and namespace.
 
-    def __init__(self, keeper: TokenKeeper, public: HvacClient, *, deadline: float) -> None:
+    ``elsewhere`` opens clients that send the same token to another namespace.
+    """
+
+    def __init__(
+        self, keeper: TokenKeeper, public: HvacClient, *, deadline: float, elsewhere: OpenClient | None = None
+    ) -> None:
         self._keeper = keeper
         self._public = public
         self._deadline = deadline
+        self._elsewhere = elsewhere
+
+    def sent_by(self, elsewhere: OpenClient) -> VaultCalls:
+        """Calls with the same login, whose clients are opened so."""
+        return VaultCalls(self._keeper, self._public, deadline=self._deadline, elsewhere=elsewhere)
 
     def ask(self, ask: Ask, call: Call, *, at_home: bool = False) -> Any:
         """One call; after a 403, which a revoked token gets too, once more if another token can be had.
@@ -52,14 +63,19 @@ class VaultCalls:
         """
         with within(self._deadline):
             grant = self._keeper.current()
-            answer = _tried(call, grant.login.home if at_home else grant.client)
+            answer = _tried(call, self._client(grant, at_home=at_home))
             if isinstance(answer, CallFailed) and denied(answer):
                 other = self._keeper.replacement(grant)
-                answer = _tried(call, other.login.home if at_home else other.client) if other else answer
+                answer = _tried(call, self._client(other, at_home=at_home)) if other else answer
             error = self._error(ask, answer) if isinstance(answer, CallFailed) else None
         if error:
             raise error
         return answer
+
+    def _client(self, grant: Grant, *, at_home: bool) -> HvacClient:
+        if at_home:
+            return grant.login.home
+        return self._elsewhere(grant.client.token) if self._elsewhere else grant.client
 
     def _error(self, ask: Ask, failed: CallFailed) -> VaultError:
         """A node that redirects is a standby; whether there is any leader to redirect to, it says elsewhere."""

@@ -9,7 +9,7 @@ one), :mod:`worker.adapters.vault.access` (how),
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hvac.utils import format_url  # type: ignore[import-untyped]  # hvac ships no types
@@ -51,9 +51,18 @@ def connect(
     """
     mount = _checked_mount(mount)
     engine = http_of(access)
-    http = Metered(Listening(engine, clock, hear) if hear else engine, mount, meter)
-    calls = open_calls(access, clock, http, deadline=deadline)
-    return VaultStore(calls, mount, clock, engine.proxies.to(access.address.rstrip("/")))
+    sender = Listening(engine, clock, hear) if hear else engine
+    calls = open_calls(access, clock, Metered(sender, mount, meter), deadline=deadline)
+
+    def beside(mount: str, namespace: str | None) -> VaultStore:
+        mount, namespace = _checked_mount(mount), checked_namespace(namespace)
+        http = Metered(sender, mount, meter)
+        sent = calls.sent_by(lambda token: open_client(http, address, namespace, token, clock.sleep))
+        return VaultStore(sent, mount, clock, proxy, beside)
+
+    address = access.address.rstrip("/")
+    proxy = engine.proxies.to(address)
+    return VaultStore(calls, mount, clock, proxy, beside)
 
 
 def open_calls(access: VaultAccess, clock: Clock, http: Sender | None = None, *, deadline: float) -> VaultCalls:
@@ -78,11 +87,28 @@ class VaultStore:
     UsageError for a path that is none. ``proxy`` is the one that leads to Vault.
     """
 
-    def __init__(self, calls: VaultCalls, mount: str, clock: Clock, proxy: Proxy | None = None) -> None:
+    def __init__(
+        self,
+        calls: VaultCalls,
+        mount: str,
+        clock: Clock,
+        proxy: Proxy | None = None,
+        beside: Callable[[str, str | None], VaultStore] | None = None,
+    ) -> None:
         self.proxy = proxy
+        self._beside = beside
         self._calls = calls
         self._mount = mount
         self._rights = VaultRights(calls, mount, clock)
+
+    def beside(self, mount: str, namespace: str | None) -> VaultStore:
+        """Another mount of the same Vault, in the same or another namespace, with the same login and its connections.
+
+        Raises ConfigurationError for what is no mount or namespace.
+        """
+        if self._beside is None:
+            raise ConfigurationError(("this store was not made by connect()",))
+        return self._beside(mount, namespace)
 
     def read(self, path: str) -> Document:
         """See :class:`worker.rotation.ports.VaultPort`. Raises VaultNotVersioned for what a KV version 1 mount answers.

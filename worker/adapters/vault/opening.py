@@ -34,20 +34,45 @@ def open_vault(
     Raises ConfigurationError.
     """
     deadline = call_deadline(settings).total_seconds()
-    store = connect(_access(settings, on_new), settings.vault.mount, clock, deadline=deadline, hear=hear, meter=meter)
+    access = _access(settings.vault, settings.proxies, on_new)
+    store = connect(access, settings.vault.mount, clock, deadline=deadline, hear=hear, meter=meter)
     atexit.register(store.leave)  # a command has no other end that all ways lead to
     return store
 
 
-def open_admin(settings: Settings, clock: Clock) -> VaultAdmin:
-    """The same Vault for an administrator. Raises ConfigurationError."""
-    calls = open_calls(_access(settings, no_logs), clock, deadline=call_deadline(settings).total_seconds())
+def open_destinations(
+    settings: Settings,
+    home: VaultStore,
+    clock: Clock,
+    on_new: Callable[[Secret], None] = no_logs,
+    meter: Meter = NO_METER,
+) -> dict[str, VaultStore]:
+    """The mounts of ``[[destination]]`` by name; calls nothing yet. ``home`` is the Vault of ``[vault]``.
+
+    Raises ConfigurationError.
+    """
+    found = {}
+    for name, destination in settings.destinations.items():
+        given = destination.vault
+        if destination.shares_login:
+            found[name] = home.beside(given.mount, given.namespace)
+            continue
+        access, deadline = _access(given, settings.proxies, on_new), call_deadline(settings).total_seconds()
+        found[name] = connect(access, given.mount, clock, deadline=deadline, meter=meter)
+        atexit.register(found[name].leave)
+    return found
+
+
+def open_admin(settings: Settings, clock: Clock, destination: str | None = None) -> VaultAdmin:
+    """The same Vault, or that of a destination, for an administrator. Raises ConfigurationError."""
+    given = settings.destinations[destination].vault if destination else settings.vault
+    access = _access(given, settings.proxies, no_logs)
+    calls = open_calls(access, clock, deadline=call_deadline(settings).total_seconds())
     atexit.register(calls.leave)
     return VaultAdmin(calls)
 
 
-def _access(settings: Settings, on_new: Callable[[Secret], None]) -> VaultAccess:
-    given = settings.vault
+def _access(given: VaultSettings, proxies: Proxies, on_new: Callable[[Secret], None]) -> VaultAccess:
     return VaultAccess(
         address=given.address,
         namespace=given.namespace,
@@ -62,7 +87,7 @@ def _access(settings: Settings, on_new: Callable[[Secret], None]) -> VaultAccess
         secret_id_wrapped=given.secret_id_wrapped,
         approle_mount=given.approle_mount,
         jwt=_jwt(given),
-        proxies=Proxies.only("VAULT_PROXY_ADDR", given.proxy.reveal()) if given.proxy else settings.proxies,
+        proxies=Proxies.only("VAULT_PROXY_ADDR", given.proxy.reveal()) if given.proxy else proxies,
         on_new=on_new,
     )
 

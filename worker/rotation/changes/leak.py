@@ -44,7 +44,8 @@ def revocation(record: Record, access_key: str, by: str, now: datetime) -> Recor
         raise TryAgainLater(
             "a new key is made, and only waits to be published",
             target=name,
-            hint="The old one is deleted as soon as it is. Nothing was deleted before.",
+            hint="The old one is deleted as soon as it is. Nothing was deleted before. If a copy cannot be written, "
+            f"take that out of `also` (`rotator status {name}` names it).",
         )
     noted = note(
         record,

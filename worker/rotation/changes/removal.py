@@ -103,7 +103,9 @@ def _without_others(record: Record, read: CurrentKey | None, now: datetime) -> R
     if current and (read is None or read.access_key != current.access_key):
         later = now + PREVIOUS_WORKS_FOR
         key = to_retire(current.access_key, Why.REPLACED, current.rotation_id, current.request_id, later)
-        retiring.append(replace(key, vault_version=current.vault_version, account=current.account))
+        retiring.append(
+            replace(key, vault_version=current.vault_version, copies=current.copies, account=current.account)
+        )
     return replace(record, retiring=tuple(retiring))
 
 
@@ -115,7 +117,7 @@ def _released(record: Record, read: CurrentKey, now: datetime) -> Record:
 def _revoked(record: Record, read: CurrentKey, now: datetime) -> Record:
     noted = _noted(record, Event.KEY_REVOKED, read, now)
     key = to_retire(read.access_key, Why.REVOKED, read.rotation_id, read.request_id, now)
-    key = replace(key, vault_version=read.vault_version or None, account=read.account)
+    key = replace(key, vault_version=read.vault_version or None, copies=read.copies, account=read.account)
     return replace(noted, retiring=(*record.retiring, key))
 
 
@@ -141,4 +143,5 @@ def _as_current(rotation: Rotation, staged: StagedKey) -> CurrentKey:
         created_at=staged.created_at,
         published_at=staged.created_at,
         account=rotation.account,
+        copies=rotation.copies,
     )

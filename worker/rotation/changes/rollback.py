@@ -119,6 +119,6 @@ def rollback_given_up(record: Record, rotation_id: str, why: str, now: datetime,
         operation="rollback",
         error=why,
     )
-    back = replace(left, vault_version=rotation.from_version, account=rotation.account)
+    back = replace(left, vault_version=rotation.from_version, copies=rotation.from_copies, account=rotation.account)
     retiring = (*record.retiring, back)
     return replace(noted, rotation=None, retiring=retiring)

@@ -15,6 +15,7 @@ from worker.rotation.history import Entry
 from worker.rotation.hold import overridden, pause_of
 from worker.rotation.ports import CreatedKey
 from worker.rotation.record import (
+    CopyVersion,
     CurrentKey,
     Failure,
     Lease,
@@ -41,6 +42,11 @@ LEAK = "leak"
 
 ACCOUNT = "account"
 """The trigger of a rotation that makes a key on the account that the target belongs to now."""
+SCHEDULE = "schedule"
+"""The trigger of a rotation whose time it is."""
+
+DESTINATION = "destination"
+"""The trigger of a rotation that begins because a copy of the app's secret is wanted where there is none yet."""
 
 ROLLBACK = "rollback"
 """The trigger of a rotation that makes an old key current again, and asks HostUp for none."""
@@ -320,7 +326,7 @@ class Grace:
 def published(record: Record, rotation_id: str, version: int, now: datetime, grace: Grace) -> Record:
     """Vault publishes the new key as ``version``: it is current, the one before retires, the secret is wiped.
 
-    A rollback serves no request, as it makes no key.
+    All its copies are on record by then (:func:`copied`). A rollback serves no request, as it makes no key.
     """
     rotation = _of(record, rotation_id)
     staged = _staged_key(rotation)
@@ -333,8 +339,9 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
         created_at=staged.created_at,
         published_at=now,
         account=rotation.account,
+        copies=rotation.copies,
     )
-    requests = () if rotation.trigger == ROLLBACK else record.requests
+    requests = () if rotation.trigger == ROLLBACK else _served_by(record, rotation, staged)
     served = tuple((request.id, rotation.id) for request in requests if len(request.id) <= LONGEST_ID)
     noted = note(
         record,
@@ -344,6 +351,7 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
         request_id=staged.request_id,
         access_key=staged.access_key,
         vault_version=version,
+        copies=[f"{copy.location} {copy.version}" for copy in rotation.copies],
         account=other(rotation.account),
     )
     noted = note(
@@ -358,8 +366,9 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
         duration_ms=round((now - rotation.started_at).total_seconds() * 1000),
         account=other(rotation.account),
     )
+    noted = _with_those_left(noted, rotation, record.current, now)
     replaced = _replaced(record, now, now + grace.usual)
-    if any(request.leaked for request in requests):
+    if any(request.leaked for request in record.requests if rotation.trigger != ROLLBACK):
         noted, retiring = _without_grace(noted, rotation.id, (*replaced, *record.retiring), now + grace.leaked, now)
     else:
         retiring = (*record.retiring, *replaced)
@@ -369,7 +378,7 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
         rotation=None,
         requests=tuple(request for request in record.requests if request not in requests),
         served=(*record.served, *served)[-SERVED_REQUESTS:],
-        retiring=_as_numbered(retiring, version),
+        retiring=_as_numbered(retiring, version, rotation.copies),
         unconfirmed_creates=pruned(record.unconfirmed_creates),
         failure=None,
         trouble=None,
@@ -381,6 +390,33 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
 def _still_wanted(record: Record, rotation: Rotation, now: datetime) -> datetime | None:
     """The moment that a person set for the next rotation; a move to another account is not the one that was meant."""
     return record.next_at if rotation.trigger == ACCOUNT and record.next_at and record.next_at > now else None
+
+
+def _with_those_left(record: Record, rotation: Rotation, old: CurrentKey | None, now: datetime) -> Record:
+    """Name the copies that had the key before and are not wanted any more: nobody replaces what stands there."""
+    wanted = {copy.location for copy in rotation.copies}
+    for copy in old.copies if old else ():
+        if old and copy.location not in wanted:
+            record = note(
+                record,
+                Event.COPY_LEFT,
+                now,
+                rotation_id=rotation.id,
+                access_key=old.access_key,
+                location=copy.location,
+                vault_version=copy.version,
+            )
+    return record
+
+
+def _served_by(record: Record, rotation: Rotation, staged: StagedKey) -> tuple[Request, ...]:
+    """The requests that a rotation serves: all, but where some apps may read its key long before others do.
+
+    Then a leak that is told of since the key was made may be one of that key.
+    """
+    if not rotation.copies:
+        return record.requests
+    return tuple(request for request in record.requests if not (request.leaked and request.at > staged.created_at))
 
 
 def _without_grace(
@@ -416,17 +452,27 @@ def _replaced(record: Record, now: datetime, retire_after: datetime) -> tuple[Re
     if record.trouble and record.trouble.killed(old.access_key):
         # nothing has to be deleted: it only has to be proven dead once more
         key = replace(key, why=Why.DIED, retire_after=now, next_look_at=now, deleted_at=now)
-    return (replace(key, vault_version=old.vault_version, account=old.account),)
+    return (replace(key, vault_version=old.vault_version, copies=old.copies, account=old.account),)
 
 
-def _as_numbered(keys: tuple[RetiringKey, ...], version: int) -> tuple[RetiringKey, ...]:
-    """Retiring keys after a publish as ``version``.
+def _as_numbered(
+    keys: tuple[RetiringKey, ...], version: int, copies: tuple[CopyVersion, ...]
+) -> tuple[RetiringKey, ...]:
+    """Retiring keys after a publish as ``version``, with these ``copies``.
 
     Vault counts from 1 again after somebody deleted a secret with its metadata: then an old number names a new version,
     which must not be destroyed for the old key.
     """
-    restarted = any(key.vault_version and key.vault_version >= version for key in keys)
-    return tuple(replace(key, vault_version=None) for key in keys) if restarted else keys
+    if any(key.vault_version and key.vault_version >= version for key in keys):
+        keys = tuple(replace(key, vault_version=None) for key in keys)
+    newest = {copy.location: copy.version for copy in copies}
+    old = [copy for key in keys for copy in key.copies]
+    restarted = {copy.location for copy in old if copy.version >= newest.get(copy.location, copy.version + 1)}
+    if not restarted:
+        return keys
+    return tuple(
+        replace(key, copies=tuple(copy for copy in key.copies if copy.location not in restarted)) for key in keys
+    )
 
 
 def pruned(creates: tuple[UnconfirmedCreate, ...]) -> tuple[UnconfirmedCreate, ...]:
@@ -439,6 +485,12 @@ def expecting(record: Record, rotation_id: str, version: int) -> Record:
     """What was published at the app's path was deleted or added to: publishing has to name another version."""
     rotation = _of(record, rotation_id)
     return replace(record, rotation=replace(rotation, expected_version=version))
+
+
+def copied(record: Record, rotation_id: str, copies: tuple[CopyVersion, ...]) -> Record:
+    """These copies of the app's secret have the new key, and no others that were noted before."""
+    rotation = _of(record, rotation_id)
+    return record if rotation.copies == copies else replace(record, rotation=replace(rotation, copies=copies))
 
 
 def nothing_made(record: Record, holder: Holder, why: RotatorError, now: datetime, retry_at: datetime) -> Record:

@@ -87,7 +87,7 @@ def adopted_key(record: Record, found: Found, now: datetime, grace: timedelta) -
     old = record.current
     known = old is not None and old.access_key == found.access_key
     began = (old.created_at, old.published_at) if old and known else (now, now)
-    current = found.as_current(*began)
+    current = replace(found.as_current(*began), copies=old.copies if old and known else ())
     noted = note(
         record,
         Event.KEY_ADOPTED,
@@ -100,7 +100,7 @@ def adopted_key(record: Record, found: Found, now: datetime, grace: timedelta) -
     )
     if old and not known:
         key = to_retire(old.access_key, Why.REPLACED, old.rotation_id, old.request_id, now + grace)
-        key = replace(key, vault_version=old.vault_version, account=old.account)
+        key = replace(key, vault_version=old.vault_version, copies=old.copies, account=old.account)
         noted = replace(noted, retiring=(*noted.retiring, key))
     rotation = record.rotation and replace(record.rotation, expected_version=found.version)
     counted = noted if known else one_more_adopted(noted, found.account)

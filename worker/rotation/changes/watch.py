@@ -44,7 +44,7 @@ def troubled(record: Record, trouble: Trouble) -> Record:
     """
     _see_that_it_is_current(record, trouble)
     known = record.trouble
-    if known and (known.kind, known.access_key) == (trouble.kind, trouble.access_key):
+    if known and known.is_the_same_as(trouble):
         return record
     changed = replace(record, trouble=trouble)
     if not trouble.confirmed:
@@ -55,7 +55,7 @@ def troubled(record: Record, trouble: Trouble) -> Record:
 def confirmed(record: Record, trouble: Trouble, now: datetime) -> Record:
     """A second look found the same: record it for good, loudly. Raises Superseded when another key is current."""
     _see_that_it_is_current(record, trouble)
-    if record.trouble is None or record.trouble.kind is not trouble.kind:
+    if record.trouble is None or not record.trouble.is_the_same_as(trouble):
         raise Superseded(f"the trouble ({trouble.kind}) is over", target=record.target)
     if record.trouble.confirmed:
         return record
@@ -69,14 +69,21 @@ def recovered(record: Record, now: datetime) -> Record:
         return record
     noted = record
     if trouble.confirmed:
-        noted = note(record, Event.TARGET_RECOVERED, now, access_key=trouble.access_key, trouble=trouble.kind.value)
+        noted = note(
+            record,
+            Event.TARGET_RECOVERED,
+            now,
+            access_key=trouble.access_key,
+            trouble=trouble.kind.value,
+            location=trouble.location,
+        )
     return replace(noted, trouble=None)
 
 
-def restored(record: Record, version: int, now: datetime) -> Record:
-    """A version of the app's secret that somebody had deleted was brought back."""
+def restored(record: Record, version: int, now: datetime, location: str = "") -> Record:
+    """A version of the app's secret, or of the copy at ``location``, that somebody had deleted was brought back."""
     access_key = record.current.access_key if record.current else None
-    noted = note(record, Event.SECRET_RESTORED, now, access_key=access_key, vault_version=version)
+    noted = note(record, Event.SECRET_RESTORED, now, access_key=access_key, vault_version=version, location=location)
     return replace(noted, trouble=None)
 
 
@@ -113,4 +120,5 @@ def _noted(record: Record, trouble: Trouble, now: datetime) -> Record:
         since=trouble.since.isoformat(),
         error=trouble.what,
         code=trouble.code,
+        location=trouble.location,
     )

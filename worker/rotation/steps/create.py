@@ -28,18 +28,31 @@ from worker.errors import (
 )
 from worker.events import Event
 from worker.rotation.changes.creates import CreateOutcome, create_unconfirmed, recounted
-from worker.rotation.changes.rotation import Holder, begun, nothing_made, renewed, staged
+from worker.rotation.changes.rotation import (
+    DESTINATION,
+    HEALING,
+    LEAK,
+    SCHEDULE,
+    Holder,
+    begun,
+    nothing_made,
+    renewed,
+    staged,
+)
+from worker.rotation.copies import lacking
 from worker.rotation.decide import NEW, Begin, creates_at, waits_for_person
 from worker.rotation.ports import CreatedKey, Document, Place
 from worker.rotation.record import Lease, Phase, Rotation
 from worker.rotation.size import see_that_it_fits, trimmed
 from worker.rotation.steps.claim import somebody_elses
+from worker.rotation.steps.copies import NEEDED, look_at_copies
 from worker.rotation.steps.session import Pause, Session
 
 MAYBE_FULL = (409, 422)
 """Statuses that may mean that HostUp has no room for another key."""
 
-NEEDED = ("create", "read", "update")
+URGENT = (HEALING, LEAK)
+"""Triggers of rotations that wait for no copy of the app's secret: most apps may read the secret itself."""
 
 COUNTING = "the keys of the account are counted, which comes before the first one is made"
 
@@ -62,6 +75,8 @@ def _begin_in_place(session: Session, step: Begin, place: Place) -> Pause | None
     try:
         session.here.storage.see_that_it_can_be_asked()  # a key that cannot be verified would only use its grace up
         expected = look_first(session)
+        if step.trigger not in URGENT:
+            look_at_copies(session)
         key_count = _count_first(session, place)
         session.change(trimmed)
         see_that_it_fits(session.record)
@@ -146,12 +161,15 @@ def _count_first(session: Session, place: Place) -> int | None:
 
 
 def _intent(session: Session, step: Begin, holder: Holder, expected: int, key_count: int | None) -> Rotation:
-    now = session.now
+    now, trigger, reason = session.now, step.trigger, step.reason
+    without = ", ".join(copy.name for copy in lacking(session.record, session.target))
+    if trigger == SCHEDULE and without:
+        trigger, reason = DESTINATION, f"wanted, and not there yet: {without}"
     return Rotation(
         id=holder.rotation_id,
         phase=Phase.CREATING,
-        trigger=step.trigger,
-        reason=step.reason,
+        trigger=trigger,
+        reason=reason,
         started_at=now,
         label=session.target.render_label(holder.rotation_id, now),
         expected_version=expected,

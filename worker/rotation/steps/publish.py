@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from worker.errors import (
@@ -15,15 +16,24 @@ from worker.errors import (
 )
 from worker.events import Event
 from worker.rotation.changes.rollback import rollback_given_up
-from worker.rotation.changes.rotation import ROLLBACK, Grace, expecting, left_behind, published, refused, verified
+from worker.rotation.changes.rotation import (
+    ROLLBACK,
+    Grace,
+    copied,
+    expecting,
+    left_behind,
+    published,
+    refused,
+    verified,
+)
 from worker.rotation.decide import ROTATION
 from worker.rotation.ports import Document, Life, Probe
-from worker.rotation.record import Record, Rotation, StagedKey
+from worker.rotation.record import CopyVersion, Record, Rotation, StagedKey
+from worker.rotation.steps.copies import Copying, destroy_rolled_back, is_of_current, write_copies
+from worker.rotation.steps.promised import promised
 from worker.rotation.steps.session import Pause, Session
 from worker.targets.backoff import next_verify
 from worker.targets.schedule import next_rotation
-
-LONGEST_PROMISE = timedelta(days=366)
 
 SHORT_PAUSE = 2.0
 """Seconds that a worker waits with the target in hand; for longer ones it turns to other targets."""
@@ -101,42 +111,49 @@ def _give_up_rollback(session: Session, rotation: Rotation, probe: Probe | None)
 
 
 def publish(session: Session, rotation_id: str) -> None:
-    """Write the app's secret with check-and-set, and record it. Safe to repeat: the secret tells whose it is."""
+    """Write the app's secret and its copies with check-and-set, and record it once all have the key.
+
+    Safe to repeat: each of them tells whose it is. What cannot be written keeps no other from being written.
+    """
     rotation, key = _staged(session, rotation_id)
     since = session.services.clock.monotonic()
+    failures: list[RotatorError] = []
+    copying, version, grace = Copying(), None, timedelta(0)
     try:
-        version = _write_secret(session, rotation, key)
+        content = _content(session, rotation, key)
+        version = _written(session, rotation, key, content, failures)
+        if version is None and not failures:
+            return
+        copying = write_copies(session, rotation, key, content)
+        if copying.again and not failures:
+            return
+        failures += copying.failures
+        grace = timedelta(0) if failures else promised(session, rotation, copying)
     except RotatorError as error:
         if isinstance(error, Superseded | VaultUnavailable):
             raise
-        session.fail(error, "publish", rotation.id)
-        return
-    if version is None:
+        failures.append(error)
+    copies = tuple(copying.copies)
+    if version is None or failures:
+        _note_failures(session, rotation.id, copies, failures)
         return
     if rotation.from_version:
         _destroy_copy(session, key, rotation.from_version)
+        destroy_rolled_back(session, key.access_key, rotation.from_copies)
+    _record(session, rotation.id, version, copies, grace, since=since)
+
+
+def _record(
+    session: Session, rotation_id: str, version: int, copies: tuple[CopyVersion, ...], grace: timedelta, *, since: float
+) -> None:
+    """All have the key: it is published, and the grace of the one before begins."""
     now = session.now
-    grace = Grace(_promised(session, rotation) + (session.latest - now), session.earliest - now)
-    session.change(lambda record: published(record, rotation.id, version, now, grace), since=since)
+    ends = Grace(grace + (session.latest - now), session.earliest - now)
 
+    def change(record: Record) -> Record:
+        return published(copied(record, rotation_id, copies), rotation_id, version, now, ends)
 
-def _promised(session: Session, rotation: Rotation) -> timedelta:
-    """How long the key before has to work on: as configured, or as its secret told apps, if that is longer.
-
-    No longer than the key would have been current, whatever somebody else wrote there.
-    """
-    target, document = session.target, session.secret
-    if session.record.current is None or rotation.expected_version == 0:
-        return target.grace
-    if document is None or not _is_current(session, document):  # another worker wrote the new secret
-        document = session.services.vault.read_version(target.path, rotation.expected_version)
-    if document.data is None or not _is_current(session, document):
-        return target.grace
-    told = document.data.get(target.fields.name_of("grace_seconds"))
-    if not isinstance(told, int) or told <= target.grace.total_seconds():
-        return target.grace
-    longest = min(LONGEST_PROMISE, target.schedule.greatest_age())
-    return max(target.grace, timedelta(seconds=min(told, longest.total_seconds())))
+    session.change(change, since=since)
 
 
 def _destroy_copy(session: Session, key: StagedKey, version: int) -> None:
@@ -151,11 +168,37 @@ def _destroy_copy(session: Session, key: StagedKey, version: int) -> None:
         session.log(Event.KEY_RETIRE_FAILED, access_key=key.access_key, error=error.what)
 
 
-def _write_secret(session: Session, rotation: Rotation, key: StagedKey) -> int | None:
+def _written(
+    session: Session, rotation: Rotation, key: StagedKey, content: Mapping[str, object], failures: list[RotatorError]
+) -> int | None:
+    """The version of the app's secret. What went wrong goes into ``failures``, unless it ends the step."""
+    try:
+        return _write_secret(session, rotation, key, content)
+    except (Superseded, VaultUnavailable):
+        raise
+    except RotatorError as error:
+        failures.append(error)
+        return None
+
+
+def _note_failures(
+    session: Session, rotation_id: str, copies: tuple[CopyVersion, ...], failures: list[RotatorError]
+) -> None:
+    """The rotation stays open: what has the new key already is on record, and what does not is named."""
+    session.change(lambda record: copied(record, rotation_id, copies))
+    why = failures[0]
+    why.what = "; ".join(failure.what for failure in failures)
+    session.fail(why, "publish", rotation_id)
+
+
+def _content(session: Session, rotation: Rotation, key: StagedKey) -> dict[str, object]:
+    values = session.target.fields.to_secret(_values(session, rotation, key))
+    return {**dict(session.target.extra), **values}
+
+
+def _write_secret(session: Session, rotation: Rotation, key: StagedKey, content: Mapping[str, object]) -> int | None:
     path = session.target.path
-    values = _values(session, rotation, key)
-    added = _added(session, rotation)
-    content = {**added, **dict(session.target.extra), **session.target.fields.to_secret(values)}
+    content = {**_added(session, rotation), **content}
     try:
         return session.services.vault.write(path, content, rotation.expected_version).version
     except VaultCasMismatch:
@@ -171,13 +214,7 @@ def _added(session: Session, rotation: Rotation) -> dict[str, object]:
         return {}
     if document is None or document.version != rotation.expected_version:
         document = session.secret = session.services.vault.read(session.target.path)
-    return session.target.fields.added(document.data or {}) if _is_current(session, document) else {}
-
-
-def _is_current(session: Session, document: Document) -> bool:
-    """Whether it is of the rotation that published the current key."""
-    current = session.record.current
-    return current is not None and _names(session, document) == (current.rotation_id, current.access_key)
+    return session.target.fields.added(document.data or {}) if is_of_current(session, document) else {}
 
 
 def _names(session: Session, document: Document) -> tuple[str | None, str | None]:
@@ -201,7 +238,7 @@ def _settle_write(session: Session, rotation: Rotation, key: StagedKey, document
     """Another version stands there: ours from before, nothing, or somebody else's."""
     if _names(session, document) == (rotation.id, key.access_key):
         return document.version
-    if document.data is None or _is_current(session, document):  # deleted, or somebody added a field to it meanwhile
+    if document.data is None or is_of_current(session, document):  # deleted, or somebody added a field to it meanwhile
         session.change(lambda record: expecting(record, rotation.id, document.version))
         return None
     session.reload()

@@ -35,11 +35,12 @@ from worker.rotation.ports import DeletedKey, Life, Probe
 from worker.rotation.record import RetiringKey, Why
 from worker.rotation.records import Change
 from worker.rotation.services import AccountServices
+from worker.rotation.steps.copies import destroy_copies, published_copies
 from worker.rotation.steps.counted import count_before, undiminished
 from worker.rotation.steps.session import Pause, Session
 from worker.secret import Secret
 from worker.targets.backoff import next_death_probe
-from worker.targets.receipts import receipts_in
+from worker.targets.receipts import Receipts, receipts_in
 
 BASE64 = "base64"
 PLAIN = "plain"
@@ -63,7 +64,7 @@ def delete(session: Session, access_key: str) -> Pause | None:
         # a rollback may have begun since, in time; what is read from here on is told apart by the record
         session.reload()
         key = find(session.record, access_key)
-    end = extended_until(key, session.target, session.services.vault_away.last)
+    end = extended_until(key, session.target, session.services.vault_away.of(session.target))
     if end and end > session.now:
         now = session.now
         session.change(lambda record: grace_extended(record, access_key, end, now))
@@ -120,8 +121,11 @@ def _kept_in_use(session: Session, key: RetiringKey) -> Kept | None:
     if kept_until_at_most(key, target) is None:
         return None
     try:
-        data = session.services.vault.read(f"{policy.receipts_path}/{target.path}").data
-        receipts = receipts_in(data or {})
+        found = [
+            receipts_in(session.services.vault.read(f"{policy.receipts_path}/{path}").data or {})
+            for path in target.paths_here()  # who reads in another mount leaves none
+        ]
+        receipts = Receipts(tuple(receipt for each in found for receipt in each.known))
     except VaultUnavailable:
         raise
     except VaultError:
@@ -132,16 +136,18 @@ def _kept_in_use(session: Session, key: RetiringKey) -> Kept | None:
 def _see_that_it_is_not_published(session: Session, key: RetiringKey) -> None:
     if key.why is Why.REVOKED:
         return  # a person has said so
-    document = session.services.vault.read(session.target.path)
-    if document.data is None or session.target.fields.read(document.data, "access_key") != key.access_key:
-        return
-    raise Conflict(
-        f"access key {key.access_key} was to be deleted, but Vault publishes it as version {document.version} of "
-        f"{session.target.path}",
-        target=session.target.name,
-        hint="It is not deleted while it stands there. Somebody put an old version back: rotate again, or put the "
-        "current one back (`rotator status` names it).",
-    )
+    target = session.target
+    found = [(target.path, session.services.vault.read(target.path))]
+    found += [(copy.name, document) for copy, document in published_copies(session)]
+    for where, document in found:
+        if document.data is not None and target.fields.read(document.data, "access_key") == key.access_key:
+            raise Conflict(
+                f"access key {key.access_key} was to be deleted, but Vault publishes it as version {document.version} "
+                f"of {where}",
+                target=target.name,
+                hint="It is not deleted while it stands there. Somebody put an old version back: rotate again, or put "
+                "the current one back (`rotator status` names it).",
+            )
 
 
 def see_that_it_is_ours(session: Session, key: RetiringKey) -> None:
@@ -210,6 +216,7 @@ def prove_dead(session: Session, access_key: str) -> Pause | None:
         return _not_dead_yet(session, key, probe)
     try:
         _destroy_version(session, key)
+        destroy_copies(session, access_key, key.copies)
         session.services.store.claims.note_dead(access_key, session.target.name)
     except VaultUnavailable:
         raise

@@ -18,6 +18,7 @@ from worker.rotation.hold import pause_of
 from worker.rotation.ports import Document, Life
 from worker.rotation.record import Lease, Phase, RetiringKey, Rotation, StagedKey
 from worker.rotation.size import see_that_it_fits, trimmed
+from worker.rotation.steps.copies import look_at_copies
 from worker.rotation.steps.create import look_first
 from worker.rotation.steps.session import Session
 from worker.secret import Secret
@@ -36,12 +37,14 @@ class Wanted:
 def rollback_of(session: Session, wanted: Wanted) -> Rotation:
     """Look at everything a rollback rests on, and change nothing; answers the intent.
 
-    Raises UsageError with what forbids it, TryAgainLater, StorageError, Conflict, RecordTooLarge, VaultError.
+    Raises UsageError with what forbids it, TryAgainLater, StorageError, Conflict, RecordTooLarge, VaultError (also
+    CopyFailed).
     """
     key = brought_back(session.record, wanted.access_key, session.now, session.services.policy.lease)
     _see_that_it_is_of_the_account(session, key)
     session.services.at(key.account).storage.see_that_it_can_be_asked()
     expected = look_first(session)
+    look_at_copies(session)  # all of them go back, or none
     see_that_it_fits(trimmed(session.record))
     document = _old_secret(session, key)
     intent = _intent(session, key, document, wanted, expected)
@@ -139,6 +142,7 @@ def _intent(session: Session, key: RetiringKey, document: Document, wanted: Want
         key=staged,
         from_version=key.vault_version,
         account=key.account,
+        from_copies=key.copies,
     )
 
 

@@ -34,6 +34,7 @@ LOUD = frozenset(
         Event.TARGET_BLOCKED,
         Event.TARGET_FAILED,
         Event.SECRET_LOST,
+        Event.COPY_LEFT,
         Event.WATCH_FOUND,
         Event.STORAGE_UNASKED,
     }

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from worker.errors import VaultDenied, VaultRefused
+from worker.errors import CopyFailed, VaultDenied, VaultRefused
 from worker.events import Event
 from worker.rotation.changes.watch import confirmed, healings_of, may_heal, recovered, restored, troubled
+from worker.rotation.copy_access import vault_of
 from worker.rotation.decide import WATCH
 from worker.rotation.hold import hold_on
 from worker.rotation.observe import Observation, observe
 from worker.rotation.ports import Absence, Document
-from worker.rotation.record import Trouble, TroubleKind
+from worker.rotation.record import Trouble, TroubleKind, version_at
 from worker.rotation.steps.session import Pause, Session
 from worker.targets.backoff import next_death_probe
+from worker.targets.location import location
 
 
 def watch(session: Session) -> Pause | None:
@@ -29,16 +31,26 @@ def watch(session: Session) -> Pause | None:
     if seen.trouble is None:
         _nothing_wrong(session, seen)
         return None
-    if seen.trouble.kind is TroubleKind.SECRET_LOST and seen.document and _brought_back(session, seen.document):
+    if (
+        seen.trouble.kind is TroubleKind.SECRET_LOST
+        and seen.document
+        and _brought_back(session, seen.trouble, seen.document)
+    ):
         return None
     return _found(session, seen.trouble)
 
 
 def _nothing_wrong(session: Session, seen: Observation) -> None:
-    """The key lives, or the storage cannot say: then nothing is known to be wrong, and nothing to be well again."""
-    if seen.living:
+    """The key lives, or the storage cannot say: then nothing is known to be wrong, and nothing to be well again.
+
+    Nor is a copy that could not be looked at.
+    """
+    trouble = session.record.trouble
+    for what in seen.unseen.values():
+        session.log(Event.WATCH_FOUND, error=what)
+    if seen.living and not (trouble and trouble.location in seen.unseen):
         session.change(lambda record: recovered(record, seen.at))
-    else:
+    elif not seen.living:
         session.log(Event.WATCH_FOUND if seen.asked else Event.STORAGE_UNASKED, error=seen.what)
 
 
@@ -46,7 +58,7 @@ def _found(session: Session, trouble: Trouble) -> Pause | None:
     """Record a trouble at the first look, and confirm it at a later one."""
     known = session.record.trouble
     now = session.now
-    if known is None or (known.kind, known.access_key) != (trouble.kind, trouble.access_key):
+    if known is None or not known.is_the_same_as(trouble):
         session.change(lambda record: troubled(record, trouble))
         return Pause(WATCH, now + _second_look(session, timedelta(0), trouble), trouble.what)
     if known.confirmed:
@@ -84,18 +96,31 @@ def _second_look(session: Session, since: timedelta, trouble: Trouble) -> timede
     return max(tick, next_death_probe(since)) if trouble.kind is TroubleKind.KEY_DENIED else tick
 
 
-def _brought_back(session: Session, document: Document) -> bool:
+def _brought_back(session: Session, trouble: Trouble, document: Document) -> bool:
     """Undelete a version that somebody deleted: that brings the same key back at once. False where it may not."""
     current = session.record.current
-    if document.absence is not Absence.DELETED or current is None or document.version != current.vault_version:
+    if document.absence is not Absence.DELETED or current is None:
+        return False
+    published = version_at(current.copies, trouble.location) if trouble.location else current.vault_version
+    if document.version != published:
         return False
     try:
-        session.services.vault.undelete(session.target.path, document.version)
-    except (VaultDenied, VaultRefused):
+        again = _undeleted(session, trouble.location, document.version)
+    except (VaultDenied, VaultRefused, CopyFailed):
         return False  # the policy does not allow it, or the version is gone for good
-    again = session.services.vault.read(session.target.path)
     if again.data is None or session.target.fields.read(again.data, "access_key") != current.access_key:
         return False
     now, version = session.now, document.version
-    session.change(lambda record: restored(record, version, now))
+    session.change(lambda record: restored(record, version, now, trouble.location))
     return True
+
+
+def _undeleted(session: Session, name: str, version: int) -> Document:
+    """The app's secret, or the copy of this name, after its version was brought back."""
+    if not name:
+        session.services.vault.undelete(session.target.path, version)
+        return session.services.vault.read(session.target.path)
+    copy = location(name)
+    with vault_of(session.services, copy) as vault:
+        vault.undelete(copy.path, version)
+        return vault.read(copy.path)
