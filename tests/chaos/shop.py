@@ -36,6 +36,7 @@ from worker.selftest.checker import BrokenPromise, check, orphans, unrest
 from worker.selftest.evidence import Evidence
 from worker.selftest.life import REQUEST, seed_history
 from worker.selftest.stand import Stand
+from worker.service.api_keys import api_key_desk, api_key_of, api_keys_of
 from worker.service.assemble import Runtime, hostup_of, limits, policy, storage_place, worker_name
 from worker.service.audit_task import audit_once, slack
 from worker.service.look import look_while_due, watch_while_nothing_is_due
@@ -210,19 +211,22 @@ def open_shop(stand: Stand) -> Iterator[Shop]:
         def note(port: object, name: str) -> Any:
             return Noted(port, name, notes, lambda: len(stand.script.trace()))
 
-        hostup = note(hostup_of(settings, client), "hostup")
         vault = note(vault, "vault")
+        hostup = note(hostup_of(settings, client, api_key_of(settings, vault, clock)), "hostup")
         store = RecordStore(vault, settings.vault.state_path, clock)
         storage = LazyStorage(client, guard, hostup, storage_place(settings), store.endpoint, clock, keep=True)
+        account = Account(shared.client, hostup, clock, limits(settings))
         services = Services(
             hostup=hostup,
             vault=vault,
             storage=note(storage, "storage"),
             store=store,
-            account=Account(shared.client, hostup, clock, limits(settings)),
+            account=account,
             clock=clock,
             policy=policy(settings),
         )
         audits = AuditDiary(clock, settings.worker.audit_every)
-        runtime = Runtime(settings, services, shared, vault, clock, worker_name(), RedisTrouble(clock), audits)
+        desk = api_key_desk(settings, note(api_keys_of(settings, client), "hostup"), vault, account, clock)
+        trouble = RedisTrouble(clock)
+        runtime = Runtime(settings, services, shared, vault, clock, worker_name(), trouble, audits, desk=desk)
         yield Shop(stand, runtime, clock, notes)

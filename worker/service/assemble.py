@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from worker.adapters.hostup.api_key import ApiKey
 from worker.adapters.hostup.client import HostUpClient
 from worker.adapters.http.backend import DeadlineBackend
 from worker.adapters.http.client import HttpClient, new_client
@@ -25,14 +25,14 @@ from worker.clock import ProcessClock, SystemClock, WitnessedClock
 from worker.errors import UsageError
 from worker.logs.redaction import Redactor
 from worker.meter import NO_METER, Meter
+from worker.rotation.api_key.tend import ApiKeyDesk
 from worker.rotation.records import RecordStore
 from worker.rotation.services import Policy, Services
-from worker.secret import Secret
+from worker.service.api_keys import api_key_desk, api_key_of, api_keys_of
 from worker.service.baseline import Baseline
 from worker.service.own_audit import AuditDiary
 from worker.service.share import Share
 from worker.service.standing import ClockTrouble, RedisTrouble
-from worker.settings.credential import Credential, no_logs
 from worker.settings.settings import Settings
 from worker.targets.backoff import LONGEST_ASKED, Backoff
 from worker.targets.target import Target
@@ -56,6 +56,7 @@ class Runtime:
     redis_login: RedisLogin | None = None
     baseline: Baseline = field(default_factory=Baseline)
     watching: Share = field(default_factory=Share)
+    desk: ApiKeyDesk | None = None
 
     def target(self, name: str) -> Target:
         """A configured target. Raises UsageError when there is none of that name."""
@@ -111,7 +112,8 @@ def build(
     guard = Guard()
     http = new_client(proxies=settings.proxies, backend=DeadlineBackend(guard))
     store = RecordStore(vault, settings.vault.state_path, clock, settings.vault.mount)
-    hostup = hostup_of(settings, http, on_new, meter)
+    hostup = hostup_of(settings, http, api_key_of(settings, vault, clock, on_new), meter)
+    account = Account(shared.client, hostup, clock, limits(settings))
     services = Services(
         hostup=hostup,
         vault=vault,
@@ -126,7 +128,7 @@ def build(
             meter=meter,
         ),
         store=store,
-        account=Account(shared.client, hostup, clock, limits(settings)),
+        account=account,
         clock=clock,
         policy=policy(settings),
         keep_secret=redactor.add,
@@ -148,18 +150,17 @@ def build(
         max(every, default=settings.worker.watch_every),
         guard,
         login,
+        desk=api_key_desk(settings, api_keys_of(settings, http, meter), vault, account, clock, on_new),
     )
 
 
-def hostup_of(
-    settings: Settings, http: HttpClient, on_new: Callable[[Secret], None] = no_logs, meter: Meter = NO_METER
-) -> HostUpClient:
-    """The HostUp API that the settings name; ``on_new`` is given API keys that are read later."""
+def hostup_of(settings: Settings, http: HttpClient, api_key: ApiKey, meter: Meter = NO_METER) -> HostUpClient:
+    """The HostUp API that the settings name, called with this key."""
     given = settings.hostup
     return HostUpClient(
         http,
         given.base_url,
-        Credential(given.api_key or Secret(""), given.api_key_file, "HOSTUP_API_KEY_FILE", on_new=on_new),
+        api_key,
         create_deadline=settings.worker.create_deadline.total_seconds(),
         deadline=call_deadline(settings).total_seconds(),
         meter=meter,

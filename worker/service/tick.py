@@ -14,6 +14,7 @@ from worker.adapters.redis.repair import Scheduled, tell
 from worker.clock import Clock
 from worker.errors import VaultNoLeader, VaultSealed, VaultUnavailable
 from worker.events import Event
+from worker.service.api_key import tend_api_key
 from worker.service.assemble import Runtime
 from worker.service.former_queue import FormerQueue
 from worker.service.share import watching_threads
@@ -68,6 +69,7 @@ def tick(runtime: Runtime, send: Send) -> None:
             hand_out(send, "rotator.reconcile", [name])
         if not names:
             _hand_out_watches(runtime, send, now, watching_threads(threads))
+    tend_api_key(runtime)
     shared.notes.ticked(now)
 
 

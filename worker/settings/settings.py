@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, StrictBool, StrictInt, ValidationError
+from pydantic import AfterValidator, BaseModel, StrictBool, StrictInt, ValidationError, ValidationInfo
 
 from worker.secret import Secret
 from worker.settings.channels import Channel
@@ -26,6 +26,7 @@ from worker.settings.environment import (
 )
 from worker.settings.file import find_file, read_file
 from worker.settings.freezes import read_freezes
+from worker.settings.key_path import check_key_path, key_in_vault
 from worker.settings.log import LogSettings
 from worker.settings.logins import check_logins
 from worker.settings.metrics import MetricsSettings
@@ -38,10 +39,13 @@ from worker.settings.values import (
     FILE,
     STRICT,
     Address,
+    Duration,
     QueueName,
     RedisUrl,
     Region,
     SecretWord,
+    VaultPath,
+    Word,
     whole,
 )
 from worker.settings.vault import VaultSettings
@@ -50,14 +54,28 @@ from worker.targets.target import Target
 
 __all__ = ["HostUpSettings", "Need", "Settings", "StorageSettings", "VaultSettings", "WorkerSettings", "load"]
 
+M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+
 QUEUE = "hostup-rotator"
 """The queue of a name of its own, so that no other app on the same database takes our messages, or we theirs."""
+
+
+BOOTSTRAP_EXAMPLE = "/run/secrets/bootstrap"
+
+
+def _only_in_vault(value: T, info: ValidationInfo) -> T:
+    if value is None or info.data.get("api_key_path"):
+        return value
+    raise ValueError("needs api_key_path: a key in a variable or a file cannot be rolled by itself")
 
 
 class HostUpSettings(BaseModel):
     """``[hostup]``. ``parallel_creates``: how many creates may be under way at once for the account, over all workers.
 
-    The default address is that of docs/facts.md, "HostUp's API".
+    ``api_key_path``: where the API key lies in Vault, instead of a variable or a file; ``api_key_every``: how old it
+    gets there before it is rolled (None: as old as it may). ``bootstrap_key`` makes another one where it was lost, with
+    ``api_key_scopes`` if no answer ever told its scopes. The default address is that of docs/facts.md, "HostUp's API".
     """
 
     model_config = STRICT
@@ -65,7 +83,17 @@ class HostUpSettings(BaseModel):
     base_url: Address = "https://cloud.hostup.se"
     api_key: Annotated[SecretWord | None, Variable("HOSTUP_API_KEY")] = None
     api_key_file: Annotated[Path | None, Variable("HOSTUP_API_KEY_FILE")] = None
+    api_key_path: VaultPath | None = None
+    api_key_every: Annotated[Duration | None, AfterValidator(_only_in_vault)] = None
+    api_key_scopes: Annotated[tuple[Word, ...] | None, AfterValidator(_only_in_vault)] = None
+    bootstrap_key: Annotated[SecretWord | None, Variable("HOSTUP_BOOTSTRAP_KEY")] = None
+    bootstrap_key_file: Annotated[Path | None, Variable("HOSTUP_BOOTSTRAP_KEY_FILE", BOOTSTRAP_EXAMPLE)] = None
     parallel_creates: Annotated[StrictInt, whole(1, 64)] = 2
+
+    @property
+    def has_bootstrap(self) -> bool:
+        """Whether there is a key that can make another one."""
+        return self.bootstrap_key is not None or self.bootstrap_key_file is not None
 
 
 class StorageSettings(BaseModel):
@@ -112,13 +140,12 @@ class Settings:
 
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret in here; for redaction."""
-        given = (self.hostup.api_key, self.vault.token, self.vault.secret_id, self.redis_url)
+        given = (self.hostup.api_key, self.hostup.bootstrap_key, self.vault.token, self.vault.secret_id, self.redis_url)
         of_channels = (secret for channel in self.channels for secret in channel.secrets())
         known = (secret for secret in given if secret)
         return (*known, *redis_passwords(self.redis_url), *self.proxy_secrets, *of_channels)
 
 
-M = TypeVar("M", bound=BaseModel)
 _TABLES = ("hostup", "storage", "vault", "redis", "worker", "metrics", "log", "target", "freeze", "notify")
 
 
@@ -139,7 +166,7 @@ def load(
     problems = Problems()
     file = find_file(path, env)
     document = problems.attempt(lambda: read_file(file), None)
-    check_logins(env, needs, problems)
+    check_logins(env, needs, problems, key_in_vault=key_in_vault(document))
     hostup = read_environment(HostUpSettings, env, problems)
     vault = read_environment(VaultSettings, env, problems)
     redis = read_environment(RedisSettings, env, problems)
@@ -162,6 +189,10 @@ def load(
         problems.note(f"{WHERE}: {place_of('REDIS_URL', env)}", exposed)
     freezes = read_freezes(str(file), document.get("freeze", []), problems)
     own_paths = (vault.state_path, vault.receipts_path)
+    if hostup.has_bootstrap and not hostup.api_key_path:
+        why = "is set without api_key_path under [hostup], and serves nothing"
+        problems.note(f"{WHERE}: HOSTUP_BOOTSTRAP_KEY", why)
+    check_key_path(f"{file}: [hostup] api_key_path", hostup.api_key_path, vault, document.get("target"), problems)
     targets = read_targets(str(file), document.get("target", []), own_paths, problems, only, freezes)
     channels = read_channels(
         str(file),

@@ -11,6 +11,9 @@ from worker.targets.freeze import Freeze
 from worker.targets.readers import Reader
 from worker.targets.schedule import Schedule
 
+DEFAULT_ACCOUNT = "default"
+"""The account that ``[hostup]`` describes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
