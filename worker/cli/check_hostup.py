@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from worker.cli import check_api_key
 from worker.cli.held import held_now
 from worker.cli.verdicts import Verdict, by_way_of, failed
 from worker.errors import HostUpError, RotatorError
@@ -18,6 +19,7 @@ UNKNOWN_KEY = "ROTATORCHECKNOSUCHKEY"
 def look(runtime: Runtime) -> Iterator[Verdict]:
     """The API, then the storage, whose address may be the API's to tell."""
     yield by_way_of(_proxy_to(runtime, runtime.settings.hostup.base_url), _api(runtime))
+    yield from check_api_key.look(runtime)
     for what, hint in held_now(runtime):
         yield Verdict("calls to HostUp", "warning", what, hint)
     storage = _storage(runtime)

@@ -73,6 +73,10 @@ def needed(settings: Settings) -> dict[str, tuple[str, ...]]:
     mount, state = settings.vault.mount, settings.vault.state_path
     wanted: dict[str, tuple[str, ...]] = {f"{mount}/metadata/{state}": LIST, f"{mount}/data/{state}/_account": RECORD}
     wanted[f"{mount}/data/{state}/_keys/KEY"] = RECORD
+    if settings.hostup.api_key_path:
+        wanted[f"{mount}/data/{settings.hostup.api_key_path}"] = RECORD
+        wanted[f"{mount}/data/{state}/_api_key"] = RECORD
+        wanted[f"{mount}/data/{state}/_api_key_rescued"] = RECORD
     if not settings.storage.endpoint:
         wanted[f"{mount}/data/{state}/_endpoint"] = RECORD
     for name, target in settings.targets.items():

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 
 from worker.cli.options import Options
 from worker.cli.output import print_lines, progress, result
-from worker.rotation.audit import AuditReport, audit
+from worker.rotation.audit import AuditReport
 from worker.rotation.changes.watch import may_heal
 from worker.rotation.findings import AuditFinding
 from worker.rotation.record import Record, TroubleKind
-from worker.service.audit_task import slack
+from worker.service.audit_task import whole_audit
 from worker.settings.environment import Need
 
 COMMANDS = {
@@ -21,6 +21,7 @@ COMMANDS = {
     "renamed": "rotator rename {target} NEW",
     "rescued": "rotator repair {target}",
     "endpoint": "rotator accept-endpoint",
+    "api key": "rotator roll-api-key --settle",
     "alive": "rotator status {target}",
     "chain": "rotator history {target} --events --json",
     TroubleKind.OVERWRITTEN.value: "rotator adopt {target} --access-key KEY",
@@ -58,7 +59,7 @@ class Waiting:
 def inbox(options: Options) -> int:
     """Print what waits; 1 while there is anything."""
     runtime = options.runtime(Need.HOSTUP | Need.VAULT)
-    found = audit(runtime.services, runtime.settings.targets, slack(runtime), progress("reading records"))
+    found = whole_audit(runtime, progress("reading records"))
     waiting = list(waiting_in(found))
     result(options, {"waiting": [asdict(each) for each in waiting]}, lambda: print_lines(_lines(waiting)))
     return 1 if waiting else 0

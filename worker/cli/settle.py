@@ -17,6 +17,7 @@ from worker.rotation.changes.watch import deletes_resumed
 from worker.rotation.record import UnconfirmedCreate
 from worker.rotation.status import create_facts
 from worker.rotation.survey import survey
+from worker.service.assemble import Runtime
 from worker.settings.environment import Need
 from worker.targets.target import Target
 
@@ -106,7 +107,7 @@ def foreign(options: Options, number: int) -> int:
     document = services.vault.read(services.store.account_path)
     # keys that were adopted by name have been foreign once, and the audit counts them off
     adopted = survey(services, runtime.settings.targets, progress("reading records")).adopted
-    count = services.account.key_count() if runtime.settings.hostup.api_key else None
+    count = services.account.key_count() if _may_call(runtime) else None
     note_foreign(services, number + adopted, count, document.version)
     noted = {"foreign": number, "key_count": count}
     result(
@@ -115,6 +116,12 @@ def foreign(options: Options, number: int) -> int:
         lambda: print_lines([f"noted: {number} keys at HostUp are somebody else's; see `rotator audit`"]),
     )
     return 0
+
+
+def _may_call(runtime: Runtime) -> bool:
+    """Whether there is an API key: this command does not need one."""
+    given = runtime.settings.hostup
+    return given.api_key is not None or given.api_key_path is not None
 
 
 def _the_only_one(name: str, creates: list[UnconfirmedCreate]) -> str:

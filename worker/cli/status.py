@@ -12,7 +12,7 @@ from worker.cli.output import print_facts, print_lines, print_table, progress, r
 from worker.cli.receipts import kept_at_most, print_readers, said_by_apps
 from worker.cli.texts import ago, when
 from worker.clock import SystemClock
-from worker.errors import QueueUnavailable, RecordError, StorageError, VaultUnavailable
+from worker.errors import QueueUnavailable, RecordError, StorageError, VaultError, VaultUnavailable
 from worker.rotation.ports import VaultPort
 from worker.rotation.record import Record
 from worker.rotation.records import RecordStore
@@ -46,6 +46,7 @@ def status(options: Options, name: str | None, *, fresh: bool) -> int:
         known, seen, held = _remembered(settings, lambda shared: _overview(shared, fresh=fresh)) or ({}, {}, ())
         summaries = _of_all(options, settings, known)
         _say_held(held)
+        _say_api_key(settings, known=None)
         summaries = [NOTHING_SAID | summary | seen.get(summary["target"], NEVER_WATCHED) for summary in summaries]
         result(options, summaries, lambda: _print_overview(summaries))
         return 0
@@ -97,6 +98,7 @@ def _of_one(settings: Settings, target: Target, *, fresh: bool) -> Summary:
     try:
         record = store.open(target).record
         _say_endpoint(settings, store)
+        _say_api_key(settings, known=vault)
     except RecordError as error:
         return unusable(error, target.name)
     except VaultUnavailable as error:
@@ -134,6 +136,27 @@ def _say_endpoint(settings: Settings, store: RecordStore) -> None:
             f"HostUp names the object storage {noted.named_instead}, and accepted is {noted.endpoint}: no key is made "
             "or deleted. See `rotator accept-endpoint`."
         )
+
+
+def _say_api_key(settings: Settings, *, known: VaultPort | None) -> None:
+    """Say what is wrong with the worker's own API key, where that lies in Vault; that Vault is away shows elsewhere."""
+    if settings.hostup.api_key_path is None:
+        return
+    from worker.rotation.api_key.store import ApiKeyStore
+    from worker.targets.target import DEFAULT_ACCOUNT
+
+    clock = SystemClock()
+    vault = known or open_vault(settings, clock)
+    store = ApiKeyStore(vault, settings.vault.state_path, DEFAULT_ACCOUNT, clock, settings.vault.mount)
+    try:
+        trouble = store.load().record.trouble
+    except RecordError as error:
+        say(f"{error.what}. {error.hint}")
+    except VaultError:
+        return
+    else:
+        if trouble:
+            say(f"{trouble.what}. {trouble.hint}")
 
 
 def _of_all(options: Options, settings: Settings, known: Mapping[str, Summary]) -> list[Summary]:

@@ -52,13 +52,18 @@ def rights_of_worker(settings: Settings) -> Rights:
         "auth/token/revoke-self": ("update",),
         "sys/capabilities-self": ("update",),
     }
+    key_path = settings.hostup.api_key_path
+    if key_path:
+        rights[f"{mount}/data/{key_path}"] = ("create", "update", "read")
     for target in settings.targets.values():
         rights[f"{mount}/data/{target.path}"] = ("create", "update", "read")
         rights[f"{mount}/destroy/{target.path}"] = ("update",)
         rights[f"{mount}/undelete/{target.path}"] = ("update",)
         rights[_receipts(settings, target)] = ("read",)
     receipts = settings.vault.receipts_path
-    _see_that_none_is_a_pattern((mount, state, receipts, *(target.path for target in settings.targets.values())))
+    _see_that_none_is_a_pattern(
+        (mount, state, receipts, key_path or "", *(target.path for target in settings.targets.values()))
+    )
     return rights
 
 

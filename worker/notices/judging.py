@@ -31,6 +31,8 @@ _TOLD: Mapping[str, tuple[Kind, str]] = {
     Event.RECORD_UNREADABLE: (Kind.WAITS, "record"),
     Event.VAULT_SET_BACK: (Kind.WAITS, "set back"),
     Event.ENDPOINT_REFUSED: (Kind.WAITS, "endpoint"),
+    Event.API_KEY_LOST: (Kind.WAITS, "api key"),
+    Event.API_KEY_STRAY: (Kind.WAITS, "stray api key"),
 }
 """The event, what it is told as, and what is not told again until it is over."""
 
@@ -45,6 +47,8 @@ _OVER: Mapping[str, tuple[str, ...]] = {
     Event.TARGET_RECOVERED: ("conflict", "died"),
     Event.KEY_DEAD: (_KEY,),
     Event.DELETES_RESUMED: ("set back",),
+    Event.API_KEY_ROLLED: ("api key",),
+    Event.API_KEY_SETTLED: ("api key", "stray api key"),
 }
 """What is over with an event."""
 

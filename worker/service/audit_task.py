@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
@@ -18,6 +19,8 @@ from worker.rotation.leftover import retire_leftovers, stand_in
 from worker.rotation.record import Record
 from worker.rotation.status import due_at, outlook, summarize
 from worker.rotation.steps.session import Session
+from worker.rotation.survey import Progress
+from worker.service.api_key import findings_of_api_key
 from worker.service.assemble import Runtime
 from worker.service.tick import Send, hand_out
 
@@ -62,7 +65,7 @@ def audit_once(runtime: Runtime) -> None:
     if not _is_mine(runtime):
         return
     runtime.audits.note()
-    report = audit(runtime.services, runtime.settings.targets, slack(runtime))
+    report = whole_audit(runtime)
     for finding in report.findings:
         event = Event.DRIFT_FOUND if finding.kind == "drift" else Event.AUDIT_FOUND
         _log.warning(event, kind=finding.kind, target=finding.target, what=finding.what, hint=finding.hint)
@@ -82,6 +85,12 @@ def audit_once(runtime: Runtime) -> None:
         foreign=report.foreign,
         drift=report.drift,
     )
+
+
+def whole_audit(runtime: Runtime, progress: Progress | None = None) -> AuditReport:
+    """The audit of targets and account, and of the worker's own API key. Raises VaultError."""
+    report = audit(runtime.services, runtime.settings.targets, slack(runtime), progress)
+    return replace(report, findings=(*report.findings, *findings_of_api_key(runtime)))
 
 
 def slack(runtime: Runtime) -> timedelta:

@@ -74,10 +74,9 @@ class HostUpApi:
                 return self._delete(request, call)
             case "status":
                 return self._status(call)
-            case _ if request.path == BASE or request.path.startswith(f"{BASE}/keys"):
-                return call.error(405, "METHOD_NOT_ALLOWED", "Method not allowed")
-            case _:
-                return call.error(404, "NOT_FOUND", "Route not found")
+        wrong_method = request.path == BASE or request.path.startswith(f"{BASE}/keys")
+        no_page = (404, "NOT_FOUND", "Route not found")
+        return call.error(*((405, "METHOD_NOT_ALLOWED", "Method not allowed") if wrong_method else no_page))
 
     def _is_authorized(self, request: Request) -> bool:
         """By ``X-API-Key`` (seed), or as a bearer token (support pages)."""
