@@ -14,8 +14,8 @@ from worker.rotation.api_key.tend import ApiKeyDesk
 from worker.service.assemble import Runtime
 
 UNTRIED = (
-    "a check tries none of: create and delete access keys, roll the API key. HostUp does not document which scopes they "
-    "need; a refusal (403) is told with its requestId"
+    "a check does not try to create or delete access keys, or to roll the API key. HostUp does not document which "
+    "scopes these need; a refusal (403) is told with its requestId"
 )
 
 

@@ -111,7 +111,7 @@ def roll_api_key(
 ) -> None:
     """Have HostUp replace the worker's own API key, where it lies in Vault (api_key_path).
 
-    Says what will be done, and asks. The new key is in Vault before anything uses it; workers take it up within seconds.
+    Says what will be done, and asks. The new key is in Vault before anything uses it; workers have it within seconds.
     Where the new key was lost with HostUp's answer, put another one into Vault and run it with --settle.
 
     Example: rotator roll-api-key --yes
