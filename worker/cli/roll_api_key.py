@@ -21,7 +21,7 @@ from worker.targets.target import DEFAULT_ACCOUNT
 TRY_LATER = 75
 IN_VAULT = (
     "Write it to a path of its own in Vault (fields api_key, and key_id as HostUp's panel shows it), set api_key_path "
-    "under [hostup], give the worker the right (`rotator vault policy`), and take HOSTUP_API_KEY out of the environment."
+    "under [hostup], give the worker the right (`rotator vault policy`), and unset HOSTUP_API_KEY."
 )
 _OUTCOMES = {Phase.LOST: "lost", Phase.PLACED: "not proven", Phase.IDLE: "failed"}
 
