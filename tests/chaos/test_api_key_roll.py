@@ -30,7 +30,7 @@ from worker.selftest.stand import Bench, Pace, Stand
 LANES = 6
 PACE = Pace(grace="2s", key_in_vault=True)
 RECORD = "_api_key"
-WITH_BOOTSTRAP = replace(PACE, hostup='api_key_scopes = ["sandbox:object-storage", "sandbox:keys"]')
+WITH_BOOTSTRAP = replace(PACE, hostup='api_key_scopes = ["sandbox:keys"]', bootstrap=True)
 
 
 def roll(stand: Stand, *more: str) -> subprocess.Popen[bytes]:
@@ -72,10 +72,9 @@ def at_rest(stand: Stand) -> bool:
 
 
 @contextmanager
-def working(bench: Bench, name: str, pace: Pace = PACE, more: dict[str, str] | None = None) -> Iterator[Stand]:
+def working(bench: Bench, name: str, pace: Pace = PACE) -> Iterator[Stand]:
     """A target with a key, and a worker with beat."""
-    with bench.stand(name, pace) as made:
-        stand = replace(made, environment={**made.environment, **(more or {})})
+    with bench.stand(name, pace) as stand:
         worker = stand.worker(bench.nursery, concurrency=2, beat=True)
         try:
             wait(lambda: at_rest(stand), "the first rotation", never)
@@ -176,7 +175,7 @@ def test_a_worker_takes_up_a_key_that_a_person_puts_there(bench: Bench) -> None:
 
 
 def test_a_lost_answer_is_made_good_by_the_bootstrap_key(bench: Bench) -> None:
-    with working_with_bootstrap(bench, "roll-bootstrap") as stand:
+    with working(bench, "roll-bootstrap", WITH_BOOTSTRAP) as stand:
         stand.simulator.admin.order(fault("cut-after", "roll_api_key"))
         roll(stand).wait(60)
         wait(lambda: rests(stand) and "api_key.rolled" in events(stand), "another key is made", never)
@@ -187,7 +186,7 @@ def test_a_lost_answer_is_made_good_by_the_bootstrap_key(bench: Bench) -> None:
 
 
 def test_the_bootstrap_key_is_asked_once(bench: Bench) -> None:
-    with working_with_bootstrap(bench, "roll-bootstrap-lost") as stand:
+    with working(bench, "roll-bootstrap-lost", WITH_BOOTSTRAP) as stand:
         stand.simulator.admin.order(fault("cut-after", "roll_api_key"))
         stand.simulator.admin.order(fault("cut-after", "create_api_key"))
         roll(stand).wait(60)
@@ -196,19 +195,6 @@ def test_the_bootstrap_key_is_asked_once(bench: Bench) -> None:
         wait(lambda: record(stand)["call"]["looks"] > looks + 1, "it is looked at again", never)
         assert len(stand.simulator.admin.calls("create_api_key")) == 1
         assert record(stand)["phase"] == "lost"
-
-
-@contextmanager
-def working_with_bootstrap(bench: Bench, name: str) -> Iterator[Stand]:
-    with bench.stand(name, WITH_BOOTSTRAP) as made:
-        key = made.simulator.admin.add_api_key("bootstrap", "sandbox:keys")
-        stand = replace(made, environment={**made.environment, "HOSTUP_BOOTSTRAP_KEY": key.api_key})
-        worker = stand.worker(bench.nursery, concurrency=2, beat=True)
-        try:
-            wait(lambda: at_rest(stand), "the first rotation", never)
-            yield stand
-        finally:
-            worker.kill()
 
 
 NOTHING_LOST = {

@@ -42,7 +42,8 @@ API_KEY = "hostup"
 class Pace:
     """How fast a trial's life goes: durations as the configuration takes them; ``target``: more lines of the target.
 
-    ``key_in_vault``: the API key lies there and not in the environment; ``hostup``: more lines of ``[hostup]``.
+    ``key_in_vault``: the API key lies there and not in the environment; ``hostup``: more lines of ``[hostup]``;
+    ``bootstrap``: there is a key that makes another one.
     """
 
     grace: str = "1s"
@@ -55,6 +56,7 @@ class Pace:
     target: str = ""
     hostup: str = ""
     key_in_vault: bool = False
+    bootstrap: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,8 @@ class Bench:
         stand.give_rights(stand.rights)
         if pace.key_in_vault:
             stand.put_api_key(simulator.admin.api_keys()[0])
+        if pace.bootstrap:
+            environment["HOSTUP_BOOTSTRAP_KEY"] = simulator.admin.add_api_key("bootstrap").api_key
         return replace(stand, environment={**environment, **_log_in(self.vault, name)})
 
 

@@ -189,13 +189,16 @@ def refused(record: ApiKeyRecord, call: Call, error: HostUpError, terms: Terms, 
     )
 
 
-def doubted(record: ApiKeyRecord, call: Call, error: RotatorError, terms: Terms, now: datetime) -> ApiKeyRecord:
-    """Nobody knows what became of the call."""
+def doubted(
+    record: ApiKeyRecord, call: Call, error: RotatorError, terms: Terms, now: datetime, *, soon: bool = False
+) -> ApiKeyRecord:
+    """Nobody knows what became of the call. ``soon``: there is something to be tried out at once."""
     if not _is_at(record, call):
         return record
     if record.phase is Phase.CREATING:
         return _lost(record, terms, now, error)
-    later = replace(call, next_look=now + terms.tick, request_id=error.request_id or call.request_id)
+    next_look = now if soon else now + terms.tick
+    later = replace(call, next_look=next_look, request_id=error.request_id or call.request_id)
     changed = replace(record, phase=Phase.DOUBTFUL, call=later)
     return changed.noting(
         Event.API_KEY_DOUBTFUL, now, error.request_id, call=call.id, by=call.by, error=error.what, hint=error.hint

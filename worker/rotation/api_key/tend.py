@@ -227,7 +227,7 @@ def _keep(desk: ApiKeyDesk, terms: Terms, kept: Kept, call: Call, new: NewApiKey
         unsure = PersonNeeded(UNSURE, request_id=new.request_id, hint="It was kept, and is tried out.")
         until_written(lambda: desk.store.rescue(call.id, new), desk.clock, desk.account)
         return desk.store.change_until_written(
-            kept, lambda record: doubted(record, call, unsure, terms, desk.clock.now())
+            kept, lambda record: doubted(record, call, unsure, terms, desk.clock.now(), soon=True)
         )
     if desk.place.put(call, new):
         now = desk.clock.now()
