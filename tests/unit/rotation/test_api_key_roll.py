@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from tests.doubles import Killed
-from tests.keys import BOOTSTRAP, FIRST, PATH, RECORD, RESCUED, TICK, Failing, KeyWorld
+from tests.keys import BOOTSTRAP, FIRST, LEASE, PATH, RECORD, RESCUED, TICK, Failing, KeyWorld
 from worker.errors import (
     HostUpCall,
     HostUpError,
@@ -25,7 +25,7 @@ from worker.errors import (
 )
 from worker.rotation.api_key.record import Phase, decode, encode
 from worker.rotation.api_key.tend import settle
-from worker.rotation.ports import NewApiKey
+from worker.rotation.ports import NewApiKey, StorageStatus
 from worker.secret import Secret
 
 
@@ -383,3 +383,41 @@ def test_nobody_uses_the_bootstrap_key_while_all_is_well() -> None:
     world.rest()
     assert world.hostup.created == []
     assert BOOTSTRAP in world.hostup.living
+
+
+def test_a_key_that_comes_while_hostup_is_asked_about_the_old_one_is_seen() -> None:
+    """The one who asked was only slow: it puts its key there between two looks of another worker."""
+    world = KeyWorld()
+    world.hostup.gate = Failing({"hostup roll": ["lost after"]})
+    world.roll()
+    world.clock.time += TICK
+    honest = world.hostup._prove  # noqa: SLF001 - what the double does
+
+    def meanwhile(api_key: Secret) -> StorageStatus:
+        if len(world.vault.versions[PATH]) == 1:
+            world.vault.versions[PATH].append({"api_key": "api-key-number-1", "key_id": "key_1"})
+        return honest(api_key)
+
+    world.hostup._prove = meanwhile  # type: ignore[method-assign]  # noqa: SLF001 - somebody writes just then
+    assert world.look().phase is Phase.IDLE
+    assert "api_key.lost" not in world.events()
+
+
+def test_a_slow_worker_that_comes_back_with_its_key_loses_nothing() -> None:
+    """It was frozen until others had found out that the key was lost, and had made another one."""
+    world = KeyWorld().with_bootstrap()
+    honest = world.hostup._roll  # noqa: SLF001 - what the double does
+
+    def slow(key_id: str, api_key: Secret) -> NewApiKey:
+        new = honest(key_id, api_key)
+        world.clock.time += 2 * LEASE
+        world.rest()
+        return new
+
+    world.hostup._roll = slow  # type: ignore[method-assign]  # noqa: SLF001 - it is frozen with its answer
+    world.roll()
+    record = world.rest()
+    assert (record.phase, world.works) == (Phase.IDLE, True)
+    kept = (world.vault.latest(RESCUED) or {}).get("keys", [])
+    assert set(world.hostup.living) - {BOOTSTRAP} == {world.in_vault["api_key"], *kept}
+    assert "api_key.stray" in world.events()
