@@ -110,6 +110,62 @@ def test_a_roll_on_demand_takes_the_key_over(bench: Bench) -> None:
         assert check(stand.evidence()) == ()
 
 
+def told(stand: Stand, *command: str) -> subprocess.CompletedProcess[bytes]:
+    """What a command says."""
+    return subprocess.run(
+        [sys.executable, "-m", "worker.cli", *command],
+        env={**stand.environment, "PATH": os.environ["PATH"]},
+        capture_output=True,
+        check=False,
+    )
+
+
+def checked(stand: Stand) -> dict[str, Json]:
+    """What `rotator check` says of the API key."""
+    found = json.loads(told(stand, "check", "--json", "--no-keys").stdout)
+    return {each["check"]: each for each in found if each["check"].startswith("API key")}
+
+
+def test_a_check_tells_of_the_key_and_what_it_did_not_try(bench: Bench) -> None:
+    with bench.stand("roll-check", replace(PACE, hostup='api_key_every = "90d"')) as stand:
+        first = checked(stand)
+        assert first["API key"]["state"] == "ok"
+        assert f"{in_vault(stand)['key_id']} at secret/{stand.key_path}; rolled next" in first["API key"]["detail"]
+        assert "not known before its first roll" in first["API key rights"]["detail"]
+        assert "does not try" in first["API key rights"]["detail"]
+        assert roll(stand).wait(60) == 0
+        assert "sandbox:keys" in checked(stand)["API key rights"]["detail"]
+        assert len(stand.simulator.admin.calls("roll_api_key")) == 1  # none by the checks
+
+
+def test_a_key_from_the_environment_is_not_rolled(bench: Bench) -> None:
+    with bench.stand("roll-environment", replace(PACE, key_in_vault=False)) as stand:
+        refused = told(stand, "roll-api-key", "--yes")
+        assert refused.returncode == 2
+        assert b"from a file or the environment" in refused.stderr
+        assert b"api_key_path" in refused.stderr
+        assert stand.simulator.admin.calls() == ()
+
+
+def test_without_yes_nobody_is_asked_here(bench: Bench) -> None:
+    with bench.stand("roll-unasked", PACE) as stand:
+        asked = subprocess.run(
+            [sys.executable, "-m", "worker.cli", "roll-api-key"],
+            env={**stand.environment, "PATH": os.environ["PATH"]},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+        assert asked.returncode == 2
+        assert in_vault(stand)["key_id"].encode() in asked.stderr
+        assert stand.simulator.admin.calls("roll_api_key") == ()
+
+
+def test_an_account_that_is_not_there_is_said_to_be_so(bench: Bench) -> None:
+    with bench.stand("roll-account", PACE) as stand:
+        assert told(stand, "roll-api-key", "media", "--yes").returncode == 2
+
+
 def test_rotations_of_two_workers_go_on_through_rolls(bench: Bench) -> None:
     """No rotation fails, and no API key is lost, however often it is rolled meanwhile."""
     with working(bench, "roll-meanwhile", replace(PACE, grace="1s")) as stand:
@@ -153,14 +209,11 @@ def test_a_lost_answer_waits_for_a_person_and_is_settled(bench: Bench) -> None:
 
 
 def assert_waiting(stand: Stand) -> None:
-    """The inbox names it, with the command that settles it."""
-    inbox = subprocess.run(
-        [sys.executable, "-m", "worker.cli", "inbox", "--json"],
-        env={**stand.environment, "PATH": os.environ["PATH"]},
-        capture_output=True,
-        check=False,
-    )
-    waiting = json.loads(inbox.stdout)["waiting"]
+    """The inbox names it, with the command that settles it; so do the status and the check."""
+    assert b"roll-api-key --settle" in told(stand, "status").stderr
+    assert b"roll-api-key --settle" in told(stand, "status", stand.watched.name).stderr
+    assert checked(stand)["API key"]["state"] == "failed"
+    waiting = json.loads(told(stand, "inbox", "--json").stdout)["waiting"]
     assert [each["command"] for each in waiting if each["kind"] == "api key"] == ["rotator roll-api-key --settle"]
 
 

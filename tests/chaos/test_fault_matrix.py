@@ -174,8 +174,10 @@ def _garble_roll(stand: Stand) -> None:
     stand.script.add(Rule.at(ROLL, Moment.AFTER, actions.change(lambda honest: replace(honest, status=500))))
 
 
-def _has_rolled(stand: Stand) -> bool:
-    return any(json.loads(entry)["event"] == "api_key.rolled" for entry in _api_key(stand).get("history", []))
+def _has_tried(stand: Stand) -> bool:
+    """A roll has ended well, or is tried again in an hour."""
+    ended = {"api_key.rolled", "api_key.failed"}
+    return any(json.loads(entry)["event"] in ended for entry in _api_key(stand).get("history", []))
 
 
 def _of_api_key(stand: Stand) -> Iterator[BrokenPromise]:
@@ -214,16 +216,16 @@ SCENARIOS = (
         pace=replace(PACE, target='retire = "when-unused"\nretire_cap = "60s"'),
     ),
     Scenario("the record becomes garbage", _poison_record, _heal_record, may_lose=True),
-    Scenario("the API key is rolled", tend=_replace_lost_api_key, pace=ROLLED, ready=_has_rolled),
+    Scenario("the API key is rolled", tend=_replace_lost_api_key, pace=ROLLED, ready=_has_tried),
     Scenario(
         "the answer with the API key is lost",
         _lose_roll,
         pace=replace(ROLLED, hostup=f"{ROLLED.hostup}\n{BOOTSTRAP}", bootstrap=True),
         tend=_replace_lost_api_key,
-        ready=_has_rolled,
+        ready=_has_tried,
     ),
     Scenario(
-        "the answer with the API key is garbled", _garble_roll, _replace_lost_api_key, pace=ROLLED, ready=_has_rolled
+        "the answer with the API key is garbled", _garble_roll, _replace_lost_api_key, pace=ROLLED, ready=_has_tried
     ),
 )
 

@@ -31,6 +31,7 @@ NO_DEFAULT = {
     *("endpoint", "region", "address", "url", "name", "path", "from", "to", "reason"),
     *("every", "cron", "window", "jitter", "extra", "retire_cap", "readers", "presign_ttl", "listen"),
     *("owner", "kind", "events", "targets", "owners", "url_file", "url_env", "secret_file", "secret_env", "token_file"),
+    *("api_key_path", "api_key_every", "api_key_scopes", "bootstrap_key_file"),
     *("token_env", "server", "sender", "to", "user", "password_file", "password_env", "run", "pass_env"),
 }
 """Settings that must be given, or whose default follows from others."""

@@ -17,12 +17,13 @@ from worker.adapters.hostup.failures import Operation, failure, unanswered, unre
 from worker.adapters.hostup.sending import Sender
 from worker.adapters.hostup.values import count_problem, key_name_problem
 from worker.adapters.http.client import HttpClient
-from worker.adapters.http.deadline import within
+from worker.adapters.http.deadline import seconds_left, within
 from worker.adapters.http.messages import Response
 from worker.errors import (
     ConfigurationError,
     HostUpCall,
     HostUpError,
+    HostUpKeyMissing,
     HostUpKeyRolled,
     HostUpRefused,
     UsageError,
@@ -34,6 +35,9 @@ from worker.settings.address import require_address
 from worker.settings.credential import Credential
 
 _ROOT = "/api/object-storage"
+
+LEAST_LEFT = 0.5
+"""Of a create's time has to be left once its API key is in hand."""
 
 
 class HostUpClient:
@@ -76,6 +80,9 @@ class HostUpClient:
         )
         with within(operation.deadline):
             api_key = self._api_key.current()
+            if seconds_left() < operation.deadline * LEAST_LEFT:  # a create that times out may have made a key
+                what = "the API key took too long to be read; nothing was sent"
+                raise HostUpKeyMissing(what, HostUpCall(operation.name), hint="See what is slow: `rotator check`.")
             made = self._create(operation, label, api_key)
             if isinstance(made, HostUpRefused) and made.answer.status == HTTPStatus.UNAUTHORIZED:
                 other = self._api_key.other_than(api_key)
