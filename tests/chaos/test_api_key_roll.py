@@ -313,6 +313,76 @@ def idle(bench: Bench, name: str, pace: Pace) -> Iterator[tuple[Stand, WorkerPro
         yield stand, worker
 
 
+OF_THE_KEY = ("/api/keys", "/_api_key", "/hostup", "/_api_key_rescued")
+
+
+def recovery(bench: Bench, name: str) -> list[Step]:
+    """What a worker writes, and asks of HostUp, from the lost answer until the bootstrap key has made another one."""
+    with lost(bench, name) as stand:
+        before = len(stand.script.trace())
+        worker = stand.worker(bench.nursery, beat=True)
+        try:
+            wait(lambda: rests(stand), "another key is made", never)
+        finally:
+            worker.kill()
+        counted: Counter[tuple[str, str, str]] = Counter()
+        steps = []
+        for seen in stand.script.trace()[before:]:
+            kind = (seen.service, seen.method, seen.path)
+            counted[kind] += 1
+            if seen.method == "POST" and seen.path.endswith(OF_THE_KEY):
+                steps.append(Step(*kind, counted[kind]))
+        return steps
+
+
+@contextmanager
+def lost(bench: Bench, name: str) -> Iterator[Stand]:
+    """The answer to a roll was lost, and no worker has looked at it yet."""
+    with idle(bench, name, WITH_BOOTSTRAP) as (stand, _):
+        stand.simulator.admin.order(fault("cut-after", "roll_api_key"))
+        assert roll(stand).wait(60) == 75
+        yield stand
+
+
+def test_a_kill_at_any_step_of_the_bootstrap_makes_one_more_key_at_most(bench: Bench) -> None:
+    struck = [(step, moment) for step in recovery(bench, "boot-clean") for moment in (Moment.BEFORE, Moment.AFTER)]
+    assert any(step.path == "/api/keys" for step, _ in struck)
+    with ThreadPoolExecutor(LANES) as lanes:
+        found = list(lanes.map(lambda each: kill_recovery(bench, each[0], *each[1]), enumerate(struck)))
+    assert "\n".join(line for lines in found for line in lines) == ""
+
+
+def kill_recovery(bench: Bench, number: int, step: Step, moment: Moment) -> list[str]:
+    """What is wrong after the worker was killed there, and another one has gone on."""
+    with lost(bench, f"boot-kill-{number}") as stand:
+        worker = stand.worker(bench.nursery, beat=True)
+        stand.script.add(Rule.at(step, moment, actions.kill(lambda: worker.pid)))
+        wait(lambda: not worker.alive, f"{step} is met", never)
+        stand.script.clear()
+        other = stand.worker(bench.nursery, concurrency=2, beat=True)
+        try:
+            wait(lambda: rests(stand) or is_lost_for_good(stand), "rest", never)
+            return [f"{moment} {step}: {each}" for each in judge_recovery(stand)]
+        finally:
+            other.kill()
+
+
+def is_lost_for_good(stand: Stand) -> bool:
+    return record(stand).get("phase") == "lost" and bool(record(stand).get("tried_create"))
+
+
+def judge_recovery(stand: Stand) -> Iterator[str]:
+    """The second key may be lost with its answer only, is never asked for twice, and its loss is told."""
+    created = stand.simulator.admin.calls("create_api_key")
+    if len(created) > 1:
+        yield f"HostUp was asked {len(created)} times"
+    if works(stand):
+        rotates(stand, "after-the-kill")
+    elif events(stand).count("api_key.lost") != 2:
+        yield f"the key was lost, and that was told {events(stand).count('api_key.lost')} times"
+    yield from (str(broken) for broken in check(stand.evidence()))
+
+
 def test_a_kill_at_any_step_of_it_loses_no_key_but_one_whose_answer_died_with_it(bench: Bench) -> None:
     steps = steps_of_a_roll(bench, "roll-clean")
     struck = [

@@ -149,9 +149,14 @@ def _one_create_for_one_intent(case: Case) -> Iterator[BrokenPromise]:
 
 
 def _no_secret_is_elsewhere(case: Case) -> Iterator[BrokenPromise]:
-    """Promise 5, in every form in which a secret could have been written down."""
+    """Promise 5, in every form in which a secret could have been written down.
+
+    An API key that could not be put in its place is kept beside the record, in a document of its own.
+    """
     places = dict(case.evidence.texts)
     for path, document in case.evidence.documents.items():
+        if path.startswith("_api_key_rescued"):
+            continue
         places[f"Vault's {path}"] = json.dumps(_without_staged(document))
     forms = {form: name for name, secret in case.evidence.secrets.items() for form in _forms(secret)}
     for place, text in places.items():

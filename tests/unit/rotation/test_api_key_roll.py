@@ -112,6 +112,50 @@ def test_a_lost_answer_waits_for_a_person(fate: str) -> None:
     assert world.events().count("api_key.lost") == 1
 
 
+def test_an_effect_that_comes_very_late_is_seen() -> None:
+    """It was said by then that the key was not rolled."""
+    world = KeyWorld()
+    world.hostup.gate = Failing({"hostup roll": ["lost before"]})
+    world.roll()
+    assert world.rest().phase is Phase.IDLE
+    del world.hostup.living["api-key-number-0"]
+    world.clock.time += timedelta(hours=2)
+    assert world.look().phase is Phase.LOST
+
+
+def test_after_a_day_a_call_is_believed_not_to_have_been_carried_out() -> None:
+    world = KeyWorld()
+    world.hostup.gate = Failing({"hostup roll": ["lost before"]})
+    world.roll()
+    world.rest()
+    for _ in range(30):
+        world.clock.time += timedelta(hours=1)
+        record = world.look()
+    assert (record.phase, record.call, record.trouble) == (Phase.IDLE, None, None)
+
+
+def test_an_answer_of_a_gateway_says_nothing_of_the_old_key() -> None:
+    world = KeyWorld()
+    forbidden = HostUpRefused("blocked", HostUpCall("prove_api_key", 403))
+    world.hostup.gate = Failing({"hostup roll": ["lost after"], "hostup prove": [forbidden] * 3})
+    world.roll()
+    for _ in range(3):
+        world.clock.time += timedelta(minutes=10)
+        assert world.look().phase is Phase.DOUBTFUL
+    assert world.rest().phase is Phase.LOST
+
+
+def test_a_garbled_answer_of_the_bootstrap_create_is_tried_out() -> None:
+    world = KeyWorld().with_bootstrap()
+    world.hostup.gate = Failing({"hostup roll": ["lost after"]})
+    honest = world.hostup._create  # noqa: SLF001 - what the double does
+    world.hostup._create = lambda *asked: replace(honest(*asked), sure=False)  # type: ignore[method-assign]  # noqa: SLF001
+    world.roll()
+    record = world.rest()
+    assert (record.phase, world.works) == (Phase.IDLE, True)
+    assert world.events().count("api_key.lost") == 1
+
+
 def test_a_person_settles_it_with_a_key_that_works_and_with_no_other() -> None:
     world = KeyWorld()
     world.hostup.gate = Failing({"hostup roll": ["lost after"]})

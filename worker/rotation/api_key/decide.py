@@ -24,6 +24,9 @@ SETTLED_AFTER_LEASES = 4
 AGAIN_AFTER = timedelta(hours=1)
 """When a roll is tried again that failed, or was not carried out."""
 
+LATEST = timedelta(days=1)
+"""So long it is still looked at now and then whether a call that got no answer was carried out after all."""
+
 LONGEST_PAUSE = timedelta(minutes=5)
 """Between two looks at what became of a call."""
 
@@ -82,11 +85,10 @@ def due_at(record: ApiKeyRecord, terms: Terms, since: datetime | None) -> dateti
 
 def decide(record: ApiKeyRecord, terms: Terms, now: datetime, due: datetime | None, *, asked: bool = False) -> Step:
     """The next step; ``asked``: a person wants it rolled now, whatever failed before."""
-    call, trouble = record.call, record.trouble
+    call = record.call
     match record.phase:
         case Phase.IDLE:
-            held = trouble is not None and (trouble.retry_at is None or now < trouble.retry_at)
-            return Step.ROLL if asked or (due is not None and due <= now and not held) else Step.WAIT
+            return _when_idle(record, now, due, asked=asked)
         case Phase.LOST if terms.bootstrap and not record.tried_create:
             return Step.CREATE
     if call is None:
@@ -96,6 +98,15 @@ def decide(record: ApiKeyRecord, terms: Terms, now: datetime, due: datetime | No
     if not asked and now < call.next_look:
         return Step.WAIT
     return Step.PROVE if record.phase is Phase.PLACED else Step.FIND_OUT
+
+
+def _when_idle(record: ApiKeyRecord, now: datetime, due: datetime | None, *, asked: bool) -> Step:
+    """A roll that is asked for or due; else whether a call that got no answer was carried out after all."""
+    call, trouble = record.call, record.trouble
+    held = trouble is not None and (trouble.retry_at is None or now < trouble.retry_at)
+    if asked or (due is not None and due <= now and not held):
+        return Step.ROLL
+    return Step.FIND_OUT if call and now >= call.next_look else Step.WAIT
 
 
 def begun(record: ApiKeyRecord, call: Call, *, create: bool = False) -> ApiKeyRecord:
@@ -195,7 +206,7 @@ def doubted(
     """Nobody knows what became of the call. ``soon``: there is something to be tried out at once."""
     if not _is_at(record, call):
         return record
-    if record.phase is Phase.CREATING:
+    if record.phase is Phase.CREATING and not soon:
         return _lost(record, terms, now, error)
     next_look = now if soon else now + terms.tick
     later = replace(call, next_look=next_look, request_id=error.request_id or call.request_id)
@@ -218,11 +229,20 @@ def found_out(record: ApiKeyRecord, finding: Finding, why: str, terms: Terms, no
         return _looked(record, terms, now, why)
     if finding is Finding.DEAD:
         return _looked(record, terms, now, "") if record.phase is Phase.LOST else _lost(record, terms, now, None)
+    if record.phase is Phase.IDLE:
+        return _still_lives(record, call, now)
     settled = call.created or record.phase is Phase.LOST
     if not settled and now < call.started_at + SETTLED_AFTER_LEASES * terms.lease:
         later = replace(call, next_look=now + _pause(call, terms), looks=call.looks + 1)
         return replace(record, phase=Phase.DOUBTFUL, call=later)
     return _not_rolled(record, call, now)
+
+
+def _still_lives(record: ApiKeyRecord, call: Call, now: datetime) -> ApiKeyRecord:
+    """It was said that it was not rolled, and so it is; after a day that is believed."""
+    if now >= call.started_at + LATEST:
+        return replace(record, call=None, trouble=None)
+    return replace(record, call=replace(call, next_look=now + AGAIN_AFTER))
 
 
 def _not_rolled(record: ApiKeyRecord, call: Call, now: datetime) -> ApiKeyRecord:
@@ -231,7 +251,8 @@ def _not_rolled(record: ApiKeyRecord, call: Call, now: datetime) -> ApiKeyRecord
         what += "; a create by the bootstrap key may have made one more, which nobody has"
     hint = "It is tried again in an hour, as such a call may be carried out late; `rotator roll-api-key` does so now."
     trouble = Trouble(what, hint, now, _count(record), now + AGAIN_AFTER, call.request_id)
-    changed = replace(record, phase=Phase.IDLE, call=None, trouble=trouble, tried_create=False)
+    later = replace(call, next_look=now + AGAIN_AFTER)
+    changed = replace(record, phase=Phase.IDLE, call=later, trouble=trouble, tried_create=False)
     return changed.noting(Event.API_KEY_FAILED, now, call.request_id, call=call.id, by=call.by, error=what, hint=hint)
 
 

@@ -340,13 +340,10 @@ def _life_of_old(desk: ApiKeyDesk) -> tuple[Finding, str]:
         desk.hostup.prove(desk.place.read().api_key)
     except PersonNeeded as error:
         return Finding.UNKNOWN, error.what
-    except HostUpRefused as error:
-        if error.answer.status == HTTPStatus.UNAUTHORIZED:
-            return Finding.DEAD, ""
-        # known, and not allowed to: it lives
-        return (Finding.LIVES, "") if error.answer.status == HTTPStatus.FORBIDDEN else (Finding.UNKNOWN, error.what)
     except HostUpError as error:
-        return Finding.UNKNOWN, error.what
+        # 403 says nothing: a gateway answers it to any key
+        dead = isinstance(error, HostUpRefused) and error.answer.status == HTTPStatus.UNAUTHORIZED
+        return (Finding.DEAD, "") if dead else (Finding.UNKNOWN, error.what)
     return Finding.LIVES, ""
 
 
