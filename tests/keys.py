@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 from tests.doubles import Gate, Killed, MemoryAccount, MemoryApiKeys, MemoryClock, MemoryHostUp, MemoryVault
 from worker.rotation.api_key.decide import Terms
+from worker.rotation.api_key.desk import ApiKeyDesk
 from worker.rotation.api_key.place import KeyPlace
 from worker.rotation.api_key.record import ApiKeyRecord, Phase
 from worker.rotation.api_key.store import ApiKeyStore
-from worker.rotation.api_key.tend import ApiKeyDesk, Wish, tend
+from worker.rotation.api_key.tend import Wish, tend
 from worker.rotation.ports import ApiKeyGrants
 from worker.secret import Secret
 

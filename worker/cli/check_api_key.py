@@ -9,8 +9,8 @@ from worker.cli.verdicts import Verdict, failed
 from worker.clock import Clock
 from worker.errors import RotatorError
 from worker.rotation.api_key.decide import due_at
+from worker.rotation.api_key.desk import ApiKeyDesk
 from worker.rotation.api_key.record import ApiKeyRecord
-from worker.rotation.api_key.tend import ApiKeyDesk
 from worker.service.assemble import Runtime
 
 UNTRIED = (

@@ -12,8 +12,9 @@ from worker.cli.texts import when
 from worker.cli.who import asker
 from worker.errors import UsageError
 from worker.events import Event
+from worker.rotation.api_key.desk import ApiKeyDesk
 from worker.rotation.api_key.record import ApiKeyRecord, Phase
-from worker.rotation.api_key.tend import ApiKeyDesk, Wish, settle, tend
+from worker.rotation.api_key.tend import Wish, settle, tend
 from worker.service.assemble import Runtime
 from worker.settings.environment import Need
 from worker.targets.target import DEFAULT_ACCOUNT

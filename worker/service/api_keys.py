@@ -11,9 +11,9 @@ from worker.adapters.vault.opening import call_deadline
 from worker.clock import Clock
 from worker.meter import NO_METER, Meter
 from worker.rotation.api_key.decide import Terms
+from worker.rotation.api_key.desk import ApiKeyDesk
 from worker.rotation.api_key.place import KeyPlace
 from worker.rotation.api_key.store import ApiKeyStore
-from worker.rotation.api_key.tend import ApiKeyDesk
 from worker.rotation.ports import AccountPort, ApiKeyGrants, ApiKeysPort, VaultPort
 from worker.secret import Secret
 from worker.settings.credential import Credential, no_logs

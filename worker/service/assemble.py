@@ -25,7 +25,7 @@ from worker.clock import ProcessClock, SystemClock, WitnessedClock
 from worker.errors import UsageError
 from worker.logs.redaction import Redactor
 from worker.meter import NO_METER, Meter
-from worker.rotation.api_key.tend import ApiKeyDesk
+from worker.rotation.api_key.desk import ApiKeyDesk
 from worker.rotation.records import RecordStore
 from worker.rotation.services import Policy, Services
 from worker.service.api_keys import api_key_desk, api_key_of, api_keys_of

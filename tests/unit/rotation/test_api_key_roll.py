@@ -23,7 +23,8 @@ from worker.errors import (
     RecordUnreadable,
     VaultDenied,
 )
-from worker.rotation.api_key.record import Phase, decode, encode
+from worker.rotation.api_key.codec import decode, encode
+from worker.rotation.api_key.record import Phase
 from worker.rotation.api_key.tend import settle
 from worker.rotation.ports import NewApiKey, StorageStatus
 from worker.secret import Secret

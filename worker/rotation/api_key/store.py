@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from worker.clock import Clock
 from worker.errors import RecordError, VaultCasMismatch, VaultError, VaultUnavailable
 from worker.events import Event
-from worker.rotation.api_key.record import ApiKeyRecord, decode, encode
+from worker.rotation.api_key.codec import decode, encode
+from worker.rotation.api_key.record import ApiKeyRecord
 from worker.rotation.fresh import see_that_it_is_there
 from worker.rotation.history import Entry
 from worker.rotation.ports import NewApiKey, VaultPort

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from http import HTTPStatus
 
-from worker.clock import Clock
 from worker.errors import (
     HostUpError,
-    HostUpRefused,
     HostUpUncertain,
     PersonNeeded,
     RotatorError,
@@ -20,51 +18,20 @@ from worker.errors import (
     VaultUnavailable,
 )
 from worker.events import Event
-from worker.rotation.api_key.decide import (
-    Finding,
-    Step,
-    Terms,
-    begun,
-    decide,
-    doubted,
-    due_at,
-    found_out,
-    placed,
-    proven,
-    refused,
-    unprepared,
-    unproven,
-)
-from worker.rotation.api_key.place import Held, KeyPlace
+from worker.rotation.api_key.changes import begun, doubted, placed, proven, refused, unprepared, unproven
+from worker.rotation.api_key.decide import Step, Terms, decide, due_at
+from worker.rotation.api_key.desk import ApiKeyDesk
+from worker.rotation.api_key.find_out import NOT_PLACED, find_out, is_refusal
+from worker.rotation.api_key.place import Held
 from worker.rotation.api_key.record import ApiKeyRecord, Call, Phase
-from worker.rotation.api_key.store import ApiKeyStore, Kept, Rescued
-from worker.rotation.ports import AccountPort, ApiKeyGrants, ApiKeysPort, NewApiKey
+from worker.rotation.api_key.store import Kept
+from worker.rotation.ports import ApiKeyGrants, NewApiKey
 from worker.rotation.until_written import until_written
-from worker.secret import Secret
 
 MOST_STEPS = 12
 """A guard against going round in circles; a roll takes two."""
 
 UNSURE = "the answer with the new API key is not in the documented form"
-NOT_PLACED = "the new API key could not be put where it belongs, and was kept beside the record"
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKeyDesk:
-    """All that is needed for one account's API key. ``bootstrap`` is the key that makes another one, if there is one.
-
-    ``grants`` are the name and the scopes of the configuration, for where no answer ever told them.
-    """
-
-    account: str
-    hostup: ApiKeysPort
-    place: KeyPlace
-    store: ApiKeyStore
-    circuit: AccountPort
-    clock: Clock
-    terms: Terms
-    grants: ApiKeyGrants = field(default_factory=ApiKeyGrants)
-    bootstrap: Callable[[], Secret | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +108,7 @@ def _do(desk: ApiKeyDesk, terms: Terms, kept: Kept, step: Step, wish: Wish | Non
             return _create(desk, terms, kept)
         case Step.PROVE:
             return _prove(desk, terms, kept)
-    return _find_out(desk, terms, kept)
+    return find_out(desk, terms, kept)
 
 
 def _roll(desk: ApiKeyDesk, terms: Terms, kept: Kept, wish: Wish | None) -> Kept:
@@ -266,86 +233,9 @@ def _prove(desk: ApiKeyDesk, terms: Terms, kept: Kept) -> Kept:
     try:
         status = desk.hostup.prove(held.api_key)
     except HostUpError as error:
-        why, no = error, _is_refusal(error)
+        why, no = error, is_refusal(error)
         return desk.store.change(kept, lambda record: unproven(record, why, terms, desk.clock.now(), refused=no))
     now = desk.clock.now()
     kept = desk.store.change(kept, lambda record: proven(record, held.key_id, now, status.request_id))
     desk.circuit.succeeded()
     return kept
-
-
-def _find_out(desk: ApiKeyDesk, terms: Terms, kept: Kept) -> Kept:
-    """What became of the call: by what is in Vault, and by whether the old key still works."""
-    call = kept.record.call
-    if call is None:
-        raise PersonNeeded("the record of the API key names no call", hint=terms.way_out(desk.account))
-    newer = _newer(desk, kept, call)
-    if newer:
-        return newer
-    rescued = desk.store.rescued()
-    tried, why = _try_rescued(desk, call, rescued)
-    if tried:
-        now = desk.clock.now()
-        return desk.store.change_until_written(kept, lambda record: placed(record, call, tried, now, tried.key_id))
-    finding, why = (Finding.UNKNOWN, why) if why else _life_of_old(desk)
-    if finding is Finding.DEAD and (newer := _newer(desk, kept, call)):
-        return newer  # it came while HostUp was asked
-    if finding in (Finding.LIVES, Finding.DEAD) and rescued.keys:
-        desk.store.settle_rescued(rescued, "HostUp takes none of them")
-    now = desk.clock.now()
-    return desk.store.change(
-        kept, lambda record: found_out(record, finding, why, terms, now) if _is_same(record, call) else record
-    )
-
-
-def _newer(desk: ApiKeyDesk, kept: Kept, call: Call) -> Kept | None:
-    """The record once Vault is seen to hold another key than the one that was to be replaced."""
-    try:
-        held = desk.place.read()
-    except PersonNeeded:
-        return None
-    if held.mark == call.old_mark:
-        return None
-    now = desk.clock.now()
-    ours = replace(call, request_id=held.request_id) if held.call == call.id else call
-    return desk.store.change(
-        kept, lambda record: placed(record, ours, None, now, held.key_id) if _is_same(record, call) else record
-    )
-
-
-def _is_same(record: ApiKeyRecord, call: Call) -> bool:
-    return record.call is not None and record.call.id == call.id
-
-
-def _try_rescued(desk: ApiKeyDesk, call: Call, rescued: Rescued) -> tuple[NewApiKey | None, str]:
-    """The rescued key that works, once it is in its place; else why nobody knows whether one does."""
-    unknown = ""
-    for api_key in rescued.keys:
-        desk.place.keep_secret(api_key)
-        try:
-            desk.hostup.prove(api_key)
-        except HostUpError as error:
-            unknown = unknown or ("" if _is_refusal(error) else error.what)
-            continue
-        new = NewApiKey(api_key, rescued.key_id, rescued.request_id, salvaged=("it was rescued",))
-        if desk.place.put(call, new):
-            desk.store.settle_rescued(desk.store.rescued(), "it is in its place")
-            return new, ""
-        return None, NOT_PLACED
-    return None, unknown
-
-
-def _life_of_old(desk: ApiKeyDesk) -> tuple[Finding, str]:
-    try:
-        desk.hostup.prove(desk.place.read().api_key)
-    except PersonNeeded as error:
-        return Finding.UNKNOWN, error.what
-    except HostUpError as error:
-        # 403 says nothing: a gateway answers it to any key
-        dead = isinstance(error, HostUpRefused) and error.answer.status == HTTPStatus.UNAUTHORIZED
-        return (Finding.DEAD, "") if dead else (Finding.UNKNOWN, error.what)
-    return Finding.LIVES, ""
-
-
-def _is_refusal(error: HostUpError) -> bool:
-    return isinstance(error, HostUpRefused) and error.answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
