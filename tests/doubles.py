@@ -21,6 +21,7 @@ from worker.errors import (
     HostUpCall,
     HostUpError,
     HostUpLastKey,
+    HostUpRefused,
     HostUpUncertain,
     VaultCasMismatch,
     VaultTooLarge,
@@ -29,11 +30,13 @@ from worker.errors import (
 from worker.rotation.ports import (
     Absence,
     AccountPort,
+    ApiKeyGrants,
     CreatedKey,
     DeletedKey,
     Document,
     HostUpPort,
     Life,
+    NewApiKey,
     Place,
     Probe,
     StorageStatus,
@@ -309,6 +312,71 @@ def at(hostup: HostUpPort, storage: Storage | None = None, account: AccountPort 
     assert storage
     assert account
     return AccountServices(hostup, storage, account)
+
+
+@dataclass
+class MemoryApiKeys:
+    """The API keys of an account: each with its id; an old one dies when it is rolled."""
+
+    gate: Gate = field(default_factory=Gate)
+    living: dict[str, str] = field(default_factory=lambda: {"api-key-number-0": "key_0"})
+    rolled: list[str] = field(default_factory=list)
+    created: list[ApiKeyGrants] = field(default_factory=list)
+    forbidden: set[str] = field(default_factory=set)
+    """Keys that are known, and may not do anything."""
+
+    def roll(self, key_id: str, api_key: Secret) -> NewApiKey:
+        return self.gate.pass_through("hostup roll", lambda: self._roll(key_id, api_key), _roll_lost)
+
+    def create(self, grants: ApiKeyGrants, api_key: Secret) -> NewApiKey:
+        return self.gate.pass_through("hostup create key", lambda: self._create(grants, api_key), _roll_lost)
+
+    def prove(self, api_key: Secret) -> StorageStatus:
+        return self.gate.pass_through("hostup prove", lambda: self._prove(api_key), _prove_lost)
+
+    def add(self) -> tuple[str, str]:
+        """One more key, as a person makes it: the key and its id."""
+        number = len(self.living) + len(self.rolled) + len(self.created) + 100
+        self.living[f"api-key-number-{number}"] = f"key_{number}"
+        return f"api-key-number-{number}", f"key_{number}"
+
+    def _roll(self, key_id: str, api_key: Secret) -> NewApiKey:
+        self._see_that_it_may(api_key, "roll_api_key")
+        old = next((key for key, known in self.living.items() if known == key_id), None)
+        if old is None:
+            raise HostUpRefused("no such key", HostUpCall("roll_api_key", 404))
+        del self.living[old]
+        self.rolled.append(key_id)
+        return self._made(f"request-roll-{len(self.rolled)}", ApiKeyGrants("worker", ("a:scope",), ()))
+
+    def _create(self, grants: ApiKeyGrants, api_key: Secret) -> NewApiKey:
+        self._see_that_it_may(api_key, "create_api_key")
+        self.created.append(grants)
+        return self._made(f"request-create-{len(self.created)}", grants)
+
+    def _made(self, request_id: str, grants: ApiKeyGrants) -> NewApiKey:
+        number = len(self.rolled) + len(self.created)
+        key, key_id = f"api-key-number-{number}", f"key_{number}"
+        self.living[key] = key_id
+        return NewApiKey(Secret(key), key_id, request_id, grants)
+
+    def _prove(self, api_key: Secret) -> StorageStatus:
+        self._see_that_it_may(api_key, "prove_api_key")
+        return StorageStatus(True, None, None, 1, "request-prove")  # noqa: FBT003 - a status
+
+    def _see_that_it_may(self, api_key: Secret, operation: str) -> None:
+        if api_key.reveal() not in self.living:
+            raise HostUpRefused("HostUp does not know it", HostUpCall(operation, 401))
+        if api_key.reveal() in self.forbidden:
+            raise HostUpRefused("HostUp forbids it", HostUpCall(operation, 403))
+
+
+def _roll_lost() -> Exception:
+    return HostUpUncertain("no answer", HostUpCall("roll_api_key"))
+
+
+def _prove_lost() -> Exception:
+    return HostUpUncertain("no answer", HostUpCall("prove_api_key"))
 
 
 def _vault_lost() -> Exception:

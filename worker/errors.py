@@ -15,8 +15,10 @@ holds an answer's body, a header or a secret.
     ├── HostUpError                 operation, status, code, retry_after
     │   ├── HostUpRefused           a clear no (4xx): nothing was changed
     │   │   ├── HostUpRateLimited   429; ``retry_after`` when the answer has it
-    │   │   └── HostUpLastKey       400 "Cannot delete the last access key"
+    │   │   ├── HostUpLastKey       400 "Cannot delete the last access key"
+    │   │   └── HostUpKeyRolled     401 while the API key is rolled: says nothing of the account
     │   ├── HostUpUnreachable       no connection was made: nothing was sent, nothing was changed
+    │   │   └── HostUpKeyMissing    there is no API key to call with
     │   └── HostUpUncertain         time-out, cut, 5xx, unreadable: it may have been done
     ├── VaultError                  operation, path, status
     │   ├── VaultUnavailable        cannot be reached, or 5xx: a *write* may have been done  exit 75
@@ -196,8 +198,16 @@ class HostUpLastKey(HostUpRefused):
     """400 with the message that the last access key cannot be deleted (page "Delete a key")."""
 
 
+class HostUpKeyRolled(HostUpRefused):
+    """401 while the API key is rolled: the next one is not there yet. Nothing was changed; the account is well."""
+
+
 class HostUpUnreachable(HostUpError):
     """No connection was made, so nothing was sent and nothing was changed."""
+
+
+class HostUpKeyMissing(HostUpUnreachable):
+    """The API key cannot be had from Vault, so nothing was sent."""
 
 
 class HostUpUncertain(HostUpError):

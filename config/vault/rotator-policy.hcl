@@ -29,6 +29,11 @@ path "${MOUNT}/metadata/${STATE_PATH}/*" {
   capabilities = ["create", "update", "list"]
 }
 
+# The worker's own API key, only where it lies in Vault (rotator.toml: hostup.api_key_path); a path of its own.
+# path "${MOUNT}/data/rotator/hostup" {
+#   capabilities = ["create", "update", "read"]
+# }
+
 # The mount's settings: whether it lets versions expire.
 path "${MOUNT}/config" {
   capabilities = ["read"]

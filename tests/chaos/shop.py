@@ -36,6 +36,7 @@ from worker.selftest.checker import BrokenPromise, check, orphans, unrest
 from worker.selftest.evidence import Evidence
 from worker.selftest.life import REQUEST, seed_history
 from worker.selftest.stand import Stand
+from worker.service.api_keys import api_key_desk, api_key_of, api_keys_of
 from worker.service.assemble import Runtime, hostup_of, limits, policy, storage_place, worker_name
 from worker.service.audit_task import audit_once, slack
 from worker.service.look import look_while_due, watch_while_nothing_is_due
@@ -217,8 +218,8 @@ def open_shop(stand: Stand) -> Iterator[Shop]:
             name: Destination(note(each, "vault"), settings.destinations[name].vault.mount)
             for name, each in elsewhere.items()
         }
-        hostup = note(hostup_of(settings, first, client), "hostup")
         vault = note(vault, "vault")
+        hostup = note(hostup_of(settings, first, client, api_key_of(settings, first, vault, clock)), "hostup")
         store = RecordStore(vault, settings.vault.state_path, clock)
         place = storage_place(settings, first)
         storage = LazyStorage(client, guard, hostup, place, store.endpoint(), clock, keep=True)
@@ -232,5 +233,9 @@ def open_shop(stand: Stand) -> Iterator[Shop]:
             destinations=destinations,
         )
         audits = AuditDiary(clock, settings.worker.audit_every)
-        runtime = Runtime(settings, services, shared, vault, clock, worker_name(), RedisTrouble(clock), audits)
+        keys = note(api_keys_of(settings, first, client), "hostup")
+        desk = api_key_desk(settings, first, keys, vault, account, clock)
+        desks = {DEFAULT_ACCOUNT: desk} if desk else {}
+        trouble = RedisTrouble(clock)
+        runtime = Runtime(settings, services, shared, vault, clock, worker_name(), trouble, audits, desks=desks)
         yield Shop(stand, runtime, clock, notes)

@@ -20,7 +20,7 @@ PORTS = frozenset({"hostup", "vault", "storage"})
 FOLDERS = (PACKAGE / "rotation", PACKAGE / "service")
 """Where ports are called; elsewhere in the package is what stands behind them, and what only people and tests run."""
 
-ASSEMBLY = "assemble.py"
+ASSEMBLY = ("assemble.py", "api_keys.py")
 """What puts the parts together: no calls of a rotation, a retirement or the audit."""
 
 PASSING_ON = ("session.", "records.change", "tick.", "look.", "request.", "audit_task.", "reconcile.")
@@ -127,7 +127,7 @@ def in_the_code() -> set[Site]:
 
 def _files() -> Iterator[Path]:
     for folder in FOLDERS:
-        yield from (file for file in sorted(folder.rglob("*.py")) if file.name != ASSEMBLY)
+        yield from (file for file in sorted(folder.rglob("*.py")) if file.name not in ASSEMBLY)
 
 
 def _sites(file: Path) -> Iterator[Site]:

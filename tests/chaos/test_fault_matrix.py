@@ -32,6 +32,7 @@ NUMBERS = count(1)
 
 CREATE = Step("hostup", "POST", "/api/object-storage/keys", 1)
 APP = Step("vault", "POST", "/v1/secret/data/{trial}/app", 1)
+ROLL = Step("hostup", "POST", "/api/keys/{key_id}/roll", 1)
 DELETE = Step("hostup", "DELETE", "/api/object-storage/keys/{key}", 1)
 
 ELSEWHERE = {
@@ -46,6 +47,8 @@ ELSEWHERE = {
     Site("copies.destroy_rolled_back", "vault.destroy"): "the same",
     Site("publish._destroy_copy", "vault.read_version"): "after a rollback; its unit tests have it fail",
     Site("publish._destroy_copy", "vault.destroy"): "the same",
+    Site("tend.settle", "hostup.prove"): "for `rotator roll-api-key --settle`; test_api_key_roll.py",
+    Site("store.anew", "vault.read"): "the same, where the record of the API key cannot be read",
     Site("worker._rebuild", "vault.health"): "asks for the time at a start; the first tick says what is wrong",
     Site("worker.serve", "vault.keep_alive"): "renews the token; tests/contract/vault",
     Site("pages.own_text", "vault.token_ends_in"): "for `/metrics`; calls nothing",
@@ -167,6 +170,46 @@ def _stranger_destroys_secret(stand: Stand) -> None:
         stand.mount.vault.call("POST", f"{stand.mount.mount}/destroy/{stand.watched.path}", {"versions": [1]})
 
 
+ROLLED = replace(PACE, key_in_vault=True, hostup='api_key_every = "6s"')
+BOOTSTRAP = 'api_key_scopes = ["sandbox:keys"]'
+
+
+def _api_key(stand: Stand) -> Json:
+    return stand.mount.record("_api_key") or {}
+
+
+def _replace_lost_api_key(stand: Stand) -> None:
+    """The operator, once he is told: makes another API key in the panel and puts it into Vault."""
+    record = _api_key(stand)
+    by_itself = "HOSTUP_BOOTSTRAP_KEY" in stand.environment and not record.get("tried_create")
+    if record.get("phase") == "lost" and not by_itself:
+        stand.put_api_key(stand.simulator.admin.add_api_key("by hand", "sandbox:keys"))
+
+
+def _lose_roll(stand: Stand) -> None:
+    stand.script.add(Rule.at(ROLL, Moment.AFTER, actions.cut()))
+
+
+def _garble_roll(stand: Stand) -> None:
+    """The key is in an answer of no documented form: it is kept, tried out, and put in its place."""
+    stand.script.add(Rule.at(ROLL, Moment.AFTER, actions.change(lambda honest: replace(honest, status=500))))
+
+
+def _has_tried(stand: Stand) -> bool:
+    """A roll has ended well, or is tried again in an hour."""
+    ended = {"api_key.rolled", "api_key.failed"}
+    return any(json.loads(entry)["event"] in ended for entry in _api_key(stand).get("history", []))
+
+
+def _of_api_key(stand: Stand) -> Iterator[BrokenPromise]:
+    """The key in Vault works, or it is told that it was lost."""
+    held = stand.mount.data(stand.key_path) or {}
+    works = any(key.works and key.api_key == held.get("api_key") for key in stand.simulator.admin.api_keys())
+    told = _api_key(stand).get("phase") in {"lost", "doubtful", "placed", "rolling"}
+    if not works and not told:
+        yield BrokenPromise(3, "the API key", "was lost, and nobody was told")
+
+
 SCENARIOS = (
     Scenario("the plain way"),
     Scenario("keys are deleted by their plain name", behaviour=Behaviour(delete_form="plain")),
@@ -203,6 +246,17 @@ SCENARIOS = (
         ready=_has("secret.restored"),
     ),
     Scenario("the record becomes garbage", _poison_record, _heal_record, may_lose=True),
+    Scenario("the API key is rolled", tend=_replace_lost_api_key, pace=ROLLED, ready=_has_tried),
+    Scenario(
+        "the answer with the API key is lost",
+        _lose_roll,
+        pace=replace(ROLLED, hostup=f"{ROLLED.hostup}\n{BOOTSTRAP}", bootstrap=True),
+        tend=_replace_lost_api_key,
+        ready=_has_tried,
+    ),
+    Scenario(
+        "the answer with the API key is garbled", _garble_roll, _replace_lost_api_key, pace=ROLLED, ready=_has_tried
+    ),
 )
 
 
@@ -262,7 +316,10 @@ def _play(bench: Bench, scenario: Scenario, strike: tuple[Step, Fault] | None) -
         if excused:
             died = stand.simulator.admin.calls("delete")
             evidence = replace(evidence, excused=frozenset(call.request_id or "" for call in died))
-        return Played(shop.notes, trace, shop.judge(evidence, may_lose=may_lose), met.is_set())
+        findings = shop.judge(evidence, may_lose=may_lose)
+        if scenario.pace.key_in_vault:
+            findings = (*findings, *_of_api_key(stand))
+        return Played(shop.notes, trace, findings, met.is_set())
 
 
 def _strike(bench: Bench, row: Row, fault: Fault) -> Iterator[str]:

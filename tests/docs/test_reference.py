@@ -57,6 +57,7 @@ NO_DEFAULT = {
         "secret_env",
         "token_file",
     ),
+    *("api_key_path", "api_key_every", "api_key_scopes", "bootstrap_key_file"),
     *("token_env", "server", "sender", "to", "user", "password_file", "password_env", "run", "pass_env"),
 }
 """Settings that must be given, or whose default follows from others."""

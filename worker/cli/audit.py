@@ -11,20 +11,19 @@ from worker.cli.options import Options
 from worker.cli.output import print_facts, print_lines, print_table, progress, result
 from worker.errors import RecordError
 from worker.rotation.audit import AccountCount, AuditReport
-from worker.rotation.audit import audit as look
 from worker.rotation.chain import ChainState
 from worker.rotation.findings import AuditFinding, of_chain
 from worker.rotation.services import Services
 from worker.rotation.survey import read_all
 from worker.rotation.whole import whole_history
-from worker.service.audit_task import slack
+from worker.service.audit_task import whole_audit
 from worker.settings.environment import Need
 
 
 def audit(options: Options) -> int:
     """Print what was found; 1 when there is anything."""
     runtime = options.runtime(Need.HOSTUP | Need.VAULT)
-    report = look(runtime.services, runtime.settings.targets, slack(runtime), progress("reading records"))
+    report = whole_audit(runtime, progress("reading records"))
     held = (AuditFinding("held", None, what, hint) for what, hint in held_now(runtime))
     chains = _chains(runtime.services)
     broken = (finding for name, chain in chains.items() if chain for finding in of_chain(name, chain))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from worker.cli import check_api_key
 from worker.cli.held import held_now
 from worker.cli.verdicts import Verdict, by_way_of, failed
 from worker.errors import HostUpError, RotatorError
@@ -29,6 +30,7 @@ def _of_account(runtime: Runtime, name: str) -> Iterator[Verdict]:
     """The API, then the storage, whose address may be the API's to tell."""
     settings = runtime.settings.accounts[name]
     yield by_way_of(_proxy_to(runtime, settings.hostup.base_url), _api(runtime, settings))
+    yield from check_api_key.look(runtime, name)
     for what, hint in held_now(runtime, [name]):
         yield Verdict("calls to HostUp", "warning", what, hint)
     storage = _storage(runtime, settings)

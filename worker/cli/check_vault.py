@@ -79,6 +79,10 @@ def needed(settings: Settings) -> dict[str, tuple[str, ...]]:
         wanted[f"{mount}/data/{state}/{named_for(name, '_account', '/')}"] = RECORD
         if not account.storage.endpoint:
             wanted[f"{mount}/data/{state}/{named_for(name, '_endpoint', '/')}"] = RECORD
+        if account.hostup.api_key_path:
+            wanted[f"{mount}/data/{account.hostup.api_key_path}"] = RECORD
+            wanted[f"{mount}/data/{state}/{named_for(name, '_api_key', '/')}"] = RECORD
+            wanted[f"{mount}/data/{state}/{named_for(name, '_api_key_rescued', '/')}"] = RECORD
     wanted[f"{mount}/data/{state}/_keys/KEY"] = RECORD
     for name, target in settings.targets.items():
         for path in target.paths_here():

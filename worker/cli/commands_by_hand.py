@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.arguments import Account, Config, EveryAccount, Json, running
+from worker.cli.arguments import Account, By, Config, EveryAccount, Json, Yes, running
 
 
 def register(app: typer.Typer) -> None:
@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
     app.command()(rename)
     app.command()(remove)
     app.command()(accept_endpoint)
+    app.command()(roll_api_key)
 
     vault = typer.Typer(no_args_is_help=True, help="What the rotator needs in Vault.")
     vault.command("policy")(vault_policy)
@@ -95,6 +96,32 @@ def accept_endpoint(
         from worker.cli.accept_endpoint import accept_endpoint as run
 
         raise typer.Exit(run(options, account, yes=yes))
+
+
+def roll_api_key(
+    context: typer.Context,
+    account: Annotated[
+        str | None, typer.Argument(metavar="ACCOUNT", help="Whose key; else that of [hostup].", show_default=False)
+    ] = None,
+    settle: Annotated[
+        bool, typer.Option("--settle", help="You have put a working key into Vault: prove it, and go on with it.")
+    ] = False,
+    yes: Yes = False,
+    by: By = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Have HostUp replace the worker's own API key, where it lies in Vault (api_key_path).
+
+    Says what will be done, and asks. The new key is in Vault before anything uses it; workers have it within seconds.
+    Where the new key was lost with HostUp's answer, put another one into Vault and run it with --settle.
+
+    Example: rotator roll-api-key --yes
+    """
+    with running(context, config, as_json) as options:
+        from worker.cli.roll_api_key import roll_api_key as run
+
+        raise typer.Exit(run(options, account, settled=settle, yes=yes, by=by))
 
 
 def vault_policy(

@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 
 from worker.cli.options import Options
 from worker.cli.output import print_lines, progress, result
-from worker.rotation.audit import AuditReport, audit
+from worker.rotation.audit import AuditReport
 from worker.rotation.changes.watch import may_heal
 from worker.rotation.decide import creates_at
 from worker.rotation.findings import AuditFinding
 from worker.rotation.record import Record, TroubleKind
-from worker.service.audit_task import slack
+from worker.service.audit_task import whole_audit
 from worker.settings.environment import Need
-from worker.targets.account import DEFAULT_ACCOUNT, account_option
+from worker.targets.account import DEFAULT_ACCOUNT, account_option, account_word
 
 COMMANDS = {
     "set back": "rotator settle {target} --restored",
@@ -23,6 +23,7 @@ COMMANDS = {
     "renamed": "rotator rename {target} NEW",
     "rescued": "rotator repair {target}",
     "endpoint": "rotator accept-endpoint{account}",
+    "api key": "rotator roll-api-key{account_word} --settle",
     "alive": "rotator status {target}",
     "paused": "rotator resume {target}",
     "chain": "rotator accept-chain {target} --reason WHY",
@@ -61,7 +62,7 @@ class Waiting:
 def inbox(options: Options) -> int:
     """Print what waits; 1 while there is anything."""
     runtime = options.runtime(Need.HOSTUP | Need.VAULT)
-    found = audit(runtime.services, runtime.settings.targets, slack(runtime), progress("reading records"))
+    found = whole_audit(runtime, progress("reading records"))
     waiting = list(waiting_in(found))
     result(options, {"waiting": [asdict(each) for each in waiting]}, lambda: print_lines(_lines(waiting)))
     return 1 if waiting else 0
@@ -89,8 +90,9 @@ def _command(finding: AuditFinding, found: AuditReport) -> str | None:
     if finding.kind in (TroubleKind.KEY_REFUSED, TroubleKind.KEY_DENIED) and record:
         return None if may_heal(record, found.at) else f"rotator rotate {name} --wait"
     command = COMMANDS.get(finding.kind)
-    option = account_option(finding.account or DEFAULT_ACCOUNT)
-    return command.format(target=name, account=option) if command else None
+    account = finding.account or DEFAULT_ACCOUNT
+    option, word = account_option(account), account_word(account)
+    return command.format(target=name, account=option, account_word=word) if command else None
 
 
 def _of_drift(account: str, found: AuditReport) -> str | None:

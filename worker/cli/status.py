@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -59,6 +59,7 @@ def status(options: Options, name: str | None, *, fresh: bool, account: str | No
         known, seen, held = _remembered(settings, lambda shared: _overview(shared, fresh=fresh)) or ({}, {}, ())
         summaries = _of_all(options, settings, known)
         _say_held(held)
+        _say_api_keys(settings, tuple(settings.accounts), known=None)
         summaries = [
             _with_account(NOTHING_SAID | summary | seen.get(summary["target"], NEVER_WATCHED), settings)
             for summary in summaries
@@ -132,6 +133,7 @@ def _of_one(settings: Settings, target: Target, *, fresh: bool) -> Summary:
     try:
         record = store.open(target).record
         _say_endpoint(settings, store, target.account)
+        _say_api_keys(settings, (target.account,), known=vault)
     except RecordError as error:
         return unusable(error, target.name)
     except VaultUnavailable as error:
@@ -169,6 +171,17 @@ def _say_endpoint(settings: Settings, store: RecordStore, account: str) -> None:
             f"HostUp names the object storage {noted.named_instead}, and accepted is {noted.endpoint}: no key is made "
             f"or deleted. See `rotator accept-endpoint{account_option(account)}`."
         )
+
+
+def _say_api_keys(settings: Settings, accounts: Collection[str], *, known: VaultPort | None) -> None:
+    """Say what is wrong with the worker's own API keys that lie in Vault; that Vault is away shows elsewhere."""
+    names = [name for name in accounts if settings.accounts[name].hostup.api_key_path]
+    if not names:
+        return
+    from worker.cli.own_api_keys import troubles
+
+    for line in troubles(settings, names, known):
+        say(line)
 
 
 def _of_all(options: Options, settings: Settings, known: Mapping[str, Summary]) -> list[Summary]:

@@ -85,7 +85,10 @@ def rights_of_worker(settings: Settings) -> Rights:
         rights[f"{mount}/undelete/{target.path}"] = ("update",)
         rights |= {f"{mount}/data/{settings.vault.receipts_path}/{path}": ("read",) for path in target.paths_here()}
     receipts = settings.vault.receipts_path
-    _see_that_none_is_a_pattern((mount, state, receipts, *(target.path for target in settings.targets.values())))
+    key_paths = [path for account in settings.accounts.values() if (path := account.hostup.api_key_path)]
+    target_paths = (target.path for target in settings.targets.values())
+    _see_that_none_is_a_pattern((mount, state, receipts, *key_paths, *target_paths))
+    rights |= {f"{mount}/data/{path}": ("create", "update", "read") for path in key_paths}
     rights |= _of_copies(settings, HOME, mount)
     for name, destination in settings.destinations.items():
         if destination.shares_login:

@@ -31,6 +31,8 @@ _TOLD: Mapping[str, tuple[Kind, str]] = {
     Event.RECORD_UNREADABLE: (Kind.WAITS, "record"),
     Event.VAULT_SET_BACK: (Kind.WAITS, "set back"),
     Event.ENDPOINT_REFUSED: (Kind.WAITS, "endpoint"),
+    Event.API_KEY_LOST: (Kind.WAITS, "api key"),
+    Event.API_KEY_STRAY: (Kind.WAITS, "stray api key"),
 }
 """The event, what it is told as, and what is not told again until it is over."""
 
@@ -45,8 +47,13 @@ _OVER: Mapping[str, tuple[str, ...]] = {
     Event.TARGET_RECOVERED: ("conflict", "died"),
     Event.KEY_DEAD: (_KEY,),
     Event.DELETES_RESUMED: ("set back",),
+    Event.API_KEY_ROLLED: ("api key",),
+    Event.API_KEY_SETTLED: ("api key", "stray api key"),
 }
 """What is over with an event."""
+
+_OF_ACCOUNT = frozenset({"api key", "stray api key"})
+"""What is told of an account, and not of a target."""
 
 READ = frozenset({*_TOLD, *_OVER, Event.AUDIT_FOUND, Event.AUDIT_DONE})
 """The events that matter here."""
@@ -68,11 +75,17 @@ def words(line: Mapping[str, object], owners: Mapping[str, str]) -> Iterator[Wor
     kind, slot = _OF_AUDIT.get(line.get("kind"), (None, "")) if event == Event.AUDIT_FOUND else _of(event)
     if kind:
         detail = _text(line.get("rotation_id"), LONGEST_ID) if kind in _EACH else ""
-        yield Word(_notice(kind, line, owners), _mark(slot, target, detail))
+        yield Word(_notice(kind, line, owners), _mark(slot, _about(slot, line), detail))
     over = ("drift",) if event == Event.AUDIT_DONE and line.get("drift") == 0 else _OVER.get(event, ())
     if over:
         notice = _notice(Kind.RECOVERED, line, owners)
-        yield Word(notice, _mark("recovered", target, notice.id), tuple(_mark(slot, target) for slot in over))
+        marks = tuple(_mark(slot, _about(slot, line)) for slot in over)
+        yield Word(notice, _mark("recovered", target, notice.id), marks)
+
+
+def _about(slot: str, line: Mapping[str, object]) -> str:
+    """Whom it is told of: a target, or of an API key its account. Two that share nothing are both told."""
+    return _text(line.get("account" if slot in _OF_ACCOUNT else "target"), LONGEST_ID)
 
 
 def _of(event: str) -> tuple[Kind | None, str]:

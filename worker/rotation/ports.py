@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from http import HTTPStatus
@@ -84,6 +84,55 @@ class HostUpPort(Protocol):
 
     def status(self) -> StorageStatus:
         """The service's status, with the number of keys where the API tells it. Raises HostUpError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyGrants:
+    """What an API key of HostUp is called and may do, as the answer that brought it says (page "The worker's own key").
+
+    None: it does not say. What the names of scopes mean is not documented.
+    """
+
+    name: str | None = None
+    scopes: tuple[str, ...] | None = None
+    dns_permissions: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewApiKey:
+    """A new API key, as ``POST /api/keys/{keyId}/roll`` or ``POST /api/keys`` answered; it is shown this once.
+
+    ``key_id`` is None where the answer does not tell it. ``salvaged`` are phrases on what was wrong with the answer.
+    With ``sure`` False nobody knows whether this is the key: it has to be proven before it takes another one's place.
+    ``others`` are what else in such an answer may be it.
+    """
+
+    api_key: Secret
+    key_id: str | None
+    request_id: str | None
+    grants: ApiKeyGrants = field(default_factory=ApiKeyGrants)
+    salvaged: tuple[str, ...] = ()
+    sure: bool = True
+    others: tuple[Secret, ...] = ()
+
+
+class ApiKeysPort(Protocol):
+    """HostUp's API about API keys; each call is made by the key that it is given. Never retried in here.
+
+    All raise HostUpRefused (nothing was made), HostUpUnreachable (nothing was sent), HostUpUncertain.
+    """
+
+    def roll(self, key_id: str, api_key: Secret) -> NewApiKey:
+        """Replace an API key, which itself is the one that asks; the old one is assumed to die at once."""
+        ...
+
+    def create(self, grants: ApiKeyGrants, api_key: Secret) -> NewApiKey:
+        """Make one more API key, by another one."""
+        ...
+
+    def prove(self, api_key: Secret) -> StorageStatus:
+        """See that a key works: ask for the object storage's status with it."""
         ...
 
 

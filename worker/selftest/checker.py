@@ -20,7 +20,7 @@ from worker.selftest.evidence import Evidence, Json, Watched
 
 __all__ = ["RULES", "BrokenPromise", "Case", "check", "orphans", "unrest"]
 
-_OK = 200
+_OK, _NO_SUCH_KEY = 200, 401
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +133,11 @@ def _current_is_published(case: Case) -> Iterator[BrokenPromise]:
 
 
 def _one_create_for_one_intent(case: Case) -> Iterator[BrokenPromise]:
-    """Promise 4: no label was sent twice, and no request led to two rotations."""
-    labels = Counter(call.label for call in case.calls if call.operation == "create")
+    """Promise 4: no label was sent twice, and no request led to two rotations.
+
+    What was refused for the API key (401) made nothing, and is sent once more with the next key.
+    """
+    labels = Counter(call.label for call in case.calls if call.operation == "create" and call.status != _NO_SUCH_KEY)
     for label, times in labels.items():
         if times > 1:
             yield BrokenPromise(4, str(label), f"was asked for {times} times")
@@ -149,9 +152,14 @@ def _one_create_for_one_intent(case: Case) -> Iterator[BrokenPromise]:
 
 
 def _no_secret_is_elsewhere(case: Case) -> Iterator[BrokenPromise]:
-    """Promise 5, in every form in which a secret could have been written down."""
+    """Promise 5, in every form in which a secret could have been written down.
+
+    An API key that could not be put in its place is kept beside the record, in a document of its own.
+    """
     places = dict(case.evidence.texts)
     for path, document in case.evidence.documents.items():
+        if path.startswith("_api_key_rescued"):
+            continue
         places[f"Vault's {path}"] = json.dumps(_without_staged(document))
     forms = {form: name for name, secret in case.evidence.secrets.items() for form in _forms(secret)}
     for place, text in places.items():

@@ -174,6 +174,8 @@ def template(target: str, names: Mapping[str, str]) -> str:
     shown = [names.get(segment) or _placeholder(segment) for segment in segments]
     if segments[:-1] == ["", "api", "object-storage", "keys"]:
         shown[-1] = "{key}"
+    if segments[:-2] == ["", "api", "keys"]:
+        shown[-2] = "{key_id}"
     if segments[-2:-1] == ["_keys"]:
         shown[-1] = "{key}"
     given = sorted({name for name, _ in parse_qsl(query, keep_blank_values=True)})

@@ -19,6 +19,7 @@ import redis
 from worker.sandbox.files import private_folder, replace_private
 from worker.sandbox.servers import LOOPBACK, ValkeyServer, VaultServer, start_valkey, start_vault
 from worker.sandbox.simulator.behaviour import Behaviour
+from worker.sandbox.simulator.controls import KnownApiKey
 from worker.sandbox.simulator.server import Listening, Simulator
 from worker.sandbox.texts import MOUNT, ROLE, STATE_PATH, policy
 from worker.secret import Secret
@@ -33,6 +34,8 @@ DATABASES = range(1, 16)
 """What a Valkey has by default; so many trials at once. Not 0: it is not selected, which would be a step."""
 
 TARGET = "media"
+API_KEY = "hostup"
+"""What the secret with the API key is called."""
 
 COPIES = "copies"
 """The mount of a destination."""
@@ -43,6 +46,8 @@ class Pace:
     """How fast a trial's life goes: durations as the configuration takes them; ``target``: more lines of the target.
 
     ``copies``: the target has two copies of its secret, one of them in another mount, as in another Vault.
+    ``key_in_vault``: the API key lies there and not in the environment; ``hostup``: more lines of ``[hostup]``;
+    ``bootstrap``: there is a key that makes another one.
     """
 
     grace: str = "1s"
@@ -54,6 +59,9 @@ class Pace:
     watch_every: str = "1h"
     target: str = ""
     copies: bool = False
+    hostup: str = ""
+    key_in_vault: bool = False
+    bootstrap: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +104,24 @@ class Stand:
         """Let the worker's role have these rights in Vault: capabilities by path."""
         self.mount.vault.write_policy(self.name, rights)
 
+    @property
+    def key_path(self) -> str:
+        """Where the API key lies in the mount, if it lies in Vault."""
+        return f"{self.name}/{API_KEY}"
+
+    def put_api_key(self, key: KnownApiKey) -> None:
+        """Write an API key to Vault, as a person does."""
+        content = {"api_key": key.api_key, "key_id": key.key_id, "note": "of a person's"}
+        self.mount.vault.call("POST", f"{self.mount.mount}/data/{self.key_path}", {"data": content})
+
     def evidence(self) -> Evidence:
         """Everything there is to judge by now."""
         logs = {"log": self.log, "stderr": self.log.with_suffix(".err")}
         texts = {name: file.read_text("utf-8") if file.exists() else "" for name, file in logs.items()}
         texts["Redis"] = "\n".join(redis_texts(self.direct))
         wanted = ("HOSTUP_API_KEY", "VAULT_SECRET_ID")
-        named = {name: self.environment[name] for name in wanted}
+        named = {name: self.environment[name] for name in wanted if name in self.environment}
+        named |= {f"API key {key.key_id}": key.api_key for key in self.simulator.admin.api_keys()}
         return gather(self.simulator.admin, self.mount, [self.watched], texts, named)
 
 
@@ -141,15 +160,19 @@ class Bench:
         direct = stack.enter_context(redis.Redis.from_url(broker.reveal(), decode_responses=True))
         direct.flushdb()
         state_path = f"{name}/state"
+        key_path = f"{name}/{API_KEY}" if pace.key_in_vault else ""
         grace = timedelta(seconds=int(pace.grace.removesuffix("s")))
         watched = Watched(TARGET, f"{name}/app", grace, copies=_copies(name) if pace.copies else ())
         rights = {path.replace(STATE_PATH, state_path): given for path, given in policy([watched.path]).items()}
         rights |= _rights_on_copies(watched)
-        settings = _configuration(hostup.url, state_path, watched, pace)
+        if key_path:
+            rights[f"{MOUNT}/data/{key_path}"] = ["create", "update", "read"]
+        lines = f'api_key_path = "{key_path}"\n{pace.hostup}' if key_path else pace.hostup
+        settings = _configuration(hostup.url, state_path, watched, replace(pace, hostup=lines))
         config = replace_private(folder / "rotator.toml", settings)
         environment = {
             "ROTATOR_CONFIG": str(config),
-            "HOSTUP_API_KEY": api_key,
+            **({} if pace.key_in_vault else {"HOSTUP_API_KEY": api_key}),
             "VAULT_ADDR": vault.url,
             "REDIS_URL": _with_database(self.valkey, redis_proxy.port, database).reveal(),
             # nothing here speaks TLS, and loading the system's authorities takes a third of a worker's start
@@ -173,6 +196,10 @@ class Bench:
             rights,
         )
         stand.give_rights(stand.rights)
+        if pace.key_in_vault:
+            stand.put_api_key(simulator.admin.api_keys()[0])
+        if pace.bootstrap:
+            environment["HOSTUP_BOOTSTRAP_KEY"] = simulator.admin.add_api_key("bootstrap").api_key
         return replace(stand, environment={**environment, **_log_in(self.vault, name)})
 
 
@@ -219,6 +246,7 @@ def _configuration(hostup: str, state_path: str, target: Watched, pace: Pace) ->
     return f"""
 [hostup]
 base_url = "{hostup}"
+{pace.hostup}
 [vault]
 mount = "{MOUNT}"
 state_path = "{state_path}"

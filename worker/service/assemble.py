@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from worker.adapters.hostup.api_key import ApiKey
 from worker.adapters.hostup.client import HostUpClient
 from worker.adapters.http.backend import DeadlineBackend
 from worker.adapters.http.client import HttpClient, new_client
@@ -22,20 +23,20 @@ from worker.adapters.s3.lazy import LazyStorage, StoragePlace
 from worker.adapters.vault.kv import VaultStore
 from worker.adapters.vault.opening import call_deadline, open_destinations, open_vault
 from worker.clock import ProcessClock, SystemClock, WitnessedClock
-from worker.errors import ConfigurationError, UsageError
+from worker.errors import UsageError
 from worker.logs.redaction import Redactor
 from worker.meter import NO_METER, Meter
+from worker.rotation.api_key.desk import ApiKeyDesk
 from worker.rotation.records import RecordStore
 from worker.rotation.services import AccountServices, Destination, Policy, Services
-from worker.secret import Secret
+from worker.service.api_keys import api_key_of, desks_of
 from worker.service.baseline import Baselines
 from worker.service.bulkhead import Bulkhead
 from worker.service.own_audit import AuditDiary
 from worker.service.share import Share, watching_threads
 from worker.service.standing import ClockTrouble, RedisTrouble
-from worker.settings.credential import Credential, no_logs
 from worker.settings.settings import AccountSettings, Settings
-from worker.targets.account import DEFAULT_ACCOUNT, hostup_table
+from worker.targets.account import DEFAULT_ACCOUNT
 from worker.targets.backoff import LONGEST_ASKED, Backoff
 from worker.targets.target import Target
 
@@ -61,6 +62,7 @@ class Runtime:
     bulkhead: Bulkhead = field(default_factory=Bulkhead)
     watch_bulkhead: Bulkhead = field(default_factory=Bulkhead)
     elsewhere: Mapping[str, VaultStore] = field(default_factory=dict)
+    desks: Mapping[str, ApiKeyDesk] = field(default_factory=dict)
 
     def target(self, name: str) -> Target:
         """A configured target. Raises UsageError when there is none of that name."""
@@ -137,7 +139,8 @@ def build(
     store = RecordStore(vault, settings.vault.state_path, clock, settings.vault.mount)
 
     def at(account: AccountSettings) -> AccountServices:
-        hostup = hostup_of(settings, account, http, on_new, meter)
+        api_key = api_key_of(settings, account, vault, clock, on_new)
+        hostup = hostup_of(settings, account, http, api_key, meter)
         place, notes = storage_place(settings, account), store.endpoint(account.name)
         storage = LazyStorage(http, guard, hostup, place, notes, clock, keep=keep, meter=meter)
         limited = limits(settings, account)
@@ -174,34 +177,22 @@ def build(
         bulkhead=Bulkhead(tuple(settings.accounts)),
         watch_bulkhead=Bulkhead(tuple(settings.accounts)),
         elsewhere=elsewhere,
+        desks=desks_of(settings, http, services, on_new),
     )
 
 
 def hostup_of(
-    settings: Settings,
-    account: AccountSettings,
-    http: HttpClient,
-    on_new: Callable[[Secret], None] = no_logs,
-    meter: Meter = NO_METER,
+    settings: Settings, account: AccountSettings, http: HttpClient, api_key: ApiKey, meter: Meter = NO_METER
 ) -> HostUpClient:
-    """The HostUp API of an account; ``on_new`` is given API keys that are read later. Raises ConfigurationError."""
+    """The HostUp API of an account, called with this key. Raises ConfigurationError."""
     return HostUpClient(
         http,
         account.hostup.base_url,
-        api_key_of(account, on_new),
+        api_key,
         create_deadline=settings.worker.create_deadline.total_seconds(),
         deadline=call_deadline(settings).total_seconds(),
         meter=meter,
     )
-
-
-def api_key_of(account: AccountSettings, on_new: Callable[[Secret], None] = no_logs) -> Credential:
-    """An account's API key. Raises ConfigurationError for one that is to be read from Vault."""
-    given = account.hostup
-    if given.api_key_path:
-        where = f"{hostup_table(account.name)} api_key_path"
-        raise ConfigurationError((f"{where}: an API key cannot be read from Vault yet; use a file",))
-    return Credential(given.api_key or Secret(""), given.api_key_file, account.key_place, on_new=on_new)
 
 
 def storage_place(settings: Settings, account: AccountSettings) -> StoragePlace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -19,6 +20,8 @@ from worker.rotation.leftover import prove_left_behind, retire_leftovers, stand_
 from worker.rotation.record import Record
 from worker.rotation.status import due_at, outlook, summarize
 from worker.rotation.steps.session import Session
+from worker.rotation.survey import Progress
+from worker.service.api_key import findings_of_api_keys
 from worker.service.assemble import Runtime
 from worker.service.tick import Send, hand_out
 from worker.targets.account import DEFAULT_ACCOUNT, logged
@@ -64,7 +67,7 @@ def audit_once(runtime: Runtime) -> None:
     if not _is_mine(runtime):
         return
     runtime.audits.note()
-    report = audit(runtime.services, runtime.settings.targets, slack(runtime))
+    report = whole_audit(runtime)
     for finding in report.findings:
         event = Event.DRIFT_FOUND if finding.kind == "drift" else Event.AUDIT_FOUND
         at = logged(finding.account or DEFAULT_ACCOUNT)
@@ -88,6 +91,12 @@ def audit_once(runtime: Runtime) -> None:
         foreign=report.foreign,
         drift=report.drift,
     )
+
+
+def whole_audit(runtime: Runtime, progress: Progress | None = None) -> AuditReport:
+    """The audit of targets and account, and of the worker's own API keys. Raises VaultError."""
+    report = audit(runtime.services, runtime.settings.targets, slack(runtime), progress)
+    return replace(report, findings=(*report.findings, *findings_of_api_keys(runtime)))
 
 
 def slack(runtime: Runtime) -> timedelta:

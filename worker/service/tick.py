@@ -14,6 +14,7 @@ from worker.adapters.redis.repair import Scheduled, tell
 from worker.clock import Clock
 from worker.errors import VaultNoLeader, VaultSealed, VaultUnavailable
 from worker.events import Event
+from worker.service.api_key import tend_api_keys
 from worker.service.assemble import Runtime
 from worker.service.former_queue import FormerQueue
 from worker.service.share import watching_threads
@@ -69,6 +70,7 @@ def tick(runtime: Runtime, send: Send) -> None:
         if not names:
             _hand_out_watches(runtime, send, now, watching_threads(threads, len(runtime.settings.accounts)))
     shared.notes.ticked(now)
+    tend_api_keys(runtime)  # last: it may wait for HostUp
 
 
 def _claimed(runtime: Runtime, now: datetime, room: int) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -10,12 +9,19 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field, StrictInt, ValidationError
 
-from worker.secret import Secret
+from worker.settings.account_keys import KeySource, variable_of
 from worker.settings.environment import WHERE, Need
-from worker.settings.hostup import API_KEY, AccountSettings, HostUpSettings, StorageSettings
+from worker.settings.hostup import (
+    API_KEY,
+    BOOTSTRAP_KEY,
+    AccountSettings,
+    HostUpSettings,
+    KeyAge,
+    KeyScopes,
+    StorageSettings,
+)
 from worker.settings.problems import Problems, show_text
-from worker.settings.value_file import read_value
-from worker.settings.values import STRICT, Address, Name, Region, VaultPath, secret_word, whole
+from worker.settings.values import STRICT, Address, Name, Region, VaultPath, whole
 from worker.targets.account import DEFAULT_ACCOUNT
 from worker.targets.target import Target
 
@@ -35,14 +41,12 @@ class AccountEntry(BaseModel):
     base_url: Address = HostUpSettings().base_url
     api_key_file: Path | None = None
     api_key_path: VaultPath | None = None
+    api_key_every: KeyAge = None
+    api_key_scopes: KeyScopes = None
+    bootstrap_key_file: Path | None = None
     parallel_creates: Annotated[StrictInt, whole(1, 64)] = HostUpSettings().parallel_creates
     endpoint: Address | None = None
     region: Region | None = None
-
-
-def variable_of(account: str) -> str:
-    """The variable that holds an account's API key; with ``_FILE`` behind it, the one that names a file."""
-    return API_KEY if account == DEFAULT_ACCOUNT else f"{API_KEY}_{re.sub('[-.]', '_', account).upper()}"
 
 
 def read_accounts(file: str, raw: object, env: Mapping[str, str], problems: Problems) -> dict[str, AccountSettings]:
@@ -118,46 +122,20 @@ def _taken(name: str, found: Mapping[str, AccountSettings], taken: Mapping[str, 
 
 
 def _settings(entry: AccountEntry, where: str, env: Mapping[str, str], problems: Problems) -> AccountSettings:
-    variable, variable_file = _variables(entry.name)
-    given = {
-        variable: env.get(variable),
-        variable_file: env.get(variable_file),
-        "api_key_file": entry.api_key_file,
-        "api_key_path": entry.api_key_path,
-    }
-    named = [name for name, value in given.items() if value]
-    key, file, place = None, None, variable_file
-    if len(named) > 1:
-        problems.note(f"{where}: {named[-1]}", f"stands beside {named[0]}; give one API key only")
-    elif entry.api_key_file:
-        place = f"api_key_file of account {entry.name}"
-        file, key = entry.api_key_file, _from_file(entry.api_key_file, f"{where}: api_key_file", problems)
-    elif env.get(variable_file):
-        file = Path(env[variable_file])
-        key = _from_file(file, f"{WHERE}: {variable_file}", problems)
-    elif env.get(variable):
-        key = _word(env[variable], f"{WHERE}: {variable}", problems)
+    instead = {"api_key_path": entry.api_key_path}
+    api_key = KeySource(entry.name, API_KEY, "api_key_file", entry.api_key_file, instead).read(where, env, problems)
+    source = KeySource(entry.name, BOOTSTRAP_KEY, "bootstrap_key_file", entry.bootstrap_key_file, {})
+    bootstrap = source.read(where, env, problems)
     hostup = HostUpSettings(
         base_url=entry.base_url,
-        api_key=key,
-        api_key_file=file,
+        api_key=api_key.value,
+        api_key_file=api_key.file,
         api_key_path=entry.api_key_path,
+        api_key_every=entry.api_key_every,
+        api_key_scopes=entry.api_key_scopes,
+        bootstrap_key=bootstrap.value,
+        bootstrap_key_file=bootstrap.file,
         parallel_creates=entry.parallel_creates,
     )
-    return AccountSettings(entry.name, hostup, StorageSettings(endpoint=entry.endpoint, region=entry.region), place)
-
-
-def _from_file(file: Path, where: str, problems: Problems) -> Secret | None:
-    try:
-        return secret_word(read_value(file))
-    except ValueError as error:
-        problems.note(where, str(error))
-        return None
-
-
-def _word(value: str, where: str, problems: Problems) -> Secret | None:
-    try:
-        return secret_word(value)
-    except ValueError as error:
-        problems.note(where, str(error))
-        return None
+    storage = StorageSettings(endpoint=entry.endpoint, region=entry.region)
+    return AccountSettings(entry.name, hostup, storage, api_key.place, bootstrap.place)

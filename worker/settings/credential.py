@@ -72,6 +72,10 @@ class Credential:
                 self._value, self._before = self._before, None
             return None if self._value == refused else self._value
 
+    def is_rolled(self) -> bool:
+        """Never: nobody but a person renews a file or a variable."""
+        return False
+
     def _read(self, file: Path) -> None:
         """With the lock held."""
         seen = look_at(file)  # before reading: a change in between is seen next time

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from worker.settings.environment import WHERE, Need, is_set
+from worker.settings.environment import WHERE, Need, is_set, place_of
 from worker.settings.problems import Problems
 
 JWT_METHODS = ("kubernetes", "jwt")
@@ -17,9 +17,15 @@ SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/toke
 """Where Kubernetes puts it in every pod, if not told otherwise."""
 
 
-def check_logins(env: Mapping[str, str], needs: Need, problems: Problems) -> None:
-    """See that the logins that are needed are given, and that there is one way to log in to Vault, not two."""
-    if Need.HOSTUP in needs and not is_set("HOSTUP_API_KEY", env):
+def check_logins(env: Mapping[str, str], needs: Need, problems: Problems, *, key_in_vault: bool = False) -> None:
+    """See that the logins that are needed are given, and that there is one way to log in to Vault, not two.
+
+    ``key_in_vault``: the API key is to be read from there.
+    """
+    if key_in_vault and is_set("HOSTUP_API_KEY", env):
+        place = place_of("HOSTUP_API_KEY", env)
+        problems.note(f"{WHERE}: {place}", "is set beside api_key_path under [hostup]; leave one of them out")
+    elif Need.HOSTUP in needs and not key_in_vault and not is_set("HOSTUP_API_KEY", env):
         problems.note(f"{WHERE}: HOSTUP_API_KEY", "is missing; set it, or HOSTUP_API_KEY_FILE to a file that holds it")
     method = env.get("VAULT_AUTH_METHOD", "")
     problem = _jwt_problem(method, env, needs) if method in JWT_METHODS else _login_problem(method, env, needs)

@@ -28,7 +28,8 @@ from worker.settings.environment import (
 )
 from worker.settings.file import find_file, read_file
 from worker.settings.freezes import read_freezes
-from worker.settings.hostup import API_KEY, AccountSettings, HostUpSettings, StorageSettings
+from worker.settings.hostup import AccountSettings, HostUpSettings, StorageSettings
+from worker.settings.key_path import check_bootstrap, check_key_paths, key_in_vault
 from worker.settings.leak_webhook import LeakWebhookSettings, check_secret
 from worker.settings.log import LogSettings
 from worker.settings.logins import check_logins
@@ -59,6 +60,8 @@ __all__ = [
     "WorkerSettings",
     "load",
 ]
+
+M = TypeVar("M", bound=BaseModel)
 
 QUEUE = "hostup-rotator"
 """The queue of a name of its own, so that no other app on the same database takes our messages, or we theirs."""
@@ -105,15 +108,15 @@ class Settings:
 
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret in here; for redaction."""
-        hook, api_keys = self.leak_webhook.secret, (account.hostup.api_key for account in self.accounts.values())
-        given = (self.hostup.api_key, *api_keys, self.vault.token, self.vault.secret_id, self.redis_url, hook)
+        given = (self.vault.token, self.vault.secret_id, self.redis_url, self.leak_webhook.secret)
         of_channels = (secret for channel in self.channels for secret in channel.secrets())
-        known = (secret for secret in given if secret)
+        of_accounts = (each.hostup for each in self.accounts.values())
+        of_hostup = (key for each in (self.hostup, *of_accounts) for key in (each.api_key, each.bootstrap_key))
+        known = (secret for secret in (*of_hostup, *given) if secret)
         elsewhere = (secret for destination in self.destinations.values() for secret in destination.secrets())
         return (*known, *redis_passwords(self.redis_url), *self.proxy_secrets, *of_channels, *elsewhere)
 
 
-M = TypeVar("M", bound=BaseModel)
 _TABLES = (
     *("hostup", "storage", "vault", "redis", "worker", "metrics", "log", "leak_webhook"),
     *("account", "target", "destination", "freeze", "notify"),
@@ -137,7 +140,7 @@ def load(
     problems = Problems()
     file = find_file(path, env)
     document = problems.attempt(lambda: read_file(file), None)
-    check_logins(env, _needed_at_once(needs, document), problems)
+    check_logins(env, _needed_at_once(needs, document), problems, key_in_vault=key_in_vault(document))
     hostup = read_environment(HostUpSettings, env, problems)
     vault = read_environment(VaultSettings, env, problems)
     redis = read_environment(RedisSettings, env, problems)
@@ -167,10 +170,11 @@ def load(
     others = read_accounts(str(file), listed, env, problems)
     elsewhere = document.get("destination", [])
     destinations = read_destinations(str(file), elsewhere, vault, env, needs, problems)
-    known = Known(own_paths, names_in(listed), freezes, roots_of(vault, destinations, elsewhere))
-    targets = read_targets(str(file), document.get("target", []), known, problems, only)
-    first = AccountSettings(DEFAULT_ACCOUNT, hostup, storage)
-    accounts = all_accounts(first, others, document.get("target", []))
+    roots, all_targets = roots_of(vault, destinations, elsewhere), document.get("target", [])
+    targets = read_targets(str(file), all_targets, Known(own_paths, names_in(listed), freezes, roots), problems, only)
+    accounts = all_accounts(AccountSettings(DEFAULT_ACCOUNT, hostup, storage), others, all_targets)
+    check_bootstrap(str(file), hostup, others, problems)
+    check_key_paths(str(file), accounts, own_paths, roots, all_targets, problems)
     _check_accounts(file, accounts, worker, needs, targets, problems)
     channels = read_channels(
         str(file),
@@ -206,9 +210,7 @@ def load(
 
 def _needed_at_once(needs: Need, document: Mapping[str, object] | None) -> Need:
     """What the environment has to give, whatever the targets are: with several accounts they say whose API key."""
-    table = (document or {}).get("hostup")
-    elsewhere = isinstance(table, dict) and "api_key_path" in table
-    return needs & ~Need.HOSTUP if elsewhere or (document or {}).get("account") else needs
+    return needs & ~Need.HOSTUP if (document or {}).get("account") else needs
 
 
 def _check_accounts(
@@ -219,10 +221,7 @@ def _check_accounts(
     targets: Mapping[str, Target],
     problems: Problems,
 ) -> None:
-    """See that the API keys are there that are needed, each in one place, and a thread for each account."""
-    first = accounts.get(DEFAULT_ACCOUNT)
-    if first and first.hostup.api_key_path and first.hostup.api_key:
-        problems.note(f"{file}: [hostup] api_key_path", f"stands beside {API_KEY}; give one API key only")
+    """See that the API keys are there that are needed, and a thread for each account."""
     if accounts.keys() - {DEFAULT_ACCOUNT}:
         check_api_keys(accounts, targets.values(), needs, problems)
     if worker.concurrency < len(accounts):

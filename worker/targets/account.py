@@ -16,6 +16,11 @@ def account_option(account: str) -> str:
     return "" if account == DEFAULT_ACCOUNT else f" --account {account}"
 
 
+def account_word(account: str) -> str:
+    """The argument of a command that takes the account itself, with a blank before it."""
+    return "" if account == DEFAULT_ACCOUNT else f" {account}"
+
+
 def endpoint_table(account: str) -> str:
     """The table of the configuration in which an account's endpoint and region stand."""
     return "[storage]" if account == DEFAULT_ACCOUNT else f"[[account]] {account}"

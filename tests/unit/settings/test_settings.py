@@ -143,7 +143,7 @@ def test_the_example_shows_the_defaults_and_every_key_it_names_exists(tmp_path: 
     assert list(settings.targets) == ["media-uploads", "backup"]
     hostup, media = settings.hostup, settings.accounts["media"]
     assert hostup.api_key_path == "hostup-rotator/api-key"
-    assert hostup.model_copy(update={"api_key": default.hostup.api_key, "api_key_path": None}) == default.hostup
+    assert (hostup.base_url, hostup.parallel_creates) == (default.hostup.base_url, default.hostup.parallel_creates)
     assert (media.hostup.base_url, media.hostup.parallel_creates) == (hostup.base_url, hostup.parallel_creates)
     assert settings.vault == default.vault
     assert settings.worker == default.worker

@@ -7,27 +7,28 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from http import HTTPStatus
 from urllib.parse import quote
 
 from worker.adapters.hostup.answers import HostUpResponse, one_line, read, usable_word
+from worker.adapters.hostup.api_key import ApiKey
 from worker.adapters.hostup.creating import key_or_error
 from worker.adapters.hostup.failures import Operation, failure, unanswered, unreachable
+from worker.adapters.hostup.sending import Sender
 from worker.adapters.hostup.values import count_problem, key_name_problem
-from worker.adapters.hostup.whole import holds_whole_object
 from worker.adapters.http.client import HttpClient
-from worker.adapters.http.deadline import within
-from worker.adapters.http.messages import NoResponse, Request, Response
-from worker.adapters.http.patience import reading_until
+from worker.adapters.http.deadline import seconds_left, within
+from worker.adapters.http.messages import Response
 from worker.errors import (
     ConfigurationError,
     HostUpCall,
     HostUpError,
+    HostUpKeyMissing,
+    HostUpKeyRolled,
     HostUpRefused,
     UsageError,
 )
-from worker.meter import NO_ANSWER, NO_METER, Meter
+from worker.meter import NO_METER, Meter
 from worker.rotation.ports import CreatedKey, DeletedKey, StorageStatus
 from worker.secret import Secret, is_one_word
 from worker.settings.address import require_address
@@ -35,13 +36,16 @@ from worker.settings.credential import Credential
 
 _ROOT = "/api/object-storage"
 
+LEAST_LEFT = 0.5
+"""Of a create's time has to be left once its API key is in hand."""
+
 
 class HostUpClient:
     """The HostUp API over one shared :class:`.HttpClient`; safe for use by many threads.
 
     ``create_deadline`` and ``deadline`` are seconds for a whole call: the first for a create, the second for the rest.
     A call that HostUp refuses for the API key (401) has done nothing. So it is made once more, within the same time,
-    where the key's file holds another one by now.
+    where the key's file, or Vault, holds another one by now; HostUpKeyRolled says that one is on its way.
     Raises ConfigurationError when the address is neither https nor this machine, or when the key cannot be a header.
     """
 
@@ -49,15 +53,13 @@ class HostUpClient:
         self,
         client: HttpClient,
         base_url: str,
-        api_key: Credential,
+        api_key: ApiKey,
         *,
         create_deadline: float,
         deadline: float,
         meter: Meter = NO_METER,
     ) -> None:
-        self._client = client
-        self._meter = meter
-        self._root = require_address(base_url, "hostup.base_url") + _ROOT
+        self._sender = Sender(client, require_address(base_url, "hostup.base_url") + _ROOT, meter)
         self._api_key = _require_api_key(api_key)
         self._create_deadline = create_deadline
         self._deadline = deadline
@@ -78,17 +80,27 @@ class HostUpClient:
         )
         with within(operation.deadline):
             api_key = self._api_key.current()
+            if seconds_left() < operation.deadline * LEAST_LEFT:  # a create that times out may have made a key
+                what = "the API key took too long to be read; nothing was sent"
+                raise HostUpKeyMissing(what, HostUpCall(operation.name), hint="See what is slow: `rotator check`.")
             made = self._create(operation, label, api_key)
             if isinstance(made, HostUpRefused) and made.answer.status == HTTPStatus.UNAUTHORIZED:
                 other = self._api_key.other_than(api_key)
                 made = self._create(operation, label, other) if other else made
         if isinstance(made, CreatedKey):
             return made
-        raise made
+        raise self._excused(made) if isinstance(made, HostUpRefused) else made
+
+    def _excused(self, refused: HostUpRefused) -> HostUpRefused:
+        """The refusal, unless it is one of a key that is just being rolled: that says nothing of the account."""
+        if refused.answer.status != HTTPStatus.UNAUTHORIZED or not self._api_key.is_rolled():
+            return refused
+        what, hint = f"{refused.what}; it is being rolled", "The next one is on its way: it is tried again."
+        return HostUpKeyRolled(what, refused.answer, hint=hint, request_id=refused.request_id)
 
     def _create(self, operation: Operation, label: str, api_key: Secret) -> CreatedKey | HostUpError:
-        request = self._request(api_key, "POST", "/keys", json.dumps({"label": label}).encode())
-        outcome = self._send(operation, request, keep_raw=True)
+        request = self._sender.request(api_key, "POST", "/keys", json.dumps({"label": label}).encode())
+        outcome = self._sender.send(operation, request, keep_raw=True)
         try:
             read_outcome = read(outcome, api_key) if isinstance(outcome, Response) else outcome
             return key_or_error(operation, read_outcome, label, api_key)
@@ -135,39 +147,23 @@ class HostUpClient:
             count_problem=problem or "",
         )
 
-    def _request(self, api_key: Secret, method: str, path: str, body: bytes | None = None) -> Request:
-        headers = {"X-API-Key": api_key.reveal(), "Accept": "application/json"}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        return Request(method, self._root + path, headers, body)
-
     def _ask(self, operation: Operation, method: str, path: str) -> HostUpResponse:
         with within(operation.deadline):
             api_key = self._api_key.current()
-            outcome = self._send(operation, self._request(api_key, method, path))
+            outcome = self._sender.send(operation, self._sender.request(api_key, method, path))
             if isinstance(outcome, Response) and outcome.status == HTTPStatus.UNAUTHORIZED:
                 other = self._api_key.other_than(api_key)
                 if other:
                     api_key = other
-                    outcome = self._send(operation, self._request(api_key, method, path))
+                    outcome = self._sender.send(operation, self._sender.request(api_key, method, path))
         if isinstance(outcome, Response):
-            return read(outcome, api_key)
+            response = read(outcome, api_key)
+            error = failure(operation, response) if response.status == HTTPStatus.UNAUTHORIZED else None
+            if isinstance(error, HostUpRefused) and isinstance(error := self._excused(error), HostUpKeyRolled):
+                raise error
+            return response
         # raised here and not where it was caught, so that no lower error becomes this one's __context__
         raise unanswered(operation, outcome) if outcome.sent else unreachable(operation, outcome)
-
-    def _send(self, operation: Operation, request: Request, *, keep_raw: bool = False) -> Response | NoResponse:
-        began = time.monotonic()
-        outcome = self._outcome(operation, request, keep_raw=keep_raw)
-        code = str(outcome.status) if isinstance(outcome, Response) else NO_ANSWER
-        self._meter.called("hostup", operation.name, code, time.monotonic() - began)
-        return outcome
-
-    def _outcome(self, operation: Operation, request: Request, *, keep_raw: bool) -> Response | NoResponse:
-        try:
-            with reading_until(holds_whole_object):
-                return self._client.send(request, fresh=not operation.repeatable, keep_raw=keep_raw)
-        except NoResponse as lost:
-            return lost
 
 
 def _segment(operation: Operation, access_key: str, form: str) -> str:
@@ -184,7 +180,8 @@ def _segment(operation: Operation, access_key: str, form: str) -> str:
     return quote(text, safe="")
 
 
-def _require_api_key(api_key: Credential) -> Credential:
-    if not is_one_word(api_key.current().reveal()):
+def _require_api_key(api_key: ApiKey) -> ApiKey:
+    # one in Vault is looked at when it is read: no call is made here
+    if isinstance(api_key, Credential) and not is_one_word(api_key.current().reveal()):
         raise ConfigurationError(("HOSTUP_API_KEY is empty or holds blanks, line ends or letters beyond ASCII",))
     return api_key

@@ -136,11 +136,11 @@ def _hint(operation: Operation, response: HostUpResponse) -> str:
 
 def _of_login(response: HostUpResponse) -> str:
     if response.status == HTTPStatus.UNAUTHORIZED:
-        return "Check HOSTUP_API_KEY: HostUp does not know it."
+        return "Check the API key (HOSTUP_API_KEY, or api_key_path in Vault): HostUp does not know it."
     if response.status == HTTPStatus.FORBIDDEN and "identity verification" in response.message.casefold():
-        return "Verify the identity of the account in HostUp's panel; the key in HOSTUP_API_KEY belongs to it."
+        return "Verify the identity of the account in HostUp's panel; the API key (HOSTUP_API_KEY) belongs to it."
     if response.status == HTTPStatus.FORBIDDEN:
-        return "Check HOSTUP_API_KEY: the key needs the right to manage object storage."
+        return "Check the API key (HOSTUP_API_KEY, or api_key_path in Vault): it needs the right to do that."
     return ""
 
 

@@ -19,7 +19,14 @@ from worker.adapters.redis.errors import first_word
 from worker.adapters.redis.keys import CIRCUIT, DUE, PARKED, PAUSES, at
 from worker.adapters.redis.reading import Why, checked, count, seconds, since, until
 from worker.clock import moment
-from worker.errors import HostUpError, HostUpRateLimited, HostUpRefused, HostUpUncertain, HostUpUnreachable
+from worker.errors import (
+    HostUpError,
+    HostUpKeyRolled,
+    HostUpRateLimited,
+    HostUpRefused,
+    HostUpUncertain,
+    HostUpUnreachable,
+)
 from worker.events import Event
 from worker.targets.account import DEFAULT_ACCOUNT, logged
 from worker.targets.backoff import LONGEST_ASKED, Backoff
@@ -79,6 +86,8 @@ def is_of_account(error: HostUpError) -> bool:
 
 def _is_of_all(error: HostUpError) -> bool:
     """Whether the API says of every call that it will be refused, so that no further one has to find out."""
+    if isinstance(error, HostUpKeyRolled):
+        return False  # the next key is on its way
     return isinstance(error, HostUpRefused) and error.answer.status in (401, 403)
 
 

@@ -1,8 +1,9 @@
 """The simulator's own controls, on a port of their own that the product never meets.
 
 ``GET /_sim/health``; ``GET /_sim/ledger?since=N``; ``GET``, ``POST`` and ``DELETE`` ``/_sim/keys`` (with secrets: for
-checkers); ``GET`` and ``PATCH`` ``/_sim/behaviour``; ``GET``, ``POST`` and ``DELETE`` ``/_sim/faults``; ``POST
-/_sim/release`` ends everything that waits. :class:`worker.sandbox.simulator.controls.SimulatorAdmin` speaks this.
+checkers), and the same at ``/_sim/api-keys``, by ids; ``GET`` and ``PATCH`` ``/_sim/behaviour``; ``GET``, ``POST`` and
+``DELETE`` ``/_sim/faults``; ``POST /_sim/release`` ends everything that waits.
+:class:`worker.sandbox.simulator.controls.SimulatorAdmin` speaks this.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from worker.sandbox.simulator.api_keys import ApiKeys
 from worker.sandbox.simulator.behaviour import BehaviourBox
 from worker.sandbox.simulator.faults import FaultBook, from_json
 from worker.sandbox.simulator.keys import KeyStore
@@ -28,6 +30,7 @@ class AdminApi:
     ledger: Ledger
     behaviour: BehaviourBox
     faults: FaultBook
+    api_keys: ApiKeys
 
     def handle(self, request: Request) -> Response:
         """Answer one request; 400 says what is wrong with it."""
@@ -45,6 +48,8 @@ class AdminApi:
                 return self._faults(request)
             case "keys":
                 return self._keys(request, unquote(name))
+            case "api-keys":
+                return self._api_keys(request, unquote(name))
             case _:
                 return self._look(request, control)
 
@@ -84,6 +89,17 @@ class AdminApi:
                 return _json({"deleted": self.keys.delete(access_key)})
             case _:
                 return _json(self.keys.describe())
+
+    def _api_keys(self, request: Request, key_id: str) -> Response:
+        match request.method:
+            case "POST":
+                body = _body(request)
+                key = self.api_keys.create(str(body.get("name", "by hand")), tuple(body.get("scopes", ())))
+                return _json(asdict(key))
+            case "DELETE":
+                return _json({"deleted": self.api_keys.end(key_id)})
+            case _:
+                return _json(self.api_keys.describe())
 
 
 def _body(request: Request) -> dict[str, Any]:

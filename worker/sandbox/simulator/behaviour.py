@@ -36,6 +36,8 @@ class Behaviour:
     """HostUp's own 400 "Cannot delete the last access key"."""
     delete_form: str = "base64"
     """What the path of a delete must hold: ``base64``, ``plain`` or ``both`` (the API's page says base64)."""
+    old_api_key_lives: float = 0.0
+    """How long an API key goes on working that was rolled; nothing is documented, so it ends at once."""
     provisioned: bool = True
     suspended: bool = False
     """The user is suspended: UserSuspended for a right signature."""

@@ -37,6 +37,17 @@ class KnownKey:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownApiKey:
+    """An API key as the simulator knows it; ``works``: calls by it are allowed now."""
+
+    key_id: str
+    api_key: str = field(repr=False)
+    name: str
+    scopes: tuple[str, ...]
+    works: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SimulatorAdmin:
     """Speaks to the admin port of a simulator; ``url`` is its base.
 
@@ -79,6 +90,22 @@ class SimulatorAdmin:
     def keys(self) -> dict[str, KnownKey]:
         """Every key there ever was, by name."""
         return {each["access_key"]: KnownKey(**each) for each in self._ask("GET", "keys")}
+
+    def api_keys(self) -> tuple[KnownApiKey, ...]:
+        """Every API key there ever was, oldest first."""
+        return tuple(
+            KnownApiKey(each["key_id"], each["api_key"], each["name"], tuple(each["scopes"]), works=each["works"])
+            for each in self._ask("GET", "api-keys")
+        )
+
+    def add_api_key(self, name: str, *scopes: str) -> KnownApiKey:
+        """Make an API key by hand, as a person does in HostUp's panel."""
+        key_id = self._ask("POST", "api-keys", {"name": name, "scopes": scopes})["key_id"]
+        return next(key for key in self.api_keys() if key.key_id == key_id)
+
+    def end_api_key(self, key_id: str) -> bool:
+        """End an API key by hand, as a person does; False when none of this id lives."""
+        return bool(self._ask("DELETE", f"api-keys/{quote(key_id, safe='')}")["deleted"])
 
     def ledger(self, since: int = 0) -> list[dict[str, Any]]:
         """The entries after number ``since``; their kinds are in :mod:`worker.sandbox.simulator.ledger`."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 
-OPERATIONS = ("create", "delete", "status", "s3", "*")
+OPERATIONS = ("create", "delete", "status", "roll_api_key", "create_api_key", "s3", "*")
 HANG = 3600.0
 """Seconds; longer than any client waits, and ended by ``release``."""
 
@@ -43,7 +43,7 @@ class Fault:
     """One order. It skips ``skip`` matching calls, then hits ``times`` of them (-1: all), each with ``probability``."""
 
     operation: str
-    """``create``, ``delete``, ``status``, ``s3`` or ``*`` for any."""
+    """One of :data:`OPERATIONS`; ``*`` for any."""
     name: str = ""
     """How the ledger calls it."""
     times: int = 1
@@ -133,6 +133,9 @@ CATALOGUE: Mapping[str, Fault] = {
         "not-successful": replace(_HONEST, wrong=(("success", False),)),
         "without-secret-key": replace(_HONEST, without=("data.key.secretKey",)),
         "without-access-key": replace(_HONEST, without=("data.key.accessKey",)),
+        "without-api-key": replace(_HONEST, without=("data.key",)),
+        "without-key-id": replace(_HONEST, without=("data.key_id",)),
+        "wrong-type-api-key": replace(_HONEST, wrong=(("data.key", 12345),)),
         "without-data": replace(_HONEST, without=("data",)),
         "without-request-id": replace(_HONEST, without=("requestId",)),
         "drip": replace(_HONEST, interval=1.0),

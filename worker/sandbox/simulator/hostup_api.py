@@ -1,23 +1,23 @@
-"""The simulated HostUp API, as far as /api/object-storage is documented, with faults."""
+"""The simulated HostUp API, as far as /api/object-storage and /api/keys are documented, with faults."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import hmac
-import json
-import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
+from worker.sandbox.simulator.api_call import ApiCall, json_of
+from worker.sandbox.simulator.api_keys import ApiKeys
+from worker.sandbox.simulator.api_keys_api import KEY_OPERATIONS, about_api_keys
 from worker.sandbox.simulator.behaviour import BehaviourBox
 from worker.sandbox.simulator.faults import Fault, FaultBook
 from worker.sandbox.simulator.keys import KeyStore, LastKey, TooManyCreates
 from worker.sandbox.simulator.ledger import Ledger
-from worker.sandbox.simulator.spoil import api_error, delivery, json_response, spoil
+from worker.sandbox.simulator.spoil import delivery, spoil
 from worker.sandbox.wire import Request, Response
 
 BASE = "/api/object-storage"
@@ -25,30 +25,10 @@ REGION = "eu-north-1"
 
 
 @dataclass(frozen=True, slots=True)
-class ApiCall:
-    """One call under way: its number in the ledger, its requestId, its time, and what ends its waiting."""
-
-    number: int
-    request_id: str
-    timestamp: str
-    released: threading.Event
-
-    def success(self, data: object) -> Response:
-        """The API's 200, in the order of fields that the seed page shows."""
-        return json_response(
-            200, {"success": True, "timestamp": self.timestamp, "requestId": self.request_id, "data": data}
-        )
-
-    def error(self, status: int, code: str, message: str) -> Response:
-        """The API's documented error."""
-        return api_error(status, code, message, self.request_id, self.timestamp)
-
-
-@dataclass(frozen=True, slots=True)
 class HostUpApi:
     """Answers requests to the API; ``handle`` is the handler of an HttpServer."""
 
-    api_key: str
+    api_keys: ApiKeys
     s3_url: str
     keys: KeyStore
     ledger: Ledger
@@ -84,6 +64,9 @@ class HostUpApi:
     def _carry_out(self, operation: str, request: Request, call: ApiCall) -> Response:
         if not self._is_authorized(request):
             return call.error(401, "UNAUTHORIZED", "Missing or invalid API key")
+        if operation in KEY_OPERATIONS:
+            self._pause(call)
+            return about_api_keys(operation, request, call, self.api_keys)
         match operation:
             case "create":
                 return self._create(request, call)
@@ -91,10 +74,9 @@ class HostUpApi:
                 return self._delete(request, call)
             case "status":
                 return self._status(call)
-            case _ if request.path == BASE or request.path.startswith(f"{BASE}/keys"):
-                return call.error(405, "METHOD_NOT_ALLOWED", "Method not allowed")
-            case _:
-                return call.error(404, "NOT_FOUND", "Route not found")
+        wrong_method = request.path == BASE or request.path.startswith(f"{BASE}/keys")
+        no_page = (404, "NOT_FOUND", "Route not found")
+        return call.error(*((405, "METHOD_NOT_ALLOWED", "Method not allowed") if wrong_method else no_page))
 
     def _is_authorized(self, request: Request) -> bool:
         """By ``X-API-Key`` (seed), or as a bearer token (support pages)."""
@@ -102,7 +84,7 @@ class HostUpApi:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if not given and scheme.lower() == "bearer":
             given = token.strip()
-        return hmac.compare_digest(given.encode(), self.api_key.encode())
+        return self.api_keys.knows(given)
 
     def _create(self, request: Request, call: ApiCall) -> Response:
         label = _label(request)
@@ -187,6 +169,10 @@ def _operation(request: Request) -> str:
             return "delete"
         case "GET", ["api", "object-storage"]:
             return "status"
+        case "POST", ["api", "keys", key_id, "roll"] if key_id:
+            return "roll_api_key"
+        case "POST", ["api", "keys"]:
+            return "create_api_key"
         case _:
             return "other"
 
@@ -198,6 +184,8 @@ def _about(operation: str, request: Request) -> dict[str, str]:
         case "delete":
             segment = _segment(request)
             return {"access_key": _from_base64(segment) or segment}
+        case "roll_api_key":
+            return {"key_id": unquote(request.path.split("/")[3])}
         case _:
             return {"method": request.method, "path": request.path}
 
@@ -207,11 +195,7 @@ def _segment(request: Request) -> str:
 
 
 def _label(request: Request) -> str | None:
-    try:
-        body = json.loads(request.body)
-    except ValueError:
-        return None
-    label = body.get("label") if isinstance(body, dict) else None
+    label = json_of(request).get("label")
     return label if isinstance(label, str) else None
 
 

@@ -4,7 +4,7 @@ Entries are only ever added. None holds a secret. Kinds, by their field ``kind``
 
 ``call``     a request to the HostUp API arrived: ``call`` (its number), ``operation``, ``label`` or ``access_key``
 ``effect``   a key came to be or went: ``call``, ``operation``, ``access_key``, ``label``; without ``call`` it was done
-             by hand, through the admin API
+             by hand, through the admin API; of an API key it is ``key_id`` instead of the last two
 ``answer``   the call is over: ``status``, the ``request_id`` that the answer holds (null: none), ``delivered``, the
              ``fault`` by its name
 ``s3``       a request to the object storage: ``operation``, ``access_key``, ``status``, ``code``, ``accepted``,

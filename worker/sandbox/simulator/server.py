@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from worker.sandbox.simulator.admin import AdminApi
+from worker.sandbox.simulator.api_keys import ApiKeys
 from worker.sandbox.simulator.behaviour import Behaviour, BehaviourBox
 from worker.sandbox.simulator.controls import SimulatorAdmin
 from worker.sandbox.simulator.faults import FaultBook
@@ -57,9 +58,11 @@ class Simulator:
         self._s3 = HttpServer(s3.handle, place.host, place.s3_port)
         self.s3_url = place.s3_url or self._s3.url
         self.s3_server = self._s3.url
-        api = HostUpApi(api_key, self.s3_url, keys, self._ledger, box, self._faults, s3.buckets.usage)
+        kept = place.state.with_name(f"{place.state.name}.api-keys") if place.state else None
+        api_keys = ApiKeys(api_key, self._ledger, box, kept)
+        api = HostUpApi(api_keys, self.s3_url, keys, self._ledger, box, self._faults, s3.buckets.usage)
         self._api = HttpServer(api.handle, place.host, place.port)
-        controls = AdminApi(keys, self._ledger, box, self._faults)
+        controls = AdminApi(keys, self._ledger, box, self._faults, api_keys)
         self._admin = HttpServer(controls.handle, place.admin_host, place.admin_port)
         self.url = self._api.url
         self.admin = SimulatorAdmin(self._admin.url)
