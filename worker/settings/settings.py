@@ -7,7 +7,7 @@ in files that it names, and never in the configuration file.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -34,6 +34,7 @@ from worker.settings.problems import Problems, show_key, unknown
 from worker.settings.proxies import Proxies, login_secrets, proxy_secrets
 from worker.settings.redis_url import exposure, redis_passwords
 from worker.settings.targets import read_targets
+from worker.settings.telemetry import SentrySettings, Telemetry, telemetry
 from worker.settings.values import (
     FILE,
     STRICT,
@@ -109,13 +110,14 @@ class Settings:
     proxies: Proxies
     proxy_secrets: tuple[Secret, ...]
     channels: tuple[Channel, ...] = ()
+    telemetry: Telemetry = field(default_factory=Telemetry)
 
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret in here; for redaction."""
         given = (self.hostup.api_key, self.vault.token, self.vault.secret_id, self.redis_url)
         of_channels = (secret for channel in self.channels for secret in channel.secrets())
         known = (secret for secret in given if secret)
-        return (*known, *redis_passwords(self.redis_url), *self.proxy_secrets, *of_channels)
+        return (*known, *redis_passwords(self.redis_url), *self.proxy_secrets, *of_channels, *self.telemetry.hidden())
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -144,6 +146,7 @@ def load(
     vault = read_environment(VaultSettings, env, problems)
     redis = read_environment(RedisSettings, env, problems)
     metrics = read_environment(MetricsSettings, env, problems)
+    sentry = read_environment(SentrySettings, env, problems)
     proxies = problems.attempt(lambda: Proxies.of(env), Proxies())
     if document is None:
         raise problems.as_error()
@@ -189,6 +192,7 @@ def load(
         proxies,
         hidden,
         channels,
+        telemetry(env, sentry.dsn),
     )
 
 

@@ -66,7 +66,12 @@ Sample = tuple[str, dict[str, str], float]
 
 def shared_text(account: AccountFacts, targets: Collection[TargetFacts], shown: Iterable[TargetFacts]) -> str:
     """All of it, as Prometheus reads it; ``shown`` are the targets that have series of their own."""
-    return gauges({**SHARED, **TARGETS}, chain(_of_account(account), _of_all(targets), *map(_of_target, shown)))
+    return gauges({**SHARED, **TARGETS}, samples(account, targets, shown))
+
+
+def samples(account: AccountFacts, targets: Collection[TargetFacts], shown: Iterable[TargetFacts]) -> Iterator[Sample]:
+    """The same as samples."""
+    return chain(_of_account(account), _of_all(targets), *map(_of_target, shown))
 
 
 def gauges(series: Mapping[str, str], samples: Iterable[Sample]) -> str:
