@@ -146,6 +146,6 @@ def _wait_for(manager: socket.socket, state: bytes) -> None:
 
 
 def test_what_is_off_is_not_even_loaded() -> None:
-    libraries = "{'prometheus_client', 'opentelemetry.sdk', 'sentry_sdk'}"
+    libraries = "{'prometheus_client', 'worker.service.telemetry.otlp', 'sentry_sdk'}"
     seen = f"import sys, worker.service.worker, worker.cli; sys.exit(bool({libraries} & {{*sys.modules}}))"
     assert subprocess.run([sys.executable, "-c", seen], check=False).returncode == 0
