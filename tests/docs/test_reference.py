@@ -70,13 +70,17 @@ OF_LIBRARIES = {
     "MALLOC_ARENA_MAX",
     "ROTATOR_DEPLOYMENT",
     "NOTIFY_SOCKET",
+    *(f"OTEL_EXPORTER_OTLP_{signal}_{what}" for signal in ("TRACES", "METRICS") for what in ("ENDPOINT", "PROTOCOL")),
+    *("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"),
+    *("OTEL_TRACES_SAMPLER", "OTEL_METRIC_EXPORT_INTERVAL", "SENTRY_ENVIRONMENT"),
+    "SENTRY_DSN_FILE",
 }
-"""Variables that are read by httpx, OpenSSL, the C library and the Compose file, or set by systemd."""
+"""Variables that are read by libraries and the Compose file, set by systemd, or put together of parts in the code."""
 
 OF_THE_SHELL = {0, 2, 130}
 """Exit codes that no error has: all is well, wrong arguments (typer), interrupted."""
 
-_VARIABLE = re.compile(r"(?:HOSTUP|VAULT|REDIS|ROTATOR)_[A-Z_]+")
+_VARIABLE = re.compile(r"(?:HOSTUP|VAULT|REDIS|ROTATOR|OTEL|SENTRY)_[A-Z_]+")
 _SETTING = re.compile(r"(?:# ?)?(\w+) = (.+)")
 
 

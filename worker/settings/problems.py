@@ -34,7 +34,7 @@ _SENTENCES = {
 """Our words for pydantic's errors, which quote no value; all others are about something that is not a text."""
 
 SECRETS = (
-    *("HOSTUP_API_KEY", "VAULT_TOKEN", "VAULT_ROLE_ID", "VAULT_SECRET_ID", "REDIS_URL"),
+    *("HOSTUP_API_KEY", "VAULT_TOKEN", "VAULT_ROLE_ID", "VAULT_SECRET_ID", "REDIS_URL", "SENTRY_DSN"),
     "ROTATOR_LEAK_WEBHOOK_SECRET",
 )
 """The variables that may also stand in a file, which the variable ``..._FILE`` names."""
