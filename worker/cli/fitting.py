@@ -61,6 +61,17 @@ def least_widths(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[
     ]
 
 
+def column_widths(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """How wide each column is drawn: what there is beyond the least goes to the narrowest that want more."""
+    widths = least_widths(columns, rows)
+    wanted = [max(len(row[place]) for row in (columns, *rows)) for place in range(len(columns))]
+    left = width - 2 - BETWEEN_COLUMNS * (len(columns) - 1) - sum(widths)
+    while left > 0 and (short := [place for place, each in enumerate(widths) if each < wanted[place]]):
+        widths[min(short, key=widths.__getitem__)] += 1
+        left -= 1
+    return widths
+
+
 def as_blocks(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
     """Each row as lines of its own, under what its first column says; what is empty is left out."""
     longest = max((len(column) for column in columns[1:]), default=0)

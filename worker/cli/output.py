@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, TextIO
 
-from worker.cli.fitting import as_blocks, fits_as_table, fitted, least_widths, width_of
+from worker.cli.fitting import as_blocks, column_widths, fits_as_table, fitted, width_of
 from worker.cli.options import Options
 from worker.errors import RotatorError
 from worker.printable import printable, printable_json
@@ -85,7 +85,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     if not width:
         print_document(_spaced(columns, cleaned))
     elif fits_as_table(columns, cleaned, width):
-        _draw(columns, cleaned)
+        _draw(columns, cleaned, width)
     else:
         print_document(as_blocks(columns, cleaned, width))
 
@@ -152,15 +152,15 @@ def _spaced(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in every]
 
 
-def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column, least in zip(columns, least_widths(columns, rows), strict=True):
-        drawn.add_column(column, overflow="fold", min_width=least)
+    for column, its in zip(columns, column_widths(columns, rows, width), strict=True):
+        drawn.add_column(column, overflow="fold", width=its)
     for row in rows:
         drawn.add_row(*(Text(cell) for cell in row))
-    Console(file=sys.stdout).print(drawn)
+    Console(file=sys.stdout, width=width).print(drawn)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.cli.fitting import as_blocks, fits_as_table, fitted, least_widths, width_of
+from worker.cli.fitting import as_blocks, column_widths, fits_as_table, fitted, least_widths, width_of
 
 WORDS = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=1, max_size=30).filter(str.isprintable)
 COLUMNS = ("TARGET", "ACCESS KEY", "NEXT")
@@ -58,6 +58,14 @@ def test_a_table_that_would_break_its_words_is_blocks() -> None:
         "  next        2026-11-27 07:18:56 UTC",
         "web",
     ]
+
+
+@pytest.mark.parametrize("width", [41, 50, 60, 200])
+def test_columns_share_the_width_and_none_gets_more_than_it_wants(width: int) -> None:
+    widths = column_widths(COLUMNS, ROWS, width)
+    wanted = [6, 20, 23]
+    assert all(least <= each <= most for least, each, most in zip([6, 20, 10], widths, wanted, strict=True))
+    assert sum(widths) == min(width - 8, sum(wanted)) or width < 44
 
 
 @pytest.mark.parametrize(("given", "width"), [("72", 72), ("", 0), ("wide", 0), ("-1", 0)])
