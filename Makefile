@@ -4,7 +4,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 # Every worker process of the test run may start servers of its own, so more than a few only get in each other's way.
-PYTEST_ARGS ?= -n 4
+# worksteal: the slow tests stand together, and would be left to one process
+PYTEST_ARGS ?= -n 4 --dist worksteal --durations 15
 # Its trials wait more than they work: for leases, grace periods and processes that are frozen.
 MATRIX_ARGS ?= -n 3
 # Of `make chaos`; without a seed, any.

@@ -1,6 +1,7 @@
 """A person who looks after the rotator, by what HostUp's panel and Vault show.
 
-Settles unconfirmed creates, puts back what a stranger wrote over, and lets keys be deleted after Vault was set back.
+Settles unconfirmed creates, puts back what a stranger wrote over, lets keys be deleted after Vault was set back, and
+lets calls be made again that somebody in Redis had held back for as long as is believed.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ PATIENCE = timedelta(seconds=8)
 """A key that was asked for so long ago and is not in the panel is never going to be there: see weather.VERY_LATE."""
 
 
+HELD_FOR_LONG = timedelta(minutes=1)
+"""No fault of the simulator's asks for a pause of that length."""
+
+
 @dataclass(slots=True)
 class Person:
     """Works in a thread until stopped."""
@@ -53,6 +58,8 @@ class Person:
     def _run(self) -> None:
         runtime = build(load(None, person_environment(self.world)))
         while not self._stop.wait(LOOK_EVERY):
+            with suppress(RotatorError):
+                _close_what_is_held(runtime)
             for target in runtime.settings.targets.values():
                 with suppress(RotatorError, OSError), self.world.nobody_writes:
                     self._look_at(runtime, target)  # Vault or HostUp is away, or another writer was first: later
@@ -118,6 +125,12 @@ class Person:
         store.change(loaded, lambda known: settled_create(known, create.rotation_id, verdict, datetime.now(UTC)))
         self.settled += 1
         runtime.shared.due.wake(target.name)
+
+
+def _close_what_is_held(runtime: Runtime) -> None:
+    now, circuit = datetime.now(UTC), runtime.shared.circuit
+    if any(held.until > now + HELD_FOR_LONG for held in circuit.held(now)):
+        circuit.close_all(now)
 
 
 def _is_overwritten(record: Record) -> bool:

@@ -115,10 +115,10 @@ def _commands() -> list[list[str]]:
 
 
 @pytest.mark.parametrize("command", _commands(), ids=" ".join)
-def test_every_command_has_arguments_that_exist(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_arguments_that_exist(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     """Without VAULT_ADDR that is the first thing that is wrong; a wrong argument would be told before."""
     assert for_apps(command, {}) == 78
-    assert "VAULT_ADDR" in capsys.readouterr().err
+    assert "VAULT_ADDR" in capfd.readouterr().err
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd on this machine")

@@ -103,17 +103,19 @@ def test_files_follow_the_secret_and_programs_are_told(
     server: VaultServer, write: Callable[[str], None], tmp_path: Path
 ) -> None:
     told, signalled, plan = tmp_path / "told", tmp_path / "signalled", tmp_path / "render.toml"
-    script = f"trap 'echo now >> {signalled}' HUP; echo $$ > {tmp_path}/pid; while :; do sleep 0.05; done"
+    # not HUP: under nohup it is ignored, and no shell can trap what was ignored when it began
+    script = f"trap 'echo now >> {signalled}' USR1; echo $$ > {tmp_path}/pid; while :; do sleep 0.05; done"
     with subprocess.Popen(["sh", "-c", script]) as app:
         try:
             wait_until(lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text()), "the app is there")
             plan.write_text(
-                f'[[file]]\npath = "{PATH}"\nto = "{tmp_path}/one"\nsignal = "HUP"\npid_file = "{tmp_path}/pid"\n'
+                f'[[file]]\npath = "{PATH}"\nto = "{tmp_path}/one"\nsignal = "USR1"\npid_file = "{tmp_path}/pid"\n'
                 f'[[file]]\npath = "{PATH}"\nformat = "env"\nto = "{tmp_path}/two"\n'
                 f'exec = ["sh", "-c", "cat {tmp_path}/two >> {told}"]\n'
             )
             with _rendering(_env(server), "--from", plan):
                 wait_until(lambda: told.exists() and "AK1" in told.read_text(), "the first key is told")
+                wait_until(signalled.exists, "the first signal has come")  # two that come at once would be one
                 write("AK2")
                 wait_until(lambda: "AK2" in told.read_text(), "the second key is told")
                 assert _key_in(tmp_path / "one") == "AK2"
