@@ -184,8 +184,9 @@ class Service:
         return [e["access_key"] for e in ledger if e["kind"] == "effect" and e["operation"] == "create"]
 
     def living(self) -> set[str]:
+        made = self.made()  # first: a key that is made in between is among the keys, and not the other way round
         keys = self.sandbox.simulator.admin.keys()
-        return {name for name in self.made() if keys[name].exists}
+        return {name for name in made if keys[name].exists}
 
     def works(self, secret: dict[str, Any]) -> bool:
         try:

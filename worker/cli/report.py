@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from worker.cli.options import Options
-from worker.cli.output import print_json, print_lines, progress
+from worker.cli.output import print_document, print_json, progress
 from worker.cli.report_tables import as_csv, as_document
 from worker.clock import moment
 from worker.errors import RecordError, RotatorError, UsageError, VaultError
@@ -51,11 +51,11 @@ def make_report(options: Options, since: str | None, until: str | None, form: st
     if form == "json":
         print_json(as_document(made))
     elif form == "csv":
-        print_lines(as_csv(made))
+        print_document(as_csv(made))
     else:
         from worker.cli.report_page import page
 
-        print_lines(page(made))
+        print_document(page(made))
     return 0
 
 
