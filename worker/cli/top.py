@@ -6,12 +6,14 @@ On a terminal until q or Ctrl-C; elsewhere one plain picture of now.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from worker.adapters.redis.circuit import HeldCalls
+from worker.cli.held import held_text
 from worker.cli.options import Options
 from worker.cli.output import print_lines, result
 from worker.cli.texts import span
@@ -20,6 +22,7 @@ from worker.printable import printable
 from worker.rotation.status import summary_of, unusable
 from worker.rotation.survey import survey
 from worker.settings.environment import Need
+from worker.targets.account import at_account
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -75,22 +78,33 @@ def top(options: Options) -> int:
     """Show it until somebody ends it, or once where nobody watches. Raises VaultError."""
     runtime = options.runtime(Need.VAULT)
     if options.as_json or not (sys.stdout.isatty() and sys.stdin.isatty()):
-        now = screen(summaries(runtime), runtime.clock.now())
+        now = look(runtime)
         result(options, now.document(), lambda: print_lines(_plain(now)))
         return 0
     _live(runtime)
     return 0
 
 
-def screen(found: Sequence[Summary], now: datetime) -> Screen:
-    """What the targets' summaries come to. Pure."""
+def look(runtime: Runtime) -> Screen:
+    """What there is now. Raises VaultError."""
+    now = runtime.clock.now()
+    try:
+        held = runtime.shared.held(now)
+    except QueueUnavailable:
+        held = ()
+    return screen(summaries(runtime), now, held)
+
+
+def screen(found: Sequence[Summary], now: datetime, held: Iterable[HeldCalls] = ()) -> Screen:
+    """What the targets' summaries come to, and the calls that are held back. Pure."""
+    waiting = tuple((f"HostUp{at_account(each.account)}", held_text(each, now), "") for each in held)
     soon = sorted((each for each in found if each["next_rotation_at"]), key=lambda each: each["next_rotation_at"])
     old = sorted((key["retire_after"], each["target"], key) for each in found for key in each["retiring"])
     return Screen(
         now,
         len(found),
         tuple((each["target"], _doing(each), "") for each in found if each["phase"] in UNDER_WAY),
-        tuple((each["target"], what, since) for each in found for what, since in _troubles(each, now)),
+        waiting + tuple((each["target"], what, since) for each in found for what, since in _troubles(each, now)),
         tuple(
             (each["target"], each["access_key"] or "no key yet", _far(each["next_rotation_at"], now)) for each in soon
         ),
@@ -155,7 +169,7 @@ def _live(runtime: Runtime) -> None:
     with _keys_at_once(), Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             began = runtime.clock.monotonic()
-            shown = screen(summaries(runtime), runtime.clock.now())
+            shown = look(runtime)
             took = runtime.clock.monotonic() - began
             live.update(_drawn(shown, console), refresh=True)
             if _pressed(max(SECONDS, took * REST)) in ("q", "Q"):

@@ -15,6 +15,7 @@ from worker.errors import QueueUnavailable, RotatorError, UsageError
 from worker.events import Event
 from worker.service import audit_task, look, request
 from worker.service import tick as ticks
+from worker.service.aside import Aside
 from worker.service.assemble import Runtime
 
 _log = structlog.get_logger(__name__)
@@ -23,6 +24,7 @@ _log = structlog.get_logger(__name__)
 def register(app: Celery, runtime: Runtime) -> None:
     """Define the tasks on an app."""
     pace = ticks.Pace(runtime.clock)
+    audits = Aside("audit", lambda: guarded(runtime, "rotator.audit", lambda: audit_task.audit_once(runtime)))
 
     @app.task(name="rotator.tick", bind=True)
     def tick(task: Task[..., None]) -> None:
@@ -41,9 +43,10 @@ def register(app: Celery, runtime: Runtime) -> None:
         asked = request.Asked(str(task.request.id), str(reason), str(by), leaked is True)
         guarded(runtime, str(task.name), lambda: request.rotate(runtime, str(target), asked))
 
-    @app.task(name="rotator.audit", bind=True)
-    def audit(task: Task[..., None]) -> None:
-        guarded(runtime, str(task.name), lambda: audit_task.audit_once(runtime))
+    @app.task(name="rotator.audit")
+    def audit() -> None:
+        # not in this thread: it asks each account, and one that is silent would take threads from the others
+        audits.ask()
 
 
 def guarded(runtime: Runtime, task: str, run: Callable[[], None]) -> None:

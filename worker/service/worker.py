@@ -181,7 +181,7 @@ def _run(app: Celery, runtime: Runtime, concurrency: int) -> int:
         hostname=f"rotator@{runtime.name}",
         # threads: calls wait for the network nearly all the time, and one process shares clients and a Vault token
         pool="threads",
-        # with several accounts one more, so that ticks and audits take none that is kept for an account
+        # with several accounts one more, so that ticks take none that is kept for an account
         concurrency=concurrency + (len(runtime.settings.accounts) > 1),
         queues=[runtime.settings.queue],
         without_gossip=True,
