@@ -25,12 +25,13 @@ from worker.targets.fields import PRESETS, SOURCES
 
 CONFIGURATION = page("configuration.md")
 OPERATE = page("operate.md")
-SECTIONS = ("hostup", "storage", "vault", "redis", "worker", "metrics", "log", "[target]", "[freeze]", "[notify]")
+SECTIONS = ("hostup", "storage", "vault", "redis", "worker", "metrics", "log", "[account]", "[target]", "[freeze]", "[notify]")
 
 NO_DEFAULT = {
     *("endpoint", "region", "address", "url", "name", "path", "from", "to", "reason"),
     *("every", "cron", "window", "jitter", "extra", "retire_cap", "readers", "presign_ttl", "listen"),
     *("owner", "kind", "events", "targets", "owners", "url_file", "url_env", "secret_file", "secret_env", "token_file"),
+    *("api_key_file", "api_key_path"),
     *("token_env", "server", "sender", "to", "user", "password_file", "password_env", "run", "pass_env"),
 }
 """Settings that must be given, or whose default follows from others."""

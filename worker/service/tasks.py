@@ -15,7 +15,7 @@ from worker.errors import QueueUnavailable, RotatorError, UsageError
 from worker.events import Event
 from worker.service import audit_task, look, request
 from worker.service import tick as ticks
-from worker.service.aside import Aside
+from worker.service.background import Background
 from worker.service.assemble import Runtime
 
 _log = structlog.get_logger(__name__)
@@ -24,7 +24,7 @@ _log = structlog.get_logger(__name__)
 def register(app: Celery, runtime: Runtime) -> None:
     """Define the tasks on an app."""
     pace = ticks.Pace(runtime.clock)
-    audits = Aside("audit", lambda: guarded(runtime, "rotator.audit", lambda: audit_task.audit_once(runtime)))
+    audits = Background("audit", lambda: guarded(runtime, "rotator.audit", lambda: audit_task.audit_once(runtime)))
 
     @app.task(name="rotator.tick", bind=True)
     def tick(task: Task[..., None]) -> None:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from worker.service.aside import Aside
+from worker.service.background import Background
 from worker.service.bulkhead import Bulkhead
 from worker.service.share import watching_threads
 
@@ -55,7 +55,7 @@ def test_each_account_may_watch_and_one_thread_is_left(threads: int, accounts: i
     assert watching_threads(threads, accounts) == expected
 
 
-def test_work_aside_is_done_once_at_a_time_and_once_more_for_who_asks_meanwhile() -> None:
+def test_work_in_the_background_is_done_once_at_a_time_and_once_more_for_who_asks_meanwhile() -> None:
     begun, go = threading.Semaphore(0), threading.Semaphore(0)
     running: list[int] = []
     most: list[int] = []
@@ -67,16 +67,16 @@ def test_work_aside_is_done_once_at_a_time_and_once_more_for_who_asks_meanwhile(
         assert go.acquire(timeout=30)
         running.pop()
 
-    aside = Aside("test", work)
-    aside.ask()
+    background = Background("test", work)
+    background.ask()
     assert begun.acquire(timeout=30)
     for _ in range(5):
-        aside.ask()
+        background.ask()
     go.release()
     assert begun.acquire(timeout=30), "once more, as somebody asked meanwhile"
     go.release()
     assert not begun.acquire(timeout=0.2), "and no more than that"
-    aside.ask()
+    background.ask()
     assert begun.acquire(timeout=30)
     go.release()
     assert most == [1, 1, 1]

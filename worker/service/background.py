@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 
-class Aside:
+class Background:
     """Does one piece of work, once at a time. Whoever asks for it meanwhile has it done once more afterwards."""
 
     def __init__(self, name: str, work: Callable[[], None]) -> None:
