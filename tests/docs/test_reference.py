@@ -25,7 +25,10 @@ from worker.targets.fields import PRESETS, SOURCES
 
 CONFIGURATION = page("configuration.md")
 OPERATE = page("operate.md")
-SECTIONS = ("hostup", "storage", "vault", "redis", "worker", "metrics", "log", "[account]", "[target]", "[freeze]", "[notify]")
+SECTIONS = (
+    *("hostup", "storage", "vault", "redis", "worker", "metrics", "log"),
+    *("[account]", "[target]", "[freeze]", "[notify]"),
+)
 
 NO_DEFAULT = {
     *("endpoint", "region", "address", "url", "name", "path", "from", "to", "reason"),

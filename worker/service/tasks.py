@@ -15,8 +15,8 @@ from worker.errors import QueueUnavailable, RotatorError, UsageError
 from worker.events import Event
 from worker.service import audit_task, look, request
 from worker.service import tick as ticks
-from worker.service.background import Background
 from worker.service.assemble import Runtime
+from worker.service.background import Background
 
 _log = structlog.get_logger(__name__)
 
