@@ -21,8 +21,8 @@ from worker.service.background import Background
 _log = structlog.get_logger(__name__)
 
 
-def register(app: Celery, runtime: Runtime) -> None:
-    """Define the tasks on an app."""
+def register(app: Celery, runtime: Runtime) -> Background:
+    """Define the tasks on an app; answers what does the audits."""
     pace = ticks.Pace(runtime.clock)
     audits = Background("audit", lambda: guarded(runtime, "rotator.audit", lambda: audit_task.audit_once(runtime)))
 
@@ -47,6 +47,8 @@ def register(app: Celery, runtime: Runtime) -> None:
     def audit() -> None:
         # not in this thread: it asks each account, and one that is silent would take threads from the others
         audits.ask()
+
+    return audits
 
 
 def guarded(runtime: Runtime, task: str, run: Callable[[], None]) -> None:

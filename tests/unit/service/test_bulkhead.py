@@ -79,4 +79,7 @@ def test_work_in_the_background_is_done_once_at_a_time_and_once_more_for_who_ask
     background.ask()
     assert begun.acquire(timeout=30)
     go.release()
+    background.finish(30)
     assert most == [1, 1, 1]
+    background.ask()
+    assert not begun.acquire(timeout=0.2), "the process ends"
