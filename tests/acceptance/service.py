@@ -34,7 +34,7 @@ class Worker:
     log: Path
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        lines = self.log.read_text("utf-8").splitlines()
+        lines = self.log.read_text("utf-8").rpartition("\n")[0].splitlines()  # the last one may be half written yet
         return [event for line in lines if line.startswith("{") and (event := json.loads(line))["event"] == name]
 
     def wait_for(self, name: str, count: int = 1) -> dict[str, Any]:

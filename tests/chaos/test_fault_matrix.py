@@ -39,6 +39,7 @@ ELSEWHERE = {
     Site("records.settle_rescued", "vault.write"): "for `rotator repair`",
     Site("leftover.published_of", "vault.read"): "of targets that left the configuration; their own tests do it",
     Site("endpoint.accept", "vault.read"): "for `rotator accept-endpoint`",
+    Site("retire._share_a_gateway", "storage.endpoint"): "with a second account; tests/unit/rotation/test_accounts.py",
     Site("rollback._old_secret", "storage.works"): "for `rotator rollback`, which test_killed_by_operators.py kills",
     Site("rollback._old_secret", "vault.read_version"): "the same",
     Site("rollback.rollback_of", "storage.see_that_it_can_be_asked"): "the same",

@@ -26,37 +26,15 @@ from worker.targets.fields import PRESETS, SOURCES
 CONFIGURATION = page("configuration.md")
 OPERATE = page("operate.md")
 SECTIONS = (
-    "hostup",
-    "storage",
-    "vault",
-    "redis",
-    "worker",
-    "metrics",
-    "leak_webhook",
-    "log",
-    "[target]",
-    "[freeze]",
-    "[destination]",
-    "[notify]",
+    *("hostup", "storage", "vault", "redis", "worker", "metrics", "leak_webhook", "log"),
+    *("[account]", "[target]", "[freeze]", "[destination]", "[notify]"),
 )
 
 NO_DEFAULT = {
     *("endpoint", "region", "address", "url", "name", "path", "from", "to", "reason"),
     *("every", "cron", "window", "jitter", "extra", "retire_cap", "readers", "presign_ttl", "listen"),
-    *(
-        "also",
-        "namespace",
-        "owner",
-        "kind",
-        "events",
-        "targets",
-        "owners",
-        "url_file",
-        "url_env",
-        "secret_file",
-        "secret_env",
-        "token_file",
-    ),
+    *("owner", "kind", "events", "targets", "owners", "url_file", "url_env", "secret_file", "secret_env", "token_file"),
+    *("api_key_file", "api_key_path", "also", "namespace"),
     *("token_env", "server", "sender", "to", "user", "password_file", "password_env", "run", "pass_env"),
 }
 """Settings that must be given, or whose default follows from others."""

@@ -22,6 +22,7 @@ from worker.rotation.survey import read_all
 from worker.rotation.whole import whole_history
 from worker.service.audit_task import slack
 from worker.settings.environment import Need
+from worker.targets.account import at_account
 from worker.targets.durations import format_duration
 from worker.targets.schedule import next_rotation
 from worker.targets.target import Target
@@ -122,5 +123,6 @@ def completeness(runtime: Runtime) -> Completeness:
         raise
     except RotatorError as error:
         return Completeness(runtime.clock.now(), None, None, None, None, error.what)
-    problem = "" if found.key_count is not None else "HostUp does not say how many keys there are"
+    unknown = [at_account(each.account) for each in found.accounts if each.key_count is None]
+    problem = f"HostUp does not say how many keys there are{unknown[0]}" if unknown else ""
     return Completeness(found.at, found.key_count, found.on_record, found.foreign, found.drift, problem)

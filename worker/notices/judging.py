@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from worker.events import Event
 from worker.notices.notice import Kind, Notice
 from worker.printable import printable
+from worker.targets.account import DEFAULT_ACCOUNT
 
 LONGEST_TEXT = 2_000
 LONGEST_ID = 200
@@ -40,6 +41,9 @@ _OF_AUDIT: Mapping[object, tuple[Kind, str]] = {
 }
 """What an audit found, by the kind of the finding; all else it finds is told by other events."""
 
+_OF_ACCOUNT = frozenset({"drift", "endpoint"})
+"""What stands for each account by itself."""
+
 _OVER: Mapping[str, tuple[str, ...]] = {
     Event.ROTATION_SUCCEEDED: ("failed", "conflict", "died", "blocked", "record", _ROTATION),
     Event.TARGET_RECOVERED: ("conflict", "died"),
@@ -68,11 +72,27 @@ def words(line: Mapping[str, object], owners: Mapping[str, str]) -> Iterator[Wor
     kind, slot = _OF_AUDIT.get(line.get("kind"), (None, "")) if event == Event.AUDIT_FOUND else _of(event)
     if kind:
         detail = _text(line.get("rotation_id"), LONGEST_ID) if kind in _EACH else ""
+        if slot in _OF_ACCOUNT:
+            detail = _text(line.get("account"), LONGEST_ID)
         yield Word(_notice(kind, line, owners), _mark(slot, target, detail))
-    over = ("drift",) if event == Event.AUDIT_DONE and line.get("drift") == 0 else _OVER.get(event, ())
+    over = tuple(_mark(slot, target) for slot in _OVER.get(event, ()))
+    if event == Event.AUDIT_DONE:
+        over = tuple(_mark("drift", target, account) for account in _explained(line))
     if over:
         notice = _notice(Kind.RECOVERED, line, owners)
-        yield Word(notice, _mark("recovered", target, notice.id), tuple(_mark(slot, target) for slot in over))
+        yield Word(notice, _mark("recovered", target, notice.id), over)
+
+
+def _explained(line: Mapping[str, object]) -> tuple[str, ...]:
+    """The accounts of which an audit found every key explained, as lines name them: the default one by nothing."""
+    if line.get("drift") == 0:
+        return ("", *_texts(line.get("explained")))
+    return _texts(line.get("explained"))
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    listed = values if isinstance(values, list) else []
+    return tuple("" if value == DEFAULT_ACCOUNT else _text(value, LONGEST_ID) for value in listed)
 
 
 def _of(event: str) -> tuple[Kind | None, str]:

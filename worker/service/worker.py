@@ -47,6 +47,9 @@ from worker.settings.settings import Settings
 if TYPE_CHECKING:
     from worker.service.metrics.own import OwnMetrics
 
+AUDIT_SECONDS = 30.0
+"""So long the end of a worker waits for an audit that is under way: a call to an account takes half of that."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -109,7 +112,7 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool, own: OwnMetrics | N
     _refuse_cluster(runtime)
     settings, trouble = runtime.settings, runtime.redis_trouble
     app = make_app(settings.redis_url, settings.queue, runtime.redis_login, trouble.failed)
-    register(app, runtime)
+    audits_by_message = register(app, runtime)
     worker = runtime.settings.worker
     schedule(app, worker.tick, worker.audit_every, paced_by(runtime.clock))
     beats = _Beat(app) if beat else None
@@ -161,6 +164,7 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool, own: OwnMetrics | N
     pulse.start()
     try:
         exit_code = _run(app, runtime, concurrency)
+        audits_by_message.finish(AUDIT_SECONDS)
         return QueueUnavailable.exit_code if move.must_end else exit_code
     finally:
         if beats:
@@ -188,7 +192,7 @@ def _run(app: Celery, runtime: Runtime, concurrency: int) -> int:
         hostname=f"rotator@{runtime.name}",
         # threads: calls wait for the network nearly all the time, and one process shares clients and a Vault token
         pool="threads",
-        # with several accounts one more, so that ticks and audits take none that is kept for an account
+        # with several accounts one more, so that ticks take none that is kept for an account
         concurrency=concurrency + (len(runtime.settings.accounts) > 1),
         queues=[runtime.settings.queue],
         without_gossip=True,
