@@ -85,7 +85,7 @@ def publish(session: Session, rotation_id: str) -> None:
     rotation, key = _staged(session, rotation_id)
     since = session.services.clock.monotonic()
     failures: list[RotatorError] = []
-    copying, version, grace = Copying(), None, timedelta(0)
+    copying, version, grace = Copying(list(rotation.copies)), None, timedelta(0)
     try:
         content = _content(session, rotation, key)
         version = _written(session, rotation, key, content, failures)
