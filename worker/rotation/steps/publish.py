@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from worker.errors import Conflict, RotatorError, Superseded, VaultCasMismatch, VaultError, VaultUnavailable
-from worker.events import Event
 from worker.rotation.changes.rollback import rollback_given_up
 from worker.rotation.changes.rotation import ROLLBACK, Grace, copied, expecting, published, refused, verified
 from worker.rotation.decide import ROTATION
@@ -105,8 +104,7 @@ def publish(session: Session, rotation_id: str) -> None:
         _note_failures(session, rotation.id, copies, failures)
         return
     if rotation.from_version:
-        _destroy_copy(session, key, rotation.from_version)
-        destroy_rolled_back(session, key.access_key, rotation.from_copies)
+        destroy_rolled_back(session, rotation, key.access_key)
     _record(session, rotation.id, version, copies, grace, since=since)
 
 
@@ -121,18 +119,6 @@ def _record(
         return published(copied(record, rotation_id, copies), rotation_id, version, now, ends)
 
     session.change(change, since=since)
-
-
-def _destroy_copy(session: Session, key: StagedKey, version: int) -> None:
-    """After a rollback the key stands in two versions; only the newer one is destroyed when it has died."""
-    vault, path = session.services.vault, session.target.path
-    try:
-        if session.target.fields.read(vault.read_version(path, version).data or {}, "access_key") == key.access_key:
-            vault.destroy(path, version)
-    except VaultUnavailable:
-        raise
-    except VaultError as error:  # the app reads the key already, which has to go on record
-        session.log(Event.KEY_RETIRE_FAILED, access_key=key.access_key, error=error.what)
 
 
 def _written(
