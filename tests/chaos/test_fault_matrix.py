@@ -45,8 +45,6 @@ ELSEWHERE = {
     Site("rollback.rollback_of", "storage.see_that_it_can_be_asked"): "the same",
     Site("copies.destroy_rolled_back", "vault.read_version"): "after a rollback; its unit tests have it fail",
     Site("copies.destroy_rolled_back", "vault.destroy"): "the same",
-    Site("publish._destroy_copy", "vault.read_version"): "after a rollback; its unit tests have it fail",
-    Site("publish._destroy_copy", "vault.destroy"): "the same",
     Site("worker._rebuild", "vault.health"): "asks for the time at a start; the first tick says what is wrong",
     Site("worker.serve", "vault.keep_alive"): "renews the token; tests/contract/vault",
     Site("pages.own_text", "vault.token_ends_in"): "for `/metrics`; calls nothing",
