@@ -68,7 +68,7 @@ def test_a_create_that_fails_is_an_error_in_its_trace(service: Service) -> None:
         service.sandbox.simulator.admin.order(fault("cut-after", "create"))
         worker = service.start()
         rotation = worker.wait_for("create.unconfirmed")["rotation_id"]
-        wait_until(lambda: "rotation" in of_rotation(collector, rotation), "the rotation")
+        wait_until(lambda: {"rotation", "begin"} <= set(of_rotation(collector, rotation)), "the rotation")
         told = of_rotation(collector, rotation)
         assert [span.is_error for span in (*told["rotation"], *told["begin"])] == [True, True]
         assert told["rotation"][0].attributes["rotator.outcome"] == "unconfirmed"
@@ -156,6 +156,14 @@ def test_another_protocol_is_refused_in_the_log_and_the_worker_works(service: Se
     told = {line["telemetry"]: line["error"] for line in worker.events("telemetry.failed")}
     assert "grpc" in told["OTLP"]
     assert set(told) == {"OTLP", "error reports"}
+
+
+def test_a_value_that_the_library_cannot_use_is_told_and_the_worker_works(service: Service) -> None:
+    _otlp(service, "http://127.0.0.1:4318", OTEL_METRIC_EXPORT_INTERVAL="-5")
+    worker = service.start()
+    worker.wait_for("rotation.succeeded")
+    (told,) = worker.events("telemetry.failed")
+    assert "OTEL_" in told["error"]
 
 
 def test_nothing_that_is_sent_holds_a_secret_and_nothing_of_it_is_in_the_log(service: Service) -> None:

@@ -47,7 +47,7 @@ ELSEWHERE = {
     Site("copies.destroy_rolled_back", "vault.destroy"): "the same",
     Site("worker._rebuild", "vault.health"): "asks for the time at a start; the first tick says what is wrong",
     Site("worker.serve", "vault.keep_alive"): "renews the token; tests/contract/vault",
-    Site("pages.own_text", "vault.token_ends_in"): "for `/metrics`; calls nothing",
+    Site("pages.own_samples", "vault.token_ends_in"): "for metrics; calls nothing",
 }
 """Calls that are no step of a rotation, a retirement or the audit; what is named here in vain fails the build, too."""
 

@@ -53,7 +53,10 @@ class ErrorReports:
         """Report a line that is an error."""
         del logger, method
         if self._client and event_dict.get("level") in _LEVELS:
-            self._client.capture_event(_report(event_dict))
+            try:
+                self._client.capture_event(_report(event_dict))
+            except Exception as error:  # noqa: BLE001 - a defect of the SDK must not end what is logged here
+                self._trouble.note(well=False, why=f"the SDK failed ({type(error).__name__}); rotations go on")
         return event_dict
 
     def close(self) -> None:

@@ -74,4 +74,9 @@ def _opened(telemetry: Telemetry, worker: str) -> Otlp | None:
     except ModuleNotFoundError:
         trouble.note(well=False, why="an endpoint is set, but hostup-rotator[otel] is not installed")
         return None
-    return Otlp(telemetry, worker)
+    try:
+        return Otlp(telemetry, worker)
+    except (ValueError, TypeError, OSError) as error:  # the library's, whose texts may quote
+        kind = type(error).__name__
+        trouble.note(well=False, why=f"one of the variables OTEL_... has a value that cannot be used ({kind})")
+        return None

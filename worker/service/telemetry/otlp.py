@@ -38,7 +38,8 @@ class Otlp:
 
     def __init__(self, telemetry: Telemetry, worker: str) -> None:
         sender = _resource(worker)
-        self.spans = OtlpSpans(sender, _SpanExporter(Trouble("traces", _HINT))) if telemetry.traces else None
+        traces = Trouble("traces", _HINT)
+        self.spans = OtlpSpans(sender, _SpanExporter(traces), traces) if telemetry.traces else None
         self.numbers = OtlpNumbers(sender, _MetricExporter(Trouble("metrics", _HINT))) if telemetry.metrics else None
 
     def show(self, series: Mapping[str, str], read: Callable[[], Iterable[Sample]], clock: Clock) -> None:

@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCode, TraceFlags, set_span_in_context
 
 from worker.rotation.outcomes import FAILED, UNCONFIRMED
+from worker.service.telemetry.trouble import Trouble
 from worker.spans import INTERRUPTED, ROTATION, Span
 
 _TROUBLED = frozenset({FAILED, UNCONFIRMED, INTERRUPTED})
@@ -28,7 +29,8 @@ _NANOSECONDS = 1_000_000_000
 class OtlpSpans:
     """The :class:`worker.spans.Spans` of a process that sends traces; safe for use by many threads."""
 
-    def __init__(self, resource: Resource, exporter: SpanExporter) -> None:
+    def __init__(self, resource: Resource, exporter: SpanExporter, trouble: Trouble) -> None:
+        self._trouble = trouble
         self._ids = _Ids()
         self._provider = TracerProvider(resource=resource, id_generator=self._ids, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
@@ -36,6 +38,12 @@ class OtlpSpans:
 
     def took(self, span: Span) -> None:
         """See :class:`worker.spans.Spans`."""
+        try:
+            self._take(span)
+        except Exception as error:  # noqa: BLE001 - a defect of the SDK must not end a step
+            self._trouble.note(well=False, why=f"the SDK failed ({type(error).__name__}); rotations go on")
+
+    def _take(self, span: Span) -> None:
         trace, root = ids_of(span.rotation_id)
         parent = None
         if span.name == ROTATION:
