@@ -1,6 +1,7 @@
 # The worker and the `rotator` command; the compose file's sandbox runs its simulator from the same image.
 #
 #   docker build -t hostup-rotator .
+#   docker build -t hostup-rotator --build-arg REQUIREMENTS=telemetry .          with OpenTelemetry and Sentry
 #   docker build -t hostup-rotator-sandbox --build-arg REQUIREMENTS=sandbox .    with servers for `rotator sandbox`
 #
 # Behind a mirror or a proxy with an authority of its own: --build-arg PIP_INDEX_URL=… --build-arg PIP_CERT=… . Only

@@ -16,6 +16,7 @@ UV=${UV:-.venv/bin/uv}
 declare -A OF=(
   [worker]="pyproject.toml"
   [sandbox]="pyproject.toml --extra sandbox"
+  [telemetry]="pyproject.toml --extra otel --extra sentry"
   [dev]="pyproject.toml --all-extras --group dev"
   [build]="--group build"
   [compose]="--group compose"

@@ -92,6 +92,8 @@ class Event(StrEnum):
     NOTICE_SENT = "notice.sent"
     NOTICE_POSTPONED = "notice.postponed"
     NOTICE_FAILED = "notice.failed"
+    TELEMETRY_FAILED = "telemetry.failed"
+    TELEMETRY_RESUMED = "telemetry.resumed"
     PULSE_FAILED = "pulse.failed"
     WEBHOOK_SERVED = "webhook.served"
     WEBHOOK_UNAVAILABLE = "webhook.unavailable"

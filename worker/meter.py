@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 NO_ANSWER = "none"
@@ -49,6 +50,38 @@ class NoMeter:
 
     def noticed(self, channel: str, outcome: str) -> None:
         """See :class:`Meter`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meters:
+    """Tells several of the same."""
+
+    all: tuple[Meter, ...]
+
+    def called(self, service: str, operation: str, code: str, seconds: float) -> None:
+        """See :class:`Meter`."""
+        for meter in self.all:
+            meter.called(service, operation, code, seconds)
+
+    def stepped(self, step: str, seconds: float) -> None:
+        """See :class:`Meter`."""
+        for meter in self.all:
+            meter.stepped(step, seconds)
+
+    def rotated(self, trigger: str, outcome: str, account: str) -> None:
+        """See :class:`Meter`."""
+        for meter in self.all:
+            meter.rotated(trigger, outcome, account)
+
+    def died(self, seconds: float) -> None:
+        """See :class:`Meter`."""
+        for meter in self.all:
+            meter.died(seconds)
+
+    def noticed(self, channel: str, outcome: str) -> None:
+        """See :class:`Meter`."""
+        for meter in self.all:
+            meter.noticed(channel, outcome)
 
 
 NO_METER = NoMeter()

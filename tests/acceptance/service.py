@@ -34,7 +34,7 @@ class Worker:
     log: Path
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        lines = self.log.read_text("utf-8").splitlines()
+        lines = self.log.read_text("utf-8").rpartition("\n")[0].splitlines()  # the last one may be half written yet
         return [event for line in lines if line.startswith("{") and (event := json.loads(line))["event"] == name]
 
     def wait_for(self, name: str, count: int = 1) -> dict[str, Any]:
@@ -184,8 +184,9 @@ class Service:
         return [e["access_key"] for e in ledger if e["kind"] == "effect" and e["operation"] == "create"]
 
     def living(self) -> set[str]:
+        made = self.made()  # first: a key that is made in between is among the keys, and not the other way round
         keys = self.sandbox.simulator.admin.keys()
-        return {name for name in self.made() if keys[name].exists}
+        return {name for name in made if keys[name].exists}
 
     def works(self, secret: dict[str, Any]) -> bool:
         try:

@@ -1,14 +1,16 @@
 """What each alert is about, really caused: a real Prometheus scrapes a real worker, and the alert's expression is true.
 
 How long it has to be true (``for``) is promtool's part (tests/monitoring). Where an expression waits for minutes or
-hours, a few seconds stand in the place of that number. RotatorNoticesFailing is promtool's alone.
+hours, a few seconds stand in the place of that number.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,7 @@ from tests.monitoring.files import alerts, queries
 from tests.monitoring.prometheus import BINARY, Prometheus, start_prometheus
 from tests.sandbox import wait_until
 from tests.servers import free_port
+from tests.wire import Wire, answer
 from worker.sandbox.simulator.faults import fault
 
 pytestmark = pytest.mark.skipif(BINARY is None, reason="needs Prometheus (Debian: prometheus)")
@@ -169,6 +172,21 @@ def test_a_token_that_ends_soon(stand: Service, prometheus: Prometheus) -> None:
     _log_in_for(stand, "4m")
     _well(stand)
     _fires(prometheus, "VaultTokenSoon")
+
+
+def test_a_channel_that_delivers_nothing(stand: Service, prometheus: Prometheus) -> None:
+    with Wire(answer(500)) as hook:
+        stand.tables = f'[[notify]]\nname = "ops"\nkind = "webhook"\nurl = "{hook.url}"\nevents = ["published"]'
+        _well(stand)
+        _fires(prometheus, "NoticesFailing")
+
+
+def test_every_alert_is_caused_by_one_of_these() -> None:
+    text = Path(__file__).read_text("utf-8")
+    caused = {
+        name for names in re.findall(r"_fires\(prometheus, (.+)\)", text) for name in re.findall(r'"(\w+)"', names)
+    }
+    assert caused == set(EXPRESSIONS)
 
 
 def test_no_query_of_the_board_is_empty(stand: Service, prometheus: Prometheus) -> None:

@@ -145,6 +145,7 @@ def _wait_for(manager: socket.socket, state: bytes) -> None:
         pass
 
 
-def test_without_metrics_their_library_is_not_even_loaded() -> None:
-    seen = "import sys, worker.service.worker, worker.cli; sys.exit('prometheus_client' in sys.modules)"
+def test_what_is_off_is_not_even_loaded() -> None:
+    libraries = "{'prometheus_client', 'worker.service.telemetry.otlp', 'sentry_sdk'}"
+    seen = f"import sys, worker.service.worker, worker.cli; sys.exit(bool({libraries} & {{*sys.modules}}))"
     assert subprocess.run([sys.executable, "-c", seen], check=False).returncode == 0

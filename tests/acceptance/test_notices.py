@@ -12,6 +12,9 @@ from tests.sandbox import is_running, wait_until
 from tests.wire import Wire, answer, silence
 from worker.sandbox.simulator.faults import fault
 
+ENDS_WITHIN = 20.0
+"""Much less than the program's own timeout."""
+
 HOOK_WITHIN = 2.0
 """Seconds from the new key in Vault until a hook has heard of it."""
 
@@ -69,6 +72,23 @@ def test_rotations_go_on_beside_channels_that_hang_fail_and_run_wild(service: Se
     started = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     assert started
     wait_until(lambda: not any(map(is_running, started)), "no program outlives the worker")
+
+
+def test_a_program_and_what_it_started_end_with_a_worker_that_is_killed(service: Service, tmp_path: Path) -> None:
+    stubborn = tmp_path / "stubborn"
+    stubborn.write_text(
+        f"#!/bin/sh\ntrap '' TERM\nsleep 600 &\necho $$ $! > {tmp_path}/new\nmv {tmp_path}/new {tmp_path}/pids\nwait\n"
+    )
+    stubborn.chmod(0o700)
+    _channel(service, "stubborn", f'kind = "command"\ntimeout = "60s"\nrun = ["{stubborn}"]\nevents = ["published"]')
+    worker = service.start()
+    wait_until((tmp_path / "pids").exists, "it runs")
+    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    assert all(map(is_running, pids))
+    worker.kill()
+    began = time.monotonic()
+    wait_until(lambda: not any(map(is_running, pids)), "it has ended")
+    assert time.monotonic() - began < ENDS_WITHIN
 
 
 def test_a_row_of_failures_and_its_end_are_two_notices_of_two_workers(service: Service) -> None:

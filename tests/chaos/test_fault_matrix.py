@@ -40,18 +40,17 @@ ELSEWHERE = {
     Site("records.settle_rescued", "vault.write"): "for `rotator repair`",
     Site("leftover.published_of", "vault.read"): "of targets that left the configuration; their own tests do it",
     Site("endpoint.accept", "vault.read"): "for `rotator accept-endpoint`",
+    Site("retire._share_a_gateway", "storage.endpoint"): "with a second account; tests/unit/rotation/test_accounts.py",
     Site("rollback._old_secret", "storage.works"): "for `rotator rollback`, which test_killed_by_operators.py kills",
     Site("rollback._old_secret", "vault.read_version"): "the same",
     Site("rollback.rollback_of", "storage.see_that_it_can_be_asked"): "the same",
     Site("copies.destroy_rolled_back", "vault.read_version"): "after a rollback; its unit tests have it fail",
     Site("copies.destroy_rolled_back", "vault.destroy"): "the same",
-    Site("publish._destroy_copy", "vault.read_version"): "after a rollback; its unit tests have it fail",
-    Site("publish._destroy_copy", "vault.destroy"): "the same",
     Site("tend.settle", "hostup.prove"): "for `rotator roll-api-key --settle`; test_api_key_roll.py",
     Site("store.anew", "vault.read"): "the same, where the record of the API key cannot be read",
     Site("worker._rebuild", "vault.health"): "asks for the time at a start; the first tick says what is wrong",
     Site("worker.serve", "vault.keep_alive"): "renews the token; tests/contract/vault",
-    Site("pages.own_text", "vault.token_ends_in"): "for `/metrics`; calls nothing",
+    Site("pages.own_samples", "vault.token_ends_in"): "for metrics; calls nothing",
 }
 """Calls that are no step of a rotation, a retirement or the audit; what is named here in vain fails the build, too."""
 

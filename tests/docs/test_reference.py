@@ -26,38 +26,15 @@ from worker.targets.fields import PRESETS, SOURCES
 CONFIGURATION = page("configuration.md")
 OPERATE = page("operate.md")
 SECTIONS = (
-    "hostup",
-    "storage",
-    "vault",
-    "redis",
-    "worker",
-    "metrics",
-    "leak_webhook",
-    "log",
-    "[target]",
-    "[freeze]",
-    "[destination]",
-    "[notify]",
+    *("hostup", "storage", "vault", "redis", "worker", "metrics", "leak_webhook", "log"),
+    *("[account]", "[target]", "[freeze]", "[destination]", "[notify]"),
 )
 
 NO_DEFAULT = {
     *("endpoint", "region", "address", "url", "name", "path", "from", "to", "reason"),
     *("every", "cron", "window", "jitter", "extra", "retire_cap", "readers", "presign_ttl", "listen"),
-    *(
-        "also",
-        "namespace",
-        "owner",
-        "kind",
-        "events",
-        "targets",
-        "owners",
-        "url_file",
-        "url_env",
-        "secret_file",
-        "secret_env",
-        "token_file",
-    ),
-    *("api_key_path", "api_key_every", "api_key_scopes", "bootstrap_key_file"),
+    *("owner", "kind", "events", "targets", "owners", "url_file", "url_env", "secret_file", "secret_env", "token_file"),
+    *("api_key_file", "api_key_path", "api_key_every", "api_key_scopes", "bootstrap_key_file", "also", "namespace"),
     *("token_env", "server", "sender", "to", "user", "password_file", "password_env", "run", "pass_env"),
 }
 """Settings that must be given, or whose default follows from others."""
@@ -71,13 +48,17 @@ OF_LIBRARIES = {
     "MALLOC_ARENA_MAX",
     "ROTATOR_DEPLOYMENT",
     "NOTIFY_SOCKET",
+    *(f"OTEL_EXPORTER_OTLP_{signal}_{what}" for signal in ("TRACES", "METRICS") for what in ("ENDPOINT", "PROTOCOL")),
+    *("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"),
+    *("OTEL_TRACES_SAMPLER", "OTEL_METRIC_EXPORT_INTERVAL", "SENTRY_ENVIRONMENT"),
+    "SENTRY_DSN_FILE",
 }
-"""Variables that are read by httpx, OpenSSL, the C library and the Compose file, or set by systemd."""
+"""Variables that are read by libraries and the Compose file, set by systemd, or put together of parts in the code."""
 
 OF_THE_SHELL = {0, 2, 130}
 """Exit codes that no error has: all is well, wrong arguments (typer), interrupted."""
 
-_VARIABLE = re.compile(r"(?:HOSTUP|VAULT|REDIS|ROTATOR)_[A-Z_]+")
+_VARIABLE = re.compile(r"(?:HOSTUP|VAULT|REDIS|ROTATOR|OTEL|SENTRY)_[A-Z_]+")
 _SETTING = re.compile(r"(?:# ?)?(\w+) = (.+)")
 
 

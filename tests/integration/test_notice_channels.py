@@ -27,7 +27,7 @@ from tests.sandbox import is_running
 from tests.servers import wait_until
 from tests.wire import LOOPBACK_PEM, Wire, answer
 from worker.adapters.http.trust import TlsFiles, Trust
-from worker.adapters.notify.command import CommandWay, handed_on
+from worker.adapters.notify.command import CommandWay, guard_of, handed_on
 from worker.adapters.notify.mail import MailServer, MailWay
 from worker.errors import NotDelivered
 from worker.notices.notice import Kind, Notice
@@ -174,17 +174,34 @@ def test_a_program_gets_the_notice_on_its_input_and_none_of_our_secrets(
     assert "canary" not in given
 
 
-def test_a_program_that_fails_or_is_not_there_is_told(tmp_path: Path) -> None:
+GUARDS = pytest.mark.parametrize("guard", [(), guard_of(30.0)], ids=["bare", "guarded"])
+
+
+def test_this_system_has_what_ends_programs() -> None:
+    assert guard_of(30.0)
+
+
+@GUARDS
+def test_a_program_that_fails_or_is_not_there_is_told(tmp_path: Path, guard: tuple[str, ...]) -> None:
+    words = program(tmp_path, "exit 3")
     with pytest.raises(NotDelivered, match="ended with 3"):
-        CommandWay(program(tmp_path, "exit 3"), {}, 30.0).deliver(NOTICE)
+        CommandWay(words, {}, 30.0, guard).deliver(NOTICE)
     with pytest.raises(NotDelivered, match="No such file"):
-        CommandWay((str(tmp_path / "nothing"),), {}, 30.0).deliver(NOTICE)
+        CommandWay((str(tmp_path / "nothing"),), {}, 30.0, guard).deliver(NOTICE)
+    plain = tmp_path / "plain"
+    plain.touch(0o600)
+    with pytest.raises(NotDelivered, match="Permission denied"):
+        CommandWay((str(plain),), {}, 30.0, guard).deliver(NOTICE)
+    program(tmp_path, f"cat > {tmp_path}/notice")
+    CommandWay(words, {"PATH": os.environ["PATH"]}, 30.0, guard).deliver(NOTICE)
+    assert json.loads((tmp_path / "notice").read_text()) == NOTICE.document()
 
 
-def test_a_program_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> None:
+@GUARDS
+def test_a_program_that_hangs_is_ended_with_all_it_started(tmp_path: Path, guard: tuple[str, ...]) -> None:
     words = program(tmp_path, f"/bin/sleep 600 & echo $! > {tmp_path}/pid; wait")
     with pytest.raises(NotDelivered, match="was ended after"):
-        CommandWay(words, {"PATH": os.environ["PATH"]}, 1.0).deliver(NOTICE)
+        CommandWay(words, {"PATH": os.environ["PATH"]}, 1.0, guard).deliver(NOTICE)
     pid = int((tmp_path / "pid").read_text())
     wait_until(lambda: not is_running(pid), "what it started is gone")
 

@@ -234,8 +234,8 @@ MUTANTS = (
         (
             Edit(
                 "worker/rotation/changes/rotation.py",
-                "if any(request.leaked for request in requests):",
-                "if requests:",
+                "if any(request.leaked for request in asked):",
+                "if asked:",
             ),
         ),
         ("tests/unit/rotation/test_leak.py",),
@@ -244,5 +244,37 @@ MUTANTS = (
         "begin what is asked for in a pause",
         (Edit("worker/rotation/hold.py", "    if paused:\n", "    if paused and not record.requests:\n"),),
         ("tests/unit/rotation/test_holding.py",),
+    ),
+    Mutant(
+        "a rotation is done although a copy does not have the key",
+        (Edit("worker/rotation/steps/publish.py", "        failures += copying.failures\n", ""),),
+        ("tests/unit/rotation/test_also.py",),
+    ),
+    Mutant(
+        "a frozen worker writes an old key over a copy",
+        (Edit("worker/rotation/steps/copies.py", "    session.reload()\n", ""),),
+        ("tests/unit/rotation/test_also.py",),
+    ),
+    Mutant(
+        "delete a key that a copy publishes",
+        (
+            Edit(
+                "worker/rotation/steps/retire.py",
+                "    found += [(copy.name, document) for copy, document in published_copies(session)]\n",
+                "",
+            ),
+        ),
+        ("tests/unit/rotation/test_also.py",),
+    ),
+    Mutant(
+        "write over a copy that is somebody else's",
+        (
+            Edit(
+                "worker/rotation/copy_access.py",
+                "        if owner and owner.target == target.name:\n            return\n",
+                "    return\n",
+            ),
+        ),
+        ("tests/unit/rotation/test_also.py",),
     ),
 )

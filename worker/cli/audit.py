@@ -107,6 +107,7 @@ def _print_report(report: AuditReport, chains: Mapping[str, ChainState | None]) 
             ("foreign", _number(report.foreign)),
             ("unexplained", _number(report.drift)),
             ("whole histories", f"{sum(1 for each in chains.values() if each and each.holds)} of {len(chains)}"),
+            ("accepted breaks", str(sum(len(each.accepted) for each in chains.values() if each) or "")),
             ("findings", str(len(report.findings))),
         ]
     )

@@ -21,6 +21,7 @@ from worker.rotation.records import RecordStore
 from worker.rotation.trace import trace
 from worker.settings.environment import Need
 from worker.settings.settings import Settings
+from worker.targets.account import DEFAULT_ACCOUNT
 
 REDIS_SECONDS = 2.0
 
@@ -49,9 +50,15 @@ def find(options: Options, access_key: str) -> int:
     target = found.target if found else owner.target if owner else ""
     events = [entry for entry in found.events if entry.access_key == access_key] if found else []
     document = _document(access_key, target, events, _record(store, target))
+    document |= {"account": owner.account} if owner else {}
     now = clock.now()
     result(options, document, lambda: print_facts(_facts(document, now)))
     return 0
+
+
+def _account(events: Iterable[Entry]) -> str:
+    """Where the key lies, by the history: what names none is of the default account."""
+    return next((str(entry.facts["account"]) for entry in events if entry.facts.get("account")), DEFAULT_ACCOUNT)
 
 
 def _hint(settings: Settings, access_key: str) -> str | None:
@@ -82,6 +89,7 @@ def _document(access_key: str, target: str, events: Iterable[Entry], record: Rec
     return {
         "access_key": access_key,
         "target": target,
+        "account": _account(known),
         "state": state,
         "since": since,
         "works_until": until,
@@ -119,6 +127,7 @@ def _facts(document: dict[str, Any], now: datetime | None = None) -> list[tuple[
     return [
         ("access key", document["access_key"]),
         ("target", document["target"]),
+        ("account", document["account"] if document["account"] != DEFAULT_ACCOUNT else ""),
         ("state", f"{document['state']}" + (f" since {when(document['since'], now)}" if document["since"] else "")),
         ("works until", when(document["works_until"], now)),
         *((name, when(document[f"{name}_at"], now)) for name in names),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, TextIO
 
+from worker.cli.fitting import as_blocks, column_widths, fits_as_table, fitted, width_of
 from worker.cli.options import Options
 from worker.errors import RotatorError
 from worker.printable import printable, printable_json
@@ -42,8 +43,14 @@ def print_json(document: Any) -> None:
     _write(printable_json(text) + "\n")
 
 
-def print_lines(lines: Iterable[str]) -> None:
-    """Lines on stdout."""
+def print_lines(lines: Iterable[str], hanging: int | None = None) -> None:
+    """Lines on stdout, for people: on a terminal that is too narrow they are broken between words."""
+    width = width_of(sys.stdout) if sys.stdout else 0
+    print_document(part for line in lines for part in fitted(printable(line), width or sys.maxsize, hanging))
+
+
+def print_document(lines: Iterable[str]) -> None:
+    """Lines on stdout as they are: of a page, a table for programs, or what is copied."""
     _write("".join(f"{printable(line)}\n" for line in lines))
 
 
@@ -54,7 +61,8 @@ def print_text(text: str) -> None:
 
 def say(text: str) -> None:
     """One line on stderr: progress, warnings and errors. Where that cannot be written, nobody can be shown anything."""
-    _to_stderr(printable(text) + "\n")
+    width = width_of(sys.stderr) if sys.stderr else 0
+    _to_stderr("".join(f"{part}\n" for part in fitted(printable(text), width or sys.maxsize)))
 
 
 def progress(what: str) -> Callable[[int, int], None]:
@@ -68,19 +76,25 @@ def progress(what: str) -> Callable[[int, int], None]:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Rows under headings on stdout: drawn with rich on a terminal, else columns with spaces between them."""
+    """Rows under headings on stdout: drawn with rich on a terminal, else columns with spaces between them.
+
+    On a terminal that is too narrow for that, each row is some lines of its own.
+    """
     cleaned = [[printable(cell) for cell in row] for row in rows]
-    if sys.stdout and sys.stdout.isatty():
-        _draw(columns, cleaned)
+    width = width_of(sys.stdout) if sys.stdout else 0
+    if not width:
+        print_document(_spaced(columns, cleaned))
+    elif fits_as_table(columns, cleaned, width):
+        _draw(columns, cleaned, width)
     else:
-        print_lines(_spaced(columns, cleaned))
+        print_document(as_blocks(columns, cleaned, width))
 
 
 def print_facts(pairs: Iterable[tuple[str, str]]) -> None:
     """Names and values below each other on stdout; what has no value is left out."""
     known = [(name, value) for name, value in pairs if value]
     width = max((len(name) for name, _ in known), default=0)
-    print_lines(f"{name:<{width}}  {value}" for name, value in known)
+    print_lines((f"{name:<{width}}  {value}" for name, value in known), width + 2)
 
 
 class OutputUnwritable(RotatorError):
@@ -138,15 +152,15 @@ def _spaced(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in every]
 
 
-def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        drawn.add_column(column, overflow="fold")
+    for column, its in zip(columns, column_widths(columns, rows, width), strict=True):
+        drawn.add_column(column, overflow="fold", width=its)
     for row in rows:
         drawn.add_row(*(Text(cell) for cell in row))
-    Console(file=sys.stdout).print(drawn)
+    Console(file=sys.stdout, width=width).print(drawn)

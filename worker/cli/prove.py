@@ -7,7 +7,7 @@ from pathlib import Path
 
 from worker.adapters.vault.opening import open_vault
 from worker.cli.options import Options
-from worker.cli.output import print_facts, print_lines, result
+from worker.cli.output import print_document, print_facts, print_lines, result
 from worker.cli.proof import Checked, accepted_breaks, check_proof, make_proof, rendered, unlinked
 from worker.clock import SystemClock
 from worker.errors import RecordDeleted, RotatorError, UsageError
@@ -41,7 +41,7 @@ def _print_proof(options: Options, access_key: str) -> None:
             hint="Name it in full; see `rotator history`.",
         )
     document = make_proof(found.target, access_key, whole_history(store, found.target).texts, clock.now())
-    print_lines(rendered(document).split("\n"))
+    print_document(rendered(document).split("\n"))
 
 
 def _owner(store: RecordStore, access_key: str) -> str | None:

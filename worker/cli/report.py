@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from worker.cli.options import Options
-from worker.cli.output import print_json, print_lines, progress
+from worker.cli.output import print_document, print_json, progress
 from worker.cli.report_tables import as_csv, as_document
 from worker.clock import moment
 from worker.errors import RecordError, RotatorError, UsageError, VaultError
@@ -22,6 +22,7 @@ from worker.rotation.survey import read_all
 from worker.rotation.whole import whole_history
 from worker.service.audit_task import slack
 from worker.settings.environment import Need
+from worker.targets.account import at_account
 from worker.targets.durations import format_duration
 from worker.targets.schedule import next_rotation
 from worker.targets.target import Target
@@ -51,11 +52,11 @@ def make_report(options: Options, since: str | None, until: str | None, form: st
     if form == "json":
         print_json(as_document(made))
     elif form == "csv":
-        print_lines(as_csv(made))
+        print_document(as_csv(made))
     else:
         from worker.cli.report_page import page
 
-        print_lines(page(made))
+        print_document(page(made))
     return 0
 
 
@@ -122,5 +123,6 @@ def completeness(runtime: Runtime) -> Completeness:
         raise
     except RotatorError as error:
         return Completeness(runtime.clock.now(), None, None, None, None, error.what)
-    problem = "" if found.key_count is not None else "HostUp does not say how many keys there are"
+    unknown = [at_account(each.account) for each in found.accounts if each.key_count is None]
+    problem = f"HostUp does not say how many keys there are{unknown[0]}" if unknown else ""
     return Completeness(found.at, found.key_count, found.on_record, found.foreign, found.drift, problem)

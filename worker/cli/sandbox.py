@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from worker.cli.options import Options
-from worker.cli.output import print_json, print_lines, say
+from worker.cli.output import print_document, print_json, say
 from worker.sandbox.run import run_sandbox
 
 
@@ -26,7 +26,7 @@ class _Announcer:
 
     def tell(self, line: str) -> None:
         if not self._as_json:
-            print_lines([line])
+            print_document([line])
         else:
             if not self._told:
                 print_json(self._files)

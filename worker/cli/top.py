@@ -6,12 +6,14 @@ On a terminal until q or Ctrl-C; elsewhere one plain picture of now.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from worker.adapters.redis.circuit import HeldCalls
+from worker.cli.held import held_text
 from worker.cli.options import Options
 from worker.cli.output import print_lines, result
 from worker.cli.texts import span
@@ -20,6 +22,7 @@ from worker.printable import printable
 from worker.rotation.status import summary_of, unusable
 from worker.rotation.survey import survey
 from worker.settings.environment import Need
+from worker.targets.account import at_account
 from worker.targets.receipts import receipts_in
 
 if TYPE_CHECKING:
@@ -97,7 +100,11 @@ def top(options: Options) -> int:
 def look(runtime: Runtime) -> Screen:
     """What is to be shown now. Raises VaultError."""
     found, now = summaries(runtime), runtime.clock.now()
-    return screen(found, now, tuple(_readers(runtime, found, now)))
+    try:
+        held = runtime.shared.held(now)
+    except QueueUnavailable:
+        held = ()
+    return screen(found, now, held, tuple(_readers(runtime, found, now)))
 
 
 def _readers(runtime: Runtime, found: Sequence[Summary], now: datetime) -> Iterator[tuple[str, str, str]]:
@@ -118,15 +125,16 @@ def _readers(runtime: Runtime, found: Sequence[Summary], now: datetime) -> Itera
                 yield name, f"{each.reader} uses {each.access_key}", _far(each.seen.isoformat(), now)
 
 
-def screen(found: Sequence[Summary], now: datetime, readers: Rows = ()) -> Screen:
-    """What the targets' summaries come to. Pure."""
+def screen(found: Sequence[Summary], now: datetime, held: Iterable[HeldCalls] = (), readers: Rows = ()) -> Screen:
+    """What the targets' summaries come to, the calls that are held back, and who uses keys of before. Pure."""
+    waiting = tuple((f"HostUp{at_account(each.account)}", held_text(each, now), "") for each in held)
     soon = sorted((each for each in found if each["next_rotation_at"]), key=lambda each: each["next_rotation_at"])
     old = sorted((key["retire_after"], each["target"], key) for each in found for key in each["retiring"])
     return Screen(
         now,
         len(found),
         tuple((each["target"], _doing(each), "") for each in found if each["phase"] in UNDER_WAY),
-        tuple((each["target"], what, since) for each in found for what, since in _troubles(each, now)),
+        waiting + tuple((each["target"], what, since) for each in found for what, since in _troubles(each, now)),
         tuple(
             (each["target"], each["access_key"] or "no key yet", _far(each["next_rotation_at"], now)) for each in soon
         ),

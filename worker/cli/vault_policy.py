@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from worker.cli.options import Options, target_named
-from worker.cli.output import print_lines, result
+from worker.cli.output import print_document, result
 from worker.errors import ConfigurationError, UsageError
 from worker.settings.destinations import DestinationSettings
 from worker.settings.environment import Need
@@ -33,7 +33,7 @@ def vault_policy(options: Options, app: str | None, destination: str | None = No
         rights = rights_of_app(settings, target) if target else rights_of_worker(settings)
         lines = policy_of_app(settings, target) if target else policy_of_worker(settings)
     document = {"path": {path: {"capabilities": list(allowed)} for path, allowed in rights.items()}}
-    result(options, document, lambda: print_lines(lines))
+    result(options, document, lambda: print_document(lines))
     return 0
 
 

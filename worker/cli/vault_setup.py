@@ -14,7 +14,7 @@ from typing import Any
 from worker.adapters.vault.admin import VaultAdmin
 from worker.adapters.vault.opening import open_admin
 from worker.cli.options import Options
-from worker.cli.output import print_lines, result
+from worker.cli.output import print_document, print_lines, result
 from worker.cli.vault_plan import Change, Kind, Thing, change_of, policy_lines, settings_lines, shown, wanted, wanted_at
 from worker.clock import SystemClock
 from worker.errors import PersonNeeded, UsageError, VaultDenied, VaultNotVersioned
@@ -58,7 +58,7 @@ def vault_setup(
     try:
         changes += _changes(admin, things)
         if not options.as_json:
-            print_lines(shown(changes))
+            print_document(shown(changes))
         done = bool(changes) and not dry_run and (yes or _agreed())
         if done:
             _make(admin, changes, handed)

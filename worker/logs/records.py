@@ -20,6 +20,8 @@ QUIET: Mapping[str, int] = {
     "celery.app.trace": logging.WARNING,  # what each task returned
     "celery.beat": logging.WARNING,  # each tick that is sent
     "celery.worker.strategy": logging.WARNING,  # each message that is received
+    **dict.fromkeys(("opentelemetry", "sentry_sdk"), logging.CRITICAL),  # each export that failed: it is told once
+    "urllib3.connectionpool": logging.ERROR,  # each try of theirs that they repeat
     **dict.fromkeys(("amqp", "asyncio", "botocore", "kombu", "redis"), logging.WARNING),
     **dict.fromkeys(("hpack", "httpcore", "httpx", "hvac", "requests", "urllib3"), logging.WARNING),  # every URL
 }

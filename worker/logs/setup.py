@@ -58,21 +58,19 @@ def mode_for(stream: TextIO, wanted: str = "auto") -> Mode:
     return "console" if as_text else "json"
 
 
-def configure(
-    mode: Mode, stream: TextIO, redactor: Redactor, level: int = logging.INFO, tap: Processor | None = None
-) -> None:
+def configure(mode: Mode, stream: TextIO, redactor: Redactor, level: int = logging.INFO, *taps: Processor) -> None:
     """Send everything that is logged in this process to ``stream``; may be called again.
 
-    ``level`` is that of this project's own events; libraries are logged from INFO on at most. ``tap`` sees our own
+    ``level`` is that of this project's own events; libraries are logged from INFO on at most. ``taps`` see our own
     events from INFO on, also those that are not written, without secrets.
     """
     lines = Lines(stream, _tell_lost)
     common: list[Processor] = [add_log_level, add_logger_name, TimeStamper(fmt="iso", utc=True), add_error]
     last: list[Processor] = [redactor, *_renderers(mode, stream)]
-    own = [redactor, tap, _from(level), *_renderers(mode, stream)] if tap else last
+    own = [redactor, *taps, _from(level), *_renderers(mode, stream)] if taps else last
     structlog.configure(
         processors=[merge_contextvars, *common, *own],
-        wrapper_class=structlog.make_filtering_bound_logger(min(level, logging.INFO) if tap else level),
+        wrapper_class=structlog.make_filtering_bound_logger(min(level, logging.INFO) if taps else level),
         logger_factory=lambda *names: _LineLogger(names[0] if names else "worker", lines),
         cache_logger_on_first_use=False,  # a cached logger would keep an earlier stream and redactor
     )

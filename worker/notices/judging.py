@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from worker.events import Event
 from worker.notices.notice import Kind, Notice
 from worker.printable import printable
+from worker.targets.account import DEFAULT_ACCOUNT, at_account
 
 LONGEST_TEXT = 2_000
 LONGEST_ID = 200
@@ -42,6 +43,9 @@ _OF_AUDIT: Mapping[object, tuple[Kind, str]] = {
 }
 """What an audit found, by the kind of the finding; all else it finds is told by other events."""
 
+_OF_ACCOUNT = frozenset({"drift", "endpoint", "api key", "stray api key"})
+"""What stands for each account by itself."""
+
 _OVER: Mapping[str, tuple[str, ...]] = {
     Event.ROTATION_SUCCEEDED: ("failed", "conflict", "died", "blocked", "record", _ROTATION),
     Event.TARGET_RECOVERED: ("conflict", "died"),
@@ -51,9 +55,6 @@ _OVER: Mapping[str, tuple[str, ...]] = {
     Event.API_KEY_SETTLED: ("api key", "stray api key"),
 }
 """What is over with an event."""
-
-_OF_ACCOUNT = frozenset({"api key", "stray api key"})
-"""What is told of an account, and not of a target."""
 
 READ = frozenset({*_TOLD, *_OVER, Event.AUDIT_FOUND, Event.AUDIT_DONE})
 """The events that matter here."""
@@ -75,17 +76,29 @@ def words(line: Mapping[str, object], owners: Mapping[str, str]) -> Iterator[Wor
     kind, slot = _OF_AUDIT.get(line.get("kind"), (None, "")) if event == Event.AUDIT_FOUND else _of(event)
     if kind:
         detail = _text(line.get("rotation_id"), LONGEST_ID) if kind in _EACH else ""
-        yield Word(_notice(kind, line, owners), _mark(slot, _about(slot, line), detail))
-    over = ("drift",) if event == Event.AUDIT_DONE and line.get("drift") == 0 else _OVER.get(event, ())
+        yield Word(_notice(kind, line, owners), _mark(slot, target, detail or _account_of(slot, line)))
+    over = tuple(_mark(slot, target, _account_of(slot, line)) for slot in _OVER.get(event, ()))
+    if event == Event.AUDIT_DONE:
+        over = tuple(_mark("drift", target, account) for account in _explained(line))
     if over:
         notice = _notice(Kind.RECOVERED, line, owners)
-        marks = tuple(_mark(slot, _about(slot, line)) for slot in over)
-        yield Word(notice, _mark("recovered", target, notice.id), marks)
+        yield Word(notice, _mark("recovered", target, notice.id), over)
 
 
-def _about(slot: str, line: Mapping[str, object]) -> str:
-    """Whom it is told of: a target, or of an API key its account. Two that share nothing are both told."""
-    return _text(line.get("account" if slot in _OF_ACCOUNT else "target"), LONGEST_ID)
+def _account_of(slot: str, line: Mapping[str, object]) -> str:
+    return _text(line.get("account"), LONGEST_ID) if slot in _OF_ACCOUNT else ""
+
+
+def _explained(line: Mapping[str, object]) -> tuple[str, ...]:
+    """The accounts of which an audit found every key explained, as lines name them: the default one by nothing."""
+    if line.get("drift") == 0:
+        return ("", *_texts(line.get("explained")))
+    return _texts(line.get("explained"))
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    listed = values if isinstance(values, list) else []
+    return tuple("" if value == DEFAULT_ACCOUNT else _text(value, LONGEST_ID) for value in listed)
 
 
 def _of(event: str) -> tuple[Kind | None, str]:
@@ -102,13 +115,19 @@ def _notice(kind: Kind, line: Mapping[str, object], owners: Mapping[str, str]) -
         log=log,
         target=target or None,
         owner=owners.get(target),
-        what=_text(line.get("error") or line.get("what"), LONGEST_TEXT),
+        what=_text(line.get("error") or line.get("what"), LONGEST_TEXT) + _whose(line),
         hint=_text(line.get("hint"), LONGEST_TEXT) or _advice(kind, target),
         access_key=_text(line.get("access_key"), LONGEST_ID) or None,
         request_id=_text(line.get("request_id"), LONGEST_ID) or None,
         rotation_id=_text(line.get("rotation_id"), LONGEST_ID) or None,
         vault_version=version if isinstance(version, int) else None,
     )
+
+
+def _whose(line: Mapping[str, object]) -> str:
+    """Which account's API key it is: the record of one does not say so in its words."""
+    of_key = str(line.get("event")).startswith("api_key.")
+    return at_account(_text(line.get("account"), LONGEST_ID) or DEFAULT_ACCOUNT) if of_key else ""
 
 
 def _advice(kind: Kind, target: str) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from worker.events import Event
 from worker.rotation.history import Entry
-from worker.rotation.record import Record
+from worker.rotation.record import Record, Rotation
 from worker.targets.account import DEFAULT_ACCOUNT
 
 SUCCEEDED, UNCONFIRMED, FAILED = "succeeded", "unconfirmed", "failed"
@@ -35,6 +35,17 @@ def outcome(before: Record, after: Record, entries: tuple[Entry, ...]) -> tuple[
     if after.failure and after.failure.count > last:
         return _trigger(before), FAILED
     return None
+
+
+def whole(before: Record, after: Record, entries: tuple[Entry, ...]) -> tuple[Rotation, str] | None:
+    """The rotation that this change brought to its end for good, and its outcome; a failure may leave it under way."""
+    rotation = before.rotation
+    if rotation is None or (after.rotation and after.rotation.id == rotation.id):
+        return None
+    if not any(entry.rotation_id == rotation.id for entry in entries):
+        return None  # another one brought it to its end meanwhile
+    ended = outcome(before, after, entries)
+    return rotation, ended[1] if ended else FAILED
 
 
 def revocations(before: Record, entries: tuple[Entry, ...]) -> Iterator[float]:

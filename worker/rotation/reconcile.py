@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from worker.errors import Superseded, TryAgainLater
 from worker.events import Event
@@ -42,6 +43,7 @@ from worker.rotation.steps.publish import leave_behind, publish, verify
 from worker.rotation.steps.retire import delete, prove_dead
 from worker.rotation.steps.revoke import revoke
 from worker.rotation.steps.session import Pause, Session, always
+from worker.rotation.steps.timing import timed
 from worker.rotation.steps.watch import watch
 from worker.targets.freeze import freeze_at
 from worker.targets.target import Target
@@ -113,7 +115,9 @@ def reconcile(
             wait, touched = _with_reason(session, step), frozenset(session.touched)
             return LookResult(session.record, due, wait, touched, session.observation, session.loaded.version, mended)
         try:
-            pause = _timed(session, step)
+            pause = timed(
+                session, STEP_NAMES[type(step)], _rotation_of(step, session.record), partial(_do, session, step)
+            )
         except Superseded as error:
             session.log(Event.LEASE_LOST, error=error.what)
             session.reload()
@@ -154,13 +158,16 @@ def _opened(services: Services, target: Target) -> Session:
     return session
 
 
-def _timed(session: Session, step: Step) -> Pause | None:
-    clock = session.services.clock
-    began = clock.monotonic()
-    try:
-        return _do(session, step)
-    finally:
-        session.services.meter.stepped(STEP_NAMES[type(step)], clock.monotonic() - began)
+def _rotation_of(step: Step, record: Record) -> str | None:
+    """The rotation that a step belongs to, of a key on its way out the one that made it; None where none is known."""
+    match step:
+        case Verify() | Publish():
+            return step.rotation_id
+        case Delete() | ProveDead():
+            return next((key.rotation_id for key in record.retiring if key.access_key == step.access_key), None)
+        case TakeOver():
+            return record.rotation.id if record.rotation else None
+    return None
 
 
 def _do(session: Session, step: Step) -> Pause | None:

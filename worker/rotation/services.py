@@ -14,6 +14,7 @@ from worker.meter import NO_METER, Meter
 from worker.rotation.ports import AccountPort, HostUpPort, StoragePort, VaultPort
 from worker.rotation.records import RecordStore
 from worker.secret import Secret
+from worker.spans import NO_SPANS, Spans
 from worker.targets.backoff import Backoff
 from worker.targets.location import HOME
 from worker.targets.receipts import RECEIPTS_PATH
@@ -109,7 +110,8 @@ class Services:
 
     ``keep_secret`` hands a secret to the logs' redaction, which forgets at the end of ``secrets_for_a_while`` what it
     was given meanwhile. ``machine`` is the machine's own clock, where ``clock`` may be put right by another one.
-    ``meter`` is told what happens. ``destinations`` are those of ``[[destination]]``, by their names.
+    ``meter`` is told what happens, ``spans`` how long a rotation and its steps took. ``destinations`` are those of
+    ``[[destination]]``, by their names.
     """
 
     accounts: Mapping[str, AccountServices]
@@ -121,6 +123,7 @@ class Services:
     machine: Clock | None = None
     secrets_for_a_while: Callable[[], AbstractContextManager[None]] = nullcontext
     meter: Meter = NO_METER
+    spans: Spans = NO_SPANS
     vault_away: VaultAway = field(default_factory=VaultAway)
     destinations: Mapping[str, Destination] = field(default_factory=dict)
 

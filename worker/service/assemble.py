@@ -36,6 +36,7 @@ from worker.service.own_audit import AuditDiary
 from worker.service.share import Share, watching_threads
 from worker.service.standing import ClockTrouble, RedisTrouble
 from worker.settings.settings import AccountSettings, Settings
+from worker.spans import NO_SPANS, Spans
 from worker.targets.account import DEFAULT_ACCOUNT
 from worker.targets.backoff import LONGEST_ASKED, Backoff
 from worker.targets.target import Target
@@ -118,11 +119,14 @@ def build(
     *,
     keep: bool = False,
     meter: Meter = NO_METER,
+    spans: Spans = NO_SPANS,
+    name: str = "",
 ) -> Runtime:
     """Make all clients; none of them calls out before its first use. ``redactor`` is given secrets that come up.
 
     ``clock`` is another one than the machine's, put right by Vault's; ``keep``: note the storage's endpoint at its
-    first sight. ``meter`` is told what happens.
+    first sight. ``meter`` and ``spans`` are told what happens. ``name`` is this
+    process's, made up where there is none yet.
 
     Raises ConfigurationError for addresses and secrets that cannot be used.
     """
@@ -156,6 +160,7 @@ def build(
         secrets_for_a_while=redactor.for_a_while,
         machine=witnessed.own if witnessed else clock,
         meter=meter,
+        spans=spans,
         destinations={
             name: Destination(each, settings.destinations[name].vault.mount) for name, each in elsewhere.items()
         },
@@ -167,7 +172,7 @@ def build(
         shared,
         vault,
         clock,
-        worker_name(),
+        name or worker_name(),
         RedisTrouble(clock),
         AuditDiary(clock, settings.worker.audit_every),
         http,

@@ -90,6 +90,7 @@ def audit_once(runtime: Runtime) -> None:
         on_record=report.on_record,
         foreign=report.foreign,
         drift=report.drift,
+        **({"explained": sorted(report.explained)} if len(report.accounts) > 1 else {}),
     )
 
 

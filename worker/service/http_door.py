@@ -184,8 +184,6 @@ def _cut(connection: socket.socket) -> None:
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     timeout = LONGEST_SECONDS
-    server_version = "rotator"
-    sys_version = ""
     error_message_format = "%(message)s\n"
     error_content_type = TEXT
 
@@ -242,6 +240,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+
+    def send_response(self, code: int, message: str | None = None) -> None:
+        """Without the names of programs and the time that http.server would add."""
+        self.send_response_only(code, message)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that http.server calls it by
         """Nothing: a probe each few seconds would fill the log."""

@@ -18,6 +18,7 @@ from worker.rotation.reconcile import reconcile
 from worker.rotation.record import Record
 from worker.rotation.status import summarize, unusable
 from worker.service.assemble import Runtime
+from worker.targets.account import logged
 from worker.targets.backoff import fraction
 from worker.targets.schedule import next_watch
 from worker.targets.target import Target
@@ -125,11 +126,11 @@ def _look(runtime: Runtime, target: Target, hold: Hold, *, watching: bool) -> bo
         next_look = found.wait.until
     except (RecordError, Conflict) as error:
         event = Event.RECORD_UNREADABLE if isinstance(error, RecordError) else Event.CONFLICT_FOUND
-        _log.error(event, **(error.fields() | {"target": target.name}))
+        _log.error(event, **(error.fields() | {"target": target.name} | logged(target.account)))
         entry = IndexEntry(target.name, unusable(error, target.name), (), target.plan())
         next_look = now + runtime.settings.worker.audit_every
     except RotatorError as error:
-        _log.warning(Event.TARGET_FAILED, **(error.fields() | {"target": target.name}))
+        _log.warning(Event.TARGET_FAILED, **(error.fields() | {"target": target.name} | logged(target.account)))
         if isinstance(error, VaultUnavailable):
             runtime.services.vault_away.seen(runtime.clock.now())
         runtime.shared.due.schedule(target.name, now + _soon(runtime, target.name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Protocol
 
@@ -45,11 +45,8 @@ class OwnText(Protocol):
 
 
 def pages(runtime: Runtime, own: OwnText, is_alive: Callable[[], bool]) -> Mapping[str, Page]:
-    """The pages by their paths. They have a connection to Redis of their own: what waits there holds up no rotation."""
-    shared = shared_state(
-        connect(runtime.settings.redis_url, login=runtime.redis_login, timeout=REDIS_SECONDS, retries=0),
-        runtime.settings.accounts,
-    )
+    """The pages by their paths."""
+    shared = looking(runtime)
     metrics = SharedMetrics(runtime.settings, shared, runtime.clock)
     readiness = Readiness(
         {"redis": lambda: _ask_redis(shared), "vault": lambda: see_that_vault_is_ready(runtime)},
@@ -62,13 +59,25 @@ def pages(runtime: Runtime, own: OwnText, is_alive: Callable[[], bool]) -> Mappi
     }
 
 
+def looking(runtime: Runtime) -> SharedState:
+    """What workers share, by a connection for those who only look: what waits there holds up no rotation."""
+    return shared_state(
+        connect(runtime.settings.redis_url, login=runtime.redis_login, timeout=REDIS_SECONDS, retries=0),
+        runtime.settings.accounts,
+    )
+
+
 def own_text(runtime: Runtime) -> str:
     """The gauges of this process alone."""
+    return gauges(OWN, own_samples(runtime))
+
+
+def own_samples(runtime: Runtime) -> Iterator[Sample]:
+    """The same as samples."""
     left = runtime.vault.token_ends_in()
-    samples: list[Sample] = [("build_info", {"version": __version__}, 1)]
+    yield "build_info", {"version": __version__}, 1
     if left is not None:
-        samples.append(("vault_token_expiration_timestamp_seconds", {}, runtime.clock.now().timestamp() + left))
-    return gauges(OWN, samples)
+        yield "vault_token_expiration_timestamp_seconds", {}, runtime.clock.now().timestamp() + left
 
 
 class Readiness:

@@ -16,13 +16,15 @@ from worker.events import Event
 from worker.service import audit_task, look, request
 from worker.service import tick as ticks
 from worker.service.assemble import Runtime
+from worker.service.background import Background
 
 _log = structlog.get_logger(__name__)
 
 
-def register(app: Celery, runtime: Runtime) -> None:
-    """Define the tasks on an app."""
+def register(app: Celery, runtime: Runtime) -> Background:
+    """Define the tasks on an app; answers what does the audits."""
     pace = ticks.Pace(runtime.clock)
+    audits = Background("audit", lambda: guarded(runtime, "rotator.audit", lambda: audit_task.audit_once(runtime)))
 
     @app.task(name="rotator.tick", bind=True)
     def tick(task: Task[..., None]) -> None:
@@ -41,9 +43,12 @@ def register(app: Celery, runtime: Runtime) -> None:
         asked = request.Asked(str(task.request.id), str(reason), str(by), leaked is True)
         guarded(runtime, str(task.name), lambda: request.rotate(runtime, str(target), asked))
 
-    @app.task(name="rotator.audit", bind=True)
-    def audit(task: Task[..., None]) -> None:
-        guarded(runtime, str(task.name), lambda: audit_task.audit_once(runtime))
+    @app.task(name="rotator.audit")
+    def audit() -> None:
+        # not in this thread: it asks each account, and one that is silent would take threads from the others
+        audits.ask()
+
+    return audits
 
 
 def guarded(runtime: Runtime, task: str, run: Callable[[], None]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,10 +24,9 @@ from worker.errors import ConfigurationError, QueueUnavailable, UsageError, Vaul
 from worker.events import Event
 from worker.logs import setup
 from worker.logs.redaction import Redactor
-from worker.meter import NO_METER
 from worker.notices.judging import READ
 from worker.service import systemd
-from worker.service.assemble import Runtime, build
+from worker.service.assemble import Runtime, build, worker_name
 from worker.service.audit_task import audit_after_trouble, audit_once
 from worker.service.celery_app import make_app, paced_by, schedule
 from worker.service.http_door import HttpDoor
@@ -39,12 +38,17 @@ from worker.service.own_audit import OwnAudit
 from worker.service.pulse import Pulse
 from worker.service.redis_move import RedisMove
 from worker.service.tasks import guarded, register
+from worker.service.telemetry.errors import ErrorReports
+from worker.service.telemetry.opening import Collected
 from worker.service.tick import Send, rebuild
 from worker.service.undumpable import become_undumpable
 from worker.settings.settings import Settings
 
 if TYPE_CHECKING:
     from worker.service.metrics.own import OwnMetrics
+
+AUDIT_SECONDS = 30.0
+"""So long the end of a worker waits for an audit that is under way: a call to an account takes half of that."""
 
 _log = structlog.get_logger(__name__)
 
@@ -56,14 +60,18 @@ def run(settings: Settings, concurrency: int | None = None, *, beat: bool = True
     redactor = Redactor(settings.secrets())
     wanted = "json" if json_logs else settings.log.format
     mode = setup.mode_for(sys.stdout, wanted)
-    feed = Feed(READ) if settings.channels else None
-    setup.configure(mode, sys.stdout, redactor, setup.LEVELS[settings.log.level], feed)
+    feed, reports = Feed(READ) if settings.channels else None, ErrorReports(redactor)
+    taps = [tap for tap in (feed, reports if settings.telemetry.dsn else None) if tap]
+    setup.configure(mode, sys.stdout, redactor, setup.LEVELS[settings.log.level], *taps)
     setup.take_over(setup_logging)
     setup.catch_uncaught()
-    own = _own_metrics(settings)
-    runtime = build(settings, redactor, keep=True, meter=own or NO_METER)
-    with open_office(runtime, feed, redactor, own or NO_METER) if feed else nullcontext():
-        return serve(runtime, settings.worker.concurrency, beat=beat, own=own)
+    own, name = _own_metrics(settings), worker_name()
+    with closing(reports), Collected(settings.telemetry, name, own) as collected:
+        reports.open(settings.telemetry.dsn, name)
+        runtime = build(settings, redactor, keep=True, meter=collected.meter, spans=collected.spans, name=name)
+        collected.show(runtime)
+        with open_office(runtime, feed, redactor, collected.meter) if feed else nullcontext():
+            return serve(runtime, settings.worker.concurrency, beat=beat, own=own)
 
 
 def _with_threads(settings: Settings, concurrency: int | None) -> Settings:
@@ -104,7 +112,7 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool, own: OwnMetrics | N
     _refuse_cluster(runtime)
     settings, trouble = runtime.settings, runtime.redis_trouble
     app = make_app(settings.redis_url, settings.queue, runtime.redis_login, trouble.failed)
-    register(app, runtime)
+    audits_by_message = register(app, runtime)
     worker = runtime.settings.worker
     schedule(app, worker.tick, worker.audit_every, paced_by(runtime.clock))
     beats = _Beat(app) if beat else None
@@ -156,6 +164,7 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool, own: OwnMetrics | N
     pulse.start()
     try:
         exit_code = _run(app, runtime, concurrency)
+        audits_by_message.finish(AUDIT_SECONDS)
         return QueueUnavailable.exit_code if move.must_end else exit_code
     finally:
         if beats:
@@ -183,7 +192,7 @@ def _run(app: Celery, runtime: Runtime, concurrency: int) -> int:
         hostname=f"rotator@{runtime.name}",
         # threads: calls wait for the network nearly all the time, and one process shares clients and a Vault token
         pool="threads",
-        # with several accounts one more, so that ticks and audits take none that is kept for an account
+        # with several accounts one more, so that ticks take none that is kept for an account
         concurrency=concurrency + (len(runtime.settings.accounts) > 1),
         queues=[runtime.settings.queue],
         without_gossip=True,

@@ -65,7 +65,10 @@ class DestinationEntry(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class DestinationSettings:
-    """A mount for copies. ``vault`` is where it is and how to log in; ``shares_login``: by the login of [vault]."""
+    """A mount for copies. ``vault`` is where it is and how to log in.
+
+    ``shares_login``: by the login of [vault], and the connections to it.
+    """
 
     name: str
     vault: VaultSettings
@@ -165,13 +168,14 @@ def _with_login(
             f"{WHERE}: {token}", f"{what} of those of [vault] with {token.removeprefix('VAULT_TOKEN')} behind"
         )
     taken_over = {key: getattr(vault, key) for key in (_SAME if same else _WAY) if getattr(own, key) is None}
-    login = {key: getattr(vault, key) for key in _LOGIN_KEYS} if not has_login else {}
+    shares = same and not has_login  # what [vault] logs in with is never sent to another Vault
+    login = {key: getattr(vault, key) for key in _LOGIN_KEYS} if shares else {}
     given = {key: getattr(entry, key) for key in ("mount", "approle_mount", "kubernetes_mount", "jwt_mount")}
     namespace = own.namespace or entry.namespace or (vault.namespace if same else None)
     if own.token_file:  # it is read again whenever it changes; here it was only seen that it can be
         given["token"] = None
     settings = own.model_copy(update={**taken_over, **login, **given, "address": address, "namespace": namespace})
-    return DestinationSettings(entry.name, settings, shares_login=not has_login)
+    return DestinationSettings(entry.name, settings, shares_login=shares)
 
 
 def _raise_renamed(problems: Problems, name: str) -> None:

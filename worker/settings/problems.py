@@ -35,7 +35,7 @@ _SENTENCES = {
 
 SECRETS = (
     *("HOSTUP_API_KEY", "HOSTUP_BOOTSTRAP_KEY", "VAULT_TOKEN", "VAULT_ROLE_ID", "VAULT_SECRET_ID", "REDIS_URL"),
-    "ROTATOR_LEAK_WEBHOOK_SECRET",
+    *("SENTRY_DSN", "ROTATOR_LEAK_WEBHOOK_SECRET"),
 )
 """The variables that may also stand in a file, which the variable ``..._FILE`` names."""
 

@@ -39,6 +39,7 @@ from worker.settings.problems import Problems, show_key, unknown
 from worker.settings.proxies import Proxies, login_secrets, proxy_secrets
 from worker.settings.redis_url import exposure, redis_passwords
 from worker.settings.targets import Known, read_targets
+from worker.settings.telemetry import SentrySettings, Telemetry, telemetry
 from worker.settings.values import (
     FILE,
     STRICT,
@@ -105,6 +106,7 @@ class Settings:
     leak_webhook: LeakWebhookSettings = field(default_factory=LeakWebhookSettings)
     accounts: Mapping[str, AccountSettings] = field(default_factory=dict)
     destinations: Mapping[str, DestinationSettings] = field(default_factory=dict)
+    telemetry: Telemetry = field(default_factory=Telemetry)
 
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret in here; for redaction."""
@@ -114,7 +116,8 @@ class Settings:
         of_hostup = (key for each in (self.hostup, *of_accounts) for key in (each.api_key, each.bootstrap_key))
         known = (secret for secret in (*of_hostup, *given) if secret)
         elsewhere = (secret for destination in self.destinations.values() for secret in destination.secrets())
-        return (*known, *redis_passwords(self.redis_url), *self.proxy_secrets, *of_channels, *elsewhere)
+        more = (*of_channels, *elsewhere, *self.telemetry.hidden())
+        return (*known, *redis_passwords(self.redis_url), *self.proxy_secrets, *more)
 
 
 _TABLES = (
@@ -146,6 +149,7 @@ def load(
     redis = read_environment(RedisSettings, env, problems)
     metrics = read_environment(MetricsSettings, env, problems)
     hook = read_environment(LeakWebhookSettings, env, problems)
+    sentry = read_environment(SentrySettings, env, problems)
     proxies = problems.attempt(lambda: Proxies.of(env), Proxies())
     if document is None:
         raise problems.as_error()
@@ -205,6 +209,7 @@ def load(
         hook,
         accounts,
         destinations,
+        telemetry(env, sentry.dsn),
     )
 
 

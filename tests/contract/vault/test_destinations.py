@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -156,3 +158,20 @@ def test_what_is_no_mount_or_namespace_is_refused(store: VaultStore) -> None:
         store.beside("a//b", None)
     with pytest.raises(ConfigurationError):
         store.beside("kv", "n\u00e4mespace")
+
+
+def test_a_vault_that_takes_calls_and_never_answers_does_not_hold_up_other_targets(
+    connected: Connect, clock: SteppedClock
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        far = connected(f"http://127.0.0.1:{silent.getsockname()[1]}", deadline=1.0)
+        world = World(connected(), {"far": Destination(far, "secret")}, (Location("app", "far"),), clock)
+        began = time.monotonic()
+        for number in range(5):
+            name, path = f"with-copy-{number}", f"{world.root}/copied-{number}"
+            world.look(replace(world.target, name=name, path=path, also=(Location(f"app-{number}", "far"),)))
+        plain = replace(world.target, name="plain", path=f"{world.root}/plain", also=())
+        record = world.look(plain)
+        took = time.monotonic() - began
+    assert record.current is not None
+    assert 1.0 <= took < 4.0, "one call waited for its deadline, and the others were not made"

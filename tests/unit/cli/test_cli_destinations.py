@@ -18,6 +18,7 @@ from worker.cli.plan import calls_of
 from worker.cli.vault_plan import wanted, wanted_at
 from worker.cli.vault_policy import rights_at, rights_of_worker
 from worker.errors import ConfigurationError, UsageError
+from worker.settings.environment import Need
 from worker.settings.settings import Settings
 
 EU = '[[destination]]\nname = "eu"\nmount = "kv"\n'
@@ -87,6 +88,8 @@ def test_a_destination_with_a_login_of_its_own_has_a_policy_that_gives_its_copie
         "kv/destroy/apps/far": UPDATE,
         "kv/undelete/apps/far": UPDATE,
     }
+    without = read(tmp_path, f'{COPIES}{EU}address = "https://vault.eu.example"\n', needs=Need.NOTHING)
+    assert rights_at(without, "eu") == rights_at(settings, "eu"), "to be printed before there is a login"
     with pytest.raises(UsageError, match="is used by the login of"):
         rights_at(shared(tmp_path), "eu")
     with pytest.raises(UsageError, match="is not configured"):

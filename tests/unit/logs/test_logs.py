@@ -77,7 +77,7 @@ def test_a_line_of_a_library_has_the_same_form(log_stream: io.StringIO) -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["httpx", "httpcore.connection", "botocore.auth", "urllib3.connectionpool", "kombu"])
+@pytest.mark.parametrize("name", ["httpx", "httpcore.connection", "botocore.auth", "urllib3.response", "kombu"])
 def test_libraries_that_log_urls_and_headers_are_quiet(log_stream: io.StringIO, name: str) -> None:
     configure("json", log_stream, Redactor(), logging.DEBUG)
     logging.getLogger(name).info("HTTP Request: GET https://h/?%s", CANARY)

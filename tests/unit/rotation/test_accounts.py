@@ -8,20 +8,23 @@ from datetime import timedelta
 
 import pytest
 
-from tests.doubles import Gate, MemoryStorage, T, at
+from tests.doubles import Gate, MemoryHostUp, MemoryStorage, T, at
 from tests.records import NOW
 from tests.worlds import MEDIA, SLACK, STATE, TARGET, TwoAccounts
 from worker.errors import AccountGone, HostUpCall, HostUpRefused, HostUpUncertain, UsageError
 from worker.rotation.audit import AuditReport, audit
 from worker.rotation.baseline import ensure_baseline
 from worker.rotation.changes.retirement import counted_after_all
+from worker.rotation.changes.rotation import to_retire
 from worker.rotation.changes.settlement import Found, Settlement, adopted_key, settled_create
 from worker.rotation.decide import MOVES_PER_DAY
+from worker.rotation.leftover import prove_left_behind
 from worker.rotation.ports import CreatedKey
 from worker.rotation.record import Paused, Phase, Record, Why, decode, encode
 from worker.rotation.status import due_at, summary_of
 from worker.rotation.steps.rollback import Wanted, rollback_of
 from worker.rotation.steps.session import Session
+from worker.rotation.survey import survey
 from worker.targets.freeze import Freeze
 
 MOVED = replace(TARGET, account=MEDIA)
@@ -351,3 +354,43 @@ def test_a_late_key_is_retired_on_the_account_that_made_it(two: TwoAccounts) -> 
     left = {key.access_key: (key.why, key.account) for key in record.retiring}
     assert left["AK1"] == (Why.STRAY, "default")
     assert left["MK1"] == (Why.REPLACED, MEDIA), "the slow one's configuration was the older, and it moved it back"
+
+
+def _stray(two: TwoAccounts) -> None:
+    """A target on the second account, with a deleted key on the first that was never published."""
+    two.look(MOVED)
+    stray = replace(
+        to_retire("AK9", Why.STRAY, None, None, two.clock.time - DAYS), deleted_at=two.clock.time - timedelta(minutes=1)
+    )
+    two.alter(retiring=(stray,))
+
+
+def test_a_key_that_was_never_published_is_not_taken_for_dead_by_a_refusal_alone(two: TwoAccounts) -> None:
+    _stray(two)
+    two.look(MOVED)
+    assert [key.access_key for key in two.record().retiring] == ["AK9"], "the gateway may refuse any wrong secret"
+
+
+def test_with_the_same_object_storage_a_key_of_the_other_account_shows_its_death(two: TwoAccounts) -> None:
+    shared = MemoryHostUp(living=two.hostup.living)
+    storage = MemoryStorage(shared, endpoint=two.storage.endpoint)
+    two.other.living = two.hostup.living
+    two.services = replace(
+        two.services, accounts={"default": at(two.hostup, storage), MEDIA: at(two.other, MemoryStorage(shared))}
+    )
+    _stray(two)
+    two.look(MOVED)
+    assert two.record().retiring == ()
+    [dead] = _events(two, "key.dead")
+    assert "MK1" in str(dead["proof"])
+
+
+def test_another_targets_key_there_shows_its_death_at_the_audit(two: TwoAccounts) -> None:
+    _stray(two)
+    web = replace(TARGET, name="web", path="apps/web")
+    two.targets = {TARGET.name: MOVED, web.name: web}
+    prove_left_behind(two.services, survey(two.services, two.targets), two.targets)
+    assert len(two.record().retiring) == 1, "no key of that account is known to live"
+    two.look(web)
+    prove_left_behind(two.services, survey(two.services, two.targets), two.targets)
+    assert two.record().retiring == ()

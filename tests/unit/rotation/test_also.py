@@ -120,6 +120,25 @@ def test_a_place_that_cannot_be_written_leaves_the_rotation_open_and_the_old_key
     assert "AK1" not in world.hostup.living
 
 
+def test_what_is_on_record_of_copies_stays_where_nobody_can_tell_whose_another_one_is() -> None:
+    world = rotated()
+    world.passes(days=31)
+    world.there.denied = ("vault write",)
+    world.look()
+    rotation = world.record().rotation
+    assert rotation is not None
+    assert [copy.location for copy in rotation.copies] == [HERE.name]
+    world.there.denied = ()
+    world.eu.versions[EU.path].append({**SOMEBODY_ELSES, "rotation_id": "theirs"})
+    world.here.denied = ("vault read state/_keys",)
+    world.passes(hours=2)
+    world.look()
+    assert world.record().rotation == rotation
+    failure = world.record().failure
+    assert failure is not None
+    assert (failure.kind, failure.count) == ("VaultDenied", 2)
+
+
 def test_a_write_whose_answer_was_lost_is_recognised(world: Also) -> None:
     world.there.lost_after = ("vault write",)
     world.look()
@@ -269,6 +288,17 @@ def test_a_deleted_copy_is_brought_back() -> None:
     assert world.record().trouble is None
     restored = next(e for e in world.record().history.entries() if e.event == "secret.restored")
     assert restored.facts["location"] == EU.name
+
+
+def test_a_deleted_copy_whose_vault_goes_away_is_brought_back_later() -> None:
+    world = rotated()
+    world.eu.soft_delete(EU.path)
+    world.there.lost = ("vault undelete",)
+    world.watch(3)
+    assert world.record().trouble is None
+    world.there.lost = ()
+    world.watch(2)
+    assert world.published() == everywhere("AK1")
 
 
 @pytest.mark.parametrize("how", ["destroyed", "forgotten", "may not be undeleted"])

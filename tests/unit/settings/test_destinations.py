@@ -70,7 +70,8 @@ def test_a_login_by_files_and_by_approle(tmp_path: Path) -> None:
 def test_another_vault_without_a_login_is_refused_where_a_login_is_needed(tmp_path: Path) -> None:
     (problem,) = problems(tmp_path, FAR + TARGET)
     assert problem.startswith("environment: VAULT_TOKEN_EU: is missing; to log in to the Vault of the destination eu ")
-    assert read(tmp_path, FAR + TARGET, needs=Need.NOTHING).destinations["eu"].vault.mount == "kv"
+    eu = read(tmp_path, FAR + TARGET, needs=Need.NOTHING).destinations["eu"]
+    assert (eu.vault.mount, eu.shares_login, eu.vault.token) == ("kv", False, None), "no login goes to another Vault"
 
 
 def test_what_is_wrong_with_its_variables_names_them(tmp_path: Path) -> None:

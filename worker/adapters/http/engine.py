@@ -123,10 +123,12 @@ class Engine:
             with self._pool(way, fresh=fresh) as pool:
                 return _exchanged(pool, _as_httpcore(request, begun, self._server_name), begun)
         except httpcore.TimeoutException as error:
+            _let_go(error)
             timed_out = not begun.patience.is_over
             return NoResponse(_reason(error, begun, way.proxy), sent=begun.sent, timed_out=timed_out, raw=begun.raw)
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, OSError) as error:
             # OSError: the authorities to trust cannot be loaded
+            _let_go(error)
             return NoResponse(_reason(error, begun, way.proxy), sent=begun.sent, raw=begun.raw)
         except (_Unusable, Undecodable) as error:
             return NoResponse(str(error), sent=True, raw=begun.raw)
@@ -227,6 +229,18 @@ def _headers(answer: httpcore.Response) -> dict[str, str]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
+
+
+def _let_go(error: BaseException) -> None:
+    """Break the circles of the errors below.
+
+    From Python 3.12 on, contextlib leaves one between an error, its traceback and a frame: with it all that came would
+    stay in memory until garbage is searched for.
+    """
+    lower = error.__cause__ or error.__context__
+    while lower:
+        lower.__traceback__ = None
+        lower = lower.__cause__ or lower.__context__
 
 
 def _reason(error: Exception, begun: Exchange, proxy: Proxy | None) -> str:

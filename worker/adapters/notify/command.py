@@ -1,15 +1,22 @@
-"""Notices for a program: run without a shell, the notice as JSON on its standard input."""
+"""Notices for a program: run without a shell, the notice as JSON on its standard input.
+
+A worker that is killed can end nothing, so two of the system's own tools do, where it has them: setpriv(1) has the
+kernel tell timeout(1) that the worker is gone, and that ends the program with all that it started.
+"""
 
 from __future__ import annotations
 
 import atexit
+import errno
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from worker.errors import NotDelivered
 from worker.notices.notice import Notice
@@ -20,20 +27,28 @@ HARMLESS = (
 )
 """What is handed on of the environment, which holds the worker's own secrets."""
 
+_MERCY = "2"
+"""Seconds between SIGTERM and SIGKILL for a program whose worker is gone."""
+
 
 @dataclass(frozen=True, slots=True)
 class CommandWay:
-    """Runs the program for each notice; exit code 0 says that it is delivered. What it prints goes nowhere."""
+    """Runs the program for each notice; exit code 0 says that it is delivered. What it prints goes nowhere.
+
+    ``guard`` is what stands before its words, see :func:`guard_of`.
+    """
 
     words: tuple[str, ...]
     environment: Mapping[str, str]
     timeout: float
+    guard: tuple[str, ...] = ()
 
     def deliver(self, notice: Notice) -> None:
         """See :class:`worker.notices.notice.Way`."""
         try:
+            self._see_that_it_can_be_run()
             child = subprocess.Popen(  # noqa: S603 - the operator's own
-                self.words,
+                (*self.guard, *self.words),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -56,6 +71,12 @@ class CommandWay:
         if child.returncode:
             raise self._failed(f"ended with {child.returncode}")
 
+    def _see_that_it_can_be_run(self) -> None:
+        """Raises OSError: what stands before it would end with a number only."""
+        if not os.access(self.words[0], os.X_OK):
+            number = errno.EACCES if Path(self.words[0]).exists() else errno.ENOENT
+            raise OSError(number, os.strerror(number))
+
     def _failed(self, why: str) -> NotDelivered:
         return NotDelivered(f"the program {self.words[0]} {why}", hint="Run it by hand, with a notice on its input.")
 
@@ -63,6 +84,19 @@ class CommandWay:
 def handed_on(environment: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
     """What a program is given: what is harmless, and what was named."""
     return {name: environment[name] for name in (*HARMLESS, *names) if name in environment}
+
+
+def guard_of(timeout: float) -> tuple[str, ...]:
+    """What has a program end with its worker, however that ends; nothing where this system lacks one of both tools."""
+    setpriv, limit = shutil.which("setpriv"), shutil.which("timeout")
+    if setpriv is None or limit is None:
+        return ()
+    words = (setpriv, "--pdeathsig", "TERM", "--", limit, "-k", _MERCY, f"{timeout + 1:.0f}")
+    try:  # one of another make may not know these options
+        subprocess.run((*words, "true"), check=True, capture_output=True, timeout=timeout)  # noqa: S603 - found above
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return words
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -341,7 +341,8 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
         account=rotation.account,
         copies=rotation.copies,
     )
-    requests = () if rotation.trigger == ROLLBACK else _served_by(record, rotation, staged)
+    asked = () if rotation.trigger == ROLLBACK else record.requests
+    requests = _served_by(asked, rotation, staged)
     served = tuple((request.id, rotation.id) for request in requests if len(request.id) <= LONGEST_ID)
     noted = note(
         record,
@@ -368,7 +369,7 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
     )
     noted = _with_those_left(noted, rotation, record.current, now)
     replaced = _replaced(record, now, now + grace.usual)
-    if any(request.leaked for request in record.requests if rotation.trigger != ROLLBACK):
+    if any(request.leaked for request in asked):
         noted, retiring = _without_grace(noted, rotation.id, (*replaced, *record.retiring), now + grace.leaked, now)
     else:
         retiring = (*record.retiring, *replaced)
@@ -409,14 +410,14 @@ def _with_those_left(record: Record, rotation: Rotation, old: CurrentKey | None,
     return record
 
 
-def _served_by(record: Record, rotation: Rotation, staged: StagedKey) -> tuple[Request, ...]:
+def _served_by(asked: tuple[Request, ...], rotation: Rotation, staged: StagedKey) -> tuple[Request, ...]:
     """The requests that a rotation serves: all, but where some apps may read its key long before others do.
 
     Then a leak that is told of since the key was made may be one of that key.
     """
     if not rotation.copies:
-        return record.requests
-    return tuple(request for request in record.requests if not (request.leaked and request.at > staged.created_at))
+        return asked
+    return tuple(request for request in asked if not (request.leaked and request.at > staged.created_at))
 
 
 def _without_grace(

@@ -137,7 +137,7 @@ def report(histories: Iterable[TargetHistory], period: Period, completeness: Com
 def _of_target(source: TargetHistory, period: Period) -> TargetReport:
     known = [entry for entry in source.entries if entry.at is None or entry.at < period.until]
     timed = [entry for entry in known if entry.at]
-    rotations = rotations_of(source.name, timed, source.due)
+    rotations = rotations_of(source.name, timed, source.due, by_age=source.oldest is not None)
     keys = lives(source.name, timed, source.grace_ends)
     return TargetReport(
         source,
@@ -183,7 +183,7 @@ def _exceptions(
                 entry.request_id,
             )
     yield from _late(source, entries, rotations, period)
-    yield from _waiting(source, entries, keys, period)
+    yield from _waiting(source, entries, keys, period, _came_back(rotations) if source.oldest is None else {})
 
 
 def _late(
@@ -196,13 +196,22 @@ def _late(
             yield Incident(source.name, done, LATE, what, each.access_key, each.rotation_id, each.create_request_id)
 
 
+def _came_back(rotations: Iterable[RotationFacts]) -> Mapping[str, datetime]:
+    """When each key was published last: a rollback publishes one again."""
+    return {each.access_key: each.published_at for each in rotations if each.access_key and each.published_at}
+
+
 def _waiting(
-    source: TargetHistory, entries: list[Entry], keys: tuple[KeyLife, ...], period: Period
+    source: TargetHistory,
+    entries: list[Entry],
+    keys: tuple[KeyLife, ...],
+    period: Period,
+    counted_from: Mapping[str, datetime],
 ) -> Iterator[Incident]:
     """A current key that should have been replaced before the end of the period."""
     for key in keys:
         if source.due and key.state == "current" and key.published_at:
-            due = source.due(key.published_at)
+            due = source.due(counted_from.get(key.access_key, key.published_at))
             if due + source.slack < period.until:
                 why = _why_late(entries, due, period.until)
                 yield Incident(source.name, due, LATE, f"due then, and not replaced yet: {why}", key.access_key)

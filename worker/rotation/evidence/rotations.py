@@ -45,8 +45,13 @@ class RotationFacts:
         return max(self.published_at - self.due_at, timedelta(0)) if self.published_at and self.due_at else None
 
 
-def rotations_of(target: str, entries: Iterable[Entry], due: Due | None) -> tuple[RotationFacts, ...]:
-    """All rotations that the entries tell of, oldest first."""
+def rotations_of(
+    target: str, entries: Iterable[Entry], due: Due | None, *, by_age: bool = True
+) -> tuple[RotationFacts, ...]:
+    """All rotations that the entries tell of, oldest first.
+
+    ``by_age``: a key that a rollback brought back is due by when apps first read it, else by when it came back.
+    """
     known = list(entries)
     asked = {str(e.facts.get("request")): e for e in known if e.event == Event.ROTATION_REQUESTED}
     grouped: dict[str, list[Entry]] = {}
@@ -63,8 +68,9 @@ def rotations_of(target: str, entries: Iterable[Entry], due: Due | None) -> tupl
         if due and published and facts.trigger == BY_SCHEDULE:
             facts = replace(facts, due_at=due(published))
         found.append(facts)
-        if facts.published_at:  # a key that comes back counts from when apps first read it
-            published = first.setdefault(facts.access_key or "", facts.published_at)
+        if facts.published_at:
+            earliest = first.setdefault(facts.access_key or "", facts.published_at)
+            published = earliest if by_age else facts.published_at
     return tuple(found)
 
 

@@ -97,20 +97,22 @@ def destroy_copies(session: Session, access_key: str, copies: tuple[CopyVersion,
                 vault.destroy(copy.path, version)
 
 
-def destroy_rolled_back(session: Session, access_key: str, copies: tuple[CopyVersion, ...]) -> None:
-    """After a rollback the key stands in two versions of each copy; the older one goes. What fails is only logged.
+def destroy_rolled_back(session: Session, rotation: Rotation, access_key: str) -> None:
+    """After a rollback the key stands in two versions of the app's secret and of each copy; the older one goes.
 
-    Raises VaultUnavailable.
+    Apps read the key already, which has to go on record: what fails is only logged. Raises VaultUnavailable.
     """
-    for copy in session.target.also:
-        version = version_at(copies, copy.name)
-        if version is None:
+    versions = {copy.location: copy.version for copy in rotation.from_copies}
+    places = [(Location(session.target.path), rotation.from_version)]
+    places += [(copy, versions.get(copy.name)) for copy in session.target.also]
+    for place, version in places:
+        if not version:
             continue
         try:
-            with vault_of(session.services, copy) as vault:
-                data = vault.read_version(copy.path, version).data or {}
+            with vault_of(session.services, place) as vault:
+                data = vault.read_version(place.path, version).data or {}
                 if session.target.fields.read(data, "access_key") == access_key:
-                    vault.destroy(copy.path, version)
+                    vault.destroy(place.path, version)
         except CopyFailed as error:
             session.log(Event.KEY_RETIRE_FAILED, access_key=access_key, error=error.what)
 

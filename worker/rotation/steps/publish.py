@@ -14,7 +14,6 @@ from worker.errors import (
     VaultError,
     VaultUnavailable,
 )
-from worker.events import Event
 from worker.rotation.changes.rollback import rollback_given_up
 from worker.rotation.changes.rotation import (
     ROLLBACK,
@@ -118,7 +117,7 @@ def publish(session: Session, rotation_id: str) -> None:
     rotation, key = _staged(session, rotation_id)
     since = session.services.clock.monotonic()
     failures: list[RotatorError] = []
-    copying, version, grace = Copying(), None, timedelta(0)
+    copying, version, grace = Copying(list(rotation.copies)), None, timedelta(0)
     try:
         content = _content(session, rotation, key)
         version = _written(session, rotation, key, content, failures)
@@ -138,8 +137,7 @@ def publish(session: Session, rotation_id: str) -> None:
         _note_failures(session, rotation.id, copies, failures)
         return
     if rotation.from_version:
-        _destroy_copy(session, key, rotation.from_version)
-        destroy_rolled_back(session, key.access_key, rotation.from_copies)
+        destroy_rolled_back(session, rotation, key.access_key)
     _record(session, rotation.id, version, copies, grace, since=since)
 
 
@@ -154,18 +152,6 @@ def _record(
         return published(copied(record, rotation_id, copies), rotation_id, version, now, ends)
 
     session.change(change, since=since)
-
-
-def _destroy_copy(session: Session, key: StagedKey, version: int) -> None:
-    """After a rollback the key stands in two versions; only the newer one is destroyed when it has died."""
-    vault, path = session.services.vault, session.target.path
-    try:
-        if session.target.fields.read(vault.read_version(path, version).data or {}, "access_key") == key.access_key:
-            vault.destroy(path, version)
-    except VaultUnavailable:
-        raise
-    except VaultError as error:  # the app reads the key already, which has to go on record
-        session.log(Event.KEY_RETIRE_FAILED, access_key=key.access_key, error=error.what)
 
 
 def _written(

@@ -13,12 +13,14 @@ import structlog
 from worker.errors import RotatorError
 from worker.events import Event
 from worker.rotation.changes.rotation import failed
+from worker.rotation.history import Entry
 from worker.rotation.observe import Observation
-from worker.rotation.outcomes import account_of, outcome, revocations
+from worker.rotation.outcomes import account_of, outcome, revocations, whole
 from worker.rotation.ports import Document
-from worker.rotation.record import Record
+from worker.rotation.record import Record, Rotation
 from worker.rotation.records import Change, Loaded
 from worker.rotation.services import AccountServices, Services
+from worker.spans import ROTATION, Span
 from worker.targets.account import DEFAULT_ACCOUNT
 from worker.targets.target import Target
 
@@ -64,8 +66,9 @@ class Session:
     """One target's record in hand. Changing it writes it, and logs what was added to its history.
 
     ``secret`` is the app's secret as it was read before a rotation began. ``witnesses`` are keys that should live, by
-    account, for a target that has none itself there any more. ``allows_create`` says whether one may be made on an
-    account yet. ``known_at``: the record in hand was the newest then or later; None where that is not known.
+    account, for a target that has none itself there any more. ``noted`` is what the step under way added to the
+    history. ``allows_create`` says whether one may be made on an account yet. ``known_at``: the record in hand was the
+    newest then or later; None where that is not known.
     """
 
     services: Services
@@ -74,6 +77,7 @@ class Session:
     pauses: dict[str, datetime] = field(default_factory=dict)
     reasons: dict[datetime, str] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
+    noted: list[Entry] = field(default_factory=list)
     observation: Observation | None = None
     secret: Document | None = field(default=None, repr=False)
     witnesses: Mapping[str, str] = field(default_factory=dict)
@@ -171,6 +175,7 @@ class Session:
         took = {} if since is None else {"duration_ms": round((clock.monotonic() - since) * 1000)}
         for entry in loaded.entries:
             self.touched.update(entry.ids)
+            self.noted.append(entry)
             extra = {"vault_request_id": loaded.vault_request_id, "record_version": loaded.version, **took}
             self.log(Event(entry.event), **(extra | entry.fields()), entry=entry.number, entry_hash=entry.hash)
 
@@ -180,3 +185,11 @@ class Session:
             meter.rotated(*ended, account_of(before, loaded.record))
         for seconds in revocations(before, loaded.entries):
             meter.died(seconds)
+        if over := whole(before, loaded.record, loaded.entries):
+            self._tell_whole(*over, loaded.entries)
+
+    def _tell_whole(self, rotation: Rotation, ended: str, entries: tuple[Entry, ...]) -> None:
+        asked = tuple(dict.fromkeys(entry.request_id for entry in entries if entry.request_id))
+        began = rotation.started_at
+        about = (self.target.name, rotation.id, began, self.now, ended, rotation.account, rotation.trigger, asked)
+        self.services.spans.took(Span(ROTATION, *about))

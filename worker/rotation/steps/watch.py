@@ -97,7 +97,10 @@ def _second_look(session: Session, since: timedelta, trouble: Trouble) -> timede
 
 
 def _brought_back(session: Session, trouble: Trouble, document: Document) -> bool:
-    """Undelete a version that somebody deleted: that brings the same key back at once. False where it may not."""
+    """Undelete a version that somebody deleted: that brings the same key back at once. False where it may not.
+
+    A copy whose Vault is away just then is no trouble yet: it is looked at again.
+    """
     current = session.record.current
     if document.absence is not Absence.DELETED or current is None:
         return False
@@ -106,7 +109,11 @@ def _brought_back(session: Session, trouble: Trouble, document: Document) -> boo
         return False
     try:
         again = _undeleted(session, trouble.location, document.version)
-    except (VaultDenied, VaultRefused, CopyFailed):
+    except CopyFailed as error:
+        if error.away:
+            session.log(Event.WATCH_FOUND, error=error.what)
+        return error.away
+    except (VaultDenied, VaultRefused):
         return False  # the policy does not allow it, or the version is gone for good
     if again.data is None or session.target.fields.read(again.data, "access_key") != current.access_key:
         return False

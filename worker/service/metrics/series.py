@@ -75,8 +75,17 @@ def shared_text(
     shown: Iterable[TargetFacts],
 ) -> str:
     """All of it, as Prometheus reads it; ``shown`` are the targets that have series of their own."""
-    samples = chain(*map(_of_account, accounts), _of_schedule(schedule), _of_all(targets), *map(_of_target, shown))
-    return gauges({**SHARED, **TARGETS}, samples)
+    return gauges({**SHARED, **TARGETS}, samples(accounts, schedule, targets, shown))
+
+
+def samples(
+    accounts: Iterable[AccountFacts],
+    schedule: ScheduleFacts,
+    targets: Collection[TargetFacts],
+    shown: Iterable[TargetFacts],
+) -> Iterator[Sample]:
+    """The same as samples."""
+    return chain(*map(_of_account, accounts), _of_schedule(schedule), _of_all(targets), *map(_of_target, shown))
 
 
 def gauges(series: Mapping[str, str], samples: Iterable[Sample]) -> str:

@@ -13,7 +13,7 @@ from worker.adapters.redis.state import SharedState
 from worker.clock import Clock, moment
 from worker.errors import QueueUnavailable
 from worker.service.metrics.facts import TargetFacts, facts_of
-from worker.service.metrics.series import AccountFacts, ScheduleFacts, shared_text
+from worker.service.metrics.series import AccountFacts, Sample, ScheduleFacts, samples, shared_text
 from worker.settings.settings import Settings
 
 KEPT_SECONDS = 5.0
@@ -42,6 +42,13 @@ class SharedMetrics:
             finally:
                 self._lock.release()
         return self._text
+
+    def samples(self) -> Iterable[Sample]:
+        """The same, read now. Raises QueueUnavailable."""
+        now = self._clock.now()
+        targets = self._targets(now)
+        accounts = [self._account(name, now) for name in self._settings.accounts]
+        return samples(accounts, self._schedule(now), targets, self._shown(targets, now.timestamp()))
 
     def _make_anew(self) -> None:
         now = self._clock.monotonic()

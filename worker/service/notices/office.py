@@ -14,7 +14,7 @@ import redis
 from worker.adapters.http.backend import DeadlineBackend
 from worker.adapters.http.client import HttpClient, new_client
 from worker.adapters.http.trust import public_authorities
-from worker.adapters.notify.command import CommandWay, handed_on
+from worker.adapters.notify.command import CommandWay, guard_of, handed_on
 from worker.adapters.notify.mail import MailServer, MailWay
 from worker.adapters.notify.webhook import WebhookWay
 from worker.adapters.redis.client import connect
@@ -106,4 +106,4 @@ def way_of(channel: Channel, http: HttpClient, clock: Clock, on_new: Callable[[S
             login = password.credential(on_new) if password else None
             return MailWay(MailServer(host, port, tls, user, login), sender, to, timeout, public_authorities())
         case Command(run, pass_env):
-            return CommandWay(run, handed_on(os.environ, pass_env), timeout)
+            return CommandWay(run, handed_on(os.environ, pass_env), timeout, guard_of(timeout))

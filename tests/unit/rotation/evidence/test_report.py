@@ -12,15 +12,19 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tests.records import NOW
+from tests.records import NOW, request
 from tests.worlds import TARGET, Small
 from worker.cli.report_page import page
 from worker.cli.report_tables import as_csv, as_document
 from worker.events import Event
 from worker.rotation.evidence.report import Completeness, Period, Report, TargetHistory, report
 from worker.rotation.history import Entry
+from worker.rotation.reconcile import accept
+from worker.rotation.steps.publish import publish, verify
+from worker.rotation.steps.rollback import Wanted, begin_rollback, rollback_of
+from worker.rotation.steps.session import Session
 from worker.rotation.trace import entries
-from worker.targets.schedule import next_due
+from worker.targets.schedule import Schedule, next_due
 
 DAY = timedelta(days=1)
 COUNTED = Completeness(NOW, 3, 2, 1, 0)
@@ -86,6 +90,49 @@ def test_a_rotation_that_was_late_is_an_exception_and_makes_the_key_too_old(worl
     assert target.in_policy is False
     assert target.greatest_age
     assert 31 * DAY < target.greatest_age < 32 * DAY
+
+
+def rolled_back(days: int) -> Small:
+    """AK1, 20 days old, is current again since AK2 was taken back; then so many days pass."""
+    small = Small()
+    small.look()
+    small.passes(days=20)
+    accept(small.services, TARGET, request("first", small.clock.now()))
+    small.look()
+    work = Session(small.services, TARGET, small.store.load(TARGET.name, TARGET.path))
+    wanted = Wanted(None, "lacks a bucket", "alice")
+    intent = rollback_of(work, wanted)
+    begin_rollback(work, intent, "alice")
+    verify(work, intent.id)
+    publish(work, intent.id)
+    small.passes(days=days)
+    small.look()
+    return small
+
+
+def test_a_key_that_came_back_is_in_policy_and_its_successor_on_time() -> None:
+    small = rolled_back(10)
+    found = made(entries(small.store, TARGET.name), until=31 * DAY)
+    (target,) = found.targets
+    assert target.rotations[-1].access_key == "AK3"
+    assert target.rotations[-1].late_by is not None
+    assert target.rotations[-1].late_by < DAY
+    assert [each.kind for each in found.all_exceptions() if each.kind == "late"] == []
+    assert target.in_policy is True
+
+
+def test_by_cron_a_key_that_came_back_counts_from_then() -> None:
+    small = rolled_back(0)
+    daily = Schedule(cron="0 3 * * *")
+    known = replace(
+        source(entries(small.store, TARGET.name)),
+        due=lambda published: next_due(daily, TARGET.name, published, published),
+        oldest=None,
+    )
+    small.passes(minutes=1)
+    found = report([known], Period(NOW, small.clock.now()), COUNTED, small.clock.now())
+    assert [key.access_key for key in found.all_keys() if key.state == "current"] == ["AK1"]
+    assert [each.kind for each in found.all_exceptions() if each.kind == "late"] == []
 
 
 def test_the_period_ends_before_what_came_later(world: Small) -> None:
