@@ -51,7 +51,7 @@ OF_LIBRARIES = {
     *(f"OTEL_EXPORTER_OTLP_{signal}_{what}" for signal in ("TRACES", "METRICS") for what in ("ENDPOINT", "PROTOCOL")),
     *("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"),
     *("OTEL_TRACES_SAMPLER", "OTEL_METRIC_EXPORT_INTERVAL", "SENTRY_ENVIRONMENT"),
-    "SENTRY_DSN_FILE",
+    *("SENTRY_DSN_FILE", "HOSTUP_BOOTSTRAP_KEY_FILE"),
 }
 """Variables that are read by libraries and the Compose file, set by systemd, or put together of parts in the code."""
 

@@ -43,7 +43,8 @@ class Two:
         self.service.tables = (
             f'[[account]]\nname = "media"\nbase_url = "{self.hostup_of_media}"\n'
             f'api_key_path = "{self.path("media")}"\n{media}\n'
-            '[[target]]\nname = "films"\npath = "apps/films"\nevery = "3s"\ngrace = "1s"\naccount = "media"\n'
+            f'[[target]]\nname = "films"\npath = "{self.service.path}-films"\n'
+            'every = "3s"\ngrace = "1s"\naccount = "media"\n'
         )
 
     def path(self, account: str) -> str:

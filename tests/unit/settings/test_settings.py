@@ -137,7 +137,8 @@ def test_the_example_shows_the_defaults_and_every_key_it_names_exists(tmp_path: 
     lines = [line.removeprefix("# ") for line in text.splitlines()]
     (tmp_path / "key").write_text("of-media", encoding="utf-8")
     shown = "\n".join(line for line in lines if " = " in line or line.startswith("["))
-    shown = shown.replace("/run/secrets/hostup-media", str(tmp_path / "key"))
+    for file in ("hostup-media", "bootstrap-backups"):
+        shown = shown.replace(f"/run/secrets/{file}", str(tmp_path / "key"))
     settings = read(tmp_path, shown, env={"HOSTUP_API_KEY": None, "VAULT_TOKEN_EU": "hvs.of-eu"})
     default = read(tmp_path)
     assert list(settings.targets) == ["media-uploads", "backup"]
