@@ -82,7 +82,7 @@ class Two:
 
 @dataclass(frozen=True)
 class Pace:
-    """How many calls a rotation took (audits count keys, too), and the longest time between two rotations of a target."""
+    """How many calls a rotation took, those of audits included, and the longest time between two rotations."""
 
     calls: float
     gap: timedelta
