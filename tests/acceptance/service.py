@@ -75,6 +75,8 @@ class Service:
     dead_within: str = "20s"
     settings: str = ""
     """More lines of [worker]."""
+    hostup: str = ""
+    """More lines of [hostup]."""
     tables: str = ""
     """More tables of the configuration."""
     more: dict[str, str] = field(default_factory=dict)
@@ -211,6 +213,7 @@ class Service:
         return f"""
 [hostup]
 base_url = "{self.sandbox.simulator.hostup}"
+{self.hostup}
 [vault]
 mount = "secret"
 state_path = "{self.state}"

@@ -46,14 +46,22 @@ def _tend(runtime: Runtime, desk: ApiKeyDesk) -> None:
     What goes wrong with it never holds up a rotation. While HostUp is not called, no roll begins by itself.
     """
     worker = runtime.settings.worker
-    with runtime.bulkhead.place(desk.account, worker.concurrency) as free:
-        if not free or not runtime.shared.locks.only_one(f"{WORK} {desk.account}", worker.tick * OFTEN):
-            return
-        held = runtime.shared.circuit(desk.account).held(runtime.clock.now())
-        try:
-            tend(desk, may_begin=not held)
-        except RotatorError as error:
-            _log.warning(Event.TASK_FAILED, task="rotator.tick", account=desk.account, **error.fields())
+    if not desk.busy.acquire(blocking=False):
+        return  # an earlier tick waits for HostUp yet; another thread would wait beside it
+    try:
+        with runtime.bulkhead.place(desk.account, worker.concurrency) as free:
+            if free and runtime.shared.locks.only_one(f"{WORK} {desk.account}", worker.tick * OFTEN):
+                _tend_now(runtime, desk)
+    finally:
+        desk.busy.release()
+
+
+def _tend_now(runtime: Runtime, desk: ApiKeyDesk) -> None:
+    held = runtime.shared.circuit(desk.account).held(runtime.clock.now())
+    try:
+        tend(desk, may_begin=not held)
+    except RotatorError as error:
+        _log.warning(Event.TASK_FAILED, task="rotator.tick", account=desk.account, **error.fields())
 
 
 def findings_of_api_keys(runtime: Runtime) -> Iterator[AuditFinding]:

@@ -10,6 +10,7 @@ import pytest
 from tests.unit.settings.configuring import TARGET, read
 from worker.cli.check_redis import judged
 from worker.cli.check_vault import needed
+from worker.cli.vault_policy import rights_of_worker
 from worker.cli.verdicts import Verdict, failed
 from worker.errors import HostUpCall, HostUpRefused
 
@@ -54,6 +55,17 @@ def test_every_right_that_a_rotation_needs_is_asked_for(tmp_path: Path) -> None:
         "secret/data/hostup-rotator/state/_archive/media/000000000001": ("create", "read", "update"),
         "secret/metadata/hostup-rotator/state/_archive/media": ("list",),
     }
+
+
+def test_the_rights_on_each_account_s_api_key_are_asked_for_and_given(tmp_path: Path) -> None:
+    keys = '[hostup]\napi_key_path = "keys/first"\n[[account]]\nname = "media"\napi_key_path = "keys/media"\n'
+    settings = read(tmp_path, keys + TARGET, env={"HOSTUP_API_KEY": None})
+    state, record = "secret/data/hostup-rotator/state", ("create", "read", "update")
+    asked = needed(settings)
+    paths = {"secret/data/keys/first", "secret/data/keys/media"}
+    records = {f"{state}/_api_key{which}{whose}" for which in ("", "_rescued") for whose in ("", "/media")}
+    assert {path: asked.get(path) for path in paths | records} == dict.fromkeys(paths | records, record)
+    assert {path: set(rights_of_worker(settings)[path]) for path in paths} == {key: set(record) for key in paths}
 
 
 def test_a_failure_names_the_request_id() -> None:

@@ -89,6 +89,17 @@ def test_what_is_over_names_the_marks_of_what_was_told(good: str, fields: dict[s
     assert {said(event, **fields)[0].mark for event in bad} <= set(word.over)
 
 
+def test_an_api_key_is_told_of_its_account() -> None:
+    lost = {
+        account: said("api_key.lost", target=None, account=account, error="lost")[0] for account in ("default", "media")
+    }
+    assert lost["default"].mark != lost["media"].mark
+    assert (lost["default"].notice.what, lost["media"].notice.what) == ("lost", "lost (account media)")
+    (over,) = said("api_key.settled", target=None, account="media")
+    assert lost["media"].mark in over.over
+    assert lost["default"].mark not in over.over
+
+
 def test_texts_from_outside_are_cut_and_escaped() -> None:
     (word,) = said("rotation.failed", error="\x1b[2J" + "x" * 10_000, target="a\nb", hint=["no", "text"])
     assert len(word.notice.what) == LONGEST_TEXT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,7 +18,8 @@ from worker.secret import Secret
 class ApiKeyDesk:
     """All that is needed for one account's API key. ``bootstrap`` is the key that makes another one, if there is one.
 
-    ``grants`` are the name and the scopes of the configuration, for where no answer ever told them.
+    ``grants`` are the name and the scopes of the configuration, for where no answer ever told them. ``busy`` is held by
+    the thread of a worker that sees to the key.
     """
 
     account: str
@@ -29,3 +31,4 @@ class ApiKeyDesk:
     terms: Terms
     grants: ApiKeyGrants = field(default_factory=ApiKeyGrants)
     bootstrap: Callable[[], Secret | None] = lambda: None
+    busy: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
