@@ -27,8 +27,8 @@ from worker.sandbox.simulator.ledger import Call
 from worker.sandbox.simulator.process import SimulatorProcess, start_simulator
 from worker.sandbox.texts import SandboxOptions
 
-FAULTS = ("401", "429", "500-before", "502", "timeout-before")
-"""Refused, asked to wait, broken, a gateway's page of HTML, and nothing at all."""
+FAULTS = ("timeout-before", "401", "429", "500-before", "502")
+"""Nothing at all, refused, asked to wait, broken, and a gateway's page of HTML; first the one that takes longest."""
 
 ROTATIONS = 3
 """Of each target, in each of the times that are compared."""
@@ -82,7 +82,7 @@ class Two:
 
 @dataclass(frozen=True)
 class Pace:
-    """How many calls a rotation took, and the longest time between two rotations of a target."""
+    """How many calls a rotation took, those of audits included, and the longest time between two rotations."""
 
     calls: float
     gap: timedelta
@@ -103,7 +103,9 @@ def two(sandbox: Sandbox, tmp_path: Path) -> Iterator[Two]:
     key = replace_private(tmp_path / "second" / "api-key", "the-key-of-the-second-account")
     second = start_simulator(tmp_path / "second", key, SandboxOptions(spread=0.0, linger=0.0))
     second.admin.add_key("made by hand")
-    account = f'[[account]]\nname = "media"\nbase_url = "{second.hostup}"\napi_key_file = "{key}"\n'
+    account = (
+        f'[[account]]\nname = "media"\nbase_url = "{second.hostup}"\napi_key_file = "{key}"\nparallel_creates = 8\n'
+    )
     service = Service(sandbox, tmp_path, 3, every="3s", grace="1s", lease="1m", audit_every="5s", tables=account)
     service.settings = "concurrency = 2"
     others = [_target("web", "default"), *(_target(name, "media") for name in MEDIA)]
@@ -137,7 +139,7 @@ def test_the_one_goes_on_as_alone_while_the_other_fails_in_every_way(two: Two) -
     assert {call.fault for call in two.second.admin.calls()} >= set(FAULTS) - {"timeout-before"}, "all were met"
     for name, pace in found.items():
         assert pace.gap <= well.gap + SLACK, f"rotations waited for the other account ({name}): {found}"
-        assert pace.calls <= well.calls + 1, f"more calls than alone ({name}): {found}"
+        assert pace.calls <= 1.5 * well.calls, f"more calls than alone ({name}): {found}"
     living = {name for name, key in two.second.admin.keys().items() if key.exists}
     for name in MEDIA:
         assert _published(two, name) in living, "its current key stays as it is"

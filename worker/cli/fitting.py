@@ -18,7 +18,6 @@ BETWEEN_COLUMNS = 3
 
 _QUOTED = re.compile("`[^`]*`")
 _KEPT = "\N{NO-BREAK SPACE}"
-_COMMAND = re.compile(r"\s*rotator ")
 
 
 def width_of(stream: TextIO) -> int:
@@ -37,7 +36,7 @@ def fitted(line: str, width: int, hanging: int | None = None) -> list[str]:
 
     A line that is a command is left whole, and so is one within a sentence: they are copied.
     """
-    if len(line) <= width or width < NARROWEST or _COMMAND.match(line):
+    if len(line) <= width or width < NARROWEST or line.lstrip().startswith("rotator "):
         return [line]
     indent = hanging if hanging is not None else len(line) - len(line.lstrip(" ")) + 2
     kept = _QUOTED.sub(lambda found: found[0].replace(" ", _KEPT), line)

@@ -240,9 +240,9 @@ def _print_overview(summaries: list[Summary]) -> None:
         "TROUBLE",
     )
     rows = [_row(summary, now) for summary in summaries]
-    if any(summary["account"] != DEFAULT_ACCOUNT for summary in summaries):
+    accounts = [summary.get("account", DEFAULT_ACCOUNT) for summary in summaries]
+    if any(account != DEFAULT_ACCOUNT for account in accounts):
         columns = (columns[0], "ACCOUNT", *columns[1:])
-        accounts = [summary["account"] for summary in summaries]
         rows = [(name, account, *rest) for (name, *rest), account in zip(rows, accounts, strict=True)]
     print_table(columns, rows)
 
