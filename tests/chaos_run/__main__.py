@@ -120,7 +120,7 @@ def run(world: World, rotations: int, workers: int, dice: random.Random) -> Resu
         settled=person.settled,
         restless=restless,
         rolls=rolls,
-        outages=tuple(storm.outages),
+        outages=tuple(storm.hostup.outages),
         drift=drift,
         seconds=seconds,
         died=storm.herd.died,

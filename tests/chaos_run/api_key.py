@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -36,11 +37,15 @@ IN_HANDS = timedelta(seconds=6)
 
 @dataclass(slots=True)
 class Roller:
-    """Runs ``rotator roll-api-key``; ``kills`` are the moments (seconds since the epoch) at which one was killed."""
+    """Runs ``rotator roll-api-key``; ``kills`` are the moments (seconds since the epoch) at which one was killed.
+
+    ``took`` is how many seconds the last one took that was not killed.
+    """
 
     world: World
     kills: list[float] = field(default_factory=list)
     asked: int = 0
+    took: float = 2.0
     _running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def ask(self) -> subprocess.Popen[bytes]:
@@ -52,8 +57,13 @@ class Roller:
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
             )
         self.asked += 1
+        threading.Thread(target=self._measure, args=(running, time.monotonic()), daemon=True).start()
         self._running = [*(each for each in self._running if each.poll() is None), running]
         return running
+
+    def _measure(self, running: subprocess.Popen[bytes], began: float) -> None:
+        if running.wait() >= 0:
+            self.took = time.monotonic() - began
 
     def kill(self, running: subprocess.Popen[bytes]) -> bool:
         """Kill -9; whether it was still at it."""

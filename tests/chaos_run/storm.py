@@ -13,16 +13,14 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 
 from tests.chaos_run.accounts import ACCOUNTS
 from tests.chaos_run.api_key import Roller
-from tests.chaos_run.harm import now
 from tests.chaos_run.herd import Herd
 from tests.chaos_run.hostile import Writer
+from tests.chaos_run.hostup import HostUp
 from tests.chaos_run.strangers import Strangers
-from tests.chaos_run.weather import DOWN, outage, weather
 from tests.chaos_run.world import World
 from worker.service.celery_app import make_app
 
@@ -43,21 +41,19 @@ class Planned:
 
 @dataclass(slots=True)
 class Storm:
-    """Strikes until the calm. ``struck`` counts by kind; ``outages`` are accounts that were down, from when to when."""
+    """Strikes until the calm. ``struck`` counts by kind."""
 
     world: World
     dice: random.Random
     struck: Counter[str] = field(default_factory=Counter)
     requests: list[tuple[str, str]] = field(default_factory=list)
-    outages: list[tuple[str, datetime, datetime]] = field(default_factory=list)
-    _down: dict[str, datetime] = field(default_factory=dict)
-    _kinds_down: list[str] = field(default_factory=list)
     _plan: list[Planned] = field(default_factory=list)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _vault_busy: bool = False
     herd: Herd = field(init=False)
     strangers: Strangers = field(init=False)
     writer: Writer = field(init=False)
+    hostup: HostUp = field(init=False)
     roller: Roller = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,6 +61,7 @@ class Storm:
         self.herd = Herd(self.world, self.dice, self.struck, self._later)
         self.strangers = Strangers(self.world, self.dice, self.struck)
         self.writer = Writer(self.world, self.dice)
+        self.hostup = HostUp(self.world, self.dice, self.struck, self._later)
         self.roller = Roller(self.world)
 
     def begin(self) -> None:
@@ -83,9 +80,7 @@ class Storm:
     def calm(self) -> None:
         """End everything: what was taken away is given back, and nothing more is planned."""
         self._plan.clear()
-        for account, simulator in self.world.simulators.items():
-            self._goes_on(account)
-            simulator.admin.clear()
+        self.hostup.calm()
         self.world.vault.process.send_signal(signal.SIGCONT)
         if self.world.vault.admin.health() == 503:  # sealed
             self.world.vault.unseal()
@@ -96,8 +91,8 @@ class Storm:
     def _strikes(self) -> dict[Callable[[], None], float]:
         """Each kind with the seconds between two of its strikes, on average."""
         return {
-            **{partial(self._weather, account): 3.0 for account in ACCOUNTS},
-            self._account_down: 20.0,
+            **{partial(self.hostup.weather, account): 3.0 for account in ACCOUNTS},
+            self.hostup.outage: 20.0,
             self._roll_api_key: 8.0,
             self._message_twice: 1.0,
             self._message_again: 2.0,
@@ -127,45 +122,14 @@ class Storm:
     def _later(self, seconds: float, act: Act) -> None:
         heapq.heappush(self._plan, Planned(time.monotonic() + seconds, next(self._numbers), act))
 
-    # -- HostUp and the object storage
-
-    def _weather(self, account: str) -> None:
-        if account in self._down:
-            return
-        admin = self.world.simulators[account].admin
-        admin.clear()
-        for fault in weather(self.dice):
-            admin.order(fault)
-
-    def _account_down(self) -> None:
-        """One account answers everything in the same bad way for a while, each way in turn; the other goes on."""
-        if self._down:
-            return
-        self._kinds_down = self._kinds_down or self.dice.sample(sorted(DOWN), len(DOWN))
-        account, kind = self.dice.choice(ACCOUNTS), self._kinds_down.pop()
-        admin = self.world.simulators[account].admin
-        admin.clear()
-        for fault in outage(kind):
-            admin.order(fault)
-        self._down[account] = now()
-        self.struck[f"account wholly down: {kind}"] += 1
-
-        def well() -> None:
-            self._goes_on(account)
-            admin.clear()
-
-        self._later(self.dice.uniform(3.0, 8.0), well)
-
-    def _goes_on(self, account: str) -> None:
-        if account in self._down:
-            self.outages.append((account, self._down.pop(account), now()))
+    # -- the API key
 
     def _roll_api_key(self) -> None:
         """The command; now and then it is killed at some point."""
         running = self.roller.ask()
         self.struck["API key asked to be rolled"] += 1
         if self.dice.random() < KILLED:
-            self._later(self.dice.uniform(0.3, 2.5), lambda: self._kill(running))
+            self._later(self.dice.uniform(0.3, 1.0) * self.roller.took, lambda: self._kill(running))
 
     def _kill(self, running: subprocess.Popen[bytes]) -> None:
         self.struck["roll of the API key killed"] += self.roller.kill(running)

@@ -31,7 +31,7 @@ FOR_CREATES = ("notice-before", "bad-header", "wrong-label")
 ROLL = "roll_api_key"
 MAKING = ("create", ROLL)
 
-OFTEN = 0.3
+OFTEN = 0.15
 """Of the rolls: there are few of them."""
 
 DOWN: Mapping[str, Fault] = {
