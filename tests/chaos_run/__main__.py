@@ -103,8 +103,7 @@ def run(world: World, rotations: int, workers: int, dice: random.Random) -> Resu
     _stop_workers(world)
     drift, evidence = drift_by_audit(world), world.evidence()
     harm = storm.strangers.harm
-    kills = [*storm.herd.kills, *storm.roller.kills]
-    rolls = judge_rolls(evidence, storm.roller.asked, owner.gone, kills, harm)
+    rolls = judge_rolls(evidence, storm.roller, owner.gone, storm.herd.kills, harm)
     findings = (
         *judge(evidence, storm.herd.kills, harm),
         *judge_accounts(evidence),

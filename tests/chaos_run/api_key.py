@@ -5,6 +5,7 @@ Workers roll it by themselves as well (``api_key_every``).
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from tests.chaos_run.accounts import ACCOUNTS
 from tests.chaos_run.harm import Harm
@@ -31,8 +32,8 @@ OPERATION = "roll_api_key"
 RECORD = "_api_key"
 WHO = "the person of the chaos run"
 
-IN_HANDS = timedelta(seconds=6)
-"""So long an answer may be in the hands of whoever asked, while Vault is away, and die with him."""
+IN_HANDS = timedelta(seconds=10)
+"""So long an answer may be in the hands of whoever asked, while Vault is away or he is frozen, and die with him."""
 
 
 @dataclass(slots=True)
@@ -112,6 +113,9 @@ class ApiKeyOwner:
         self._seen_dead = ""
         stray = record.phase is Phase.IDLE and bool(desk.store.rescued().keys)
         if self._unsettled or stray or record.phase is Phase.LOST:
+            for key in panel:
+                if key.works and key.api_key != held.api_key.reveal() and stray:
+                    admin.end_api_key(key.key_id)
             settle(desk, WHO)
             self.settled += self._unsettled
             self._unsettled = False
@@ -129,7 +133,7 @@ class ApiKeyOwner:
         self.world.vault.admin.call("POST", f"{MOUNT}/data/{API_KEY_PATH}", body)
         for key in left:
             self._admin.end_api_key(key.key_id)
-            if key.api_key not in kept and key.name != "by hand":
+            if key.api_key not in kept:
                 self.gone.append(key.key_id)
 
 
@@ -138,9 +142,12 @@ def unrest_of_api_key(world: World) -> str:
     record = world.mount.record(RECORD) or {}
     held = world.mount.data(API_KEY_PATH) or {}
     panel = world.simulators[ACCOUNTS[0]].admin.api_keys()
-    works = any(key.works and key.api_key == held.get("api_key") for key in panel)
+    living = {key.api_key for key in panel if key.works}
     phase = str(record.get("phase", "idle"))
-    return ", ".join(filter(None, ["" if phase == "idle" else phase, "" if works else "HostUp refuses it"]))
+    found = ["" if phase == "idle" else phase]
+    found += ["" if held.get("api_key") in living else "HostUp refuses it"]
+    found += ["another one lives" if living - {held.get("api_key")} else ""]
+    return ", ".join(filter(None, found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,23 +165,41 @@ class Rolls:
     findings: tuple[BrokenPromise, ...]
 
 
-def judge_rolls(evidence: Evidence, asked: int, gone: Iterable[str], kills: Iterable[float], harm: Harm) -> Rolls:
+def judge_rolls(evidence: Evidence, roller: Roller, gone: Iterable[str], kills: Iterable[float], harm: Harm) -> Rolls:
     """A key may be lost with its answer, with the one who had that in his hands, or in a set-back Vault; no other way.
 
-    ``kills`` are the moments (seconds since the epoch) at which a worker, or the command, was killed.
+    ``kills`` are the moments (seconds since the epoch) at which workers were killed.
     """
     by_number = {call.number: call for call in Case(evidence).calls}
     made = {str(each["key_id"]): by_number[int(each["call"])] for each in _effects(evidence)}
     theirs = {key_id: made[key_id] for key_id in gone if key_id in made}
     forgotten = {key_id for key_id, call in theirs.items() if harm.covers(call.effect_at or call.at)}
     lost = {key_id: call for key_id, call in theirs.items() if key_id not in forgotten}
-    moments = [datetime.fromtimestamp(each, datetime.now().astimezone().tzinfo) for each in kills]
+    workers, commands = _moments(kills), _moments(roller.kills)
     findings = (
         BrokenPromise(3, key_id, f"an API key whose answer arrived is lost (requestId {call.request_id})")
         for key_id, call in lost.items()
-        if call.delivered and not call.fault and not any(call.at <= kill <= call.at + IN_HANDS for kill in moments)
+        if call.delivered
+        and not call.fault
+        and not _died_with(call, commands if _by_command(evidence, call) else workers)
     )
-    return Rolls(len(made), asked, lost, len(forgotten), tuple(findings))
+    return Rolls(len(made), roller.asked, lost, len(forgotten), tuple(findings))
+
+
+def _moments(seconds: Iterable[float]) -> list[datetime]:
+    return [datetime.fromtimestamp(each, UTC) for each in seconds]
+
+
+def _died_with(call: Call, kills: Iterable[datetime]) -> bool:
+    return any(call.at <= kill <= call.at + IN_HANDS for kill in kills)
+
+
+def _by_command(evidence: Evidence, call: Call) -> bool:
+    """Whether a person asked: what the last intent says that was on record before the call."""
+    told = map(json.loads, evidence.documents.get(RECORD, {}).get("history", []))
+    intents = (each for each in told if each["event"] == "api_key.rolling")
+    before = [each for each in intents if datetime.fromisoformat(each["at"]) <= call.at]
+    return bool(before and before[-1].get("by"))
 
 
 def _effects(evidence: Evidence) -> Iterator[Json]:
