@@ -1,11 +1,12 @@
 """``python -m tests.chaos_run``: so many rotations by real workers, while everything around them fails at random.
 
-Simulated HostUp with faults of every kind; Vault paused, sealed, without rights; Redis restarted, killed, flushed;
-workers killed, stopped, frozen until long after their lease; messages sent twice; strangers who delete keys and
-secrets, write over them, and set Vault back; somebody who writes to Redis and means harm. Some targets have an app that
-uses its key all the while, and a person settles what only a person can, by what HostUp's panel and Vault show. Then
-there is calm, every target is asked for one more rotation, strangers strike once more in each way, and a checker that
-knows nothing of the worker looks whether all promises were kept.
+Two accounts at a simulated HostUp each, with faults of every kind, and now and then one of them wholly down; the API
+key of the first one lies in Vault and is rolled all the while; Vault paused, sealed, without rights; Redis restarted,
+killed, flushed; workers killed, stopped, frozen until long after their lease; messages sent twice; strangers who delete
+keys and secrets, write over them, and set Vault back; somebody who writes to Redis and means harm. Some targets have an
+app that uses its key all the while, and a person settles what only a person can, by what HostUp's panel and Vault show.
+Then there is calm, every target is asked for one more rotation, strangers strike once more in each way, and a checker
+that knows nothing of the worker looks whether all promises were kept.
 
 What is drawn from the seed is what strikes, when and whom; how processes take turns is not repeatable.
 """
@@ -20,12 +21,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from tests.chaos_run.accounts import judge_accounts
+from tests.chaos_run.api_key import ApiKeyOwner, judge_rolls, unrest_of_api_key
 from tests.chaos_run.apps import App
 from tests.chaos_run.mending import strike_and_wait
 from tests.chaos_run.person import Person, drift_by_audit
 from tests.chaos_run.storm import Storm
+from tests.chaos_run.texts import REST, Pace
 from tests.chaos_run.verdict import Result, judge, lines
-from tests.chaos_run.world import REST, Pace, World, app_token, start_world
+from tests.chaos_run.world import World, app_token, start_world
 from worker.sandbox.vault_admin import VaultAdmin
 from worker.selftest.checker import unrest
 
@@ -77,7 +81,8 @@ def run(world: World, rotations: int, workers: int, dice: random.Random) -> Resu
     """The storm, the calm, and the verdict."""
     started = time.monotonic()
     storm = Storm(world, dice)
-    person = Person(world, storm.strangers.harm)
+    owner = ApiKeyOwner(world)
+    person = Person(world, storm.strangers.harm, owner)
     vault = VaultAdmin(world.vault.address, app_token(world))
     apps = [App(vault, target) for target in world.targets[::5]]
     for number in range(workers):
@@ -98,7 +103,13 @@ def run(world: World, rotations: int, workers: int, dice: random.Random) -> Resu
     _stop_workers(world)
     drift, evidence = drift_by_audit(world), world.evidence()
     harm = storm.strangers.harm
-    findings = (*judge(evidence, storm.herd.kills, harm), *(found for each in mended for found in each.finding()))
+    rolls = judge_rolls(evidence, storm.roller, owner.gone, storm.herd.kills, harm)
+    findings = (
+        *judge(evidence, storm.herd.kills, harm),
+        *judge_accounts(evidence),
+        *rolls.findings,
+        *(found for each in mended for found in each.finding()),
+    )
     return Result(
         evidence=evidence,
         struck=storm.struck,
@@ -107,6 +118,8 @@ def run(world: World, rotations: int, workers: int, dice: random.Random) -> Resu
         mended=tuple(mended),
         settled=person.settled,
         restless=restless,
+        rolls=rolls,
+        outages=tuple(storm.hostup.outages),
         drift=drift,
         seconds=seconds,
         died=storm.herd.died,
@@ -148,6 +161,7 @@ def _until_at_rest(world: World) -> Mapping[str, str]:
 
 def _restless(world: World) -> Mapping[str, str]:
     found = {target.name: unrest(world.mount.record(target.name)) for target in world.targets}
+    found["the API key"] = unrest_of_api_key(world)
     return {name: why for name, why in found.items() if why}
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import redis
 
 from tests import hostile
+from tests.chaos_run.accounts import ACCOUNTS
 from tests.chaos_run.world import World
 from worker.adapters.redis import keys
 from worker.settings.settings import QUEUE
@@ -42,23 +43,24 @@ class Writer:
     def _acts(self) -> dict[str, Callable[[redis.Redis], object]]:
         target = self.dice.choice(self.world.targets).name
         kind = self.dice.choice(("string", "list", "hash", "set", "zset"))
-        where = self.dice.choice(OURS)
+        where, account = self.dice.choice(OURS), self.dice.choice(ACCOUNTS)
+        where = keys.at(account, where) if where in keys.OF_ACCOUNT else where
+        circuit, pauses = keys.at(account, keys.CIRCUIT), keys.at(account, keys.PAUSES)
+        creates, count = keys.at(account, keys.CREATES), keys.at(account, keys.COUNT)
         shape = hostile.SHAPES[self.dice.choice(sorted(hostile.SHAPES))]  # decompression bombs are among them
         return {
             "lock for ever": lambda client: client.set(keys.lock(target), "x"),
             "audit taken for ever": lambda client: client.set(keys.once("audit"), "1"),
-            "count taken for ever": lambda client: client.set(keys.BASELINE, "x"),
+            "count taken for ever": lambda client: client.set(keys.at(account, keys.BASELINE), "x"),
             "due never": lambda client: client.zadd(keys.DUE, {each.name: "+inf" for each in self.world.targets}),
             "watched never": lambda client: client.zadd(keys.WATCHES, {target: FAR}),
             "names of nobody": lambda client: client.zadd(keys.DUE, {"../../etc": 0, "no-such-target": 0}),
             "circuit open for ever": lambda client: client.hset(
-                keys.CIRCUIT, mapping={"open_until": str(FAR), "opened_at": "x", "why": "[", "failures": "many"}
+                circuit, mapping={"open_until": str(FAR), "opened_at": "x", "why": "[", "failures": "many"}
             ),
-            "paused for ever": lambda client: client.hset(keys.PAUSES, "create_key", str(FAR)),
-            "all places taken": lambda client: client.zadd(keys.CREATES, {f"x{n}": FAR for n in range(100)}),
-            "count forged": lambda client: client.hset(
-                keys.COUNT, mapping={"value": "-7", "at": str(FAR), "made": "1e9"}
-            ),
+            "paused for ever": lambda client: client.hset(pauses, "create_key", str(FAR)),
+            "all places taken": lambda client: client.zadd(creates, {f"x{n}": FAR for n in range(100)}),
+            "count forged": lambda client: client.hset(count, mapping={"value": "-7", "at": str(FAR), "made": "1e9"}),
             "wish that is none": lambda client: client.hset(
                 keys.REQUESTS, "x" * 5000, self.dice.choice(("[", "5", "{}"))
             ),

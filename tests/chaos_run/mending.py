@@ -47,7 +47,7 @@ def works(world: World, target: Watched) -> bool:
     data = world.mount.data(target.path)
     if data is None:
         return False
-    key = world.simulator.admin.keys().get(str(data.get(target.key_field)))
+    key = world.simulator_of(target.name).admin.keys().get(str(data.get(target.key_field)))
     return bool(key and key.exists and key.secret_key == fields_of(target).read(data, "secret_key"))
 
 
@@ -91,8 +91,7 @@ def _after_set_back(world: World, strangers: Strangers, targets: list[Watched]) 
     before = {target.name: world.current(target) for target in targets}
     world.ask_for([target.name for target in targets], "before Vault is set back")
     limit = time.monotonic() + MACHINE
-    keys = world.simulator.admin.keys
-    while any(keys()[access_key].exists for access_key in before.values()) and time.monotonic() < limit:
+    while any(world.keys()[access_key].exists for access_key in before.values()) and time.monotonic() < limit:
         time.sleep(0.2)
     logged = world.log.stat().st_size
     world.kill_workers()

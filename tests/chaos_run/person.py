@@ -1,16 +1,19 @@
 """A person who looks after the rotator, by what HostUp's panel and Vault show.
 
-Settles unconfirmed creates, puts back what a stranger wrote over, lets keys be deleted after Vault was set back, and
-lets calls be made again that somebody in Redis had held back for as long as is believed.
+Settles unconfirmed creates, puts a working API key in the place of a lost one, puts back what a stranger wrote over,
+lets keys be deleted after Vault was set back, and lets calls be made again that somebody in Redis had held back for as
+long as is believed.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from tests.chaos_run.api_key import ApiKeyOwner
 from tests.chaos_run.harm import Harm
 from tests.chaos_run.world import World, person_environment
 from worker.errors import RotatorError
@@ -40,6 +43,7 @@ class Person:
 
     world: World
     harm: Harm
+    api_key: ApiKeyOwner
     settled: int = 0
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -60,6 +64,8 @@ class Person:
         while not self._stop.wait(LOOK_EVERY):
             with suppress(RotatorError):
                 _close_what_is_held(runtime)
+            with suppress(RotatorError, OSError), self.world.nobody_writes:
+                self.api_key.look(runtime)
             for target in runtime.settings.targets.values():
                 with suppress(RotatorError, OSError), self.world.nobody_writes:
                     self._look_at(runtime, target)  # Vault or HostUp is away, or another writer was first: later
@@ -80,12 +86,13 @@ class Person:
         known = {key for record in records.values() for key in record.keys_on_record()}
         known |= {create.label for record in records.values() for create in record.unconfirmed_creates}
         held = {name for name, record in records.items() if record.deletes_held}
-        for key in self.world.simulator.admin.keys().values():
+        for key in self.world.keys().values():
             made = datetime.fromtimestamp(key.created_at, UTC)
             is_known = key.access_key in known or key.label in known
             if key.exists and not is_known and key.label.split()[0] in held and self.harm.covers(made):
                 self.harm.keys.add(key.access_key)
-                self.world.simulator.admin.remove_key(key.access_key)
+                for simulator in self.world.simulators.values():
+                    simulator.admin.remove_key(key.access_key)
         store = runtime.services.store
         for name in held:
             loaded = store.load(name, runtime.settings.targets[name].path)
@@ -112,7 +119,8 @@ class Person:
         runtime.shared.due.wake(target.name)
 
     def _settle(self, runtime: Runtime, target: Target, create: UnconfirmedCreate) -> None:
-        panel = [key for key in self.world.simulator.admin.keys().values() if key.exists and key.label == create.label]
+        keys = self.world.simulator_of(target.name).admin.keys().values()
+        panel = [key for key in keys if key.exists and key.label == create.label]
         if not panel and datetime.now(UTC) - create.at < PATIENCE:
             return
         verdict = Settlement("a person found no key of this label")
@@ -149,7 +157,8 @@ def _is_in_use(runtime: Runtime, access_key: str) -> bool:
     return any(access_key in record.keys_on_record() for record in records)
 
 
-def drift_by_audit(world: World) -> int | None:
-    """What ``rotator audit`` tells of keys that nothing explains, once all workers have ended."""
+def drift_by_audit(world: World) -> Mapping[str, int | None]:
+    """What ``rotator audit`` tells of keys that nothing explains, by account, once all workers have ended."""
     runtime = build(load(None, person_environment(world)))
-    return audit(runtime.services, runtime.settings.targets, timedelta()).drift
+    report = audit(runtime.services, runtime.settings.targets, timedelta())
+    return {each.account: each.drift for each in report.accounts}

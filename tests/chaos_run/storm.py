@@ -6,22 +6,28 @@ import heapq
 import itertools
 import random
 import signal
+import subprocess
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
+from tests.chaos_run.accounts import ACCOUNTS
+from tests.chaos_run.api_key import Roller
 from tests.chaos_run.herd import Herd
 from tests.chaos_run.hostile import Writer
+from tests.chaos_run.hostup import HostUp
 from tests.chaos_run.strangers import Strangers
-from tests.chaos_run.weather import weather
 from tests.chaos_run.world import World
 from worker.service.celery_app import make_app
 
 Act = Callable[[], None]
 KEPT_REQUESTS = 50
+KILLED = 0.25
+"""Of the rolls by command."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -47,12 +53,16 @@ class Storm:
     herd: Herd = field(init=False)
     strangers: Strangers = field(init=False)
     writer: Writer = field(init=False)
+    hostup: HostUp = field(init=False)
+    roller: Roller = field(init=False)
 
     def __post_init__(self) -> None:
         """All draw from the same dice."""
         self.herd = Herd(self.world, self.dice, self.struck, self._later)
         self.strangers = Strangers(self.world, self.dice, self.struck)
         self.writer = Writer(self.world, self.dice)
+        self.hostup = HostUp(self.world, self.dice, self.struck, self._later)
+        self.roller = Roller(self.world)
 
     def begin(self) -> None:
         """Plan the first strike of each kind; each then plans its next."""
@@ -70,17 +80,20 @@ class Storm:
     def calm(self) -> None:
         """End everything: what was taken away is given back, and nothing more is planned."""
         self._plan.clear()
-        self.world.simulator.admin.clear()
+        self.hostup.calm()
         self.world.vault.process.send_signal(signal.SIGCONT)
         if self.world.vault.admin.health() == 503:  # sealed
             self.world.vault.unseal()
         self.world.give_rights()
         self.herd.wake_all()
+        self.roller.end()
 
     def _strikes(self) -> dict[Callable[[], None], float]:
         """Each kind with the seconds between two of its strikes, on average."""
         return {
-            self._weather: 3.0,
+            **{partial(self.hostup.weather, account): 3.0 for account in ACCOUNTS},
+            self.hostup.outage: 20.0,
+            self._roll_api_key: 8.0,
             self._message_twice: 1.0,
             self._message_again: 2.0,
             self.herd.kill: 4.0,
@@ -109,12 +122,17 @@ class Storm:
     def _later(self, seconds: float, act: Act) -> None:
         heapq.heappush(self._plan, Planned(time.monotonic() + seconds, next(self._numbers), act))
 
-    # -- HostUp and the object storage
+    # -- the API key
 
-    def _weather(self) -> None:
-        self.world.simulator.admin.clear()
-        for fault in weather(self.dice):
-            self.world.simulator.admin.order(fault)
+    def _roll_api_key(self) -> None:
+        """The command; now and then it is killed at some point."""
+        running = self.roller.ask()
+        self.struck["API key asked to be rolled"] += 1
+        if self.dice.random() < KILLED:
+            self._later(self.dice.uniform(0.3, 1.0) * self.roller.took, lambda: self._kill(running))
+
+    def _kill(self, running: subprocess.Popen[bytes]) -> None:
+        self.struck["roll of the API key killed"] += self.roller.kill(running)
 
     # -- messages
 

@@ -61,7 +61,7 @@ class Strangers:
         if not current:
             return False
         self.harm.keys.add(current["access_key"])
-        return self.world.simulator.admin.remove_key(current["access_key"])
+        return self.world.simulator_of(target.name).admin.remove_key(current["access_key"])
 
     def delete_secret(self, target: Watched) -> bool:
         """What ``vault kv delete`` does."""

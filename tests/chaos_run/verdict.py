@@ -6,8 +6,11 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 
+from tests.chaos_run.accounts import ACCOUNTS, made_at, made_meanwhile
+from tests.chaos_run.api_key import Rolls
 from tests.chaos_run.apps import Tally
 from tests.chaos_run.harm import Harm
 from tests.chaos_run.mending import Mended
@@ -34,7 +37,8 @@ class Result:
     """All there is to tell of a run.
 
     ``died``: workers that ended by themselves; ``memory``: the most that one took, in MiB.
-    ``restless`` names targets that did not come to rest, with what they wait for; ``drift`` is what the audit says.
+    ``restless`` names targets that did not come to rest, with what they wait for; ``drift`` is what the audit says of
+    each account. ``outages`` are the accounts that were wholly down, from when to when.
     """
 
     evidence: Evidence
@@ -44,7 +48,9 @@ class Result:
     mended: tuple[Mended, ...]
     settled: int
     restless: Mapping[str, str]
-    drift: int | None
+    rolls: Rolls
+    outages: tuple[tuple[str, datetime, datetime], ...]
+    drift: Mapping[str, int | None]
     seconds: float
     died: int
     memory: float
@@ -70,13 +76,20 @@ class Result:
         """The keys with which apps may fail because of strangers."""
         return self.harm.apps_may_miss(Case(self.evidence))
 
+    @cached_property
+    def orphans_of(self) -> Mapping[str, int]:
+        """How many orphans each account has."""
+        home = made_at(self.evidence)
+        found = Counter(home[key] for key in orphans(self.evidence))
+        return {account: found[account] for account in ACCOUNTS}
+
     def _gaps(self) -> Iterator[tuple[str, float]]:
         return (gap for app in self.apps for gap in app.gaps.items())
 
     @property
     def good(self) -> bool:
         """Whether every promise was kept, every target is at rest, and no app was without a key."""
-        told = self.drift == len(orphans(self.evidence))
+        told = self.drift == self.orphans_of
         well = not self.died and self.memory < MOST_MEMORY
         return told and well and not self.findings and not self.restless and not self.longest_gap
 
@@ -160,6 +173,7 @@ def _counted(result: Result) -> Iterator[tuple[str, str]]:
         of_it = {name: times for name, times in faults.items() if name.startswith(operation)}
         yield f"  faults of {operation}", f"{sum(of_it.values())} of {len(of_it)} kinds"
     yield "  unconfirmed creates settled by a person", str(result.settled)
+    yield from _of_accounts(result)
     for promise, name in BY_PROMISE.items():
         yield name, str(found[promise])
     left = orphans(result.evidence)
@@ -172,7 +186,8 @@ def _counted(result: Result) -> Iterator[tuple[str, str]]:
     theirs = sum(key in forgotten for key in left)
     yield "orphans that a set-back Vault forgot", str(theirs)
     yield "orphans that an unconfirmed create tells of", str(len(left) - _unexplained(result, left) - theirs)
-    yield "orphans that the audit counts as drift", str(result.drift)
+    for account, drift in result.drift.items():
+        yield f"orphans that the audit counts as drift, account {account}", str(drift)
     yield "workers that ended by themselves", str(result.died)
     yield "most memory of a worker", f"{result.memory:.0f} MiB"
     yield "targets not at rest", str(len(result.restless))
@@ -180,6 +195,17 @@ def _counted(result: Result) -> Iterator[tuple[str, str]]:
     yield "calls with a key gone stale, Vault being away", str(sum(app.stale for app in result.apps))
     yield "longest time without a working key, by a stranger's doing", f"{result.longest_harm:.3f} s"
     yield "longest time without a working key", f"{result.longest_gap:.3f} s"
+
+
+def _of_accounts(result: Result) -> Iterator[tuple[str, str]]:
+    rolls, meanwhile = result.rolls, [made_meanwhile(result.evidence, *each) for each in result.outages]
+    seconds = sum((until - since).total_seconds() for _, since, until in result.outages)
+    home = Counter(made_at(result.evidence).values())
+    yield from ((f"  keys made, account {account}", str(home[account])) for account in ACCOUNTS)
+    yield "  keys made while the other account was down", f"{sum(meanwhile)} in {seconds:.0f} s"
+    yield "  rolls of the API key", f"{rolls.made}, asked for {rolls.asked} times by command"
+    yield "  API keys lost with their answer", str(len(rolls.lost))
+    yield "  API keys that a set-back Vault forgot", str(rolls.forgotten)
 
 
 def _unexplained(result: Result, left: Iterable[str]) -> int:

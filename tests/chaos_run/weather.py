@@ -26,12 +26,27 @@ NOT_FOR_S3 = ("wrong-type", "without", "400", "not-successful")
 """Faults that spoil the API's JSON, or that say of a key what is not true."""
 
 FOR_CREATES = ("notice-before", "bad-header", "wrong-label")
-"""Faults that only an answer to a create survives: all others are simply asked for again."""
+"""Faults that only an answer which holds a new key survives: all others are simply asked for again."""
+
+ROLL = "roll_api_key"
+MAKING = ("create", ROLL)
+
+OFTEN = 0.15
+"""Of the rolls: there are few of them."""
+
+DOWN: Mapping[str, Fault] = {
+    "401": CATALOGUE["401"],
+    "429": CATALOGUE["429"],
+    "500": CATALOGUE["500-before"],
+    "HTML": CATALOGUE["502"],
+    "silence": replace(CATALOGUE["timeout-before"], wait=VERY_LATE),
+}
+"""What an account answers to everything while it is wholly down."""
 
 
 def kinds(operation: str) -> tuple[str, ...]:
     """The faults that an operation can have."""
-    others = FOR_CREATES if operation != "create" else ()
+    others = FOR_CREATES if operation not in MAKING else ()
     excluded = (*others, *(NOT_FOR_S3 if operation == "s3" else ()))
     return tuple(name for name in CATALOGUE if not name.startswith(excluded))
 
@@ -42,6 +57,14 @@ def weather(dice: random.Random) -> Iterator[Fault]:
     for operation in ("create", "delete", "status", "s3"):
         for name in dice.sample(kinds(operation), dice.choice((1, 2, 3))):
             yield _ordered(name, operation, strength, dice)
+    for name in dice.sample(kinds(ROLL), 2):
+        yield _ordered(name, ROLL, OFTEN, dice)
+
+
+def outage(kind: str) -> Iterator[Fault]:
+    """One of :data:`DOWN`: nothing is carried out at the account; its object storage works on."""
+    for operation in ("create", "delete", "status", ROLL):
+        yield replace(DOWN[kind], name=f"{operation}: down: {kind}", operation=operation, times=-1)
 
 
 def _ordered(name: str, operation: str, probability: float, dice: random.Random) -> Fault:

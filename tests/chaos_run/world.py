@@ -6,18 +6,21 @@ import http.client
 import secrets
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
 import redis
 
-from worker.sandbox.files import replace_private
+from tests.chaos_run.accounts import ACCOUNTS, account_of, entries_of, variable_of
+from tests.chaos_run.texts import API_KEY_PATH, ROLE, Pace, configuration, copies_of, rights
+from worker.sandbox.files import private_folder, replace_private
 from worker.sandbox.servers import ValkeyServer, VaultServer, start_valkey, start_vault
+from worker.sandbox.simulator.controls import KnownKey
 from worker.sandbox.simulator.process import SimulatorProcess, start_simulator
-from worker.sandbox.texts import MOUNT, STATE_PATH, SandboxOptions, policy
+from worker.sandbox.texts import MOUNT, STATE_PATH, SandboxOptions
 from worker.sandbox.vault_admin import VaultAdmin
 from worker.secret import Secret
 from worker.selftest.evidence import Evidence, Mount, Watched, gather, redis_texts
@@ -26,7 +29,6 @@ from worker.service.celery_app import make_app
 from worker.targets.durations import parse_duration
 from worker.targets.fields import PRESETS
 
-ROLE = "rotator"
 SPREAD = 0.3
 LINGER = 0.3
 """Seconds; the same all the time: a key that has spread to where it was seen does not vanish again."""
@@ -35,32 +37,17 @@ KEPT_VERSIONS = 10_000
 """Of each app's secret, so that the checker sees every version that there ever was."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast life goes: durations as the configuration takes them, chosen so that everything overlaps."""
-
-    every: str = "2s"
-    grace: str = "1s"
-    tick: str = "1s"
-    lease: str = "3s"
-    audit_every: str = "10s"
-    verify_within: str = "5s"
-    dead_within: str = "10s"
-    watch_every: str = "2s"
-
-
-REST = "400d"
-"""How often targets rotate when they are to come to rest."""
-
-
 @dataclass(slots=True)
 class World:
-    """All of it. Servers that are started anew take the place of the ones before."""
+    """All of it. Servers that are started anew take the place of the ones before.
+
+    ``simulators`` are by account, each of its own HostUp.
+    """
 
     folder: Path
     pace: Pace
     targets: tuple[Watched, ...]
-    simulator: SimulatorProcess
+    simulators: Mapping[str, SimulatorProcess]
     vault: VaultServer
     valkey: ValkeyServer
     nursery: Nursery
@@ -79,6 +66,14 @@ class World:
     def mount(self) -> Mount:
         """The records and secrets, as root reads them."""
         return Mount(self.vault.admin, MOUNT, STATE_PATH)
+
+    def simulator_of(self, target: str) -> SimulatorProcess:
+        """The HostUp of a target's account."""
+        return self.simulators[account_of(target)]
+
+    def keys(self) -> Mapping[str, KnownKey]:
+        """Every key there ever was, of all accounts, by name."""
+        return {name: key for each in self.simulators.values() for name, key in each.admin.keys().items()}
 
     @property
     def lease(self) -> float:
@@ -113,19 +108,20 @@ class World:
         return str(((self.mount.record(target.name) or {}).get("current") or {}).get("access_key"))
 
     def keep_versions(self, target: Watched) -> bool:
-        """Have every version of an app's secret kept, for the checker; whether Vault took it."""
-        body = {"max_versions": KEPT_VERSIONS}
-        status, _ = self.vault.admin.ask("POST", f"{MOUNT}/metadata/{target.path}", body)
-        return status < http.client.BAD_REQUEST
+        """Have every version of an app's secret and its copies kept, for the checker; whether Vault took it."""
+        body, paths = {"max_versions": KEPT_VERSIONS}, (target.path, *(path for _, _, path in target.copies))
+        answers = [self.vault.admin.ask("POST", f"{MOUNT}/metadata/{path}", body) for path in paths]
+        return all(status < http.client.BAD_REQUEST for status, _ in answers)
 
-    def configure(self, every: str) -> None:
+    def configure(self, every: str, api_key_every: str = "") -> None:
         """Write the configuration; workers that are started from now on have it."""
-        replace_private(self.folder / "rotator.toml", _configuration(self, every))
+        addresses = {name: each.hostup for name, each in self.simulators.items()}
+        text = configuration(addresses, self.pace, self.targets, every, api_key_every)
+        replace_private(self.folder / "rotator.toml", text)
 
     def give_rights(self, *, all_of_them: bool = True) -> None:
         """Give the workers their rights in Vault, or none."""
-        rights = policy(target.path for target in self.targets) if all_of_them else {}
-        self.vault.admin.write_policy(ROLE, rights)
+        self.vault.admin.write_policy(ROLE, rights(self.targets) if all_of_them else {})
 
     def redis(self) -> redis.Redis:
         """A client past everything; to be closed by who asks for it."""
@@ -137,17 +133,19 @@ class World:
         texts = {name: file.read_text("utf-8") for name, file in files.items()}
         with self.redis() as client:
             texts["Redis"] = "\n".join(redis_texts(client))
-        named = {name: self.environment[name] for name in ("HOSTUP_API_KEY", "VAULT_SECRET_ID")}
-        return gather(self.simulator.admin, self.mount, self.targets, texts, named)
+        named = {"VAULT_SECRET_ID": self.environment["VAULT_SECRET_ID"]}
+        for simulator in self.simulators.values():
+            named |= {f"API key {key.key_id}": key.api_key for key in simulator.admin.api_keys()}
+            named |= {key.access_key: key.secret_key for key in simulator.admin.keys().values()}
+        first = gather(self.simulators[ACCOUNTS[0]].admin, self.mount, self.targets, texts, named)
+        return replace(first, entries=tuple(entries_of({n: s.admin for n, s in self.simulators.items()})))
 
 
 @contextmanager
 def start_world(folder: Path, count: int, pace: Pace) -> Iterator[World]:
     """Start the servers and set up ``count`` targets; to be called in the main thread. No worker runs yet."""
-    api_key = replace_private(folder / "api-key", secrets.token_urlsafe(24))
     with ExitStack() as stack:
-        simulator = start_simulator(folder, api_key, SandboxOptions(spread=SPREAD, linger=LINGER))
-        stack.callback(simulator.stop)
+        simulators = {account: _start_simulator(folder, account, stack) for account in ACCOUNTS}
         vault = start_vault(folder / "vault", persistent=True)
         stack.callback(vault.stop)
         valkey = start_valkey(folder / "valkey")
@@ -155,15 +153,23 @@ def start_world(folder: Path, count: int, pace: Pace) -> Iterator[World]:
         nursery = stack.enter_context(Nursery(folder))
         environment = {
             "ROTATOR_CONFIG": str(folder / "rotator.toml"),
-            "HOSTUP_API_KEY": api_key.read_text("utf-8"),
+            **{variable_of(name): simulators[name].admin.api_keys()[0].api_key for name in ACCOUNTS[1:]},
             "VAULT_ADDR": vault.address,
             "REDIS_URL": valkey.url.reveal(),
             **_log_in(vault.admin),
         }
-        world = World(folder, pace, _targets(count, pace), simulator, vault, valkey, nursery, environment)
+        world = World(folder, pace, _targets(count, pace), simulators, vault, valkey, nursery, environment)
         stack.callback(_stop_valkey, world)
         _set_up(world)
         yield world
+
+
+def _start_simulator(folder: Path, account: str, stack: ExitStack) -> SimulatorProcess:
+    own = private_folder(folder / account)
+    api_key = replace_private(own / "api-key", secrets.token_urlsafe(24))
+    simulator = start_simulator(own, api_key, SandboxOptions(spread=SPREAD, linger=LINGER))
+    stack.callback(simulator.stop)
+    return simulator
 
 
 def _stop_valkey(world: World) -> None:
@@ -172,12 +178,16 @@ def _stop_valkey(world: World) -> None:
 
 
 def _set_up(world: World) -> None:
-    world.simulator.admin.behave(record_s3="changes")
-    world.simulator.admin.add_key("made by hand, before the rotator came")
+    for simulator in world.simulators.values():
+        simulator.admin.behave(record_s3="changes")
+        simulator.admin.add_key("made by hand, before the rotator came")
+    key = world.simulators[ACCOUNTS[0]].admin.api_keys()[0]
+    content = {"data": {"api_key": key.api_key, "key_id": key.key_id}}
+    world.vault.admin.call("POST", f"{MOUNT}/data/{API_KEY_PATH}", content)
     for target in world.targets:
         world.keep_versions(target)
     world.give_rights()
-    world.configure(world.pace.every)
+    world.configure(world.pace.every, world.pace.api_key_every)
     for file in (world.log, world.log.with_suffix(".err")):
         file.touch(0o600)
 
@@ -190,7 +200,8 @@ def _targets(count: int, pace: Pace) -> tuple[Watched, ...]:
 
 
 def _target(number: int, preset: str, grace: timedelta) -> Watched:
-    return Watched(f"app-{number:03}", f"apps/{preset}/{number:03}", grace, PRESETS[preset].name_of("access_key"))
+    name, path = f"app-{number:03}", f"apps/{preset}/{number:03}"
+    return Watched(name, path, grace, PRESETS[preset].name_of("access_key"), copies_of(number, path))
 
 
 def _log_in(admin: VaultAdmin) -> dict[str, str]:
@@ -200,41 +211,10 @@ def _log_in(admin: VaultAdmin) -> dict[str, str]:
     return {"VAULT_ROLE_ID": role.role_id, "VAULT_SECRET_ID": role.secret_id.reveal()}
 
 
-def _configuration(world: World, every: str) -> str:
-    pace = world.pace
-    text = f"""
-[hostup]
-base_url = "{world.simulator.hostup}"
-parallel_creates = 4
-[vault]
-mount = "{MOUNT}"
-state_path = "{STATE_PATH}"
-[worker]
-messages_per_hour = 3600
-tick = "{pace.tick}"
-lease = "{pace.lease}"
-audit_every = "{pace.audit_every}"
-verify_within = "{pace.verify_within}"
-dead_within = "{pace.dead_within}"
-watch_every = "{pace.watch_every}"
-"""
-    return text + "".join(_target_table(target, every, pace.grace) for target in world.targets)
-
-
-def _target_table(target: Watched, every: str, grace: str) -> str:
-    return f"""
-[[target]]
-name = "{target.name}"
-path = "{target.path}"
-every = "{every}"
-grace = "{grace}"
-fields = "{target.path.split("/")[1]}"
-"""
-
-
 def person_environment(world: World) -> dict[str, str]:
-    """The environment of a person with every right in Vault, who has no API key of HostUp's."""
-    given = {name: world.environment[name] for name in ("ROTATOR_CONFIG", "VAULT_ADDR", "REDIS_URL", "HOSTUP_API_KEY")}
+    """The environment of a person with every right in Vault."""
+    named = ("ROTATOR_CONFIG", "VAULT_ADDR", "REDIS_URL", *map(variable_of, ACCOUNTS[1:]))
+    given = {name: world.environment[name] for name in named}
     return {**given, "VAULT_TOKEN": world.vault.root_token.reveal()}
 
 
