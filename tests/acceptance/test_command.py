@@ -212,7 +212,7 @@ class TestCheck:
         assert {line["state"] for line in said.json} == {"ok"}
         checks = [line["check"] for line in said.json]
         parts = ("configuration", "Redis", "worker", "Vault", "Vault login", "Vault mount")
-        assert checks == [*parts, "Vault settings", "Vault paths", "HostUp", "object storage", "targets"]
+        assert checks == [*parts, "Vault settings", "Vault paths", "HostUp", "API key", "object storage", "targets"]
         assert (service.record(), service.sandbox.simulator.admin.calls("create")) == before
 
     def test_a_missing_worker_is_a_warning(self, service: Service) -> None:
