@@ -229,16 +229,7 @@ def _remembered(settings: Settings, read: Callable[[SharedState], T]) -> T | Non
 
 def _print_overview(summaries: list[Summary]) -> None:
     now = datetime.now(UTC)
-    columns: tuple[str, ...] = (
-        "TARGET",
-        "PHASE",
-        "ACCESS KEY",
-        "VERSION",
-        "SEEN LIVING",
-        "NEXT ROTATION",
-        "RETIRING",
-        "TROUBLE",
-    )
+    columns = COLUMNS
     rows = [_row(summary, now) for summary in summaries]
     accounts = [summary.get("account", DEFAULT_ACCOUNT) for summary in summaries]
     if any(account != DEFAULT_ACCOUNT for account in accounts):
