@@ -20,7 +20,7 @@ from worker.settings.hostup import (
     KeyScopes,
     StorageSettings,
 )
-from worker.settings.problems import Problems, show_text
+from worker.settings.problems import Problems, entries_of, place_of_entry
 from worker.settings.values import STRICT, Address, Name, Region, VaultPath, whole
 from worker.targets.account import DEFAULT_ACCOUNT
 from worker.targets.target import Target
@@ -51,14 +51,11 @@ class AccountEntry(BaseModel):
 
 def read_accounts(file: str, raw: object, env: Mapping[str, str], problems: Problems) -> dict[str, AccountSettings]:
     """All accounts but the default one, by name; what is wrong is noted in ``problems``."""
-    if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
-        problems.note(f"{file}: account", "must be written [[account]], once for each account")
-        return {}
+    table = f"{file}: account"
     found: dict[str, AccountSettings] = {}
     taken = dict.fromkeys(_variables(DEFAULT_ACCOUNT), "[hostup]")
-    for number, entry in enumerate(raw, 1):
-        name = entry.get("name")
-        where = f"{file}: account[{number}]" + (f" {show_text(name)}" if isinstance(name, str) else "")
+    for number, entry in enumerate(entries_of(raw, table, "each account", problems), 1):
+        where = place_of_entry(table, number, entry)
         try:
             account = AccountEntry.model_validate(entry)
         except ValidationError as error:

@@ -18,7 +18,7 @@ from worker.secret import Secret
 from worker.settings.address import is_this_machine
 from worker.settings.environment import WHERE, Need, is_set, read_environment, variables
 from worker.settings.logins import check_logins
-from worker.settings.problems import SECRETS, Problems
+from worker.settings.problems import SECRETS, Problems, entries_of
 from worker.settings.proxies import login_secrets
 from worker.settings.values import STRICT, Name, Text, VaultAddress, VaultPath
 from worker.settings.vault import VaultSettings
@@ -84,15 +84,9 @@ def read_destinations(
     file: str, raw: object, vault: VaultSettings, env: Mapping[str, str], needs: Need, problems: Problems
 ) -> dict[str, DestinationSettings]:
     """All destinations by name, from the file's ``destination``; what is wrong is noted in ``problems``."""
-    if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
-        problems.note(f"{file}: destination", "must be written [[destination]], once for each")
-        return {}
-    if len(raw) > MOST:
-        problems.note(f"{file}: destination", f"stands there {len(raw)} times; at most {MOST} are allowed")
-        return {}
     found: dict[str, DestinationSettings] = {}
     taken = dict.fromkeys(_all_variables(""), "[vault]")
-    for number, entry in enumerate(raw, 1):
+    for number, entry in enumerate(entries_of(raw, f"{file}: destination", "each", problems, MOST), 1):
         where = f"{file}: destination[{number}] "
         try:
             checked = DestinationEntry.model_validate(entry)

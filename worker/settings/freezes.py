@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from worker.settings.problems import Problems, show_key, show_text, unknown
+from worker.settings.problems import Problems, entries_of, show_key, show_text, unknown
 from worker.targets.freeze import Freeze
 
 LONGEST_REASON = 200
@@ -17,13 +17,8 @@ _ALLOWED = "allowed is a date, a time and an offset from UTC, such as 2026-11-27
 
 def read_freezes(file: str, raw: object, problems: Problems) -> tuple[Freeze, ...]:
     """All freezes, the first to begin first; what is wrong is noted in ``problems``."""
-    if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
-        problems.note(f"{file}: freeze", "must be written [[freeze]], once for each")
-        return ()
-    if len(raw) > MOST:
-        problems.note(f"{file}: freeze", f"stands there {len(raw)} times; at most {MOST} are allowed")
-        return ()
-    found = (_read(f"{file}: freeze[{number}]: ", entry, problems) for number, entry in enumerate(raw, 1))
+    entries = entries_of(raw, f"{file}: freeze", "each", problems, MOST)
+    found = (_read(f"{file}: freeze[{number}]: ", entry, problems) for number, entry in enumerate(entries, 1))
     return tuple(sorted(freeze for freeze in found if freeze))
 
 

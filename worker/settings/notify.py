@@ -17,7 +17,7 @@ from worker.secret import Secret
 from worker.settings.address import address_problem, is_host, is_this_machine
 from worker.settings.channels import TLS, Channel, Command, Mail, Webhook
 from worker.settings.notify_secrets import Given, Names, given_secret, hook_address, keys_of
-from worker.settings.problems import Problems, did_you_mean, show_text, unknown
+from worker.settings.problems import Problems, did_you_mean, entries_of, place_of_entry, show_text, unknown
 from worker.settings.values import STRICT, Duration, Name, Text, secret_word
 from worker.targets.durations import format_duration
 from worker.targets.target import Target
@@ -123,13 +123,10 @@ def read_channels(
 
     ``known`` are the targets, none where they were not read. ``env`` None: secrets are not needed, and not read.
     """
-    if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
-        problems.note(f"{file}: notify", "must be written [[notify]], once for each channel")
-        return ()
+    table = f"{file}: notify"
     channels: dict[str, Channel] = {}
-    for number, entry in enumerate(raw, 1):
-        name = entry.get("name")
-        where = f"{file}: notify[{number}]" + (f" {show_text(name)}" if isinstance(name, str) else "")
+    for number, entry in enumerate(entries_of(raw, table, "each channel", problems), 1):
+        where = place_of_entry(table, number, entry)
         try:
             model = NotifyEntry.model_validate(entry)
         except ValidationError as error:

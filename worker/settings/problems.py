@@ -8,8 +8,8 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -94,6 +94,27 @@ class Problems:
         if len(self._found) > len(shown):
             shown.append(f"and {len(self._found) - len(shown)} more problems")
         return ConfigurationError(tuple(shown))
+
+
+def entries_of(raw: object, where: str, each: str, problems: Problems, most: int | None = None) -> list[dict[str, Any]]:
+    """The entries of an array of tables, such as ``[[target]]``; ``where`` ends in its name.
+
+    None where it is something else, or stands there more often than ``most`` times, which is noted. ``each`` says what
+    one of them is for.
+    """
+    if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
+        problems.note(where, f"must be written [[{where.rpartition(' ')[2]}]], once for {each}")
+        return []
+    if most is not None and len(raw) > most:
+        problems.note(where, f"stands there {len(raw)} times; at most {most} are allowed")
+        return []
+    return raw
+
+
+def place_of_entry(where: str, number: int, entry: Mapping[str, object]) -> str:
+    """Where the ``number``-th entry stands, with its name if it has one."""
+    name = entry.get("name")
+    return f"{where}[{number}]" + (f" {show_text(name)}" if isinstance(name, str) else "")
 
 
 def unknown(name: str, known: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-from worker.settings.problems import Problems, did_you_mean, show_text
+from worker.settings.problems import Problems, did_you_mean, entries_of, place_of_entry, show_text
 from worker.settings.values import (
     STRICT,
     Cron,
@@ -348,22 +348,19 @@ def read_targets(
     only: Collection[str] | None = None,
 ) -> dict[str, Target]:
     """All targets by name, or ``only`` these, from the file's ``target``; what is wrong is noted in ``problems``."""
-    if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
-        problems.note(f"{file}: target", "must be written [[target]], once for each target")
-        return {}
-    if not raw:
-        problems.note(f"{file}: target", "is missing; write [[target]] with name, path, grace, and every or cron")
+    table = f"{file}: target"
+    if raw == []:
+        problems.note(table, "is missing; write [[target]] with name, path, grace, and every or cron")
     others = _Others(known)
     targets = {}
-    for number, entry in enumerate(raw, 1):
+    for number, entry in enumerate(entries_of(raw, table, "each target", problems), 1):
         if only is not None and entry.get("name") not in only:
             continue
         others.number = number
         try:
             target = TargetEntry.model_validate(entry, context=others).target(known.freezes)
         except ValidationError as error:
-            name = entry.get("name")
-            where = f"{file}: target[{number}]" + (f" {show_text(name)}" if isinstance(name, str) else "")
+            where = place_of_entry(table, number, entry)
             problems.note_invalid(error, partial("{}: {}".format, where), TargetEntry)
         else:
             targets[target.name] = target
