@@ -9,20 +9,17 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.acceptance.service import APP_PASSWORD, WORKER_PASSWORD, Service
-from tests.redis_users import make_users
-from worker.sandbox.run import Sandbox, start_sandbox
-from worker.sandbox.texts import SandboxOptions
+from tests.acceptance.service import Service, sandbox_with_users
+from worker.sandbox.run import Sandbox
 
 _DATABASES = itertools.cycle(range(1, 16))
 
 
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with start_sandbox(tmp_path_factory.mktemp("sandbox"), SandboxOptions(spread=0.0, linger=0.0), {}) as running:
+    with sandbox_with_users(tmp_path_factory.mktemp("sandbox")) as running:
         assert running.valkey
         with redis.Redis.from_url(running.valkey.url.reveal()) as server:
-            make_users(server, worker=WORKER_PASSWORD, app=APP_PASSWORD)
             yield running
             asked_for = {entry["object"] for entry in server.acl_log() if entry["username"] in ("worker", "app")}
             # check looks for other Celery apps by SCAN, and does without where it may not

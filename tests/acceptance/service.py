@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,36 @@ import redis
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from tests.redis_users import make_users
 from tests.sandbox import wait_until
-from worker.sandbox.run import Sandbox
+from worker.sandbox.files import replace_private
+from worker.sandbox.run import Sandbox, start_sandbox
+from worker.sandbox.simulator.process import SimulatorProcess, start_simulator
+from worker.sandbox.texts import SandboxOptions
 
 WORKER_PASSWORD, APP_PASSWORD = "the password of the worker", "the password of an app"
+
+QUICK = SandboxOptions(spread=0.0, linger=0.0)
+"""Keys work and die at once."""
+
+
+@contextmanager
+def sandbox_with_users(folder: Path) -> Iterator[Sandbox]:
+    """A sandbox whose Redis has the users that are shipped, with the passwords above."""
+    with start_sandbox(folder, QUICK, {}) as running:
+        assert running.valkey
+        with redis.Redis.from_url(running.valkey.url.reveal()) as server:
+            make_users(server, worker=WORKER_PASSWORD, app=APP_PASSWORD)
+        yield running
+
+
+def start_second_account(folder: Path) -> tuple[SimulatorProcess, Path]:
+    """A simulated HostUp of its own, and the file with its API key; the caller stops it."""
+    folder.mkdir()
+    key = replace_private(folder / "api-key", "the-key-of-the-second-account")
+    return start_simulator(folder, key, QUICK), key
+
+
 CANARIES = ("HOSTUP_API_KEY_FILE", "REDIS_URL_FILE")
 
 

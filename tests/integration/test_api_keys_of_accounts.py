@@ -12,19 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
-from tests.acceptance.service import APP_PASSWORD, WORKER_PASSWORD, Service, Worker
-from tests.redis_users import make_users
+from tests.acceptance.service import Service, Worker, sandbox_with_users, start_second_account
 from tests.sandbox import wait_until
-from worker.sandbox.files import replace_private
-from worker.sandbox.run import Sandbox, start_sandbox
+from worker.sandbox.run import Sandbox
 from worker.sandbox.simulator.controls import KnownApiKey, SimulatorAdmin
 from worker.sandbox.simulator.faults import fault
-from worker.sandbox.simulator.process import start_simulator
-from worker.sandbox.texts import SandboxOptions
 
-QUICK = SandboxOptions(spread=0.0, linger=0.0)
 ROTATIONS = 2
 """Of each account, before and after what a test does."""
 
@@ -85,18 +79,13 @@ class Two:
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with start_sandbox(tmp_path_factory.mktemp("sandbox"), QUICK, {}) as running:
-        assert running.valkey
-        with redis.Redis.from_url(running.valkey.url.reveal()) as server:
-            make_users(server, worker=WORKER_PASSWORD, app=APP_PASSWORD)
+    with sandbox_with_users(tmp_path_factory.mktemp("sandbox")) as running:
         yield running
 
 
 @pytest.fixture
 def two(sandbox: Sandbox, tmp_path: Path) -> Iterator[Two]:
-    (tmp_path / "second").mkdir()
-    key = replace_private(tmp_path / "second" / "api-key", "the-key-of-the-second-account")
-    second = start_simulator(tmp_path / "second", key, QUICK)
+    second, _ = start_second_account(tmp_path / "second")
     service = Service(sandbox, tmp_path, 4, every="3s", grace="1s", lease="1m", more={"HOSTUP_API_KEY_FILE": ""})
     made = Two(service, {"default": sandbox.simulator.admin, "media": second.admin}, second.hostup)
     for name in made.admins:

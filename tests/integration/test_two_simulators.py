@@ -14,18 +14,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import redis
 
-from tests.acceptance.service import APP_PASSWORD, WORKER_PASSWORD, Service, Worker
-from tests.redis_users import make_users
+from tests.acceptance.service import Service, Worker, sandbox_with_users, start_second_account
 from tests.sandbox import wait_until
-from worker.sandbox.files import replace_private
-from worker.sandbox.run import Sandbox, start_sandbox
+from worker.sandbox.run import Sandbox
 from worker.sandbox.simulator.controls import SimulatorAdmin
 from worker.sandbox.simulator.faults import fault
 from worker.sandbox.simulator.ledger import Call
-from worker.sandbox.simulator.process import SimulatorProcess, start_simulator
-from worker.sandbox.texts import SandboxOptions
+from worker.sandbox.simulator.process import SimulatorProcess
 
 FAULTS = ("timeout-before", "401", "429", "500-before", "502")
 """Nothing at all, refused, asked to wait, broken, and a gateway's page of HTML; first the one that takes longest."""
@@ -90,18 +86,13 @@ class Pace:
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with start_sandbox(tmp_path_factory.mktemp("sandbox"), SandboxOptions(spread=0.0, linger=0.0), {}) as running:
-        assert running.valkey
-        with redis.Redis.from_url(running.valkey.url.reveal()) as server:
-            make_users(server, worker=WORKER_PASSWORD, app=APP_PASSWORD)
+    with sandbox_with_users(tmp_path_factory.mktemp("sandbox")) as running:
         yield running
 
 
 @pytest.fixture
 def two(sandbox: Sandbox, tmp_path: Path) -> Iterator[Two]:
-    (tmp_path / "second").mkdir()
-    key = replace_private(tmp_path / "second" / "api-key", "the-key-of-the-second-account")
-    second = start_simulator(tmp_path / "second", key, SandboxOptions(spread=0.0, linger=0.0))
+    second, key = start_second_account(tmp_path / "second")
     second.admin.add_key("made by hand")
     account = (
         f'[[account]]\nname = "media"\nbase_url = "{second.hostup}"\napi_key_file = "{key}"\nparallel_creates = 8\n'
