@@ -146,7 +146,7 @@ def vault_policy(
         raise typer.Exit(run(options, app, destination))
 
 
-def vault_setup(
+def vault_setup(  # noqa: PLR0913, PLR0917 - each is an option of the command
     context: typer.Context,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
@@ -154,6 +154,9 @@ def vault_setup(
         str | None,
         typer.Option(metavar="NAMESPACE", help="Roles for ServiceAccounts of this namespace, instead of AppRoles."),
     ] = None,
+    audience: Annotated[
+        str, typer.Option(help="With --kubernetes: whom pods' tokens are made for; empty for the API server's own.")
+    ] = "vault",
     destination: Annotated[
         str | None, typer.Option(metavar="NAME", help="At a destination with a login of its own, for the worker alone.")
     ] = None,
@@ -166,9 +169,11 @@ def vault_setup(
     differs, and asks. A new AppRole's secret_id is wrapped, and handed out this once.
     """
     with running(context, config, as_json) as options:
+        from worker.cli.vault_plan import Cluster
         from worker.cli.vault_setup import vault_setup as run
 
-        raise typer.Exit(run(options, dry_run=dry_run, yes=yes, kubernetes=kubernetes, destination=destination))
+        cluster = None if kubernetes is None else Cluster(kubernetes, audience)
+        raise typer.Exit(run(options, dry_run=dry_run, yes=yes, cluster=cluster, destination=destination))
 
 
 def notify_test(

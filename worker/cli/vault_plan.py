@@ -25,6 +25,17 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Cluster:
+    """Who logs in by the roles of Kubernetes: ServiceAccounts of a namespace, with tokens made for ``audience``.
+
+    Without an audience, for the API server's own (Vault's Kubernetes auth method, "audience").
+    """
+
+    namespace: str
+    audience: str
+
+
+@dataclass(frozen=True, slots=True)
 class Thing:
     """Something that has to be in Vault: ``body`` is written at ``path`` of its API. ``lines`` are what it says.
 
@@ -58,12 +69,12 @@ class Change:
         return [line for line in lines if not line.startswith(("---", "+++", "@@"))]
 
 
-def wanted(settings: Settings, kubernetes: str | None) -> list[Thing]:
-    """All that has to be there, what others need first. ``kubernetes``: log in by ServiceAccounts of this namespace.
+def wanted(settings: Settings, cluster: Cluster | None) -> list[Thing]:
+    """All that has to be there, what others need first. ``cluster``: log in by ServiceAccounts, not by AppRoles.
 
     Raises ConfigurationError for a path that would be a pattern in a policy.
     """
-    things = [_mount(settings), _auth(settings, kubernetes), *_mounts_beside(settings)]
+    things = [_mount(settings), _auth(settings, cluster), *_mounts_beside(settings)]
     subs = {POLICY: ("the worker", policy_of_worker(settings), POLICY)}
     for target in settings.targets.values():
         subs[f"hostup-app-{target.name}"] = (
@@ -73,19 +84,19 @@ def wanted(settings: Settings, kubernetes: str | None) -> list[Thing]:
         )
     things += [_policy(name, lines) for name, (_, lines, _) in subs.items()]
     for name, (sub, _, account) in subs.items():
-        things.append(_role(settings, name, sub, (kubernetes, account) if kubernetes else None))
+        things.append(_role(settings, name, sub, cluster, account))
     return things
 
 
-def wanted_at(settings: Settings, kubernetes: str | None, destination: str) -> list[Thing]:
+def wanted_at(settings: Settings, cluster: Cluster | None, destination: str) -> list[Thing]:
     """The same at a destination with a login of its own: what the worker needs there.
 
     Raises UsageError where there is none of that name, ConfigurationError.
     """
     lines = policy_at(settings, destination)
     there = replace(settings, vault=settings.destinations[destination].vault)
-    role = _role(there, POLICY, f"the worker at {destination}", (kubernetes, POLICY) if kubernetes else None)
-    return [_mount(there), _auth(there, kubernetes), _policy(POLICY, lines), role]
+    role = _role(there, POLICY, f"the worker at {destination}", cluster, POLICY)
+    return [_mount(there), _auth(there, cluster), _policy(POLICY, lines), role]
 
 
 def change_of(thing: Thing, before: tuple[str, ...] | None) -> Change | None:
@@ -127,9 +138,9 @@ def _mount(settings: Settings) -> Thing:
     return Thing(Kind.MOUNT, name, f"sys/mounts/{name}", body, settings_lines(body))
 
 
-def _auth(settings: Settings, kubernetes: str | None) -> Thing:
-    name = settings.vault.kubernetes_mount if kubernetes else settings.vault.approle_mount
-    body: dict[str, object] = {"type": "kubernetes" if kubernetes else "approle"}
+def _auth(settings: Settings, cluster: Cluster | None) -> Thing:
+    name = settings.vault.kubernetes_mount if cluster else settings.vault.approle_mount
+    body: dict[str, object] = {"type": "kubernetes" if cluster else "approle"}
     return Thing(Kind.AUTH, name, f"sys/auth/{name}", body, settings_lines(body))
 
 
@@ -138,14 +149,15 @@ def _policy(name: str, lines: list[str]) -> Thing:
     return Thing(Kind.POLICY, name, f"sys/policies/acl/{name}", {"policy": text}, policy_lines(text))
 
 
-def _role(settings: Settings, name: str, sub: str, account: tuple[str, str] | None) -> Thing:
+def _role(settings: Settings, name: str, sub: str, cluster: Cluster | None, account: str) -> Thing:
     body: dict[str, object] = {
         "token_policies": [name],
         "token_no_default_policy": True,
         "token_period": PERIOD_SECONDS,
     }
     mount = settings.vault.approle_mount
-    if account:
+    if cluster:
         mount = settings.vault.kubernetes_mount
-        body["bound_service_account_namespaces"], body["bound_service_account_names"] = [account[0]], [account[1]]
+        body["audience"] = cluster.audience
+        body["bound_service_account_namespaces"], body["bound_service_account_names"] = [cluster.namespace], [account]
     return Thing(Kind.ROLE, name, f"auth/{mount}/role/{name}", body, settings_lines(body), sub)

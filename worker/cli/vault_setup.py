@@ -15,7 +15,18 @@ from worker.adapters.vault.admin import VaultAdmin
 from worker.adapters.vault.opening import open_admin
 from worker.cli.options import Options
 from worker.cli.output import print_document, print_lines, result
-from worker.cli.vault_plan import Change, Kind, Thing, change_of, policy_lines, settings_lines, shown, wanted, wanted_at
+from worker.cli.vault_plan import (
+    Change,
+    Cluster,
+    Kind,
+    Thing,
+    change_of,
+    policy_lines,
+    settings_lines,
+    shown,
+    wanted,
+    wanted_at,
+)
 from worker.clock import SystemClock
 from worker.errors import PersonNeeded, UsageError, VaultDenied, VaultNotVersioned
 from worker.settings.environment import Need
@@ -36,7 +47,7 @@ class HandedOut:
 
 
 def vault_setup(
-    options: Options, *, dry_run: bool, yes: bool, kubernetes: str | None, destination: str | None = None
+    options: Options, *, dry_run: bool, yes: bool, cluster: Cluster | None = None, destination: str | None = None
 ) -> int:
     """Show what is missing, and make it with ``yes`` or when the person at the terminal agrees.
 
@@ -47,10 +58,10 @@ def vault_setup(
     """
     if dry_run and yes:
         raise UsageError("--dry-run and --yes contradict each other", hint="Leave out one of them.")
-    if kubernetes is not None and not _NAMESPACE.fullmatch(kubernetes):
-        raise UsageError(f"{kubernetes[:64]!r} is no namespace of Kubernetes", hint="Such as apps.")
+    if cluster and not _NAMESPACE.fullmatch(cluster.namespace):
+        raise UsageError(f"{cluster.namespace[:64]!r} is no namespace of Kubernetes", hint="Such as apps.")
     settings = options.settings(Need.VAULT)
-    things = wanted_at(settings, kubernetes, destination) if destination else wanted(settings, kubernetes)
+    things = wanted_at(settings, cluster, destination) if destination else wanted(settings, cluster)
     admin = open_admin(settings, SystemClock(), destination)
     changes: list[Change] = []
     handed: list[HandedOut] = []
@@ -86,10 +97,15 @@ def _changes(admin: VaultAdmin, things: list[Thing]) -> Iterator[Change]:
             before = policy_lines(str(found.get("policy", ""))) if found else None
         else:
             found = admin.read(thing.path) if enabled else None
-            before = settings_lines({key: found.get(key) for key in thing.body}) if found else None
+            before = _role_lines(found, thing) if found else None
         change = change_of(thing, before)
         if change:
             yield change
+
+
+def _role_lines(found: Mapping[str, Any], thing: Thing) -> tuple[str, ...]:
+    """OpenBao shows an audience that is not set as null, and keeps one that is set back as it was given."""
+    return settings_lines({key: "" if found.get(key) is None else found[key] for key in thing.body})
 
 
 def _mounted(thing: Thing, mounts: Mapping[str, Any]) -> tuple[str, ...] | None:

@@ -208,7 +208,11 @@ def test_roles_for_kubernetes(setup: Setup) -> None:
         role = root.read("auth/kubernetes/role/hostup-app-media")["data"]
     assert (role["bound_service_account_namespaces"], role["bound_service_account_names"]) == (["apps"], ["media"])
     assert (role["token_policies"], role["token_period"]) == (["hostup-app-media"], 3600)
+    assert role["audience"] == "vault"
     assert setup.document("--kubernetes", "apps")["changes"] == []
+    theirs = setup.document("--yes", "--kubernetes", "apps", "--audience", "")
+    assert names(theirs) == [name for name in names(document) if name.startswith("role")]
+    assert setup.document("--kubernetes", "apps", "--audience", "")["changes"] == []
     wrong = setup.run("--kubernetes", "*")
     assert (wrong.returncode, "is no namespace" in wrong.stderr) == (2, True)
 
