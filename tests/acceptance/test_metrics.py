@@ -17,21 +17,21 @@ from tests.scrape import value
 from tests.servers import free_port
 
 
-def _listen(service: Service) -> str:
+def listen(service: Service) -> str:
     address = f"127.0.0.1:{free_port()}"
     service.more = {**service.more, "ROTATOR_METRICS_LISTEN": address}
     return f"http://{address}"
 
 
-def _get(url: str, path: str) -> httpx.Response:
+def get(url: str, path: str) -> httpx.Response:
     with plain_client(url) as client:
         return client.get(path)
 
 
-def _answers(url: str, path: str, status: int) -> Callable[[], bool]:
+def answers(url: str, path: str, status: int) -> Callable[[], bool]:
     def asked() -> bool:
         try:
-            return _get(url, path).status_code == status
+            return get(url, path).status_code == status
         except httpx.TransportError:
             return False
 
@@ -44,15 +44,15 @@ def _value(text: str, line: str) -> float:
 
 
 def test_what_a_worker_shows_of_rotations_names_no_key_and_no_secret(service: Service) -> None:
-    url = _listen(service)
+    url = listen(service)
     worker = service.start()
     worker.wait_for("metrics.served")
     service.rotate()
     done = service.rotate()
     worker.wait_for("key.dead")
     target = f'account="default",target="{service.target}"'
-    wait_until(lambda: _value(_get(url, "/metrics").text, f'target_keys{{{target},state="current"}}') == 1, "a key")
-    text = _get(url, "/metrics").text
+    wait_until(lambda: _value(get(url, "/metrics").text, f'target_keys{{{target},state="current"}}') == 1, "a key")
+    text = get(url, "/metrics").text
     assert _value(text, 'rotations_total{account="default",outcome="succeeded",trigger="manual"}') >= 1
     assert _value(text, f'target_condition{{{target},condition="Ready"}}') == 1
     assert _value(text, 'api_requests_total{code="200",operation="create_key",service="hostup"}') >= 2
@@ -64,21 +64,21 @@ def test_what_a_worker_shows_of_rotations_names_no_key_and_no_secret(service: Se
 
 
 def test_every_worker_says_the_same_of_targets_and_a_restart_forgets_nothing(service: Service) -> None:
-    first = _listen(service)
+    first = listen(service)
     service.start().wait_for("metrics.served")
     service.rotate()
-    second = _listen(service)
+    second = listen(service)
     service.start().wait_for("metrics.served")
 
     def told(url: str) -> list[str]:
-        lines = _get(url, "/metrics").text.splitlines()
+        lines = get(url, "/metrics").text.splitlines()
         return [line for line in lines if line.startswith(("rotator_target", "rotator_account"))]
 
     wait_until(lambda: told(first) == told(second) != [], "both say the same")
 
 
 def test_a_worker_whose_address_is_taken_works_and_takes_it_over(service: Service) -> None:
-    url = _listen(service)
+    url = listen(service)
     first = service.start()
     first.wait_for("metrics.served")
     second = service.start()
@@ -86,23 +86,23 @@ def test_a_worker_whose_address_is_taken_works_and_takes_it_over(service: Servic
     assert second.wait_for("metrics.unavailable")["level"] == "warning"
     assert first.stop() == 0
     second.wait_for("metrics.served")
-    assert _get(url, "/livez").status_code == 200
+    assert get(url, "/livez").status_code == 200
 
 
 def test_a_worker_lives_and_is_not_ready_while_redis_was_never_there(service: Service, tmp_path: Path) -> None:
-    url = _listen(service)
+    url = listen(service)
     service.more |= {"REDIS_URL_FILE": str(tmp_path / "nowhere"), "ROTATOR_HEALTH_FILE": str(tmp_path / "alive")}
     (tmp_path / "nowhere").write_text(f"redis://127.0.0.1:{free_port()}/0")
     worker = service.start()
-    wait_until(_answers(url, "/livez", 200), "it lives")
-    wait_until(_answers(url, "/readyz", 503), "it is not ready")
-    assert "redis: QueueUnavailable\n" in _get(url, "/readyz").text
+    wait_until(answers(url, "/livez", 200), "it lives")
+    wait_until(answers(url, "/readyz", 503), "it is not ready")
+    assert "redis: QueueUnavailable\n" in get(url, "/readyz").text
     assert (tmp_path / "alive").exists()
     assert worker.process.poll() is None
 
 
 def test_its_end_lets_the_address_go_before_the_step_under_way_is_done(service: Service) -> None:
-    url, service.lease = _listen(service), "1m"
+    url, service.lease = listen(service), "1m"
     worker = service.start()
     worker.wait_for("rotation.succeeded")
     service.sandbox.simulator.admin.behave(latency_ms=4000.0)
@@ -119,7 +119,7 @@ def test_its_end_lets_the_address_go_before_the_step_under_way_is_done(service: 
 
 def _is_closed(url: str) -> bool:
     try:
-        _get(url, "/livez")
+        get(url, "/livez")
     except httpx.ConnectError:
         return True
     except httpx.TransportError:

@@ -12,8 +12,10 @@ import redis
 
 from tests.acceptance.service import APP_PASSWORD, WORKER_PASSWORD, Service
 from tests.acceptance.test_command import run
+from tests.acceptance.test_metrics import answers, get, listen
 from tests.integration.test_redis_refuses import cluster
 from tests.redis_users import make_users
+from tests.sandbox import wait_until
 from worker.adapters.redis import keys
 
 
@@ -56,6 +58,7 @@ TROUBLES = (
 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.word)
 def test_a_trouble_is_told_once_when_it_begins_and_once_when_it_ends(service: Service, trouble: Trouble) -> None:
+    url = listen(service)
     worker = service.start()
     worker.wait_for("rotation.succeeded")
     trouble.begin(service.redis)
@@ -63,6 +66,8 @@ def test_a_trouble_is_told_once_when_it_begins_and_once_when_it_ends(service: Se
         told = worker.wait_for("queue.unavailable")
         assert f"{trouble.why}" in told["error"]
         assert f"({trouble.word})" in told["error"]
+        wait_until(answers(url, "/readyz", 503), "it is not ready")
+        assert "redis: QueueUnavailable\n" in get(url, "/readyz").text
         seen = json.loads(service.rotator("check", "--json").stdout)
         assert "failed" in [each["state"] for each in seen if each["check"] == "Redis"]
         assert service.rotator("rotate", service.target).returncode in (0, 75), "it is on record in Vault"
@@ -70,6 +75,7 @@ def test_a_trouble_is_told_once_when_it_begins_and_once_when_it_ends(service: Se
         trouble.end(service.redis)
     worker.wait_for("rotation.succeeded", 2)
     worker.wait_for("queue.available")
+    wait_until(answers(url, "/readyz", 200), "it is ready again")
     assert worker.process.poll() is None
     errors = [event["error"] for event in worker.events("queue.unavailable")]
     assert len(errors) == len(set(errors)), "each trouble is said once"

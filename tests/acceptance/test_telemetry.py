@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.acceptance.service import Service
-from tests.acceptance.test_metrics import _answers, _get, _listen
+from tests.acceptance.test_metrics import answers, get, listen
 from tests.collector import QUICK, bodies, numbers, of_rotation, reports, resource
 from tests.sandbox import wait_until
 from tests.scrape import value
@@ -77,17 +77,17 @@ def test_a_create_that_fails_is_an_error_in_its_trace(service: Service) -> None:
 def test_the_metrics_are_those_that_prometheus_gets(service: Service) -> None:
     with Wire(answer(200)) as collector:
         _otlp(service, collector.url, OTEL_TRACES_EXPORTER="none")
-        url = _listen(service)
+        url = listen(service)
         worker = service.start()
         worker.wait_for("metrics.served")
         service.rotate()
         service.rotate()
         worker.wait_for("key.dead")
-        wait_until(_answers(url, "/metrics", 200), "metrics")
-        wait_until(lambda: _differences(service, _get(url, "/metrics").text, collector) == [], "the same numbers")
+        wait_until(answers(url, "/metrics", 200), "metrics")
+        wait_until(lambda: _differences(service, get(url, "/metrics").text, collector) == [], "the same numbers")
         names = {name for name, values in numbers(collector).items() if values}
         scraped = set(
-            re.findall(r"^(rotator_\w+?)(?:_total|_bucket|_sum|_count)?[ {]", _get(url, "/metrics").text, re.MULTILINE)
+            re.findall(r"^(rotator_\w+?)(?:_total|_bucket|_sum|_count)?[ {]", get(url, "/metrics").text, re.MULTILINE)
         )
         assert scraped == names
         assert bodies(collector, "/v1/traces") == []

@@ -10,6 +10,7 @@ from functools import partial
 import structlog
 
 from worker.adapters.redis.index import IDS_OF_A_TARGET, IndexEntry
+from worker.clock import moment
 from worker.errors import QueueUnavailable
 from worker.events import Event
 from worker.rotation.audit import AuditReport, audit
@@ -48,15 +49,35 @@ def _is_mine(runtime: Runtime) -> bool:
         return True
 
 
-def audit_after_trouble(runtime: Runtime, send: Send) -> None:
-    """Have an audit come now: what was put on record while Redis could not be used, no worker was woken for.
+class AuditAfterTrouble:
+    """An audit is owed from the end of a trouble: what was put on record meanwhile, no worker was woken for.
 
-    One worker asks for it, and not more often than once a minute, as it reads every record. Raises QueueUnavailable.
+    One worker asks for it, and not more often than once a minute, as it reads every record; who may not ask yet does so
+    later, unless an audit came meanwhile.
     """
-    locks = runtime.shared.locks
-    if locks.only_one("audit after trouble", AFTER_TROUBLE):
-        locks.forget(AUDIT)
-        hand_out(send, "rotator.audit", [])
+
+    def __init__(self, runtime: Runtime, send: Send) -> None:
+        self._runtime = runtime
+        self._send = send
+        self._since: datetime | None = None
+
+    def ended(self) -> None:
+        """A trouble is over."""
+        self._since = self._runtime.clock.now()
+
+    def ask(self) -> None:
+        """Ask for what is owed. Raises QueueUnavailable."""
+        if self._since is None:
+            return
+        last, locks = self._runtime.shared.notes.last_audit(), self._runtime.shared.locks
+        at = moment(last.at) if last else None
+        came = at is not None and at > self._since
+        if not came and locks.only_one("audit after trouble", AFTER_TROUBLE):
+            locks.forget(AUDIT)
+            hand_out(self._send, "rotator.audit", [])
+            came = True
+        if came:
+            self._since = None
 
 
 def audit_once(runtime: Runtime) -> None:

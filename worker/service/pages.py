@@ -12,7 +12,7 @@ from worker import __version__
 from worker.adapters.redis.client import connect, guard
 from worker.adapters.redis.state import SharedState, shared_state
 from worker.clock import Clock
-from worker.errors import RotatorError
+from worker.errors import QueueUnavailable, RotatorError
 from worker.service.assemble import Runtime
 from worker.service.http_door import Answer, Page
 from worker.service.metrics.series import Sample, gauges
@@ -49,7 +49,7 @@ def pages(runtime: Runtime, own: OwnText, is_alive: Callable[[], bool]) -> Mappi
     shared = looking(runtime)
     metrics = SharedMetrics(runtime.settings, shared, runtime.clock)
     readiness = Readiness(
-        {"redis": lambda: _ask_redis(shared), "vault": lambda: see_that_vault_is_ready(runtime)},
+        {"redis": lambda: _ask_redis(runtime, shared), "vault": lambda: see_that_vault_is_ready(runtime)},
         runtime.clock,
     )
     return {
@@ -118,6 +118,11 @@ def _state(parts: Mapping[str, str]) -> Answer:
 
 
 @guard()
-def _ask_redis(shared: SharedState) -> None:
-    """Raises QueueUnavailable."""
+def _ask_redis(runtime: Runtime, shared: SharedState) -> None:
+    """Whether it answers, and takes what the worker's pulse writes: a replica, or a full one, answers a PING as well.
+
+    Raises QueueUnavailable.
+    """
     shared.client.ping()
+    if runtime.redis_trouble.what:
+        raise QueueUnavailable(runtime.redis_trouble.what)

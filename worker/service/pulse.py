@@ -68,3 +68,5 @@ def _try(beat: Callable[[], None]) -> None:
         beat()
     except RotatorError as error:
         _log.warning(Event.PULSE_FAILED, error=error.what, hint=error.hint)
+    except Exception as error:  # noqa: BLE001 - the thread's border: without a pulse a worker that works counts as gone
+        _log.exception(Event.ERROR_UNCAUGHT, kind=type(error).__name__)

@@ -7,6 +7,7 @@ import sys
 import threading
 from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from worker.logs.redaction import Redactor
 from worker.notices.judging import READ
 from worker.service import systemd
 from worker.service.assemble import Runtime, build, worker_name
-from worker.service.audit_task import audit_after_trouble, audit_once
+from worker.service.audit_task import AuditAfterTrouble, audit_once
 from worker.service.celery_app import make_app, paced_by, schedule
 from worker.service.http_door import HttpDoor
 from worker.service.leak_webhook import webhook_door
@@ -35,12 +36,12 @@ from worker.service.life import Life
 from worker.service.notices.feed import Feed
 from worker.service.notices.office import open_office
 from worker.service.own_audit import OwnAudit
-from worker.service.pulse import Pulse
+from worker.service.pulse import PULSE_SECONDS, Pulse
 from worker.service.redis_move import RedisMove
 from worker.service.tasks import guarded, register
 from worker.service.telemetry.errors import ErrorReports
 from worker.service.telemetry.opening import Collected
-from worker.service.tick import Send, rebuild
+from worker.service.tick import rebuild
 from worker.service.undumpable import become_undumpable
 from worker.settings.settings import Settings
 
@@ -121,7 +122,8 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool, own: OwnMetrics | N
     doors = [door for door in (_door(runtime, own, life), webhook_door(runtime, app.send_task)) if door]
     inside = (life.show, *(door.keep_open for door in doors))
     kept_alive = (vault.keep_alive for vault in (runtime.vault, *runtime.elsewhere.values()))
-    pulse = Pulse(inside, (lambda: _show(runtime, move, app.send_task), *kept_alive), life.note)
+    show = partial(_show, runtime, move, AuditAfterTrouble(runtime, app.send_task))
+    pulse = Pulse(inside, (show, *kept_alive), life.note)
     audits = OwnAudit(
         runtime.clock,
         runtime.audits,
@@ -220,7 +222,8 @@ class _Beat:
     def __init__(self, app: Celery) -> None:
         # the plain scheduler keeps nothing on disk: when the last tick was does not matter
         self._service = Service(app, scheduler_cls=Scheduler, max_interval=1)
-        self._thread = threading.Thread(target=self._service.start, name="beat", daemon=True)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="beat", daemon=True)
 
     def start(self) -> None:
         """Begin."""
@@ -228,9 +231,18 @@ class _Beat:
 
     def stop(self) -> None:
         """End."""
+        self._ended.set()
         self._service.stop()
         if self._thread.ident is not None:  # it was started at all
             self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                self._service.start()
+            except Exception as error:  # noqa: BLE001 - the thread's border: without a beat nothing would be looked at
+                _log.exception(Event.ERROR_UNCAUGHT, kind=type(error).__name__)
+            self._ended.wait(PULSE_SECONDS)
 
 
 def _life(runtime: Runtime) -> Life:
@@ -238,11 +250,12 @@ def _life(runtime: Runtime) -> Life:
     return Life(runtime.clock, Path(file) if file else None)
 
 
-def _show(runtime: Runtime, move: RedisMove, send: Send) -> None:
+def _show(runtime: Runtime, move: RedisMove, owed: AuditAfterTrouble) -> None:
     try:
         runtime.shared.heartbeats.beat(runtime.name)
         if runtime.redis_trouble.well():
-            audit_after_trouble(runtime, send)
+            owed.ended()
+        owed.ask()
     except QueueUnavailable as error:
         runtime.redis_trouble.failed(error)
         move.look(error)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -107,6 +110,34 @@ def test_those_who_say_nothing_take_a_few_threads_only_and_not_for_ever(port: in
             assert connection.recv(1) == b"", "it is closed"
         assert threading.active_count() <= before + MOST_AT_ONCE
     assert get(port, "/a").endswith(b"well\n")
+
+
+WITHOUT_THREADS = """
+import encodings.idna, os, resource, sys  # what a connection needs, while it can still be read
+from http import HTTPStatus
+from tests.unit.service.test_http_door import MOST_AT_ONCE, get
+from worker.service.http_door import Answer, HttpDoor
+from worker.settings.metrics import Listen
+
+port = int(sys.argv[1])
+door = HttpDoor(Listen("127.0.0.1", port), {"/a": lambda: Answer(HTTPStatus.OK, "well")})
+os.setuid(54321)  # the limit counts all threads of a user
+door.keep_open()
+_, most = resource.getrlimit(resource.RLIMIT_NPROC)
+resource.setrlimit(resource.RLIMIT_NPROC, (2, most))
+for _ in range(2 * MOST_AT_ONCE):
+    assert get(port, "/a") == b""
+resource.setrlimit(resource.RLIMIT_NPROC, (100, most))
+sys.exit(not get(port, "/a").endswith(b"well"))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user that has no other thread")
+def test_who_could_not_be_given_a_thread_takes_no_place_for_ever(port: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_THREADS, str(port)], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.usefixtures("door")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import pytest
+
 from tests.doubles import MemoryClock
 from tests.sandbox import wait_until
 from worker.errors import TryAgainLater
@@ -36,11 +38,12 @@ def test_what_is_inside_goes_on_before_the_worker_is_ready_and_the_beats_do_not(
     pulse.stop()
 
 
-def test_a_beat_that_fails_stops_none_of_the_others() -> None:
+@pytest.mark.parametrize("error", [TryAgainLater("no", hint=""), RuntimeError("can't start new thread"), OSError(24)])
+def test_a_beat_that_fails_stops_none_of_the_others(error: Exception) -> None:
     after = threading.Event()
 
     def fail() -> None:
-        raise TryAgainLater("no", hint="")
+        raise error
 
     pulse = Pulse((fail,), (fail, after.set), lambda: None)
     pulse.start()

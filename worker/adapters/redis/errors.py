@@ -20,6 +20,9 @@ CLUSTER = "it is a cluster, which spreads over several nodes what has to be chan
 NO_CLUSTER = "Let REDIS_URL name a server that is no cluster; replicas beside it do no harm."
 
 NEEDED_RIGHTS = "~rotator:* ~hostup-rotator* ~celery* ~_kombu.*"
+"""Of a queue with the name that it has where `[redis] queue` says nothing."""
+
+_QUEUE = "With a `[redis] queue` of your own, its name takes the place of hostup-rotator."
 
 _MEANINGS: Mapping[str, tuple[str, str]] = {
     "READONLY": ("it is a replica, which takes no writes", "Let REDIS_URL name the primary."),
@@ -28,7 +31,7 @@ _MEANINGS: Mapping[str, tuple[str, str]] = {
     "NOREPLICAS": ("it takes no writes with so few replicas", "See its replicas, and min-replicas-to-write."),
     "NOPERM": (
         "its user may not do this",
-        f"The user that REDIS_URL names needs the keys {NEEDED_RIGHTS} and the commands on them (`ACL LOG` tells).",
+        f"The user that REDIS_URL names needs the keys {NEEDED_RIGHTS} and commands (`ACL LOG` tells). {_QUEUE}",
     ),
     "NOAUTH": ("it wants a password", "Put user and password into REDIS_URL."),
     "WRONGPASS": ("it refuses this user or password", "Put the right ones into REDIS_URL."),
