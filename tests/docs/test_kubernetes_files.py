@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import yaml
 
 from tests.docs.pages import ROOT, page
 from tests.monitoring.files import ALERTS
+from worker.cli.commands_by_hand import vault_setup
 from worker.settings.settings import load
 
 FOLDER = ROOT / "config" / "kubernetes"
@@ -83,8 +85,8 @@ def test_it_has_one_token_and_that_is_for_vault() -> None:
     (volume,) = [each for each in POD["volumes"] if "projected" in each]
     (source,) = volume["projected"]["sources"]
     token = source["serviceAccountToken"]
-    assert token["audience"] == "vault"
-    assert f"audience={token['audience']}" in page("kubernetes.md").text
+    assert token["audience"] == signature(vault_setup).parameters["audience"].default, "as rotator vault setup has it"
+    assert f"for the audience `{token['audience']}` alone" in page("kubernetes.md").text
     mounted = next(each["mountPath"] for each in WORKER["volumeMounts"] if each["name"] == volume["name"])
     assert ENVIRONMENT["VAULT_JWT_FILE"] == f"{mounted}/{token['path']}"
 
