@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.service import Service, Worker
-from tests.sandbox import wait_until
+from tests.sandbox import is_running, wait_until
 
 WORKER = (sys.executable, "-m", "worker.cli", "worker")
 ALLOWED = os.geteuid() == 0 and shutil.which("unshare") is not None
@@ -50,6 +50,28 @@ def test_as_the_first_process_of_a_container(service: Service) -> None:
     os.kill(first_child(worker.process.pid), signal.SIGTERM)
     assert worker.process.wait(60) == 0
     assert worker.events("worker.stopped")
+
+
+def ended_children(pid: int) -> int:
+    """How many processes have ended, of whose end this one has to take note."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return len([child for child in children if not is_running(int(child))])
+
+
+@confined
+def test_what_a_program_left_behind_there_stays_in_no_table(service: Service, tmp_path: Path) -> None:
+    program = tmp_path / "tell"
+    program.write_text("#!/bin/sh\nsetsid sh -c 'sleep 0.2' >/dev/null 2>&1 &\n")
+    program.chmod(0o755)
+    service.tables = f'[[notify]]\nname = "program"\nkind = "command"\nrun = ["{program}"]\nevents = ["published"]\n'
+    worker = run(service, "unshare", "--pid", "--fork", "--mount-proc", "--kill-child", *WORKER)
+    first = first_child(worker.process.pid)
+    worker.wait_for("rotation.succeeded")
+    wait_until(lambda: ended_children(first) > 0, "an orphan has ended")
+    wait_until(lambda: ended_children(first) == 0, "the worker takes note of it")
+    os.kill(first, signal.SIGTERM)
+    assert worker.process.wait(60) == 0
+    assert not worker.events("error.uncaught")
 
 
 @confined

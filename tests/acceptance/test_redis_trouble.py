@@ -82,11 +82,14 @@ def test_a_trouble_is_told_once_when_it_begins_and_once_when_it_ends(service: Se
     assert len(service.made()) == 2
 
 
-def test_a_cluster_is_refused_at_the_start_with_words(service: Service, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("database", "why"), [("", "it is a cluster"), ("/3", "it has no database of that number")])
+def test_a_cluster_is_refused_at_the_start_with_words(
+    service: Service, tmp_path: Path, database: str, why: str
+) -> None:
     with cluster(tmp_path) as port:
-        done = run(service, "worker", REDIS_URL_FILE="", REDIS_URL=f"redis://127.0.0.1:{port}")
+        done = run(service, "worker", REDIS_URL_FILE="", REDIS_URL=f"redis://127.0.0.1:{port}{database}")
     assert done.code == 78
-    assert "REDIS_URL: cannot be used: it is a cluster" in done.out + done.err
+    assert f"REDIS_URL: cannot be used: {why}" in done.out + done.err
     assert "Traceback" not in done.out + done.err
 
 

@@ -20,7 +20,7 @@ from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
 from worker import __version__
 from worker.adapters.redis.client import guard, is_cluster
-from worker.adapters.redis.errors import CLUSTER, NO_CLUSTER
+from worker.adapters.redis.errors import CLUSTER, NEVER, NO_CLUSTER
 from worker.errors import ConfigurationError, QueueUnavailable, UsageError, VaultError
 from worker.events import Event
 from worker.logs import setup
@@ -35,6 +35,7 @@ from worker.service.leak_webhook import webhook_door
 from worker.service.life import Life
 from worker.service.notices.feed import Feed
 from worker.service.notices.office import open_office
+from worker.service.orphans import Orphans
 from worker.service.own_audit import OwnAudit
 from worker.service.pulse import PULSE_SECONDS, Pulse
 from worker.service.redis_move import RedisMove
@@ -110,7 +111,7 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool, own: OwnMetrics | N
     A second signal, or a kill, loses nothing: every step is on record before the next begins. ``own`` is what is shown
     of this process where the settings say so.
     """
-    _refuse_cluster(runtime)
+    _refuse_what_never_works(runtime)
     settings, trouble = runtime.settings, runtime.redis_trouble
     app = make_app(settings.redis_url, settings.queue, runtime.redis_login, trouble.failed)
     audits_by_message = register(app, runtime)
@@ -120,7 +121,7 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool, own: OwnMetrics | N
     move = RedisMove(runtime.redis_login)
     life = _life(runtime)
     doors = [door for door in (_door(runtime, own, life), webhook_door(runtime, app.send_task)) if door]
-    inside = (life.show, *(door.keep_open for door in doors))
+    inside = (life.show, Orphans().look, *(door.keep_open for door in doors))
     kept_alive = (vault.keep_alive for vault in (runtime.vault, *runtime.elsewhere.values()))
     show = partial(_show, runtime, move, AuditAfterTrouble(runtime, app.send_task))
     pulse = Pulse(inside, (show, *kept_alive), life.note)
@@ -178,15 +179,22 @@ def serve(runtime: Runtime, concurrency: int, *, beat: bool, own: OwnMetrics | N
         _log.info(Event.WORKER_STOPPED, worker=runtime.name)
 
 
-def _refuse_cluster(runtime: Runtime) -> None:
-    """Raises ConfigurationError for what can never work; a Redis that is away, or that may not be asked, may work."""
+def _refuse_what_never_works(runtime: Runtime) -> None:
+    """Raises ConfigurationError; a Redis that is away, or that may not be asked, may work."""
     try:
         with guard():
             facts = runtime.shared.client.info()
-    except QueueUnavailable:
+    except QueueUnavailable as error:
+        for why in NEVER:
+            if why in error.what:
+                raise _cannot_be_used(why, error.hint) from None
         return
     if is_cluster(facts):
-        raise ConfigurationError((f"environment: REDIS_URL: cannot be used: {CLUSTER}",), hint=NO_CLUSTER)
+        raise _cannot_be_used(CLUSTER, NO_CLUSTER)
+
+
+def _cannot_be_used(why: str, hint: str) -> ConfigurationError:
+    return ConfigurationError((f"environment: REDIS_URL: cannot be used: {why}",), hint=hint)
 
 
 def _run(app: Celery, runtime: Runtime, concurrency: int) -> int:

@@ -51,8 +51,24 @@ _MEANINGS: Mapping[str, tuple[str, str]] = {
 """By the first word of what Redis answers."""
 
 _WORDS = re.compile(rf"\b({'|'.join(_MEANINGS)})\b")
-_DATABASE = "DB index is out of range"
-_CLIENTS = "max number of clients reached"
+NO_DATABASE = "it has no database of that number"
+NEVER = (CLUSTER, NO_DATABASE)
+"""What no waiting helps against."""
+
+_TEXTS: Mapping[str, tuple[str, str]] = {
+    "DB index is out of range": (
+        NO_DATABASE,
+        "Put another one into REDIS_URL, or raise `databases`; many a cluster has 0 alone.",
+    ),
+    "not allowed in cluster mode": (CLUSTER, NO_CLUSTER),  # of a database other than 0, before anything can be asked
+    "max number of clients reached": ("it takes no more clients", "See who holds so many connections, and maxclients."),
+    "unknown command": (
+        "it does not know a command",
+        "See that REDIS_URL names no Sentinel (that is sentinel://), and that no command is switched off there.",
+    ),
+}
+"""By a part of the text, where there is no first word of its own."""
+
 _DEMOTED = "previous master is now a slave"
 """What redis-py makes of READONLY where Sentinels name the primary."""
 
@@ -83,10 +99,10 @@ def _meaning(error: Exception) -> tuple[str, str]:
         return "no Sentinel names a primary that runs", "See that the Sentinels answer, and that master_name is theirs."
     if isinstance(error, redis.ConnectionError) and _DEMOTED in text:
         return _MEANINGS["READONLY"]
-    if isinstance(error, redis.RedisError) and _DATABASE in text:
-        return "it has no database of that number", "Put another one into REDIS_URL, or raise `databases`."
-    if isinstance(error, redis.RedisError) and _CLIENTS in text:
-        return "it takes no more clients", "See who holds so many connections, and maxclients."
+    if isinstance(error, redis.RedisError):
+        for part, meaning in _TEXTS.items():
+            if part in text:
+                return meaning
     return _of_connection(error), "See that Redis runs, takes writes and is reached by REDIS_URL."
 
 
