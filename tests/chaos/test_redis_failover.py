@@ -24,7 +24,8 @@ from worker.selftest.stand import Bench, Pace, Stand
 
 PACE = Pace(grace="2s", tick="1s", lease="12s", verify_within="30s", dead_within="60s")
 CREATE = "/api/object-storage/keys"
-ROTATIONS = ("the first one", "before", "while a key is made", "while it is published", "after")
+DELETE = "/api/object-storage/keys/{key}"
+ROTATIONS = ("the first one", "before", "while a key is made", "while it is published", "while one is deleted", "after")
 APP = "/v1/secret/data/{trial}/app"
 
 
@@ -114,10 +115,11 @@ def _trial(bench: Bench, folder: Path, blow: Blow) -> Iterator[Trial]:
 def _play(bench: Bench, folder: Path, blow: Blow) -> list[BrokenPromise]:
     with _trial(bench, folder, blow) as trial:
         trial.rest()
-        _, before, making, publishing, after = ROTATIONS
+        _, before, making, publishing, deleting, after = ROTATIONS
         trial.before_a_rotation(before)
         trial.at("hostup", "POST", CREATE, making)
         trial.at("vault", "POST", APP, publishing)
+        trial.at("hostup", "DELETE", DELETE, deleting)
         trial.ask(after)
         trial.served(after)
         trial.rest()
