@@ -14,6 +14,9 @@ AGREE = timedelta(seconds=5)
 SLOWEST_WORD = 2.0
 """Seconds. What took longer says too little of the time."""
 
+UNSURE = timedelta(seconds=1 + SLOWEST_WORD / 2)
+"""How far off a clock is that was put right by another one's word: that names the second only, and took its time."""
+
 Hear = Callable[[datetime, float], None]
 """Takes what another clock said, and when by :meth:`Clock.monotonic` it was asked."""
 _YEARS = range(1970, 9000)

@@ -10,13 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
-import redis
-from kombu.exceptions import OperationalError
-
+from tests.chaos.life import ask, rest, served
 from tests.sentinels import Blow, SentinelSet, sentinel_set
 from worker.adapters.redis.client import connect
 from worker.selftest import actions
-from worker.selftest.checker import BrokenPromise, check, orphans, unrest
+from worker.selftest.checker import BrokenPromise, check, orphans
 from worker.selftest.life import never, wait
 from worker.selftest.nursery import WorkerProcess
 from worker.selftest.script import Moment, Rule, Step
@@ -39,26 +37,13 @@ class Trial:
     blow: Blow
 
     def ask(self, request: str) -> None:
-        """Ask for a rotation as an app does, until Redis takes it."""
-
-        def sent() -> bool:
-            try:
-                self.stand.send("rotator.rotate", self.stand.watched.name, "a trial", task_id=request)
-            except (OperationalError, redis.RedisError, OSError):
-                return False
-            return True
-
-        wait(sent, f"{request} is taken by Redis", self._is_over)
-
-    def is_served(self, request: str) -> bool:
-        record = self.stand.mount.record(self.stand.watched.name) or {}
-        return request in [each for each, _ in record.get("served", [])]
+        ask(self.stand, request, self._is_over)
 
     def served(self, request: str) -> None:
-        wait(lambda: self.is_served(request), f"{request} is served", self._is_over)
+        served(self.stand, request, self._is_over)
 
     def rest(self) -> None:
-        wait(lambda: unrest(self.stand.mount.record(self.stand.watched.name)) == "", "rest", self._is_over)
+        rest(self.stand, self._is_over)
 
     def before_a_rotation(self, name: str) -> None:
         """The primary is struck while nothing is done; then a rotation is asked for."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from worker.clock import AGREE, UNSURE
 from worker.errors import RotatorError
 from worker.events import Event
 from worker.rotation.changes.rotation import failed
@@ -102,14 +103,20 @@ class Session:
     @property
     def earliest(self) -> datetime:
         """The earlier of what the clocks say that are known: what must not be done too early goes by this."""
-        machine, now = self.services.machine, self.now
-        return min(now, machine.now()) if machine else now
+        now, machine, unsure = self._clocks()
+        return min(now - unsure, machine)
 
     @property
     def latest(self) -> datetime:
         """The later of what the clocks say: a promise for a time to come is given by this."""
-        machine, now = self.services.machine, self.now
-        return max(now, machine.now()) if machine else now
+        now, machine, unsure = self._clocks()
+        return max(now + unsure, machine)
+
+    def _clocks(self) -> tuple[datetime, datetime, timedelta]:
+        """Vault's word, the machine's, and how far off the first may be: where both agree it is the machine's own."""
+        now = self.now
+        machine = self.services.machine.now() if self.services.machine else now
+        return now, machine, UNSURE if abs(machine - now) > AGREE else timedelta(0)
 
     def pause(self, pause: Pause) -> None:
         """Have a kind of step wait, and remember why."""
