@@ -151,6 +151,7 @@ $(CLIENTS)/.node: $(PROGRAMS)/node/package.json $(PROGRAMS)/node/package-lock.js
 $(CLIENTS)/.go: $(wildcard $(PROGRAMS)/go/*) | $(CLIENTS)/.found
 	@mkdir -p $(CLIENTS)/go
 	go build -C $(PROGRAMS)/go -mod=readonly -trimpath -buildvcs=false -o $(CURDIR)/$(CLIENTS)/go/clients .
+	go build -C $(PROGRAMS)/go -mod=readonly -trimpath -buildvcs=false -o $(CURDIR)/$(CLIENTS)/go/ tool
 	@touch $@
 
 $(VENV)/.project: pyproject.toml $(VENV)/.packages

@@ -22,6 +22,9 @@ APPS = ROOT / "config" / "apps"
 KUBERNETES = sorted((APPS / "kubernetes").glob("*.yaml"))
 PATH = "apps/media/object-storage"
 UNKNOWN_BEFORE_260 = "RefreshOnReload"
+AT_JOB = {"github", "needs", "strategy", "matrix", "vars", "secrets", "inputs"}
+IN_STEP = AT_JOB | {"job", "runner", "env", "steps"}
+"""What GitHub lets expressions of a job's `env`, and in its steps, name; it refuses a workflow that names another."""
 
 
 def documents(file: Path) -> list[Any]:
@@ -119,6 +122,36 @@ def test_every_command_has_arguments_that_exist(command: list[str], capfd: pytes
     """Without VAULT_ADDR that is the first thing that is wrong; a wrong argument would be told before."""
     assert for_apps(command, {}) == 78
     assert "VAULT_ADDR" in capfd.readouterr().err
+
+
+def _misplaced(job: Any) -> list[str]:
+    """The contexts that a job of a GitHub workflow names where there are none of them."""
+    at_job = _contexts(job.get("env")) - AT_JOB
+    return sorted(at_job | _contexts(job["steps"]) - IN_STEP)
+
+
+def _contexts(part: Any) -> set[str]:
+    expressions = re.findall(r"\$\{\{(.*?)\}\}", yaml.safe_dump(part, width=10_000))
+    return {name for each in expressions for name in re.findall(r"(?<![\w.'-])([a-z]+)(?=[.\[])", each)}
+
+
+def test_github_knows_what_the_workflow_names() -> None:
+    (workflow,) = documents(APPS / "github-actions.yml")
+    assert {name: _misplaced(job) for name, job in workflow["jobs"].items()} == {"upload": []}
+
+
+@pytest.mark.parametrize(
+    ("env", "step", "misplaced"),
+    [
+        ("${{ runner.temp }}/jwt", "${{ runner.temp }}", ["runner"]),
+        ("${{ format('{0}', env.HOME) }}", "", ["env"]),
+        ("${{ github.sha }} ${{ steps['login'].outputs.jwt }}", "", ["steps"]),
+        ("${{ vars.VAULT_ADDR }}", "${{ nothing.here }}", ["nothing"]),
+        ("${{ github.event.runner.temp }}", "${{ env.HOME }}", []),
+    ],
+)
+def test_a_context_where_github_has_none_would_be_seen(env: str, step: str, misplaced: list[str]) -> None:
+    assert _misplaced({"env": {"A": env}, "steps": [{"run": step}]}) == misplaced
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd on this machine")

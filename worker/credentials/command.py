@@ -133,20 +133,25 @@ def _add_serve(many: argparse.ArgumentParser) -> None:
 _ARGUMENTS = {"credentials": _add_credentials, "serve-credentials": _add_serve, "render": add_render, "run": add_run}
 
 
-def _places(given: argparse.Namespace, env: Mapping[str, str], names: list[str], paths: list[str]) -> list[Place]:
+def _places(
+    given: argparse.Namespace, env: Mapping[str, str], names: list[str], paths: list[str]
+) -> tuple[list[Place], Given]:
+    """The secrets that a command is about, and how to log in for them."""
     if not names and not paths:
         raise UsageError("no secret is named", hint="Name a target of rotator.toml, or a path in Vault by --path.")
-    named = places_named(names, _configuration(given, env)) if names else []
+    named, mounts = places_named(names, _configuration(given, env)) if names else ([], {})
     receipts = getattr(given, "receipts_path", "").strip("/")
-    return named + [replace(place_at(path, given.mount, given.fields), receipts=receipts) for path in paths]
+    places = named + [replace(place_at(path, given.mount, given.fields), receipts=receipts) for path in paths]
+    return places, login_from(env, given.auth_mount, mounts)
 
 
-def _place(given: argparse.Namespace, env: Mapping[str, str]) -> Place:
-    """The one secret of a command that takes one."""
+def _place(given: argparse.Namespace, env: Mapping[str, str]) -> tuple[Place, Given]:
+    """The one secret of a command that takes one, and how to log in."""
     names, paths = [[each] if each else [] for each in (given.target, given.path)]
     if names and paths:
         raise UsageError("a target and --path are two ways to name one secret", hint="Leave out one of them.")
-    return _places(given, env, names, paths)[0]
+    (place,), login = _places(given, env, names, paths)
+    return place, login
 
 
 def _configuration(given: argparse.Namespace, env: Mapping[str, str]) -> Path:
@@ -160,10 +165,10 @@ def _configuration(given: argparse.Namespace, env: Mapping[str, str]) -> Path:
 
 
 def _credentials(given: argparse.Namespace, env: Mapping[str, str]) -> int:
-    place = _place(given, env)
+    place, login = _place(given, env)
     server = server_from(env)
     now = datetime.now(UTC)
-    read = partial(_read, server, login_from(env, given.auth_mount))
+    read = partial(_read, server, login)
     key = Helper(read, _cache(given, env, server), say, given.refresh).key(place, now)
     say_result(FORMATS[given.format](key, now))
     return 0
@@ -187,9 +192,9 @@ def _read(server: Server, login: Given, mount: str, path: str) -> tuple[dict[str
 def _serve(given: argparse.Namespace, env: Mapping[str, str]) -> int:
     from worker.credentials.serve import serve  # noqa: PLC0415 - of this command only
 
-    places = _places(given, env, given.target, given.path)
+    places, login = _places(given, env, given.target, given.path)
+    server = server_from(env)
     token_file = given.token_file or own_folder(folder_for(env, os.geteuid())) / "endpoint-token"
-    server, login = server_from(env), login_from(env, given.auth_mount)
     return serve(places, given.listen, token_file, given.refresh, server, login, receipt=given.receipt)
 
 
@@ -199,13 +204,16 @@ def _render(given: argparse.Namespace, env: Mapping[str, str]) -> int:
 
     if given.source and (given.to or given.target or given.path):
         raise UsageError("--from names secrets and files already", hint="Leave out what names one besides.")
-    jobs = jobs_in(given.source) if given.source else [job(_place(given, env), texts_of(given))]
+    if given.source:
+        jobs, login = jobs_in(given.source), login_from(env, given.auth_mount)
+    else:
+        place, login = _place(given, env)
+        jobs = [job(place, texts_of(given))]
     if given.once and given.receipt:
         raise UsageError("--once cannot leave a receipt, which has to be renewed", hint="Leave out one of them.")
     receipts = given.receipts_path.strip("/")
     if receipts:
         jobs = [replace(each, place=replace(each.place, receipts=receipts)) for each in jobs]
-    login = login_from(env, given.auth_mount)
     return render(jobs, given.refresh, server_from(env), login, say, once=given.once, receipt=given.receipt)
 
 
@@ -216,12 +224,12 @@ def _run(given: argparse.Namespace, env: Mapping[str, str]) -> int:
 
     if not given.words:
         raise UsageError("what to run is not named", hint="Write it after --: rotator run TARGET -- COMMAND.")
-    place, server = _place(given, env), server_from(env)
+    (place, login), server = _place(given, env), server_from(env)
     who = f"{os.uname().nodename}\n{os.getpid()}"
     kill_after, jitter = given.kill_after.total_seconds(), given.jitter.total_seconds()
     policy = Policy(given.on_change, signal_named(given.signal), kill_after, jitter, who)
     wanted = Wanted(given.words, place, policy, given.refresh, _cache(given, env, server))
-    return run(wanted, env, server, login_from(env, given.auth_mount), say)
+    return run(wanted, env, server, login, say)
 
 
 def say_result(text: str) -> None:

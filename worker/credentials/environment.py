@@ -12,6 +12,8 @@ from worker.secret import Secret
 from worker.targets.fields import PRESETS, FieldMap, field_map
 
 DEFAULT_MOUNT = "secret"
+_WAYS = ("approle", "kubernetes", "jwt")
+"""Those that may be enabled at a mount of another name."""
 SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 """Where Kubernetes puts it in every pod, if not told otherwise."""
 
@@ -84,22 +86,25 @@ def server_from(env: Mapping[str, str]) -> Server:
     )
 
 
-def login_from(env: Mapping[str, str], mount: str = "") -> Given:
+def login_from(env: Mapping[str, str], mount: str = "", mounts: Mapping[str, str] | None = None) -> Given:
     """How to log in; the Vault command's own file is the last that is looked at.
 
-    ``mount`` is where AppRole, Kubernetes or JWT is enabled, if not at a mount of that name.
+    ``mount`` is where AppRole, Kubernetes or JWT is enabled; else what ``mounts`` (of a rotator.toml) has for the one
+    that is used, else a mount of its name.
     """
     own_file = Path(env.get("HOME") or "/nonexistent") / ".vault-token"
     token_file = env.get("VAULT_TOKEN_FILE")
+    role_id = env.get("VAULT_ROLE_ID", "") or _in_file(env.get("VAULT_ROLE_ID_FILE"))
+    method = "approle" if role_id else env.get("VAULT_AUTH_METHOD", "") or "approle"
     given = Given(
         _secret(env, "VAULT_TOKEN"),
         Path(token_file) if token_file else None,
-        env.get("VAULT_ROLE_ID", "") or _in_file(env.get("VAULT_ROLE_ID_FILE")),
+        role_id,
         _secret(env, "VAULT_SECRET_ID"),
         Path(env["VAULT_SECRET_ID_FILE"]) if env.get("VAULT_SECRET_ID_FILE") else None,
         _jwt_file(env),
         env.get("VAULT_AUTH_ROLE", ""),
-        mount or env.get("VAULT_AUTH_METHOD", "") or "approle",
+        mount or (mounts or {}).get(method, method),
         env.get("VAULT_AUTH_NAMESPACE", "") or env.get("VAULT_NAMESPACE", ""),
     )
     nothing = not (given.token or given.token_file or given.role_id or given.jwt_file)
@@ -149,10 +154,11 @@ def names_from(fields: str) -> FieldMap | None:
     return field_map(dict(pairs))
 
 
-def places_named(names: list[str], file: Path) -> list[Place]:
-    """Targets of a rotator.toml, by name. Reads names, paths and fields only; the worker checks the rest.
+def places_named(names: list[str], file: Path) -> tuple[list[Place], Mapping[str, str]]:
+    """Targets of a rotator.toml, by name; and where the ways to log in are enabled, by their name, as it says.
 
-    Raises ConfigurationError, and UsageError for a name that is not in it.
+    Reads what helpers need only; the worker checks the rest. Raises ConfigurationError, and UsageError for a name that
+    is not in it.
     """
     document = _document(file)
     vault, targets = document.get("vault"), document.get("target")
@@ -166,7 +172,7 @@ def places_named(names: list[str], file: Path) -> list[Place]:
             raise UsageError(f"there is no target {name[:64]!r} in {file}", hint="Or name a secret by --path.")
         place = Place(name, str(mount), target["path"], _names_of(target.get("fields")), str(receipts).strip("/"))
         places.append(place)
-    return places
+    return places, {way: mount for way in _WAYS if isinstance(mount := vault.get(f"{way}_mount"), str)}
 
 
 def _document(file: Path) -> dict[str, object]:

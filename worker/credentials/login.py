@@ -10,7 +10,14 @@ from typing import TypeVar
 
 from worker.credentials.environment import Given
 from worker.credentials.vault import Vault
-from worker.errors import RotatorError, VaultLoginFailed
+from worker.errors import (
+    CredentialsMissing,
+    RotatorError,
+    VaultDenied,
+    VaultError,
+    VaultLoginFailed,
+    VaultRefused,
+)
 from worker.secret import Secret
 
 T = TypeVar("T")
@@ -96,6 +103,20 @@ class Session:
             return Secret(str(answer["auth"]["client_token"]))
         except (KeyError, TypeError):
             raise VaultLoginFailed(f"what answered auth/{mount}/login gave no token", hint="Is this Vault?") from None
+        except (VaultRefused, VaultDenied, VaultLoginFailed, CredentialsMissing) as refused:
+            raise self._refused(mount, refused) from None
+
+    def _refused(self, mount: str, refused: RotatorError) -> VaultLoginFailed:
+        """Vault answers 400 to a wrong or expired login, and says the same of one at a mount that is not there."""
+        checked = "the role id and the secret id (used up, expired?)"
+        if not self._given.role_id:
+            checked = f"VAULT_AUTH_ROLE, and the token in {self._given.jwt_file} (expired? its audience?)"
+        what = refused.what if isinstance(refused, VaultError) else f"Vault knows nothing of auth/{mount}/login"
+        return VaultLoginFailed(
+            what,
+            path=f"auth/{mount}/login",
+            hint=f"Check {checked}, and that this way to log in is enabled at auth/{mount} (--auth-mount).",
+        )
 
 
 def _word(file: Path, what: str) -> Secret:

@@ -1,10 +1,8 @@
-"""The recipes of config/apps that can run here do: Vault Agent's two, and the step of a GitHub workflow."""
+"""Vault Agent's two recipes of config/apps, run."""
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +11,6 @@ from typing import Any
 
 import hvac  # type: ignore[import-untyped]  # it ships no types
 import pytest
-import yaml
 
 from tests.servers import VaultServer, start_vault, stop, vault_binary, wait_until
 
@@ -110,36 +107,6 @@ def test_vault_agent_writes_a_file_and_runs_a_command(app: App) -> None:
         ]
         app.write("AK2", "plain")
         wait_until(lambda: _lines(log)[-1:] == ["aws_access_key_id = AK2"], "the second key is told")
-
-
-def test_a_github_workflow_masks_the_secret_before_it_hands_it_on(app: App) -> None:
-    app.write("AK1", "plain")
-    done, handed_on = _step(app, VAULT_TOKEN=app.server.root_token)
-    assert (done.returncode, done.stdout) == (0, "::add-mask::canary\n"), done.stderr
-    assert "AWS_ACCESS_KEY_ID=AK1" in handed_on
-    assert "AWS_SECRET_ACCESS_KEY=canary" in handed_on
-
-
-def test_a_github_workflow_fails_where_there_is_no_key(app: App) -> None:
-    app.write("AK1", "plain")
-    done, handed_on = _step(app, VAULT_TOKEN="wrong")
-    assert (done.returncode, done.stdout, handed_on) == (1, "", [])
-
-
-def _step(app: App, **env: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
-    """Its step "key", as GitHub runs it: by bash -e, with a file that takes variables."""
-    workflow = yaml.safe_load((APPS / "github-actions.yml").read_text("utf-8"))
-    script = next(step["run"] for step in workflow["jobs"]["upload"]["steps"] if step.get("name") == "key")
-    script = script.replace("python3 rotator-app.pyz", f"{sys.executable} -m worker.cli")
-    given = {"PATH": os.environ["PATH"], "VAULT_ADDR": app.server.address, "GITHUB_ENV": str(app.folder / "env")}
-    done = subprocess.run(
-        ["bash", "--noprofile", "--norc", "-e", "-c", script],
-        env=given | env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done, _lines(app.folder / "env")
 
 
 def _lines(file: Path) -> list[str]:

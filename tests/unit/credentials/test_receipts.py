@@ -136,6 +136,6 @@ def test_where_receipts_lie_is_read_from_the_configuration(vault: VaultServer, t
     config = tmp_path / "rotator.toml"
     text = '[vault]\nreceipts_path = "/said/"\n[[target]]\nname = "media"\npath = "apps/media"\n'
     config.write_text(text)
-    [place] = places_named(["media"], config)
+    [place], _ = places_named(["media"], config)
     writer(vault, place, "web-1 endpoint").leave()
     assert len(receipts_in(session(vault).latest("secret", "said/apps/media")[0]).known) == 1
