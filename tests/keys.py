@@ -97,13 +97,13 @@ class KeyWorld:
         """A worker's tick."""
         return tend(self.desk)
 
-    def rest(self) -> ApiKeyRecord:
+    def rest(self, pause: timedelta = TICK) -> ApiKeyRecord:
         """Ticks, until nothing is under way."""
         for _ in range(400):
             record = self.look()
             if record.phase in (Phase.IDLE, Phase.LOST):
                 return record
-            self.clock.time += TICK
+            self.clock.time += pause
         raise AssertionError(f"it never came to rest: {record}")
 
     @property
