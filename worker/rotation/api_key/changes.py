@@ -68,9 +68,8 @@ def proven(
     call = record.call
     if record.phase is not Phase.PLACED and not by:
         return record
-    changed = replace(
-        record, phase=Phase.IDLE, call=None, earlier=None, trouble=None, rolled_at=now, key_id=key_id, tried_create=False
-    )
+    settled = replace(record, phase=Phase.IDLE, call=None, earlier=None, trouble=None, tried_create=False)
+    changed = replace(settled, rolled_at=now, key_id=key_id)
     if by:
         return changed.noting(Event.API_KEY_SETTLED, now, request_id, by=by, new_key_id=key_id)
     return changed.noting(

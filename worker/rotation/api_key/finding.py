@@ -36,8 +36,8 @@ LONGEST_PAUSE = timedelta(minutes=5)
 """Between two looks at what became of a call."""
 
 GONE = (
-    "HostUp knows no API key of the id that is in Vault, so an earlier call whose answer nobody has was probably carried "
-    "out: the key that is used may die at any time"
+    "HostUp knows no API key of the id that is in Vault, so an earlier call whose answer nobody has was probably "
+    "carried out: the key that is used may die at any time"
 )
 LOST = "HostUp refuses the API key that is in Vault, and nobody has the answer to the call that may have replaced it"
 
@@ -110,9 +110,7 @@ def _not_rolled(record: ApiKeyRecord, call: Call, now: datetime) -> ApiKeyRecord
     return changed.noting(Event.API_KEY_FAILED, now, call.request_id, call=call.id, by=call.by, error=what, hint=hint)
 
 
-def lost(
-    record: ApiKeyRecord, terms: Terms, now: datetime, error: RotatorError | None, why: str = ""
-) -> ApiKeyRecord:
+def lost(record: ApiKeyRecord, terms: Terms, now: datetime, error: RotatorError | None, why: str = "") -> ApiKeyRecord:
     """The key is lost; ``error``: what came of a create by the bootstrap key; ``why``: how HostUp refuses it."""
     call = record.call
     created = record.phase is Phase.CREATING or (call is not None and call.created)
