@@ -73,9 +73,9 @@ class Two:
 
     def ends(self, act: Callable[[], object]) -> bool:
         """Whether it comes to its end, although the first account hangs."""
-        done = threading.Event()
-        threading.Thread(target=lambda: (act(), done.set()), daemon=True).start()
-        wait_until(lambda: done.is_set() or len(self.old.waiting) > 1, "it ends, or waits for the first account")
+        other = threading.Thread(target=act, daemon=True)
+        other.start()
+        wait_until(lambda: not other.is_alive() or len(self.old.waiting) > 1, "it ends, or waits for the first account")
         return len(self.old.waiting) == 1
 
 
@@ -96,10 +96,11 @@ def two(tmp_path: Path, client: redis.Redis) -> Two:
     services = Services(accounts, vault, store, clock, policy(settings))
     shared = shared_state(client, settings.accounts)
     runtime = runtime_with(settings, services, shared, cast("VaultStore", vault), clock)
-    bulkheads = {name: Bulkhead(tuple(settings.accounts)) for name in ("bulkhead", "watch_bulkhead")}
+    names = tuple(settings.accounts)
     for name in hostups:
         ensure_baseline(services, {}, account=name)
-    return Two(replace(runtime, **bulkheads), clock, old, hostups)
+    runtime = replace(runtime, bulkhead=Bulkhead(names), watch_bulkhead=Bulkhead(names))
+    return Two(runtime, clock, old, hostups)
 
 
 def _on_the_old_account(two: Two, *names: str) -> None:

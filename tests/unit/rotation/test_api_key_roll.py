@@ -25,7 +25,7 @@ from worker.errors import (
 )
 from worker.rotation.api_key.codec import decode, encode
 from worker.rotation.api_key.record import Phase
-from worker.rotation.api_key.tend import settle
+from worker.rotation.api_key.tend import Standing, settle, standing
 from worker.rotation.ports import NewApiKey, StorageStatus
 from worker.secret import Secret
 
@@ -517,6 +517,26 @@ def test_on_schedule_it_is_rolled_when_it_is_old_enough() -> None:
     world.clock.time += timedelta(days=1)
     world.look()
     assert len(world.hostup.rolled) == 2
+
+
+def test_how_it_stands_is_said_before_and_after_the_first_roll() -> None:
+    world = KeyWorld()
+    world.terms = replace(world.terms, every=timedelta(days=90))
+    written = world.clock.now()
+    assert standing(world.desk, world.look()) == Standing(written, written + timedelta(days=90), needs_person=False)
+    world.clock.time += timedelta(days=1)
+    assert standing(world.desk, world.roll()).made_at == world.clock.now()
+    world.terms = replace(world.terms, every=None)
+    assert standing(world.desk, world.look()).roll_at is None
+    world.hostup.gate = Failing({"hostup roll": ["lost after"]})
+    world.roll()
+    assert standing(world.desk, world.rest()).needs_person
+
+
+def test_a_key_that_is_not_in_vault_waits_for_a_person() -> None:
+    world = KeyWorld()
+    world.vault.versions[PATH] = [{"key_id": "key_0"}]
+    assert standing(world.desk, world.look()) == Standing(None, None, needs_person=True)
 
 
 def test_what_keeps_the_schedule_from_it_is_on_record_once() -> None:
