@@ -99,9 +99,13 @@ def settle(desk: ApiKeyDesk, by: str) -> ApiKeyRecord:
     return kept.record
 
 
+def may_bootstrap(desk: ApiKeyDesk, record: ApiKeyRecord) -> bool:
+    """Whether there is a bootstrap key that can be used: without scopes no key can be created."""
+    return desk.terms.bootstrap and bool(_wanted(desk, record).scopes)
+
+
 def _terms(desk: ApiKeyDesk, record: ApiKeyRecord) -> Terms:
-    """Without scopes no key can be created."""
-    return replace(desk.terms, bootstrap=desk.terms.bootstrap and bool(_wanted(desk, record).scopes))
+    return replace(desk.terms, bootstrap=may_bootstrap(desk, record))
 
 
 def _wanted(desk: ApiKeyDesk, record: ApiKeyRecord) -> ApiKeyGrants:
