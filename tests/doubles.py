@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from tests.records import NOW
@@ -324,6 +325,10 @@ class MemoryApiKeys:
     created: list[ApiKeyGrants] = field(default_factory=list)
     forbidden: set[str] = field(default_factory=set)
     """Keys that are known, and may not do anything."""
+    unknown: int = HTTPStatus.UNAUTHORIZED
+    """What a key that is dead is answered."""
+    grace: bool = False
+    """Whether a rolled key works on for a while, although its id is gone."""
 
     def roll(self, key_id: str, api_key: Secret) -> NewApiKey:
         return self.gate.pass_through("hostup roll", lambda: self._roll(key_id, api_key), _roll_lost)
@@ -345,7 +350,10 @@ class MemoryApiKeys:
         old = next((key for key, known in self.living.items() if known == key_id), None)
         if old is None:
             raise HostUpRefused("no such key", HostUpCall("roll_api_key", 404))
-        del self.living[old]
+        if self.grace:
+            self.living[old] = ""
+        else:
+            del self.living[old]
         self.rolled.append(key_id)
         return self._made(f"request-roll-{len(self.rolled)}", ApiKeyGrants("worker", ("a:scope",), ()))
 
@@ -366,7 +374,7 @@ class MemoryApiKeys:
 
     def _see_that_it_may(self, api_key: Secret, operation: str) -> None:
         if api_key.reveal() not in self.living:
-            raise HostUpRefused("HostUp does not know it", HostUpCall(operation, 401))
+            raise HostUpRefused("HostUp does not know it", HostUpCall(operation, self.unknown))
         if api_key.reveal() in self.forbidden:
             raise HostUpRefused("HostUp forbids it", HostUpCall(operation, 403))
 

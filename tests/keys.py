@@ -67,6 +67,7 @@ class KeyWorld:
     hostup: MemoryApiKeys = field(default_factory=MemoryApiKeys)
     terms: Terms = TERMS
     told: list[str] = field(default_factory=list)
+    grants: ApiKeyGrants = field(default_factory=lambda: ApiKeyGrants(scopes=("configured:scope",)))
 
     def __post_init__(self) -> None:
         self.vault.versions[PATH] = [dict(FIRST)]
@@ -79,8 +80,7 @@ class KeyWorld:
             self.vault, "secret", PATH, store, self.clock, lambda secret: self.told.append(secret.reveal())
         )
         account = MemoryAccount(MemoryHostUp())
-        grants = ApiKeyGrants(scopes=("configured:scope",))
-        desk = ApiKeyDesk("default", self.hostup, place, store, account, self.clock, self.terms, grants)
+        desk = ApiKeyDesk("default", self.hostup, place, store, account, self.clock, self.terms, self.grants)
         return replace(desk, bootstrap=lambda: Secret(BOOTSTRAP)) if self.terms.bootstrap else desk
 
     def with_bootstrap(self) -> KeyWorld:
@@ -97,13 +97,13 @@ class KeyWorld:
         """A worker's tick."""
         return tend(self.desk)
 
-    def rest(self) -> ApiKeyRecord:
+    def rest(self, pause: timedelta = TICK) -> ApiKeyRecord:
         """Ticks, until nothing is under way."""
         for _ in range(400):
             record = self.look()
             if record.phase in (Phase.IDLE, Phase.LOST):
                 return record
-            self.clock.time += TICK
+            self.clock.time += pause
         raise AssertionError(f"it never came to rest: {record}")
 
     @property

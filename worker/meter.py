@@ -12,20 +12,20 @@ NO_ANSWER = "none"
 class Meter(Protocol):
     """Takes what happens; every method returns at once and never raises. No argument is an id or a secret."""
 
-    def called(self, service: str, operation: str, code: str, seconds: float) -> None:
-        """One HTTP call ended: with a status, or :data:`NO_ANSWER`."""
+    def called(self, service: str, operation: str, code: str, seconds: float, account: str = "") -> None:
+        """One HTTP call ended: with a status, or :data:`NO_ANSWER`; ``account`` is empty for one to Vault."""
         ...
 
-    def stepped(self, step: str, seconds: float) -> None:
-        """One step of a target took so long, whatever came of it."""
+    def stepped(self, step: str, seconds: float, account: str) -> None:
+        """One step of a target of this account took so long, whatever came of it."""
         ...
 
     def rotated(self, trigger: str, outcome: str, account: str) -> None:
         """A rotation on an account ended: succeeded, failed (it is tried again) or unconfirmed."""
         ...
 
-    def died(self, seconds: float) -> None:
-        """A key is proven dead, so long after its delete."""
+    def died(self, seconds: float, account: str) -> None:
+        """A key on an account is proven dead, so long after its delete."""
         ...
 
     def noticed(self, channel: str, outcome: str) -> None:
@@ -36,16 +36,16 @@ class Meter(Protocol):
 class NoMeter:
     """For who collects nothing."""
 
-    def called(self, service: str, operation: str, code: str, seconds: float) -> None:
+    def called(self, service: str, operation: str, code: str, seconds: float, account: str = "") -> None:
         """See :class:`Meter`."""
 
-    def stepped(self, step: str, seconds: float) -> None:
+    def stepped(self, step: str, seconds: float, account: str) -> None:
         """See :class:`Meter`."""
 
     def rotated(self, trigger: str, outcome: str, account: str) -> None:
         """See :class:`Meter`."""
 
-    def died(self, seconds: float) -> None:
+    def died(self, seconds: float, account: str) -> None:
         """See :class:`Meter`."""
 
     def noticed(self, channel: str, outcome: str) -> None:
@@ -58,25 +58,25 @@ class Meters:
 
     all: tuple[Meter, ...]
 
-    def called(self, service: str, operation: str, code: str, seconds: float) -> None:
+    def called(self, service: str, operation: str, code: str, seconds: float, account: str = "") -> None:
         """See :class:`Meter`."""
         for meter in self.all:
-            meter.called(service, operation, code, seconds)
+            meter.called(service, operation, code, seconds, account)
 
-    def stepped(self, step: str, seconds: float) -> None:
+    def stepped(self, step: str, seconds: float, account: str) -> None:
         """See :class:`Meter`."""
         for meter in self.all:
-            meter.stepped(step, seconds)
+            meter.stepped(step, seconds, account)
 
     def rotated(self, trigger: str, outcome: str, account: str) -> None:
         """See :class:`Meter`."""
         for meter in self.all:
             meter.rotated(trigger, outcome, account)
 
-    def died(self, seconds: float) -> None:
+    def died(self, seconds: float, account: str) -> None:
         """See :class:`Meter`."""
         for meter in self.all:
-            meter.died(seconds)
+            meter.died(seconds, account)
 
     def noticed(self, channel: str, outcome: str) -> None:
         """See :class:`Meter`."""

@@ -93,6 +93,21 @@ def test_the_metrics_are_those_that_prometheus_gets(service: Service) -> None:
         assert bodies(collector, "/v1/traces") == []
 
 
+def test_the_counts_of_each_account_begin_at_zero(service: Service) -> None:
+    """No increase is seen of a series that begins with its first one."""
+    account = f'[[account]]\nname = "media"\nbase_url = "http://127.0.0.1:{free_port()}"\n'
+    service.tables, service.more = account, {"HOSTUP_API_KEY_MEDIA": "k"}
+    with Wire(answer(200)) as collector:
+        _otlp(service, collector.url, OTEL_TRACES_EXPORTER="none")
+        url = _listen(service)
+        service.start().wait_for("metrics.served")
+        wait_until(lambda: "rotator_rotations" in numbers(collector), "metrics")
+        labels = {"account": "media", "trigger": "schedule", "outcome": "failed"}
+        assert numbers(collector)["rotator_rotations"][frozenset(labels.items())] == 0
+        shown = 'rotations_total{account="media",outcome="failed",trigger="schedule"}'
+        assert value(_get(url, "/metrics").text, shown) == 0
+
+
 def _differences(service: Service, text: str, collector: Wire) -> list[str]:
     target = {"account": "default", "target": service.target}
     told = numbers(collector)
@@ -100,8 +115,8 @@ def _differences(service: Service, text: str, collector: Wire) -> list[str]:
         ("target_keys", {**target, "state": "current"}, ""),
         ("target_current_key_created_timestamp_seconds", target, ""),
         ("rotations", {"account": "default", "trigger": "manual", "outcome": "succeeded"}, "_total"),
-        ("rotation_step_duration_seconds", {"step": "publish"}, "_count"),
-        ("revocation_duration_seconds", {}, "_count"),
+        ("rotation_step_duration_seconds", {"account": "default", "step": "publish"}, "_count"),
+        ("revocation_duration_seconds", {"account": "default"}, "_count"),
     )
     found = []
     for name, labels, end in wanted:

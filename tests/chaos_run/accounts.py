@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from worker.sandbox.simulator.controls import SimulatorAdmin
@@ -70,10 +70,30 @@ def _on_record(record: Json) -> Iterator[tuple[str, str]]:
         yield str(staged["access_key"]), str(rotation.get("account", DEFAULT_ACCOUNT))
 
 
-def made_meanwhile(evidence: Evidence, account: str, since: datetime, until: datetime) -> int:
+Outage = tuple[str, datetime, datetime]
+"""An account that was wholly down, from when to when."""
+
+
+def made_meanwhile(entries: Iterable[Json], account: str, since: datetime, until: datetime) -> int:
     """How many keys calls made at the other accounts in a span of time."""
-    return sum(
-        since <= datetime.fromisoformat(str(each["at"])) <= until
-        for each in evidence.entries
-        if each["kind"] == "effect" and each["operation"] == "create" and "call" in each and each["account"] != account
-    )
+    return sum(since <= at <= until for at in _made_elsewhere(entries, account))
+
+
+def pace_meanwhile(entries: Sequence[Json], outages: Iterable[Outage]) -> float:
+    """At which pace keys were made while the other account was down; 1 is that of the run as a whole.
+
+    Over all outages together: one may be short, and Vault or Redis may be away just then.
+    """
+    made = usual = 0.0
+    for account, since, until in outages:
+        moments = list(_made_elsewhere(entries, account))
+        made += sum(since <= at <= until for at in moments)
+        whole = (max(moments) - min(moments)).total_seconds() if moments else 0.0
+        usual += len(moments) * (until - since).total_seconds() / whole if whole else 0.0
+    return made / usual if usual else 1.0
+
+
+def _made_elsewhere(entries: Iterable[Json], account: str) -> Iterator[datetime]:
+    for each in entries:
+        if each["kind"] == "effect" and each["operation"] == "create" and "call" in each and each["account"] != account:
+            yield datetime.fromisoformat(str(each["at"]))

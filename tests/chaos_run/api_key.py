@@ -22,6 +22,7 @@ from tests.chaos_run.world import World, person_environment
 from worker.rotation.api_key.record import Phase
 from worker.rotation.api_key.tend import settle
 from worker.sandbox.simulator.controls import KnownApiKey, SimulatorAdmin
+from worker.sandbox.simulator.faults import CATALOGUE, FaultAnswer
 from worker.sandbox.simulator.ledger import Call
 from worker.sandbox.texts import MOUNT
 from worker.selftest.checker import BrokenPromise, Case
@@ -31,6 +32,8 @@ from worker.service.assemble import Runtime
 OPERATION = "roll_api_key"
 RECORD = "_api_key"
 WHO = "the person of the chaos run"
+
+_WITH_THE_KEY = frozenset({FaultAnswer.HONEST, FaultAnswer.NOTICE, FaultAnswer.BAD_HEADER})
 
 IN_HANDS = timedelta(seconds=10)
 """So long an answer may be in the hands of whoever asked, while Vault is away or he is frozen, and die with him."""
@@ -180,10 +183,21 @@ def judge_rolls(evidence: Evidence, roller: Roller, gone: Iterable[str], kills: 
         BrokenPromise(3, key_id, f"an API key whose answer arrived is lost (requestId {call.request_id})")
         for key_id, call in lost.items()
         if call.delivered
-        and not call.fault
+        and shows_the_key(call.fault)
         and not _died_with(call, commands if _by_command(evidence, call) else workers)
     )
     return Rolls(len(made), roller.asked, lost, len(forgotten), tuple(findings))
+
+
+def shows_the_key(name: str | None) -> bool:
+    """Whether an answer with this fault, as the ledger calls it, still holds the new API key as it is."""
+    if name is None:
+        return True
+    fault = CATALOGUE.get(name.rpartition(": ")[2])
+    if fault is None or not fault.effect or fault.cut or fault.keep is not None:
+        return False
+    spoiled = {*fault.without, *(field for field, _ in fault.wrong)}
+    return fault.answer in _WITH_THE_KEY and not spoiled & {"data", "data.key"}
 
 
 def _moments(seconds: Iterable[float]) -> list[datetime]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
-from tests.chaos_run.accounts import ACCOUNTS, made_at, made_meanwhile
+from tests.chaos_run.accounts import ACCOUNTS, made_at, made_meanwhile, pace_meanwhile
 from tests.chaos_run.api_key import Rolls
 from tests.chaos_run.apps import Tally
 from tests.chaos_run.harm import Harm
@@ -91,8 +91,17 @@ class Result:
         """Whether every promise was kept, every target is at rest, and no app was without a key."""
         told = self.drift == self.orphans_of
         well = not self.died and self.memory < MOST_MEMORY
-        return told and well and not self.findings and not self.restless and not self.longest_gap
+        apart = self.pace_meanwhile >= LEAST_PACE
+        return told and well and apart and not self.findings and not self.restless and not self.longest_gap
 
+    @property
+    def pace_meanwhile(self) -> float:
+        """See :func:`.accounts.pace_meanwhile`."""
+        return pace_meanwhile(self.evidence.entries, self.outages)
+
+
+LEAST_PACE = 0.5
+"""Of keys while the other account is down. It is no less for it; but there are few outages, and much else happens."""
 
 MOST_MEMORY = 200.0
 """MiB of a worker, whatever is sent to it."""
@@ -198,11 +207,12 @@ def _counted(result: Result) -> Iterator[tuple[str, str]]:
 
 
 def _of_accounts(result: Result) -> Iterator[tuple[str, str]]:
-    rolls, meanwhile = result.rolls, [made_meanwhile(result.evidence, *each) for each in result.outages]
+    rolls, meanwhile = result.rolls, [made_meanwhile(result.evidence.entries, *each) for each in result.outages]
     seconds = sum((until - since).total_seconds() for _, since, until in result.outages)
     home = Counter(made_at(result.evidence).values())
     yield from ((f"  keys made, account {account}", str(home[account])) for account in ACCOUNTS)
-    yield "  keys made while the other account was down", f"{sum(meanwhile)} in {seconds:.0f} s"
+    pace = f"{result.pace_meanwhile:.0%} of the usual pace"
+    yield "  keys made while the other account was down", f"{sum(meanwhile)} in {seconds:.0f} s, {pace}"
     yield "  rolls of the API key", f"{rolls.made}, asked for {rolls.asked} times by command"
     yield "  API keys lost with their answer", str(len(rolls.lost))
     yield "  API keys that a set-back Vault forgot", str(rolls.forgotten)

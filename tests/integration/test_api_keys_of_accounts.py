@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.acceptance.service import Service, Worker, sandbox_with_users, start_second_account
+from tests.acceptance.test_metrics import _get, _listen
 from tests.sandbox import wait_until
+from tests.scrape import value
 from worker.sandbox.run import Sandbox
 from worker.sandbox.simulator.controls import KnownApiKey, SimulatorAdmin
 from worker.sandbox.simulator.faults import fault
@@ -101,14 +104,22 @@ def events_of(worker: Worker, name: str, account: str) -> list[dict[str, Any]]:
     return [event for event in worker.events(name) if event.get("account") == account]
 
 
+def _has_taken_up(worker: Worker, account: str) -> bool:
+    at = "" if account == "default" else f" (account {account})"
+    return any(event["variable"] == f"api_key_path{at}" for event in worker.events("credential.renewed"))
+
+
 def test_one_is_rolled_while_both_rotate(two: Two) -> None:
-    worker = two.service.start()
+    worker, second = two.service.start(), two.service.start()
     two.rotate_for_a_while()
     before = {name: two.api_key(name) for name in two.admins}
     done = two.service.rotator("roll-api-key", "media", "--yes", "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert (answer["account"], answer["outcome"]) == ("media", "rolled")
+    for each in (worker, second):
+        wait_until(partial(_has_taken_up, each, "media"), "each worker has the new key")
+        assert not _has_taken_up(each, "default")
     two.rotate_for_a_while()
     assert two.api_key("default") == before["default"]
     assert two.api_key("media") != before["media"]
@@ -135,13 +146,23 @@ def test_the_silence_of_one_holds_up_no_roll_of_the_other(two: Two) -> None:
     two.rotate_for_a_while()
 
 
+def _waits(url: str) -> dict[str, float | None]:
+    text = _get(url, "/metrics").text
+    name = "account_api_key_waits_for_person"
+    return {account: value(text, f'{name}{{account="{account}"}}') for account in ("default", "media")}
+
+
 def test_a_lost_key_is_told_and_settled_for_its_account(two: Two) -> None:
+    url = _listen(two.service)
     worker = two.service.start()
+    worker.wait_for("metrics.served")
     worker.wait_for("rotation.succeeded", 2)
+    wait_until(lambda: _waits(url) == {"default": 0, "media": 0}, "both keys are well")
     two.admins["media"].order(fault("cut-after", "roll_api_key"))
     rolled = two.service.rotator("roll-api-key", "media", "--yes", "--json")
     assert (rolled.returncode, json.loads(rolled.stdout)["outcome"]) == (75, "in doubt")
     wait_until(lambda: bool(events_of(worker, "api_key.lost", "media")), "a worker finds out")
+    wait_until(lambda: _waits(url) == {"default": 0, "media": 1}, "the metrics say so")
     command = "rotator roll-api-key media --settle"
     waiting = json.loads(two.service.rotator("inbox", "--json").stdout)["waiting"]
     assert [each["command"] for each in waiting if each["kind"] == "api key"] == [command]

@@ -21,13 +21,14 @@ from tests.integration.scene import LIMITED, LIMITS, Scene, scene_on
 from tests.records import MINUTE, NOW, current, empty, retiring
 from tests.unit.settings.configuring import ENV
 from worker.adapters.redis.account import Account
+from worker.adapters.redis.circuit import HeldCalls
 from worker.adapters.redis.reading import StoredRequest
 from worker.adapters.redis.state import SharedState
 from worker.cli import check_hostup, check_targets
 from worker.cli.commands import app
 from worker.cli.held import held_text
 from worker.cli.rotate import _say_what_it_waits_for, _skip_pauses
-from worker.cli.status import NEVER_WATCHED, _print_detail, _trouble
+from worker.cli.status import NEVER_WATCHED, _print_detail, _say_held, _trouble
 from worker.clock import SystemClock
 from worker.errors import HostUpCall, HostUpUncertain
 from worker.rotation.changes.rotation import failed
@@ -243,3 +244,11 @@ def test_a_request_for_a_target_that_is_gone_is_dropped_with_a_word(scene: Scene
     assert sent.count("rotator.rotate for-something") == 3
     assert not any("for-nothing" in each for each in sent)
     assert [line["request"] for line in logs if line["event"] == "task.refused"] == ["for-nothing"]
+
+
+def test_what_is_held_on_a_second_account_is_seen_by_its_own_command(capsys: pytest.CaptureFixture[str]) -> None:
+    held = HeldCalls("delete_key", NOW, NOW + HOUR, "no answer", account="media")
+    _say_held([held, replace(held, account="default")])
+    said = capsys.readouterr().err.splitlines()
+    commands = [line.partition(". See ")[2] for line in said]
+    assert commands == ["`rotator circuit --account media`.", "`rotator circuit`."]

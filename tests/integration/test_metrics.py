@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.doubles import MemoryClock
-from tests.integration.scene import full_summary
-from tests.records import MINUTE, NOW, SECOND
+from tests.doubles import MemoryClock, MemoryHostUp
+from tests.integration.scene import LIMITS, full_summary
+from tests.records import DAY, MINUTE, NOW, SECOND
 from tests.scrape import value
-from tests.unit.settings.configuring import read
+from tests.unit.settings.configuring import NOTHING, read
+from worker.adapters.redis.account import Account
 from worker.adapters.redis.client import connect
 from worker.adapters.redis.index import IndexEntry
-from worker.adapters.redis.keys import AUDIT, SEEN, SUMMARY
+from worker.adapters.redis.keys import API_KEY, AUDIT, SEEN, SUMMARY
 from worker.adapters.redis.state import SharedState, shared_state
+from worker.errors import HostUpCall, HostUpRefused
 from worker.sandbox.servers import start_valkey
 from worker.service.metrics.shared import KEPT_SECONDS, SharedMetrics
 from worker.settings.settings import Settings
@@ -35,11 +37,13 @@ FAILING: Mapping[str, object] = {
 }
 
 
-def settings_for(folder: Path, names: tuple[str, ...] = TARGETS, more: str = "") -> Settings:
+def settings_for(
+    folder: Path, names: tuple[str, ...] = TARGETS, more: str = "", env: Mapping[str, str | None] = NOTHING
+) -> Settings:
     targets = "".join(
         f'[[target]]\nname = "{name}"\npath = "apps/{name}"\nevery = "30d"\ngrace = "24h"\n' for name in names
     )
-    return read(folder, f"[metrics]\n{more}\n{targets}")
+    return read(folder, f"[metrics]\n{more}\n{targets}", env=env)
 
 
 def _keep(shared: SharedState, name: str, facts: Mapping[str, object]) -> None:
@@ -73,6 +77,37 @@ def test_it_says_what_lies_in_redis_and_no_id(tmp_path: Path, shared: SharedStat
     assert value(text, 'account_last_audit_timestamp_seconds{account="default"}') == NOW.timestamp() - 60
     assert "AKIASECRETLY" not in text
     assert "request-canary" not in text
+
+
+def test_each_account_has_its_own_numbers(tmp_path: Path, client: redis.Redis, clock: MemoryClock) -> None:
+    text = (
+        '[hostup]\napi_key_path = "keys/first"\n[[account]]\nname = "media"\napi_key_path = "keys/media"\n'
+        '[[account]]\nname = "web"\n[[target]]\nname = "films"\npath = "apps/films"\n'
+        'every = "30d"\ngrace = "24h"\naccount = "media"\n'
+    )
+    settings = read(tmp_path, text, env={"HOSTUP_API_KEY": None, "HOSTUP_API_KEY_WEB": "k"})
+    shared = shared_state(client, settings.accounts)
+    shared.notes.audited(NOW, 5, 3, 2)
+    shared.notes.audited(NOW - MINUTE, 7, 6, 1, "media")
+    shared.notes.api_key_seen("default", NOW - DAY, NOW + DAY, needs_person=False)
+    shared.notes.api_key_seen("media", None, None, needs_person=True)
+    shared.notes.api_key_seen("web", NOW, NOW, needs_person=True)
+    Account(client, MemoryHostUp(), clock, LIMITS, "media").failed(HostUpRefused("no", HostUpCall("status", 401)))
+    told = SharedMetrics(settings, shared, clock).text()
+
+    def of(account: str, name: str, more: str = "") -> float | None:
+        return value(told, f'account_{name}{{account="{account}"{more}}}')
+
+    assert [of(name, "keys", ',kind="counted"') for name in settings.accounts] == [5, 7, None]
+    assert [of(name, "keys", ',kind="foreign"') for name in settings.accounts] == [2, 1, None]
+    audits = [of(name, "last_audit_timestamp_seconds") for name in settings.accounts]
+    assert audits == [NOW.timestamp(), NOW.timestamp() - 60, None]
+    assert [of(name, "circuit_open") for name in settings.accounts] == [0, 1, 0]
+    assert [of(name, "api_key_waits_for_person") for name in settings.accounts] == [0, 1, None], "one is in no Vault"
+    made = [of(name, "api_key_created_timestamp_seconds") for name in settings.accounts]
+    assert made == [(NOW - DAY).timestamp(), None, None]
+    due = [of(name, "api_key_next_roll_timestamp_seconds") for name in settings.accounts]
+    assert due == [(NOW + DAY).timestamp(), None, None]
 
 
 def test_of_a_target_that_is_not_configured_nothing_is_said(
@@ -130,10 +165,14 @@ def test_what_somebody_else_wrote_is_not_repeated(
     client.hset(SUMMARY, "backup", json.dumps(full_summary("media", **READY)))
     client.hset(SEEN, "media", "\x00" * 100_000)
     client.set(AUDIT, '{"at": "never", "counted": 1e99}')
-    text = SharedMetrics(settings_for(tmp_path), shared, clock).text()
+    client.set(API_KEY, '{"made_at": "a lie", "roll_at": null, "needs_person": "yes"}')
+    in_vault = '[hostup]\napi_key_path = "keys/first"\n'
+    settings = settings_for(tmp_path, more=in_vault, env={"HOSTUP_API_KEY": None})
+    text = SharedMetrics(settings, shared, clock).text()
     assert "lie" not in text
     assert value(text, 'targets_by_condition{condition="Ready"}') == 0
     assert "account_keys{" not in text
+    assert "account_api_key_waits_for_person{" not in text
 
 
 def test_an_audit_that_could_not_count_leaves_the_numbers_of_before(shared: SharedState) -> None:

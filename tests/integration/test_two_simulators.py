@@ -7,9 +7,10 @@ other account's trouble.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,9 +18,10 @@ import pytest
 
 from tests.acceptance.service import Service, Worker, sandbox_with_users, start_second_account
 from tests.sandbox import wait_until
+from worker.sandbox.files import replace_private
 from worker.sandbox.run import Sandbox
 from worker.sandbox.simulator.controls import SimulatorAdmin
-from worker.sandbox.simulator.faults import fault
+from worker.sandbox.simulator.faults import CATALOGUE, HANG, Fault, fault
 from worker.sandbox.simulator.ledger import Call
 from worker.sandbox.simulator.process import SimulatorProcess
 
@@ -28,6 +30,9 @@ FAULTS = ("timeout-before", "401", "429", "500-before", "502")
 
 ROTATIONS = 3
 """Of each target, in each of the times that are compared."""
+
+TOGETHER = 6
+"""So many kinds of fault are met in one of those times: each once, then one of them at each call."""
 
 SLACK = timedelta(seconds=8)
 """A create of the silent account takes 20 s to fail; this machine may be busy."""
@@ -59,10 +64,20 @@ class Two:
         entries = {entry["call"] for entry in self.first.ledger(since) if entry["kind"] == "call"}
         return tuple(call for call in self.first.calls() if call.number in entries)
 
-    def rotate_for_a_while(self) -> Pace:
-        """Until each target of the first account has been rotated a few times."""
+    def met(self) -> set[str | None]:
+        """The faults that the second account's API has answered with."""
+        return {call.fault for call in self.second.admin.calls()}
+
+    def has_met(self, names: set[str]) -> bool:
+        return self.met() >= names
+
+    def rotate_for_a_while(self, until: Callable[[], bool] = lambda: True) -> Pace:
+        """Until each target of the first account has been rotated a few times, and until that holds."""
         since = self.seen()
-        wait_until(lambda: all(len(of) > ROTATIONS for of in self._creates(since).values()), "rotations of the first")
+        wait_until(
+            lambda: all(len(of) > ROTATIONS for of in self._creates(since).values()) and until(),
+            "rotations of the first",
+        )
         calls, creates = self.calls(since), self._creates(since)
         gaps = [later - earlier for of in creates.values() for earlier, later in pairwise(of)]
         return Pace(len(calls) / sum(map(len, creates.values())), max(gaps))
@@ -117,6 +132,12 @@ def _published(two: Two, name: str) -> str:
     return str(secret["data"]["data"]["access_key"])
 
 
+def _is_as_alone(alone: Pace, found: Mapping[str, Pace]) -> None:
+    for name, pace in found.items():
+        assert pace.gap <= alone.gap + SLACK, f"rotations waited for the other account ({name}): {found}"
+        assert pace.calls <= 1.5 * alone.calls, f"more calls than alone ({name}): {found}"
+
+
 def test_the_one_goes_on_as_alone_while_the_other_fails_in_every_way(two: Two) -> None:
     two.worker = two.service.start()
     two.worker.wait_for("rotation.succeeded", 5)
@@ -127,10 +148,8 @@ def test_the_one_goes_on_as_alone_while_the_other_fails_in_every_way(two: Two) -
             two.second.admin.order(fault(name, operation, times=-1))
         found[name] = two.rotate_for_a_while()
         two.second.admin.clear()
-    assert {call.fault for call in two.second.admin.calls()} >= set(FAULTS) - {"timeout-before"}, "all were met"
-    for name, pace in found.items():
-        assert pace.gap <= well.gap + SLACK, f"rotations waited for the other account ({name}): {found}"
-        assert pace.calls <= 1.5 * well.calls, f"more calls than alone ({name}): {found}"
+    wait_until(lambda: two.met() >= set(FAULTS), "all were met, and what hung was noted at its end")
+    _is_as_alone(well, found)
     living = {name for name, key in two.second.admin.keys().items() if key.exists}
     for name in MEDIA:
         assert _published(two, name) in living, "its current key stays as it is"
@@ -162,3 +181,60 @@ def test_commands_tell_the_accounts_apart(two: Two) -> None:
     assert two.service.rotator("circuit", "--close", "--account", "media").returncode == 0
     audited = two.service.rotator("audit", "--json")
     assert '"account": "media"' in audited.stdout
+
+
+def _in_turn(names: Sequence[str]) -> Iterator[Fault]:
+    """For every call, whatever it is for: each of these once, and from then on one of them."""
+    yield from (fault(name, "*") for name in names)
+    for number, name in enumerate(names):
+        yield replace(fault(name, "*", times=-1), probability=1 / (len(names) - number), seed=number)
+
+
+def _is_noted_late(name: str) -> bool:
+    """The ledger has it when it is through."""
+    return CATALOGUE[name].wait == HANG or CATALOGUE[name].interval > 0
+
+
+def test_the_one_goes_on_as_alone_while_the_other_meets_every_fault_of_the_list(two: Two) -> None:
+    two.worker = two.service.start()
+    two.worker.wait_for("rotation.succeeded", 5)
+    well = two.rotate_for_a_while()
+    found: dict[str, Pace] = {}
+    for first in range(0, len(CATALOGUE), TOGETHER):
+        names = tuple(CATALOGUE)[first : first + TOGETHER]
+        for each in _in_turn(names):
+            two.second.admin.order(each)
+        soon = {name for name in names if not _is_noted_late(name)}
+        found[", ".join(names)] = two.rotate_for_a_while(partial(two.has_met, soon))
+        two.second.admin.clear()
+    wait_until(lambda: two.met() >= set(CATALOGUE), "all were met")
+    _is_as_alone(well, found)
+
+
+def test_the_one_goes_on_as_alone_while_the_storage_of_the_other_is_silent(two: Two) -> None:
+    two.worker = two.service.start()
+    two.worker.wait_for("rotation.succeeded", 5)
+    well = two.rotate_for_a_while()
+    two.second.admin.order(fault("timeout-before", "s3", times=-1))
+    first = two.rotate_for_a_while()  # a verify that was under way may have ended yet
+    published = [_published(two, name) for name in MEDIA]
+    found = {"at first": first, "later": two.rotate_for_a_while()}
+    assert [_published(two, name) for name in MEDIA] == published, "no new key can be verified"
+    two.second.admin.clear()
+    _is_as_alone(well, found)
+
+
+def test_a_key_in_a_file_is_read_again_when_it_changes(two: Two, tmp_path: Path) -> None:
+    """And the other account's calls are made by its own key all the while."""
+    two.worker = two.service.start()
+    two.worker.wait_for("rotation.succeeded", 5)
+    old = next(key for key in two.second.admin.api_keys() if key.works)
+    new = two.second.admin.add_api_key("the next one", *old.scopes)
+    replace_private(tmp_path / "second" / "api-key", new.api_key)
+    assert two.second.admin.end_api_key(old.key_id)
+    made = len(two.second.admin.calls("create"))
+    wait_until(lambda: sum(bool(c.effect) for c in two.second.admin.calls("create")[made:]) > 2, "the new key is used")
+    renewed = {event["variable"] for event in two.worker.events("credential.renewed")}
+    assert renewed == {"api_key_file of account media"}
+    assert two.worker.events("circuit.opened") == []
+    assert new.api_key not in two.worker.log.read_text("utf-8")

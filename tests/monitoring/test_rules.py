@@ -49,8 +49,11 @@ WELL: Mapping[str, str] = {
         )
     },
     'rotations_total{account="default",outcome="failed",trigger="schedule"}': "0+1x2000",
-    'api_requests_total{code="200",operation="status",service="hostup"}': "0+60x2000",
-    'api_requests_total{code="500",operation="status",service="hostup"}': "0+1x2000",
+    'account_api_key_waits_for_person{account="default"}': "0+0x2000",
+    'account_api_key_waits_for_person{account="media"}': "0+0x2000",
+    'api_requests_total{account="default",code="200",operation="status",service="hostup"}': "0+60x2000",
+    'api_requests_total{account="default",code="500",operation="status",service="hostup"}': "0+1x2000",
+    'api_requests_total{code="200",operation="read",service="vault"}': "0+60x2000",
     'notices_total{channel="mail",outcome="sent"}': "0+5x2000",
 }
 
@@ -86,6 +89,9 @@ CASES: Mapping[str, Case] = {
         4 * 60,
         {**OF_MEDIA, "condition": "Conflict"},
     ),
+    "RotatorApiKeyWaits": Case(
+        {'account_api_key_waits_for_person{account="media"}': "1+0x2000"}, 6 * 60, 4 * 60, {"account": "media"}
+    ),
     "RotatorKeyOverdue": Case({f'target_keys{{{ID},state="overdue"}}': "1+0x2000"}, 6 * 60, 4 * 60, OF_MEDIA),
     "RotatorCurrentKeyDead": Case(
         {f'target_trouble{{{ID},kind="key refused"}}': "1+0x2000"}, 6 * 60, 4 * 60, {**OF_MEDIA, "kind": "key refused"}
@@ -94,10 +100,10 @@ CASES: Mapping[str, Case] = {
     "RotatorDrift": Case({'account_keys{account="default",kind="counted"}': "4+0x2000"}, 6 * 60, 4 * 60, OF_ACCOUNT),
     "RotatorCircuitOpen": Case({'account_circuit_open{account="default"}': "1+0x2000"}, 31 * 60, 29 * 60, OF_ACCOUNT),
     "RotatorRateLimited": Case(
-        {'api_requests_total{code="429",operation="create_key",service="hostup"}': "0+1x2000"},
+        {'api_requests_total{account="media",code="429",operation="create_key",service="hostup"}': "0+1x2000"},
         40 * 60,
         10 * 60,
-        {"service": "hostup", "operation": "create_key"},
+        {"account": "media", "service": "hostup", "operation": "create_key"},
     ),
     "RotatorVaultTokenSoon": Case(
         {"vault_token_expiration_timestamp_seconds": "3600+0x2000"}, 58 * 60, 55 * 60, {"instance": "a"}

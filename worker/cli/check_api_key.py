@@ -11,13 +11,15 @@ from worker.errors import RotatorError
 from worker.rotation.api_key.decide import due_at
 from worker.rotation.api_key.desk import ApiKeyDesk
 from worker.rotation.api_key.record import ApiKeyRecord
+from worker.rotation.api_key.tend import may_bootstrap
 from worker.service.assemble import Runtime
-from worker.targets.account import account_word
+from worker.targets.account import account_word, hostup_table
 
 UNTRIED = (
     "a check does not try to create or delete access keys, or to roll the API key. HostUp does not document which "
     "scopes these need; a refusal (403) is told with its requestId"
 )
+NO_SCOPES = "it would not be used: nobody knows yet which scopes a key is to have that it makes"
 
 
 def look(runtime: Runtime, account: str) -> Iterator[Verdict]:
@@ -39,6 +41,11 @@ def look(runtime: Runtime, account: str) -> Iterator[Verdict]:
         yield Verdict("API key", "warning", f"{desk.place.shown} has no field key_id: it cannot be rolled", hint)
     elif not record.trouble:
         yield Verdict("API key", "ok", f"{held.key_id} at {desk.place.shown}; {_next(desk, record, desk.clock)}")
+    if desk.terms.bootstrap and not may_bootstrap(desk, record):
+        hint = (
+            f"Set api_key_scopes under {hostup_table(account)}, or roll the key once: HostUp tells its scopes with it."
+        )
+        yield Verdict("bootstrap key", "warning", NO_SCOPES, hint)
     yield Verdict("API key rights", "ok", f"{_scopes(record)}; {UNTRIED}")
 
 

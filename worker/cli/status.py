@@ -123,7 +123,7 @@ def _say_held(found: Sequence[HeldCalls]) -> None:
 
     now = datetime.now(UTC)
     for held in found:
-        say(f"{held_text(held, now)}. See `rotator circuit`.")
+        say(f"{held_text(held, now)}. See `rotator circuit{account_option(held.account)}`.")
 
 
 def _of_one(settings: Settings, target: Target, *, fresh: bool) -> Summary:

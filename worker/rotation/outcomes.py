@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 
 from worker.events import Event
 from worker.rotation.history import Entry
@@ -48,13 +47,13 @@ def whole(before: Record, after: Record, entries: tuple[Entry, ...]) -> tuple[Ro
     return rotation, ended[1] if ended else FAILED
 
 
-def revocations(before: Record, entries: tuple[Entry, ...]) -> Iterator[float]:
-    """Of each key that this change notes as dead: how many seconds after its delete."""
-    deleted: dict[str, datetime | None] = {key.access_key: key.deleted_at for key in before.retiring}
+def revocations(before: Record, entries: tuple[Entry, ...]) -> Iterator[tuple[float, str]]:
+    """Of each key that this change notes as dead: how many seconds after its delete, and the account it was on."""
+    retiring = {key.access_key: key for key in before.retiring}
     for entry in entries:
-        since = deleted.get(entry.access_key or "")
-        if entry.event == Event.KEY_DEAD and entry.at and since:
-            yield max(0.0, (entry.at - since).total_seconds())
+        key = retiring.get(entry.access_key or "")
+        if entry.event == Event.KEY_DEAD and entry.at and key and key.deleted_at:
+            yield max(0.0, (entry.at - key.deleted_at).total_seconds()), key.account
 
 
 def _trigger(before: Record) -> str:

@@ -19,6 +19,8 @@ from worker.rotation.changes.asking import asked_by_message
 from worker.rotation.changes.rotation import requested
 from worker.rotation.changes.watch import set_back
 from worker.rotation.decide import (
+    ROTATION,
+    WATCH,
     Archive,
     Begin,
     Delete,
@@ -34,6 +36,7 @@ from worker.rotation.decide import (
     Watch,
     decide,
 )
+from worker.rotation.lending import Lend, Lent, freely
 from worker.rotation.observe import Observation
 from worker.rotation.record import Record, Request
 from worker.rotation.services import Services
@@ -92,17 +95,19 @@ def reconcile(
     watching: bool = False,
     seen_version: int = 0,
     allows_create: Callable[[str], bool] = always,
+    lend: Lend = freely,
 ) -> LookResult:
     """Bring one target to where it should be, as far as possible now; ``watching``: and see what apps read.
 
     ``seen_version`` is the highest version of the record that any worker has seen; 0: not known. ``allows_create`` is
-    asked before a key is made; where it says no, that waits for a tick.
+    asked before a key is made; where it says no, that waits for a tick. ``lend`` is asked before a step on another
+    account than the target's; where that has no room, the step waits for a tick.
 
     Raises RecordError (the record cannot be used, or is gone), Conflict (the target was moved to another path),
     VaultError (Vault cannot be used; nothing is recorded then) and TryAgainLater.
     """
     session = _opened(services, target)
-    session.allows_create = allows_create
+    session.allows_create, session.lend = allows_create, lend
     troubled = session.record.trouble is not None
     _see_that_vault_was_not_set_back(session, seen_version)
     for _ in range(MOST_STEPS):
@@ -110,14 +115,15 @@ def reconcile(
         due, freeze = due_at(session.record, target, now), freeze_at(target.freezes, now)
         watch_now = watching and session.observation is None
         step = decide(session.record, due, now, session.pauses, watch=watch_now, freeze=freeze, account=target.account)
+        if session.turned_away:
+            step = Wait(now, "a thread of its account")
         if isinstance(step, Wait):
             mended = troubled and session.record.trouble is None
             wait, touched = _with_reason(session, step), frozenset(session.touched)
             return LookResult(session.record, due, wait, touched, session.observation, session.loaded.version, mended)
         try:
-            pause = timed(
-                session, STEP_NAMES[type(step)], _rotation_of(step, session.record), partial(_do, session, step)
-            )
+            name, rotation_id = STEP_NAMES[type(step)], _rotation_of(step, session.record)
+            pause = timed(session, name, rotation_id, partial(_do_at_its_account, session, step))
         except Superseded as error:
             session.log(Event.LEASE_LOST, error=error.what)
             session.reload()
@@ -167,6 +173,40 @@ def _rotation_of(step: Step, record: Record) -> str | None:
             return next((key.rotation_id for key in record.retiring if key.access_key == step.access_key), None)
         case TakeOver():
             return record.rotation.id if record.rotation else None
+    return None
+
+
+def _do_at_its_account(session: Session, step: Step) -> Pause | None:
+    """Do a step. One on another account than the target's is done by a thread of that one, where there is room.
+
+    Else targets that have moved away from an account that is silent would hold the threads of the one they moved to.
+    """
+    account, kind = _where(step, session.record) or (session.target.account, "")
+    if account == session.target.account:
+        return _do(session, step)
+    lent = Lent()
+    try:
+        with session.lend(account) as lent:
+            if lent.free:
+                return _do(session, step)
+    finally:
+        session.turned_away = not lent.back
+    until = session.now + session.services.policy.tick
+    return Pause(kind, until, f"all threads that work for account {account} are busy")
+
+
+def _where(step: Step, record: Record) -> tuple[str, str] | None:
+    """The account that a step asks, and the kind of pause that holds it; None for one that may not wait."""
+    match step:
+        case Verify() | Publish() if record.rotation:
+            return record.rotation.account, ROTATION
+        case Watch() if record.current:
+            return record.current.account, WATCH
+        case Revoke() if record.current:
+            return record.current.account, step.access_key
+        case Delete() | ProveDead():
+            found = next((key for key in record.retiring if key.access_key == step.access_key), None)
+            return (found.account, step.access_key) if found else None
     return None
 
 

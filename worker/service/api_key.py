@@ -12,7 +12,7 @@ from worker.errors import RecordError, RotatorError
 from worker.events import Event
 from worker.rotation.api_key.desk import ApiKeyDesk
 from worker.rotation.api_key.record import ApiKeyRecord
-from worker.rotation.api_key.tend import tend
+from worker.rotation.api_key.tend import standing, tend
 from worker.rotation.findings import AuditFinding
 from worker.service.assemble import Runtime
 from worker.targets.account import account_word, at_account
@@ -57,10 +57,13 @@ def _tend(runtime: Runtime, desk: ApiKeyDesk) -> None:
 
 
 def _tend_now(runtime: Runtime, desk: ApiKeyDesk) -> None:
-    held = runtime.shared.circuit(desk.account).held(runtime.clock.now())
+    held, notes = runtime.shared.circuit(desk.account).held(runtime.clock.now()), runtime.shared.notes
     try:
-        tend(desk, may_begin=not held)
+        found = standing(desk, tend(desk, may_begin=not held))
+        notes.api_key_seen(desk.account, found.made_at, found.roll_at, needs_person=found.needs_person)
     except RotatorError as error:
+        if isinstance(error, RecordError):
+            notes.api_key_seen(desk.account, None, None, needs_person=True)
         _log.warning(Event.TASK_FAILED, task="rotator.tick", account=desk.account, **error.fields())
 
 

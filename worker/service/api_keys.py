@@ -48,8 +48,14 @@ def api_keys_of(
 ) -> ApiKeyClient:
     """HostUp's API about the API keys of an account."""
     create, other = settings.worker.create_deadline, call_deadline(settings)
-    base_url, seconds = account.hostup.base_url, other.total_seconds()
-    return ApiKeyClient(http, base_url, roll_deadline=create.total_seconds(), deadline=seconds, meter=meter)
+    return ApiKeyClient(
+        http,
+        account.hostup.base_url,
+        roll_deadline=create.total_seconds(),
+        deadline=other.total_seconds(),
+        meter=meter,
+        account=account.name,
+    )
 
 
 def desks_of(

@@ -197,6 +197,7 @@ def hostup_of(
         create_deadline=settings.worker.create_deadline.total_seconds(),
         deadline=call_deadline(settings).total_seconds(),
         meter=meter,
+        account=account.name,
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from worker.rotation.lending import Lent
 from worker.targets.account import DEFAULT_ACCOUNT
 
 
@@ -34,6 +35,25 @@ class Bulkhead:
         finally:
             with self._lock:
                 self._taken[account] -= free
+
+    @contextmanager
+    def lent(self, own: str, other: str, threads: int) -> Iterator[Lent]:
+        """Have a place of one account be one of another meanwhile.
+
+        It comes back in any case, as its thread goes on for a moment; see :class:`Lent` for whether it may for longer.
+        """
+        with self._lock:
+            self._taken[own] -= 1
+            lent = Lent(self._has_room(other, threads))
+            held = other if lent.free else own
+            self._taken[held] += 1
+        try:
+            yield lent
+        finally:
+            with self._lock:
+                self._taken[held] -= 1
+                lent.back = held == own or self._has_room(own, threads)
+                self._taken[own] += 1
 
     def full(self, threads: int) -> frozenset[str]:
         """The accounts for which there is no room now."""

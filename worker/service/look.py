@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 
 import structlog
@@ -13,6 +13,7 @@ from worker.adapters.redis.index import IndexEntry
 from worker.adapters.redis.locks import Hold
 from worker.errors import Conflict, RecordError, RotatorError, VaultUnavailable
 from worker.events import Event
+from worker.rotation.lending import Lend, Lent, freely
 from worker.rotation.observe import Observation
 from worker.rotation.reconcile import reconcile
 from worker.rotation.record import Record
@@ -84,7 +85,7 @@ def _look_if_there_is_room(runtime: Runtime, name: str, *, watching: bool) -> bo
         if free and watching:
             free = places.enter_context(runtime.watch_bulkhead.place(account, runtime.watching_threads))
         if free:
-            return _look_alone(runtime, name, watching=watching)
+            return _look_alone(runtime, name, _lending(runtime, account, watching=watching), watching=watching)
     now = runtime.clock.now()
     if watching:
         runtime.shared.watches.postpone(name, now)
@@ -93,7 +94,26 @@ def _look_if_there_is_room(runtime: Runtime, name: str, *, watching: bool) -> bo
     return True
 
 
-def _look_alone(runtime: Runtime, name: str, *, watching: bool = False) -> bool:
+def _lending(runtime: Runtime, own: str, *, watching: bool) -> Lend:
+    """Has the places of this account that a look has taken be another's for a while."""
+    held = [(runtime.bulkhead, runtime.settings.worker.concurrency)]
+    held += [(runtime.watch_bulkhead, runtime.watching_threads)] if watching else []
+
+    @contextmanager
+    def lend(account: str) -> Iterator[Lent]:
+        whole = Lent()
+        try:
+            with ExitStack() as stack:
+                parts = [stack.enter_context(bulkhead.lent(own, account, threads)) for bulkhead, threads in held]
+                whole.free = all(part.free for part in parts)
+                yield whole
+        finally:
+            whole.back = all(part.back for part in parts)
+
+    return lend
+
+
+def _look_alone(runtime: Runtime, name: str, lend: Lend = freely, *, watching: bool = False) -> bool:
     """Look at one target, unless another worker is at it; False when that failed."""
     target = runtime.target(name)
     hold = runtime.shared.locks.hold(target.name, runtime.settings.worker.lease)
@@ -102,14 +122,14 @@ def _look_alone(runtime: Runtime, name: str, *, watching: bool = False) -> bool:
     indexed = False
     try:
         with runtime.services.secrets_for_a_while():
-            indexed = _look(runtime, target, hold, watching=watching)
+            indexed = _look(runtime, target, hold, lend, watching=watching)
     finally:
         if not indexed:
             runtime.shared.locks.release(hold)
     return indexed
 
 
-def _look(runtime: Runtime, target: Target, hold: Hold, *, watching: bool) -> bool:
+def _look(runtime: Runtime, target: Target, hold: Hold, lend: Lend, *, watching: bool) -> bool:
     now, version = runtime.clock.now(), hold.seen_version
     try:
         found = reconcile(
@@ -118,6 +138,7 @@ def _look(runtime: Runtime, target: Target, hold: Hold, *, watching: bool) -> bo
             watching=watching,
             seen_version=hold.seen_version,
             allows_create=runtime.allows_create,
+            lend=lend,
         )
         version = found.version
         entry = IndexEntry(

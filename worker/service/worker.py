@@ -68,7 +68,7 @@ def run(settings: Settings, concurrency: int | None = None, *, beat: bool = True
     setup.take_over(setup_logging)
     setup.catch_uncaught()
     own, name = _own_metrics(settings), worker_name()
-    with closing(reports), Collected(settings.telemetry, name, own) as collected:
+    with closing(reports), Collected(settings, name, own) as collected:
         reports.open(settings.telemetry.dsn, name)
         runtime = build(settings, redactor, keep=True, meter=collected.meter, spans=collected.spans, name=name)
         collected.show(runtime)

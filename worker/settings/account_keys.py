@@ -66,6 +66,14 @@ def variable_of(account: str, base: str = API_KEY) -> str:
     return base if account == DEFAULT_ACCOUNT else f"{base}_{re.sub('[-.]', '_', account).upper()}"
 
 
+def api_key_words(account: str) -> str:
+    """Where the API key of an account may come from, in words."""
+    variable = variable_of(account)
+    if account == DEFAULT_ACCOUNT:
+        return f"{variable}, or api_key_path in Vault"
+    return f"{variable}, or api_key_file or api_key_path of [[account]] {account}"
+
+
 def _from_file(file: Path, where: str, problems: Problems) -> Secret | None:
     try:
         return secret_word(read_value(file))

@@ -26,6 +26,11 @@ def endpoint_table(account: str) -> str:
     return "[storage]" if account == DEFAULT_ACCOUNT else f"[[account]] {account}"
 
 
+def address_of_hostup(account: str) -> str:
+    """The setting that says where an account's API is."""
+    return "hostup.base_url" if account == DEFAULT_ACCOUNT else f"base_url of [[account]] {account}"
+
+
 def hostup_table(account: str) -> str:
     """The table of the configuration that says how an account's API is called upon."""
     return "[hostup]" if account == DEFAULT_ACCOUNT else f"[[account]] {account}"

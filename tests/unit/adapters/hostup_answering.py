@@ -12,6 +12,7 @@ from worker.adapters.http.client import HttpClient
 from worker.errors import HostUpError
 from worker.secret import Secret
 from worker.settings.credential import Credential
+from worker.targets.account import DEFAULT_ACCOUNT
 
 API_KEY = "hk_live_5f2c-planted-api-key"
 REQUEST_ID = "2121ae20-bd9d-41e9-aeeb-5dd1dd1a24ba"
@@ -24,8 +25,9 @@ SHORT = 1.0
 """Seconds: the deadline where its passing is what counts."""
 
 
-def hostup(client: HttpClient, url: str, deadline: float = LONG) -> HostUpClient:
-    return HostUpClient(client, url, Credential(Secret(API_KEY)), create_deadline=deadline, deadline=deadline)
+def hostup(client: HttpClient, url: str, deadline: float = LONG, account: str = DEFAULT_ACCOUNT) -> HostUpClient:
+    api_key = Credential(Secret(API_KEY))
+    return HostUpClient(client, url, api_key, create_deadline=deadline, deadline=deadline, account=account)
 
 
 def body(data: object, **more: object) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -96,6 +97,34 @@ def test_a_clear_no_is_refused(
     assert error.request_id == request_id
     assert words in str(error)
     assert error.hint
+
+
+OF_MEDIA: list[tuple[int, bytes, str]] = [
+    # status, body, words of the hint
+    (
+        401,
+        v1("UNAUTHORIZED", "Invalid API key"),
+        "HOSTUP_API_KEY_MEDIA, or api_key_file or api_key_path of [[account]]",
+    ),
+    (403, v1("FORBIDDEN", "Missing scope"), "HOSTUP_API_KEY_MEDIA, or api_key_file or api_key_path of [[account]]"),
+    (403, v1("FORBIDDEN", "Cloud features require identity verification"), "HOSTUP_API_KEY_MEDIA"),
+    (404, b"<html>nginx</html>", "base_url of [[account]] media"),
+    (405, b"", "base_url of [[account]] media"),
+    (301, b"", "base_url of [[account]] media"),
+]
+
+
+@pytest.mark.parametrize(("status", "text", "words"), OF_MEDIA)
+@pytest.mark.parametrize("call", ["create", "status"])
+def test_the_hint_of_a_second_account_names_its_own_settings(
+    client: HttpClient, status: int, text: bytes, words: str, call: str
+) -> None:
+    with Wire(answer(status, text)) as wire:
+        calls = hostup(client, wire.url, account="media")
+        with pytest.raises(HostUpRefused) as caught:
+            calls.create_key("a label") if call == "create" else calls.status()
+    assert words in caught.value.hint
+    assert re.search(r"HOSTUP_API_KEY\b(?!_)|hostup\.base_url", caught.value.hint) is None
 
 
 UNCERTAIN: list[tuple[int, bytes, str | None]] = [

@@ -178,6 +178,14 @@ class TestNoAnswer:
             probe, _ = probed(client, ask, answer(307, b"", {"Location": other.url}))
         assert (probe.life, other.heard) == (Life.UNKNOWN, [])
 
+    @pytest.mark.parametrize(("account", "table"), [("default", "[storage]"), ("media", "[[account]] media")])
+    def test_a_redirect_names_the_table_of_its_account(
+        self, client: HttpClient, ask: Ask, account: str, table: str
+    ) -> None:
+        with Wire(answer(307, b"", {"Location": "/"})) as wire:
+            probe = ask(StorageProbe(client, wire.url, REGION, deadline=LONG, account=account))
+        assert f"check the endpoint under {table}" in probe.detail
+
     def test_a_name_that_cannot_be_a_key(self, client: HttpClient, ask: Ask) -> None:  # noqa: ARG002 - both asked
         with Wire(listing(OWNED)) as wire:
             probe = StorageProbe(client, wire.url, REGION, deadline=LONG)

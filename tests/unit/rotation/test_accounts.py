@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
 
+from tests import keys
 from tests.doubles import Gate, MemoryHostUp, MemoryStorage, T, at
 from tests.records import NOW
 from tests.worlds import MEDIA, SLACK, STATE, TARGET, TwoAccounts
-from worker.errors import AccountGone, HostUpCall, HostUpRefused, HostUpUncertain, UsageError
+from worker.errors import AccountGone, HostUpCall, HostUpRefused, HostUpUncertain, UsageError, VaultDenied
 from worker.rotation.audit import AuditReport, audit
 from worker.rotation.baseline import ensure_baseline
 from worker.rotation.changes.retirement import counted_after_all
@@ -19,6 +21,7 @@ from worker.rotation.changes.rotation import to_retire
 from worker.rotation.changes.settlement import Found, Settlement, adopted_key, settled_create
 from worker.rotation.decide import MOVES_PER_DAY
 from worker.rotation.leftover import prove_left_behind
+from worker.rotation.lending import Lent
 from worker.rotation.ports import CreatedKey
 from worker.rotation.record import Paused, Phase, Record, Why, decode, encode
 from worker.rotation.status import due_at, summary_of
@@ -113,6 +116,81 @@ def test_a_target_that_changes_its_account_is_rotated_at_once_and_its_old_key_di
     assert two.hostup.deleted == ["AK1"]
     assert two.other.deleted == []
     assert two.other.made == ["MK1"], "it was moved once"
+
+
+@dataclass
+class Threads:
+    """Lends a thread to another account, where it has room; ``asked`` is for which."""
+
+    free: bool = True
+    back: bool = True
+    asked: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def lend(self, account: str) -> Iterator[Lent]:
+        self.asked.append(account)
+        lent = Lent(self.free)
+        yield lent
+        lent.back = self.back
+
+
+def _with_a_key_to_delete_on_the_old_account(two: TwoAccounts) -> None:
+    two.look()
+    two.look(MOVED)
+    two.passes(hours=25)
+
+
+def test_what_is_done_on_the_old_account_is_done_by_a_thread_of_that_one(two: TwoAccounts) -> None:
+    threads = Threads()
+    two.look(lend=threads.lend)
+    two.look(MOVED, watching=True, lend=threads.lend)
+    assert set(threads.asked) == {"default"}, "the watch of the key that apps still read"
+    threads.asked.clear()
+    two.passes(hours=25)
+    two.look(MOVED, lend=threads.lend)
+    assert two.record().retiring == ()
+    assert threads.asked == ["default", "default"], "the delete, and the proof"
+    two.look(MOVED, watching=True, lend=threads.lend)
+    assert len(threads.asked) == 2, "its key is on its own account by now"
+
+
+def test_a_rotation_that_a_move_leaves_on_the_old_account_goes_on_by_a_thread_of_that_one(two: TwoAccounts) -> None:
+    denied = VaultDenied("no", operation="write", path=TARGET.path, status=403)
+    two.vault.gate = keys.Failing({f"vault write {TARGET.path}": [denied]})
+    two.look()
+    rotation = two.record().rotation
+    assert rotation
+    assert rotation.phase is Phase.VERIFIED
+    two.passes(hours=1)
+    threads = Threads(free=False)
+    assert two.look(MOVED, lend=threads.lend).record.rotation
+    assert threads.asked == ["default"]
+
+
+def test_where_the_old_account_has_no_room_its_key_waits_and_nothing_else_does(two: TwoAccounts) -> None:
+    _with_a_key_to_delete_on_the_old_account(two)
+    two.passes(days=31)
+    threads = Threads(free=False)
+    found = two.look(MOVED, lend=threads.lend)
+    assert two.hostup.deleted == []
+    assert threads.asked == ["default"], "asked once a look"
+    assert two.other.made == ["MK1", "MK2"]
+    assert found.wait.until - two.clock.time <= two.services.policy.tick
+    assert "account default" in found.wait.why
+    two.passes(hours=1)
+    two.look(MOVED)
+    assert two.hostup.deleted == ["AK1"]
+
+
+def test_a_look_ends_where_others_have_taken_the_room_of_its_account_meanwhile(two: TwoAccounts) -> None:
+    _with_a_key_to_delete_on_the_old_account(two)
+    two.passes(days=31)
+    found = two.look(MOVED, lend=Threads(back=False).lend)
+    assert two.hostup.deleted == ["AK1"]
+    assert two.other.made == ["MK1"], "what is left is for the next look"
+    assert found.wait.until == two.clock.time
+    two.look(MOVED)
+    assert two.other.made == ["MK1", "MK2"]
 
 
 def test_the_move_waits_as_the_schedule_does(two: TwoAccounts) -> None:

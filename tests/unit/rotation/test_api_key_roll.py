@@ -25,7 +25,7 @@ from worker.errors import (
 )
 from worker.rotation.api_key.codec import decode, encode
 from worker.rotation.api_key.record import Phase
-from worker.rotation.api_key.tend import settle
+from worker.rotation.api_key.tend import Standing, settle, standing
 from worker.rotation.ports import NewApiKey, StorageStatus
 from worker.secret import Secret
 
@@ -144,6 +144,156 @@ def test_an_answer_of_a_gateway_says_nothing_of_the_old_key() -> None:
         world.clock.time += timedelta(minutes=10)
         assert world.look().phase is Phase.DOUBTFUL
     assert world.rest().phase is Phase.LOST
+
+
+NOT_OF_THE_KEY = (403, 404, 405, 410, 302)
+
+
+@pytest.mark.parametrize("status", NOT_OF_THE_KEY)
+def test_a_dead_key_that_is_answered_with_something_else_than_401_is_told_after_an_hour(status: int) -> None:
+    """And it is looked at on, should it have been a gateway's."""
+    world = KeyWorld()
+    world.hostup.unknown = status
+    world.hostup.gate = Failing({"hostup roll": ["lost after"]})
+    world.roll()
+    began = world.clock.now()
+    while (record := world.look()).phase is not Phase.LOST:
+        assert world.clock.now() - began < timedelta(hours=2)
+        world.clock.time += timedelta(minutes=1)
+    assert world.clock.now() - began >= timedelta(hours=1)
+    assert (record.needs_person, record.in_doubt) == (True, False)
+    assert record.trouble
+    assert "rotator roll-api-key --settle" in record.trouble.hint
+    assert world.events().count("api_key.lost") == 1
+    world.hostup.living["api-key-number-0"] = "key_0"
+    world.clock.time += timedelta(minutes=6)
+    assert world.look().phase is Phase.IDLE
+
+
+def test_the_bootstrap_key_makes_another_one_for_a_key_that_is_answered_with_403_for_an_hour() -> None:
+    world = KeyWorld().with_bootstrap()
+    world.hostup.unknown = 403
+    world.hostup.gate = Failing({"hostup roll": ["lost after"]})
+    world.roll()
+    assert world.rest(timedelta(minutes=1)).phase is Phase.IDLE
+    assert (world.works, len(world.hostup.created)) == (True, 1)
+
+
+@pytest.mark.parametrize("status", NOT_OF_THE_KEY)
+def test_an_hour_of_refusals_begins_anew_when_the_old_key_works_in_between(status: int) -> None:
+    world = KeyWorld()
+    no = HostUpRefused("blocked", HostUpCall("prove_api_key", status))
+    world.hostup.gate = Failing({"hostup roll": ["lost before"], "hostup prove": [no, no, "well", no, no, "well"]})
+    world.roll()
+    for _ in range(6):
+        world.clock.time += timedelta(minutes=50)
+        assert world.look().phase is not Phase.LOST
+
+
+def test_too_many_requests_say_nothing_of_the_old_key() -> None:
+    world = KeyWorld()
+    world.hostup.gate = Failing({"hostup roll": ["lost after"], "hostup prove": [REFUSALS["429"]] * 4})
+    world.roll()
+    for _ in range(4):
+        world.clock.time += timedelta(hours=1)
+        assert world.look().phase is Phase.DOUBTFUL
+    assert world.rest().phase is Phase.LOST
+
+
+@pytest.mark.parametrize("status", NOT_OF_THE_KEY)
+def test_a_rescued_key_that_is_answered_so_is_kept_and_the_loss_is_told(status: int) -> None:
+    """HostUp may take it later: it could be the only copy of the new key."""
+    world = KeyWorld()
+    honest = world.hostup._roll  # noqa: SLF001 - what the double does
+    world.hostup._roll = lambda *asked: replace(honest(*asked), sure=False)  # type: ignore[method-assign]  # noqa: SLF001
+    no = HostUpRefused("blocked", HostUpCall("prove_api_key", status))
+    world.hostup.gate = Failing({"hostup prove": [no] * 40})
+    world.roll()
+    assert world.rest(timedelta(minutes=10)).phase is Phase.LOST
+    assert (world.vault.latest(RESCUED) or {})["keys"] == ["api-key-number-1"]
+    world.hostup.gate = Failing({})
+    world.clock.time += timedelta(minutes=10)
+    assert (world.look().phase, world.works) == (Phase.IDLE, True)
+
+
+@pytest.mark.parametrize("status", NOT_OF_THE_KEY)
+def test_a_new_key_that_is_answered_so_waits_for_a_person(status: int) -> None:
+    world = KeyWorld()
+    no = HostUpRefused("blocked", HostUpCall("prove_api_key", status))
+    world.hostup.gate = Failing({"hostup prove": [no] * 2})
+    assert world.roll().phase is Phase.PLACED
+    world.clock.time += timedelta(minutes=10)
+    assert world.look().needs_person
+    assert "api_key.lost" in world.events()
+    world.clock.time += timedelta(minutes=10)
+    assert world.look().phase is Phase.IDLE
+
+
+def in_grace(*then: str) -> KeyWorld:
+    """The answer to a roll was lost while HostUp lets the old key work on; it was said that it was not rolled."""
+    world = KeyWorld()
+    world.hostup.grace = True
+    world.hostup.gate = Failing({"hostup roll": ["lost after", *then]})
+    world.roll()
+    assert world.rest().phase is Phase.IDLE
+    return world
+
+
+def test_a_key_whose_id_is_gone_was_rolled_by_the_call_before_and_that_is_told_before_it_dies() -> None:
+    world = in_grace()
+    record = world.roll()
+    assert record.needs_person
+    assert record.trouble
+    assert "may die at any time" in record.trouble.what
+    assert "rotator roll-api-key --settle" in record.trouble.hint
+    assert world.events().count("api_key.lost") == 1
+    world.clock.time += timedelta(days=3)  # for as long as it lives
+    world.look()
+    del world.hostup.living["api-key-number-0"]
+    world.clock.time += timedelta(hours=2)
+    assert world.look().phase is Phase.LOST
+    assert len(world.hostup.rolled) == 1
+
+
+def test_the_schedule_finds_it_gone_as_well_and_does_not_ask_again() -> None:
+    world = in_grace()
+    world.terms = replace(world.terms, every=timedelta(days=1))
+    for _ in range(5):
+        world.clock.time += timedelta(days=1)
+        record = world.look()
+    assert record.needs_person
+    assert world.events().count("api_key.rolling") == 2
+    assert world.events().count("api_key.lost") == 1
+
+
+@pytest.mark.parametrize("refusal", ["400", "403", "429"])
+def test_a_refusal_does_not_forget_the_unsettled_call_before_it(refusal: str) -> None:
+    world = in_grace()
+    world.hostup.gate = Failing({"hostup roll": [REFUSALS[refusal]]})
+    assert not world.roll().needs_person
+    del world.hostup.living["api-key-number-0"]
+    world.clock.time += timedelta(hours=2)
+    assert world.look().phase is Phase.LOST
+
+
+def test_a_call_before_about_another_key_is_no_evidence() -> None:
+    """A person has put another key there, with a wrong id."""
+    world = in_grace()
+    key, _ = world.hostup.add()
+    world.vault.versions[PATH].append({"api_key": key, "key_id": "key_of_nobody"})
+    record = world.roll()
+    assert not record.needs_person
+    assert record.trouble
+    assert "no such key" in record.trouble.what
+
+
+def test_a_person_ends_the_wait_for_a_gone_key_with_another_one() -> None:
+    world = in_grace()
+    world.roll()
+    key, key_id = world.hostup.add()
+    world.vault.versions[PATH].append({"api_key": key, "key_id": key_id})
+    record = settle(world.desk, "anna@host")
+    assert (record.phase, record.call, record.earlier, record.trouble) == (Phase.IDLE, None, None, None)
 
 
 def test_a_garbled_answer_of_the_bootstrap_create_is_tried_out() -> None:
@@ -369,6 +519,26 @@ def test_on_schedule_it_is_rolled_when_it_is_old_enough() -> None:
     assert len(world.hostup.rolled) == 2
 
 
+def test_how_it_stands_is_said_before_and_after_the_first_roll() -> None:
+    world = KeyWorld()
+    world.terms = replace(world.terms, every=timedelta(days=90))
+    written = world.clock.now()
+    assert standing(world.desk, world.look()) == Standing(written, written + timedelta(days=90), needs_person=False)
+    world.clock.time += timedelta(days=1)
+    assert standing(world.desk, world.roll()).made_at == world.clock.now()
+    world.terms = replace(world.terms, every=None)
+    assert standing(world.desk, world.look()).roll_at is None
+    world.hostup.gate = Failing({"hostup roll": ["lost after"]})
+    world.roll()
+    assert standing(world.desk, world.rest()).needs_person
+
+
+def test_a_key_that_is_not_in_vault_waits_for_a_person() -> None:
+    world = KeyWorld()
+    world.vault.versions[PATH] = [{"key_id": "key_0"}]
+    assert standing(world.desk, world.look()) == Standing(None, None, needs_person=True)
+
+
 def test_what_keeps_the_schedule_from_it_is_on_record_once() -> None:
     world = KeyWorld()
     world.terms = replace(world.terms, every=timedelta(days=1))
@@ -396,6 +566,8 @@ def test_records_survive_writing_and_reading() -> None:
     world.roll()
     world.rest()
     record = world.desk.store.load().record
+    assert record.call
+    record = replace(record, earlier=replace(record.call, refused_since=world.clock.now(), gone=True))
     again = decode(json.loads(json.dumps(encode(record))), "default")
     assert again == replace(record, history=again.history)
     assert again.history.texts() == record.history.texts()

@@ -47,7 +47,7 @@ def test_a_change_that_ends_nothing_counts_nothing() -> None:
 
 
 def test_a_death_tells_how_long_it_took_since_the_delete() -> None:
-    gone = replace(to_retire("AK9", Why.REPLACED, None, None, NOW), deleted_at=NOW)
+    gone = replace(to_retire("AK9", Why.REPLACED, None, None, NOW), deleted_at=NOW, account="media")
     before = replace(empty(), current=current(), retiring=(gone,))
     after = dead(before, "AK9", Probe(Life.DEAD, 403, "InvalidAccessKeyId", None), NOW + 90 * SECOND)
-    assert list(revocations(before, after.history.added)) == [90.0]
+    assert list(revocations(before, after.history.added)) == [(90.0, "media")]

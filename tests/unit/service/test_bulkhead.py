@@ -40,6 +40,50 @@ def test_with_one_account_nobody_is_turned_away() -> None:
         assert taken(Bulkhead(), "default", 2, stack) == 100
 
 
+def test_threads_that_are_lent_count_as_the_others_and_leave_one_for_their_own() -> None:
+    bulkhead = Bulkhead(("old", "new"))
+    with ExitStack() as stack:
+        assert (taken(bulkhead, "new", 3, stack), taken(bulkhead, "old", 3, stack)) == (2, 1)
+        with bulkhead.lent("new", "old", 3) as lent:
+            assert lent.free
+            with bulkhead.lent("new", "old", 3) as second:
+                assert not second.free
+            assert second.back
+        assert lent.back
+    with bulkhead.place("new", 2) as one, bulkhead.place("old", 2) as two:
+        assert (one, two) == (True, True), "all were given back"
+
+
+def test_a_thread_that_comes_back_learns_that_another_one_took_its_place() -> None:
+    bulkhead = Bulkhead(("old", "new"))
+    with ExitStack() as stack:
+        assert taken(bulkhead, "new", 2, stack) == 1
+        with bulkhead.lent("new", "old", 2) as lent:
+            assert taken(bulkhead, "old", 2, stack) == 0, "it is the one of the old account"
+            assert taken(bulkhead, "new", 2, stack) == 1
+        assert not lent.back
+        assert bulkhead.full(2) == {"new"}
+
+
+def test_a_thread_comes_back_to_its_account_where_nobody_took_its_place() -> None:
+    bulkhead = Bulkhead(("old", "new"))
+    with pytest.raises(ValueError, match="broken"), bulkhead.place("new", 2), bulkhead.lent("new", "old", 2) as lent:
+        raise ValueError("broken")
+    assert lent.back
+    with ExitStack() as stack:
+        assert taken(bulkhead, "new", 2, stack) == 1
+
+
+def test_however_many_are_lent_each_account_has_a_thread_of_its_own() -> None:
+    """A silent old account is given no thread that another one's first look needs."""
+    bulkhead = Bulkhead(("old", "new", "third"))
+    with ExitStack() as stack:
+        assert taken(bulkhead, "new", 8, stack) == 6
+        assert all(stack.enter_context(bulkhead.lent("new", "old", 8)).free for _ in range(6))
+        assert taken(bulkhead, "old", 8, stack) == 0
+        assert (taken(bulkhead, "new", 8, stack), taken(bulkhead, "third", 8, stack)) == (1, 1)
+
+
 def test_a_place_is_given_back_whatever_happens() -> None:
     bulkhead = Bulkhead(("a", "b"))
     with pytest.raises(ValueError, match="broken"), bulkhead.place("a", 2):

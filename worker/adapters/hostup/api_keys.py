@@ -23,6 +23,7 @@ from worker.meter import NO_METER, Meter
 from worker.rotation.ports import ApiKeyGrants, NewApiKey, StorageStatus
 from worker.secret import Secret
 from worker.settings.address import require_address
+from worker.targets.account import DEFAULT_ACCOUNT, address_of_hostup
 
 DEFAULT_NAME = "hostup-rotator"
 _UNSETTLED = "The answer may hold the only copy of the new API key: see `rotator status` for what became of it."
@@ -37,9 +38,17 @@ class ApiKeyClient:
     """
 
     def __init__(
-        self, client: HttpClient, base_url: str, *, roll_deadline: float, deadline: float, meter: Meter = NO_METER
+        self,
+        client: HttpClient,
+        base_url: str,
+        *,
+        roll_deadline: float,
+        deadline: float,
+        meter: Meter = NO_METER,
+        account: str = DEFAULT_ACCOUNT,
     ) -> None:
-        self._sender = Sender(client, require_address(base_url, "hostup.base_url"), meter)
+        self._sender = Sender(client, require_address(base_url, address_of_hostup(account)), meter)
+        self._account = account
         self._roll_deadline = roll_deadline
         self._deadline = deadline
 
@@ -64,7 +73,8 @@ class ApiKeyClient:
 
     def prove(self, api_key: Secret) -> StorageStatus:
         """``GET /api/object-storage``: see the port."""
-        operation = Operation("prove_api_key", "read the status of the object storage", self._deadline)
+        words, account = "read the status of the object storage", self._account
+        operation = Operation("prove_api_key", words, self._deadline, account=account)
         with within(operation.deadline):
             outcome = self._sender.send(operation, self._sender.request(api_key, "GET", "/api/object-storage"))
         if isinstance(outcome, NoResponse):
@@ -83,7 +93,8 @@ class ApiKeyClient:
         )
 
     def _making(self, name: str, words: str) -> Operation:
-        return Operation(name, words, self._roll_deadline, _UNSETTLED, _REFUSED, repeatable=False)
+        seconds, account = self._roll_deadline, self._account
+        return Operation(name, words, seconds, _UNSETTLED, _REFUSED, repeatable=False, account=account)
 
     def _make(self, operation: Operation, request: Request, by: Secret) -> NewApiKey:
         with within(operation.deadline):

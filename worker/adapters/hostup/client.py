@@ -31,8 +31,10 @@ from worker.errors import (
 from worker.meter import NO_METER, Meter
 from worker.rotation.ports import CreatedKey, DeletedKey, StorageStatus
 from worker.secret import Secret, is_one_word
+from worker.settings.account_keys import variable_of
 from worker.settings.address import require_address
 from worker.settings.credential import Credential
+from worker.targets.account import DEFAULT_ACCOUNT, address_of_hostup
 
 _ROOT = "/api/object-storage"
 
@@ -58,9 +60,11 @@ class HostUpClient:
         create_deadline: float,
         deadline: float,
         meter: Meter = NO_METER,
+        account: str = DEFAULT_ACCOUNT,
     ) -> None:
-        self._sender = Sender(client, require_address(base_url, "hostup.base_url") + _ROOT, meter)
-        self._api_key = _require_api_key(api_key)
+        self._sender = Sender(client, require_address(base_url, address_of_hostup(account)) + _ROOT, meter)
+        self._account = account
+        self._api_key = _require_api_key(api_key, account)
         self._create_deadline = create_deadline
         self._deadline = deadline
 
@@ -77,6 +81,7 @@ class HostUpClient:
             "The key may exist all the same: look for its label in HostUp's panel.",
             "Nothing was changed. If the message speaks of the label, change the target's label.",
             repeatable=False,
+            account=self._account,
         )
         with within(operation.deadline):
             api_key = self._api_key.current()
@@ -119,6 +124,7 @@ class HostUpClient:
             f"delete the access key {one_line(access_key)}",
             self._deadline,
             "The key may be deleted already; a delete can be repeated.",
+            account=self._account,
         )
         response = self._ask(operation, "DELETE", f"/keys/{_segment(operation, access_key, form)}")
         agreed = response.succeeded and response.data.get("deleted") is not False
@@ -131,7 +137,8 @@ class HostUpClient:
 
         Raises HostUpRefused, HostUpUnreachable, HostUpUncertain.
         """
-        operation = Operation("status", "read the status of the object storage", self._deadline)
+        words, account = "read the status of the object storage", self._account
+        operation = Operation("status", words, self._deadline, account=account)
         response = self._ask(operation, "GET", "")
         provisioned = response.data.get("provisioned")
         if not response.succeeded or not isinstance(provisioned, bool):
@@ -180,8 +187,9 @@ def _segment(operation: Operation, access_key: str, form: str) -> str:
     return quote(text, safe="")
 
 
-def _require_api_key(api_key: ApiKey) -> ApiKey:
+def _require_api_key(api_key: ApiKey, account: str) -> ApiKey:
     # one in Vault is looked at when it is read: no call is made here
     if isinstance(api_key, Credential) and not is_one_word(api_key.current().reveal()):
-        raise ConfigurationError(("HOSTUP_API_KEY is empty or holds blanks, line ends or letters beyond ASCII",))
+        what = f"{variable_of(account)} is empty or holds blanks, line ends or letters beyond ASCII"
+        raise ConfigurationError((what,))
     return api_key

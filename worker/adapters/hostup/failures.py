@@ -23,6 +23,8 @@ from worker.errors import (
     HostUpUncertain,
     HostUpUnreachable,
 )
+from worker.settings.account_keys import api_key_words
+from worker.targets.account import DEFAULT_ACCOUNT, address_of_hostup
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Operation:
     """The hint for a refusal that has no better one."""
     repeatable: bool = True
     """Otherwise it gets a connection of its own, which cannot be one that the server is just closing."""
+    account: str = DEFAULT_ACCOUNT
+    """Whose API is asked: hints name its settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ def unsettled(
 def unreachable(operation: Operation, lost: NoResponse) -> HostUpUnreachable:
     """The error for a request of which nothing was sent."""
     what = f"HostUp could not be reached to {operation.words} ({lost.reason}); nothing was sent"
-    hint = "Check the network, hostup.base_url and the certificate of that server."
+    hint = f"Check the network, {address_of_hostup(operation.account)} and the certificate of that server."
     return HostUpUnreachable(what, HostUpCall(operation.name), hint=hint)
 
 
@@ -127,20 +131,22 @@ def _hint(operation: Operation, response: HostUpResponse) -> str:
         return (
             f"{operation.refused} If it speaks of a limit of keys, a place comes free when a retiring key is deleted."
         )
+    address = address_of_hostup(operation.account)
     if response.is_redirect:
-        return "Check hostup.base_url: redirects are never followed, as they would carry the API key elsewhere."
+        return f"Check {address}: redirects are never followed, as they would carry the API key elsewhere."
     if wrong_page:
-        return "Check hostup.base_url: there is no such page."
-    return _of_login(response) or operation.refused
+        return f"Check {address}: there is no such page."
+    return _of_login(response, operation.account) or operation.refused
 
 
-def _of_login(response: HostUpResponse) -> str:
+def _of_login(response: HostUpResponse, account: str) -> str:
+    api_key = f"the API key ({api_key_words(account)})"
     if response.status == HTTPStatus.UNAUTHORIZED:
-        return "Check the API key (HOSTUP_API_KEY, or api_key_path in Vault): HostUp does not know it."
+        return f"Check {api_key}: HostUp does not know it."
     if response.status == HTTPStatus.FORBIDDEN and "identity verification" in response.message.casefold():
-        return "Verify the identity of the account in HostUp's panel; the API key (HOSTUP_API_KEY) belongs to it."
+        return f"Verify the identity of the account in HostUp's panel; {api_key} belongs to it."
     if response.status == HTTPStatus.FORBIDDEN:
-        return "Check the API key (HOSTUP_API_KEY, or api_key_path in Vault): it needs the right to do that."
+        return f"Check {api_key}: it needs the right to do that."
     return ""
 
 

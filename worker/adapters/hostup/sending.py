@@ -26,7 +26,7 @@ class Sender:
         began = time.monotonic()
         outcome = self._outcome(operation, request, keep_raw=keep_raw)
         code = str(outcome.status) if isinstance(outcome, Response) else NO_ANSWER
-        self._meter.called("hostup", operation.name, code, time.monotonic() - began)
+        self._meter.called("hostup", operation.name, code, time.monotonic() - began, operation.account)
         return outcome
 
     def request(self, api_key: Secret, method: str, path: str, body: bytes | None = None) -> Request:

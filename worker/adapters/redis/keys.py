@@ -76,11 +76,14 @@ TICKED = "rotator:ticked"
 AUDIT = "rotator:audit"
 """String: when the last audit was and what it counted, as JSON."""
 
+API_KEY = "rotator:api_key"
+"""String: since when the API key in Vault is in use, when it is rolled, whether it waits for a person, as JSON."""
+
 TRIAL = "rotator:trial"
 """String: written by ``rotator check`` to see that writing works; expires at once."""
 
 
-OF_ACCOUNT = (CREATES, CIRCUIT, PAUSES, PARKED, BASELINE, COUNT, AUDIT)
+OF_ACCOUNT = (CREATES, CIRCUIT, PAUSES, PARKED, BASELINE, COUNT, AUDIT, API_KEY)
 """The keys that each account has for itself."""
 
 

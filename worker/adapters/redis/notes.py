@@ -8,13 +8,13 @@ from datetime import datetime
 import redis
 
 from worker.adapters.redis.client import guard
-from worker.adapters.redis.keys import AUDIT, TICKED, at
-from worker.adapters.redis.reading import AuditNote, checked, since
+from worker.adapters.redis.keys import API_KEY, AUDIT, TICKED, at
+from worker.adapters.redis.reading import ApiKeyNote, AuditNote, checked, since
 from worker.targets.account import DEFAULT_ACCOUNT
 
 
 class Notes:
-    """The last tick, and the last audit of each account. All methods raise QueueUnavailable."""
+    """The last tick; of each account the last audit, and how its API key stands. All raise QueueUnavailable."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -41,6 +41,23 @@ class Notes:
             numbers = (known.counted, known.explained, known.foreign) if known else (None, explained, foreign)
         note = {"at": now.isoformat(), **dict(zip(("counted", "explained", "foreign"), numbers, strict=True))}
         self._client.set(key, json.dumps(note))
+
+    @guard()
+    def api_key_seen(
+        self, account: str, made_at: datetime | None, roll_at: datetime | None, *, needs_person: bool
+    ) -> None:
+        """A worker has seen to the API key of an account that lies in Vault."""
+        note = {
+            "made_at": made_at.isoformat() if made_at else None,
+            "roll_at": roll_at.isoformat() if roll_at else None,
+            "needs_person": needs_person,
+        }
+        self._client.set(at(account, API_KEY), json.dumps(note))
+
+    @guard()
+    def api_key(self, account: str = DEFAULT_ACCOUNT) -> ApiKeyNote | None:
+        """How the API key of an account stands; None where no worker has seen to it."""
+        return checked(ApiKeyNote, self._client.get(at(account, API_KEY)))
 
     @guard()
     def last_audit(self, account: str = DEFAULT_ACCOUNT) -> AuditNote | None:

@@ -164,6 +164,14 @@ class AuditNote(Checked):
     foreign: Number | None
 
 
+class ApiKeyNote(Checked):
+    """How the API key in Vault stands, as one worker saw it last."""
+
+    made_at: Moment | None
+    roll_at: Moment | None
+    needs_person: bool
+
+
 C = TypeVar("C", bound=Checked)
 
 

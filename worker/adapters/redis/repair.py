@@ -36,6 +36,7 @@ TYPES: Mapping[str, str] = {
     keys.BASELINE: "string",
     keys.TICKED: "string",
     keys.AUDIT: "string",
+    keys.API_KEY: "string",
 }
 """The keys that there are once, the due set and the watches first; those of one target are put right where they lie.
 

@@ -213,7 +213,10 @@ class LazyStorage:
                 f"HostUp does not tell the object storage's {missing}",
                 hint=f"Set {missing} under {where}; see that object storage is provisioned (`rotator check`).",
             )
-        probe = StorageProbe(self._client, endpoint, region, deadline=self._place.deadline, meter=self._meter)
+        place = self._place
+        probe = StorageProbe(
+            self._client, endpoint, region, deadline=place.deadline, meter=self._meter, account=place.account
+        )
         return _Outcome(endpoint, region, probe)
 
 

@@ -29,6 +29,7 @@ from worker.meter import NO_ANSWER, NO_METER, Meter
 from worker.rotation.ports import Life, Probe
 from worker.secret import Secret
 from worker.settings.address import address_problem
+from worker.targets.account import DEFAULT_ACCOUNT, endpoint_table
 
 LONGEST_NAME = 256
 LONGEST_REQUEST_ID = 128
@@ -66,14 +67,15 @@ class _StorageResponse:
     def as_probe(self, life: Life, detail: str = "") -> Probe:
         return Probe(life, self.status, self.code, self.request_id, detail)
 
-    def as_unknown(self) -> Probe:
-        return self.as_probe(Life.UNKNOWN, self.trouble or self._why())
+    def as_unknown(self, account: str) -> Probe:
+        return self.as_probe(Life.UNKNOWN, self.trouble or self._why(account))
 
-    def _why(self) -> str:
+    def _why(self, account: str) -> str:
         if self.code in _SAYS_NOTHING:
             return f"{self.code}: {_SAYS_NOTHING[self.code]}"
         if (self.status or 0) // 100 == _REDIRECT:
-            return f"the storage answered {self.status}, a redirect, which is not followed: check storage.endpoint"
+            check = f"check the endpoint under {endpoint_table(account)}"
+            return f"the storage answered {self.status}, a redirect, which is not followed: {check}"
         if (self.status or 0) // 100 == _SUCCESS:
             return f"the storage answered {self.status} without the owner of this key, which proves nothing"
         return f"the storage answered {self.status} {self.code or 'without an S3 error code'}, which proves nothing"
@@ -88,19 +90,27 @@ class StorageProbe:
     """
 
     def __init__(
-        self, client: HttpClient, endpoint: str, region: str, *, deadline: float, meter: Meter = NO_METER
+        self,
+        client: HttpClient,
+        endpoint: str,
+        region: str,
+        *,
+        deadline: float,
+        meter: Meter = NO_METER,
+        account: str = DEFAULT_ACCOUNT,
     ) -> None:
-        problem = address_problem(endpoint)
+        problem, table = address_problem(endpoint), endpoint_table(account)
         if problem:
-            hint = "Set [storage] endpoint, or ask HostUp why its status page names such an address."
+            hint = f"Set endpoint under {table}, or ask HostUp why its status page names such an address."
             raise StorageError(f"The object storage's endpoint {problem}", hint=hint)
         if not _REGION.fullmatch(region):
-            raise StorageError("The object storage's region is not one word", hint="Set [storage] region.")
+            raise StorageError("The object storage's region is not one word", hint=f"Set region under {table}.")
         self._client = client
         self._url = endpoint.rstrip("/") + "/"
         self._region = region
         self._deadline = deadline
         self._meter = meter
+        self._account = account
 
     def works(self, access_key: str, secret_key: Secret) -> Probe:
         """Whether this key with this secret opens the storage; never raises for an answer or its absence."""
@@ -113,7 +123,7 @@ class StorageProbe:
             return response.as_probe(Life.DEAD, "the key exists, but this secret does not open it")
         if response.refused_with(ACCESS_DENIED):
             return self._told_apart(access_key, response)
-        return response.as_unknown()
+        return response.as_unknown(self._account)
 
     def lives(self, access_key: str) -> Probe:
         """Whether this key exists, asked with a wrong secret; never raises for an answer or its absence."""
@@ -124,7 +134,7 @@ class StorageProbe:
             return response.as_probe(Life.DEAD)
         if response.owner:
             return response.as_probe(Life.UNKNOWN, "the storage took a wrong secret, so it proves nothing")
-        return response.as_unknown()
+        return response.as_unknown(self._account)
 
     def _told_apart(self, access_key: str, denied: _StorageResponse) -> Probe:
         # a living key that may not list its buckets, and one removed under load, both answer AccessDenied
@@ -147,7 +157,7 @@ class StorageProbe:
         except NoResponse as failure:
             return _StorageResponse(trouble=f"no answer from the storage: {failure.reason}")
         finally:
-            self._meter.called("storage", "probe", code, time.monotonic() - began)
+            self._meter.called("storage", "probe", code, time.monotonic() - began, self._account)
         return _read(response)
 
 

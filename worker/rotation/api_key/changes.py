@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from http import HTTPStatus
 
 from worker.errors import HostUpError, RotatorError
 from worker.events import Event
 from worker.rotation.api_key.decide import Terms
-from worker.rotation.api_key.finding import AGAIN_AFTER, SETTLED_AFTER_LEASES, count_of, lost, pause_of
+from worker.rotation.api_key.finding import AGAIN_AFTER, SETTLED_AFTER_LEASES, count_of, gone, lost, pause_of
 from worker.rotation.api_key.record import ApiKeyRecord, Call, Phase, Trouble
 from worker.rotation.ports import ApiKeyGrants, NewApiKey
 
@@ -16,7 +17,10 @@ from worker.rotation.ports import ApiKeyGrants, NewApiKey
 def begun(record: ApiKeyRecord, call: Call, *, create: bool = False) -> ApiKeyRecord:
     """The intent, on record before HostUp is asked."""
     phase = Phase.CREATING if create else Phase.ROLLING
-    changed = replace(record, phase=phase, call=call, tried_create=create or record.tried_create)
+    known = record.call
+    earlier = known if known and record.phase is Phase.IDLE and known.old_mark == call.old_mark else None
+    tried = create or record.tried_create
+    changed = replace(record, phase=phase, call=call, earlier=earlier, tried_create=tried)
     return changed.noting(
         Event.API_KEY_ROLLING,
         call.started_at,
@@ -64,9 +68,8 @@ def proven(
     call = record.call
     if record.phase is not Phase.PLACED and not by:
         return record
-    changed = replace(
-        record, phase=Phase.IDLE, call=None, trouble=None, rolled_at=now, key_id=key_id, tried_create=False
-    )
+    settled = replace(record, phase=Phase.IDLE, call=None, earlier=None, trouble=None, tried_create=False)
+    changed = replace(settled, rolled_at=now, key_id=key_id)
     if by:
         return changed.noting(Event.API_KEY_SETTLED, now, request_id, by=by, new_key_id=key_id)
     return changed.noting(
@@ -92,16 +95,21 @@ def unprepared(record: ApiKeyRecord, error: RotatorError, now: datetime) -> ApiK
 
 
 def refused(record: ApiKeyRecord, call: Call, error: HostUpError, terms: Terms, now: datetime) -> ApiKeyRecord:
-    """A clear no to the call, or nothing was sent: nothing was made."""
+    """A clear no to the call, or nothing was sent: nothing was made. What became of an earlier one is open still."""
     if not _is_at(record, call):
         return record
     if record.phase is Phase.CREATING:
         return lost(record, terms, now, error)
+    earlier = record.earlier
     trouble = _trouble(record, error, now, now + max(AGAIN_AFTER, timedelta(seconds=error.retry_after or 0)))
-    changed = replace(record, phase=Phase.IDLE, call=None, trouble=trouble)
-    return changed.noting(
+    changed = replace(record, phase=Phase.IDLE, call=earlier, earlier=None, trouble=trouble)
+    changed = changed.noting(
         Event.API_KEY_FAILED, now, error.request_id, call=call.id, by=call.by, error=error.what, hint=error.hint
     )
+    id_is_gone = error.answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+    if not earlier or not id_is_gone or earlier.old_key_id != call.old_key_id:
+        return changed
+    return gone(changed, earlier, terms, now, error)
 
 
 def doubted(

@@ -25,6 +25,7 @@ def encode(record: ApiKeyRecord) -> dict[str, Any]:
         "account": record.account,
         "phase": record.phase.value,
         "call": _call_document(record.call) if record.call else None,
+        "earlier": _call_document(record.earlier) if record.earlier else None,
         "trouble": _trouble_document(record.trouble) if record.trouble else None,
         "rolled_at": _text(record.rolled_at),
         "key_id": record.key_id,
@@ -62,6 +63,7 @@ def _decoded(data: Mapping[str, Any], account: str) -> ApiKeyRecord:
         account=account,
         phase=Phase(data["phase"]),
         call=_call(data["call"]) if data["call"] else None,
+        earlier=_call(data["earlier"]) if data.get("earlier") else None,
         trouble=_trouble(data["trouble"]) if data["trouble"] else None,
         rolled_at=_moment(data["rolled_at"]) if data["rolled_at"] else None,
         key_id=_optional(data["key_id"]),
@@ -88,6 +90,8 @@ def _call_document(call: Call) -> dict[str, Any]:
         "created": call.created,
         "request_id": call.request_id,
         "new_key_id": call.new_key_id,
+        "refused_since": _text(call.refused_since),
+        "gone": call.gone,
     }
 
 
@@ -106,6 +110,8 @@ def _call(data: Mapping[str, Any]) -> Call:
         created=data["created"] is True,
         request_id=_optional(data["request_id"]),
         new_key_id=_optional(data["new_key_id"]),
+        refused_since=_moment(data["refused_since"]) if data.get("refused_since") else None,
+        gone=data.get("gone") is True,
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-from worker.errors import HostUpError, HostUpRefused, PersonNeeded
+from worker.errors import HostUpError, HostUpRateLimited, HostUpRefused, PersonNeeded
 from worker.rotation.api_key.changes import placed
 from worker.rotation.api_key.decide import Terms
 from worker.rotation.api_key.desk import ApiKeyDesk
@@ -26,14 +26,15 @@ def find_out(desk: ApiKeyDesk, terms: Terms, kept: Kept) -> Kept:
     if newer:
         return newer
     rescued = desk.store.rescued()
-    tried, why = _try_rescued(desk, call, rescued)
-    if tried:
+    tried = _try_rescued(desk, call, rescued)
+    new = tried.works
+    if new:
         now = desk.clock.now()
-        return desk.store.change_until_written(kept, lambda record: placed(record, call, tried, now, tried.key_id))
-    finding, why = (Finding.UNKNOWN, why) if why else _life_of_old(desk)
-    if finding is Finding.DEAD and (newer := _newer(desk, kept, call)):
+        return desk.store.change_until_written(kept, lambda record: placed(record, call, new, now, new.key_id))
+    finding, why = (Finding.UNKNOWN, tried.unknown) if tried.unknown else _life_of_old(desk)
+    if finding in (Finding.DEAD, Finding.REFUSED) and (newer := _newer(desk, kept, call)):
         return newer  # it came while HostUp was asked
-    if finding in (Finding.LIVES, Finding.DEAD) and rescued.keys:
+    if finding in (Finding.LIVES, Finding.DEAD) and tried.all_dead:
         desk.store.settle_rescued(rescued, "HostUp takes none of them")
     now = desk.clock.now()
     return desk.store.change(
@@ -60,22 +61,34 @@ def _is_same(record: ApiKeyRecord, call: Call) -> bool:
     return record.call is not None and record.call.id == call.id
 
 
-def _try_rescued(desk: ApiKeyDesk, call: Call, rescued: Rescued) -> tuple[NewApiKey | None, str]:
-    """The rescued key that works, once it is in its place; else why nobody knows whether one does."""
-    unknown = ""
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """What came of trying the rescued keys: the one that works, once it is in its place; else why nobody knows.
+
+    ``all_dead``: HostUp knows none of them, so none need be kept.
+    """
+
+    works: NewApiKey | None = None
+    unknown: str = ""
+    all_dead: bool = False
+
+
+def _try_rescued(desk: ApiKeyDesk, call: Call, rescued: Rescued) -> _Tried:
+    unknown, all_dead = "", bool(rescued.keys)
     for api_key in rescued.keys:
         desk.place.keep_secret(api_key)
         try:
             desk.hostup.prove(api_key)
         except HostUpError as error:
             unknown = unknown or ("" if is_refusal(error) else error.what)
+            all_dead = all_dead and _is_unknown_there(error)
             continue
         new = NewApiKey(api_key, rescued.key_id, rescued.request_id, salvaged=("it was rescued",))
         if desk.place.put(call, new):
             desk.store.settle_rescued(desk.store.rescued(), "it is in its place")
-            return new, ""
-        return None, NOT_PLACED
-    return None, unknown
+            return _Tried(new)
+        return _Tried(unknown=NOT_PLACED)
+    return _Tried(unknown=unknown, all_dead=all_dead)
 
 
 def _life_of_old(desk: ApiKeyDesk) -> tuple[Finding, str]:
@@ -84,12 +97,16 @@ def _life_of_old(desk: ApiKeyDesk) -> tuple[Finding, str]:
     except PersonNeeded as error:
         return Finding.UNKNOWN, error.what
     except HostUpError as error:
-        # 403 says nothing: a gateway answers it to any key
-        dead = isinstance(error, HostUpRefused) and error.answer.status == HTTPStatus.UNAUTHORIZED
-        return (Finding.DEAD, "") if dead else (Finding.UNKNOWN, error.what)
+        if _is_unknown_there(error):
+            return Finding.DEAD, ""
+        return (Finding.REFUSED if is_refusal(error) else Finding.UNKNOWN), error.what
     return Finding.LIVES, ""
 
 
 def is_refusal(error: HostUpError) -> bool:
-    """Whether HostUp does not let the key do anything."""
-    return isinstance(error, HostUpRefused) and error.answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+    """Whether HostUp clearly does not let the key do anything; other than a 401 it may be a gateway's, to any key."""
+    return isinstance(error, HostUpRefused) and not isinstance(error, HostUpRateLimited)
+
+
+def _is_unknown_there(error: HostUpError) -> bool:
+    return isinstance(error, HostUpRefused) and error.answer.status == HTTPStatus.UNAUTHORIZED

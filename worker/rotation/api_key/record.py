@@ -44,7 +44,9 @@ class Call:
 
     ``old_mark`` and ``old_key_id`` are of the key that it replaces. ``until``: what holds the lease is given up then.
     ``next_look`` is when it is looked at again, ``looks`` how often that was done. ``created``: it is a create by the
-    bootstrap key and no roll. ``new_key_id`` and ``request_id`` are of the answer.
+    bootstrap key and no roll. ``new_key_id`` and ``request_id`` are of the answer. ``refused_since``: each look since
+    then met a clear refusal that is none of the key itself. ``gone``: HostUp knows no key of the old id any more, so it
+    was probably carried out.
     """
 
     id: str
@@ -60,6 +62,8 @@ class Call:
     created: bool = False
     request_id: str | None = None
     new_key_id: str | None = None
+    refused_since: datetime | None = None
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +83,13 @@ class ApiKeyRecord:
     """``rolled_at`` is when the key in use was made, as far as it was made or settled here.
 
     ``tried_create``: a create by the bootstrap key was begun since the key was lost; it is never begun twice.
+    ``earlier`` is the unsettled call from before the one under way, for the case that this one is refused.
     """
 
     account: str
     phase: Phase = Phase.IDLE
     call: Call | None = None
+    earlier: Call | None = None
     trouble: Trouble | None = None
     rolled_at: datetime | None = None
     key_id: str | None = None

@@ -60,6 +60,29 @@ def tend(desk: ApiKeyDesk, wish: Wish | None = None, *, may_begin: bool = True) 
     return kept.record
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an API key stands, for who shows it: since when it is in use, when it is rolled by itself, who is waited for.
+
+    None where that is not known, or never.
+    """
+
+    made_at: datetime | None
+    roll_at: datetime | None
+    needs_person: bool
+
+
+def standing(desk: ApiKeyDesk, record: ApiKeyRecord) -> Standing:
+    """How the key stands by its record, and by what is in Vault. Raises VaultError."""
+    made = record.rolled_at
+    if made is None:
+        try:
+            made = desk.place.read().since
+        except PersonNeeded:
+            return Standing(None, None, needs_person=True)
+    return Standing(made, due_at(record, desk.terms, made), record.needs_person)
+
+
 def settle(desk: ApiKeyDesk, by: str) -> ApiKeyRecord:
     """A person has put a working key into Vault: prove it, and go on with it.
 
@@ -76,9 +99,13 @@ def settle(desk: ApiKeyDesk, by: str) -> ApiKeyRecord:
     return kept.record
 
 
+def may_bootstrap(desk: ApiKeyDesk, record: ApiKeyRecord) -> bool:
+    """Whether there is a bootstrap key that can be used: without scopes no key can be created."""
+    return desk.terms.bootstrap and bool(_wanted(desk, record).scopes)
+
+
 def _terms(desk: ApiKeyDesk, record: ApiKeyRecord) -> Terms:
-    """Without scopes no key can be created."""
-    return replace(desk.terms, bootstrap=desk.terms.bootstrap and bool(_wanted(desk, record).scopes))
+    return replace(desk.terms, bootstrap=may_bootstrap(desk, record))
 
 
 def _wanted(desk: ApiKeyDesk, record: ApiKeyRecord) -> ApiKeyGrants:

@@ -15,6 +15,7 @@ from worker.errors import RotatorError
 from worker.events import Event
 from worker.rotation.changes.rotation import failed
 from worker.rotation.history import Entry
+from worker.rotation.lending import Lend, freely
 from worker.rotation.observe import Observation
 from worker.rotation.outcomes import account_of, outcome, revocations, whole
 from worker.rotation.ports import Document
@@ -69,7 +70,8 @@ class Session:
     ``secret`` is the app's secret as it was read before a rotation began. ``witnesses`` are keys that should live, by
     account, for a target that has none itself there any more. ``noted`` is what the step under way added to the
     history. ``allows_create`` says whether one may be made on an account yet. ``known_at``: the record in hand was the
-    newest then or later; None where that is not known.
+    newest then or later; None where that is not known. ``lend`` is asked before a step on another account than the
+    target's; ``turned_away``: since then other threads have taken the room of the target's own.
     """
 
     services: Services
@@ -84,6 +86,8 @@ class Session:
     witnesses: Mapping[str, str] = field(default_factory=dict)
     allows_create: Callable[[str], bool] = always
     known_at: datetime | None = None
+    lend: Lend = freely
+    turned_away: bool = False
 
     @property
     def record(self) -> Record:
@@ -190,8 +194,8 @@ class Session:
         meter, ended = self.services.meter, outcome(before, loaded.record, loaded.entries)
         if ended:
             meter.rotated(*ended, account_of(before, loaded.record))
-        for seconds in revocations(before, loaded.entries):
-            meter.died(seconds)
+        for seconds, account in revocations(before, loaded.entries):
+            meter.died(seconds, account)
         if over := whole(before, loaded.record, loaded.entries):
             self._tell_whole(*over, loaded.entries)
 

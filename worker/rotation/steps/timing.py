@@ -33,7 +33,7 @@ def timed(session: Session, name: str, rotation_id: str | None, do: Callable[[],
         return pause
     finally:
         seconds = clock.monotonic() - began
-        session.services.meter.stepped(name, seconds)
+        session.services.meter.stepped(name, seconds, session.target.account)
         _tell(session, name, rotation_id, (at, at + timedelta(seconds=seconds)), ended)
 
 

@@ -21,15 +21,15 @@ _DEATHS = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0,
 
 COUNTERS = {
     "rotations": ("Rotations that ended; a failed one is tried again.", ("account", "trigger", "outcome")),
-    "api_requests": ("HTTP calls of this process by what they are for.", ("service", "operation", "code")),
+    "api_requests": ("HTTP calls of this process by what they are for.", ("account", "service", "operation", "code")),
     "notices": ("Notices to people, by the way that they took.", ("channel", "outcome")),
 }
 """Each is exported with ``_total`` behind its name."""
 
 HISTOGRAMS = {
-    "rotation_step_duration_seconds": ("How long a step of a target took.", ("step",), _STEPS),
-    "revocation_duration_seconds": ("From a key's delete to the proof that it is dead.", (), _DEATHS),
-    "api_request_duration_seconds": ("How long an HTTP call took.", ("service", "operation"), _CALLS),
+    "rotation_step_duration_seconds": ("How long a step of a target took.", ("account", "step"), _STEPS),
+    "revocation_duration_seconds": ("From a key's delete to the proof that it is dead.", ("account",), _DEATHS),
+    "api_request_duration_seconds": ("How long an HTTP call took.", ("account", "service", "operation"), _CALLS),
 }
 
 _SAMPLES = (
@@ -60,22 +60,22 @@ class OwnMetrics:
         """All of it, as Prometheus reads it."""
         return generate_latest(self._registry.restricted_registry(_SAMPLES)).decode()
 
-    def called(self, service: str, operation: str, code: str, seconds: float) -> None:
+    def called(self, service: str, operation: str, code: str, seconds: float, account: str = "") -> None:
         """See :class:`worker.meter.Meter`."""
-        self._counters["api_requests"].labels(service, operation, code).inc()
-        self._histograms["api_request_duration_seconds"].labels(service, operation).observe(seconds)
+        self._counters["api_requests"].labels(account, service, operation, code).inc()
+        self._histograms["api_request_duration_seconds"].labels(account, service, operation).observe(seconds)
 
-    def stepped(self, step: str, seconds: float) -> None:
+    def stepped(self, step: str, seconds: float, account: str) -> None:
         """See :class:`worker.meter.Meter`."""
-        self._histograms["rotation_step_duration_seconds"].labels(step).observe(seconds)
+        self._histograms["rotation_step_duration_seconds"].labels(account, step).observe(seconds)
 
     def rotated(self, trigger: str, outcome: str, account: str) -> None:
         """See :class:`worker.meter.Meter`."""
         self._counters["rotations"].labels(account, trigger, outcome).inc()
 
-    def died(self, seconds: float) -> None:
+    def died(self, seconds: float, account: str) -> None:
         """See :class:`worker.meter.Meter`."""
-        self._histograms["revocation_duration_seconds"].observe(seconds)
+        self._histograms["revocation_duration_seconds"].labels(account).observe(seconds)
 
     def noticed(self, channel: str, outcome: str) -> None:
         """See :class:`worker.meter.Meter`."""

@@ -38,6 +38,9 @@ SHARED = {
     "account_keys": "Keys of the account: counted by HostUp, explained by the records, foreign, at the last audit.",
     "account_circuit_open": "Whether the circuit holds every call to HostUp back: 0 or 1.",
     "account_last_audit_timestamp_seconds": "When the last audit of any worker was done.",
+    "account_api_key_created_timestamp_seconds": "Since when the API key in Vault is in use.",
+    "account_api_key_next_roll_timestamp_seconds": "When the API key in Vault is rolled by itself; none where never.",
+    "account_api_key_waits_for_person": "Whether the API key in Vault waits for a person: 0 or 1.",
     "due_targets": "Targets that want a look now and that no worker has taken up yet.",
     "last_tick_timestamp_seconds": "When a tick of any worker last handed out what is due.",
 }
@@ -54,6 +57,9 @@ class AccountFacts:
     counted: int | None = None
     explained: int | None = None
     foreign: int | None = None
+    api_key_made: float | None = None
+    api_key_rolled_next: float | None = None
+    api_key_waits: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +122,14 @@ def _of_account(account: AccountFacts) -> Iterator[Sample]:
         if number is not None:
             yield "account_keys", label | {"kind": kind}, number
     yield "account_circuit_open", label, int(account.circuit_open)
-    if account.last_audit is not None:
-        yield "account_last_audit_timestamp_seconds", label, account.last_audit
+    for name, value in (
+        ("account_last_audit_timestamp_seconds", account.last_audit),
+        ("account_api_key_created_timestamp_seconds", account.api_key_made),
+        ("account_api_key_next_roll_timestamp_seconds", account.api_key_rolled_next),
+        ("account_api_key_waits_for_person", account.api_key_waits),
+    ):
+        if value is not None:
+            yield name, label, float(value)
 
 
 def _of_schedule(schedule: ScheduleFacts) -> Iterator[Sample]:

@@ -87,12 +87,21 @@ class SharedMetrics:
     def _account(self, name: str, now: datetime) -> AccountFacts:
         shared = self._shared
         audit = shared.notes.last_audit(name)
-        audited_at = moment(audit.at) if audit else None
+        in_vault = self._settings.accounts[name].hostup.api_key_path is not None
+        api_key = shared.notes.api_key(name) if in_vault else None
         return AccountFacts(
             account=name,
             circuit_open=any(held.operation == EVERY_CALL for held in shared.circuit(name).held(now)),
-            last_audit=audited_at.timestamp() if audited_at else None,
+            last_audit=_seconds(audit.at) if audit else None,
             counted=audit.counted if audit else None,
             explained=audit.explained if audit else None,
             foreign=audit.foreign if audit else None,
+            api_key_made=_seconds(api_key.made_at) if api_key else None,
+            api_key_rolled_next=_seconds(api_key.roll_at) if api_key else None,
+            api_key_waits=api_key.needs_person if api_key else None,
         )
+
+
+def _seconds(at: str | None) -> float | None:
+    known = moment(at)
+    return known.timestamp() if known else None

@@ -18,7 +18,6 @@ from opentelemetry.sdk.resources import Resource
 from worker.clock import Clock
 from worker.service.metrics.own import COUNTERS, HISTOGRAMS, OUTCOMES, TRIGGERS
 from worker.service.metrics.series import PREFIX, Sample
-from worker.targets.account import DEFAULT_ACCOUNT
 
 MOST_SAMPLES = 1_000_000
 """Of one series in one export: more than any number of targets has. The library's own limit is 2,000."""
@@ -30,7 +29,7 @@ TOGETHER_SECONDS = 5.0
 class OtlpNumbers:
     """The :class:`worker.meter.Meter` of a process that sends metrics, and the gauges beside it."""
 
-    def __init__(self, resource: Resource, exporter: MetricExporter) -> None:
+    def __init__(self, resource: Resource, exporter: MetricExporter, accounts: Iterable[str]) -> None:
         reader = PeriodicExportingMetricReader(exporter, cardinality_limits={SdkObservableGauge: MOST_SAMPLES})
         self._provider = MeterProvider([reader], resource, shutdown_on_exit=False)
         self._meter = self._provider.get_meter("worker.service.metrics")
@@ -43,8 +42,8 @@ class OtlpNumbers:
             )
             for name, (what, _, bounds) in HISTOGRAMS.items()
         }
-        for trigger, outcome in product(TRIGGERS, OUTCOMES):
-            self._rotated(trigger, outcome, DEFAULT_ACCOUNT, 0)
+        for account, trigger, outcome in product(accounts, TRIGGERS, OUTCOMES):
+            self._rotated(trigger, outcome, account, 0)
 
     def show(self, series: Mapping[str, str], read: Callable[[], Iterable[Sample]], clock: Clock) -> None:
         """Have these gauges (name, and what it says) in every export, as ``read`` then finds them."""
@@ -63,23 +62,23 @@ class OtlpNumbers:
         """Send the numbers once more, then end; takes as long as the collector does."""
         self._provider.shutdown()
 
-    def called(self, service: str, operation: str, code: str, seconds: float) -> None:
+    def called(self, service: str, operation: str, code: str, seconds: float, account: str = "") -> None:
         """See :class:`worker.meter.Meter`."""
-        what = {"service": service, "operation": operation}
+        what = {"service": service, "operation": operation} | ({"account": account} if account else {})
         self._counters["api_requests"].add(1, what | {"code": code})
         self._histograms["api_request_duration_seconds"].record(seconds, what)
 
-    def stepped(self, step: str, seconds: float) -> None:
+    def stepped(self, step: str, seconds: float, account: str) -> None:
         """See :class:`worker.meter.Meter`."""
-        self._histograms["rotation_step_duration_seconds"].record(seconds, {"step": step})
+        self._histograms["rotation_step_duration_seconds"].record(seconds, {"account": account, "step": step})
 
     def rotated(self, trigger: str, outcome: str, account: str) -> None:
         """See :class:`worker.meter.Meter`."""
         self._rotated(trigger, outcome, account, 1)
 
-    def died(self, seconds: float) -> None:
+    def died(self, seconds: float, account: str) -> None:
         """See :class:`worker.meter.Meter`."""
-        self._histograms["revocation_duration_seconds"].record(seconds)
+        self._histograms["revocation_duration_seconds"].record(seconds, {"account": account})
 
     def noticed(self, channel: str, outcome: str) -> None:
         """See :class:`worker.meter.Meter`."""

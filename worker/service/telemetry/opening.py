@@ -12,6 +12,7 @@ from worker.errors import QueueUnavailable
 from worker.meter import NO_METER, Meter, Meters
 from worker.service.assemble import Runtime
 from worker.service.telemetry.trouble import Trouble
+from worker.settings.settings import Settings
 from worker.settings.telemetry import Telemetry
 from worker.spans import NO_SPANS, Spans
 
@@ -25,8 +26,8 @@ _HINT = "Install it, or take OTEL_EXPORTER_OTLP_ENDPOINT from the worker's envir
 class Collected:
     """Traces and metrics by OTLP, where they are on; ``also`` is told of the same numbers."""
 
-    def __init__(self, telemetry: Telemetry, worker: str, also: Meter | None) -> None:
-        self._otlp = _opened(telemetry, worker)
+    def __init__(self, settings: Settings, worker: str, also: Meter | None) -> None:
+        self._otlp = _opened(settings.telemetry, worker, settings.accounts)
         spans, numbers = (self._otlp.spans, self._otlp.numbers) if self._otlp else (None, None)
         self.spans: Spans = spans or NO_SPANS
         meters: list[Meter] = [meter for meter in (also, numbers) if meter]
@@ -62,7 +63,7 @@ class Collected:
             self._otlp.close()
 
 
-def _opened(telemetry: Telemetry, worker: str) -> Otlp | None:
+def _opened(telemetry: Telemetry, worker: str, accounts: Iterable[str]) -> Otlp | None:
     if not (telemetry.traces or telemetry.metrics):
         return None
     trouble = Trouble("OTLP", _HINT)
@@ -75,7 +76,7 @@ def _opened(telemetry: Telemetry, worker: str) -> Otlp | None:
         trouble.note(well=False, why="an endpoint is set, but hostup-rotator[otel] is not installed")
         return None
     try:
-        return Otlp(telemetry, worker)
+        return Otlp(telemetry, worker, accounts)
     except (ValueError, TypeError, OSError) as error:  # the library's, whose texts may quote
         kind = type(error).__name__
         trouble.note(well=False, why=f"one of the variables OTEL_... has a value that cannot be used ({kind})")

@@ -36,11 +36,12 @@ _HINT = (
 class Otlp:
     """Traces and metrics of a process, each where it is on."""
 
-    def __init__(self, telemetry: Telemetry, worker: str) -> None:
+    def __init__(self, telemetry: Telemetry, worker: str, accounts: Iterable[str]) -> None:
         sender = _resource(worker)
         traces = Trouble("traces", _HINT)
         self.spans = OtlpSpans(sender, _SpanExporter(traces), traces) if telemetry.traces else None
-        self.numbers = OtlpNumbers(sender, _MetricExporter(Trouble("metrics", _HINT))) if telemetry.metrics else None
+        exporter = _MetricExporter(Trouble("metrics", _HINT)) if telemetry.metrics else None
+        self.numbers = OtlpNumbers(sender, exporter, accounts) if exporter else None
 
     def show(self, series: Mapping[str, str], read: Callable[[], Iterable[Sample]], clock: Clock) -> None:
         """Have these gauges among the metrics."""
