@@ -17,7 +17,8 @@ from worker.errors import AccountGone, QueueUnavailable, TryAgainLater
 from worker.events import Event
 from worker.rotation.changes.removal import Ending, ended, read_by_apps, see_that_it_can_end
 from worker.rotation.changes.rotation import Holder
-from worker.rotation.leftover import published_of, retire_leftover
+from worker.rotation.copy_access import published_of
+from worker.rotation.leftover import retire_leftover
 from worker.rotation.ports import Life
 from worker.rotation.record import CurrentKey, Phase, Record, RetiringKey, Why
 from worker.rotation.services import Services

@@ -19,6 +19,7 @@ from worker.rotation.findings import (
     of_account,
     of_lost_accounts,
     of_rescued,
+    of_shared,
     of_storage,
     of_targets,
     of_trouble,
@@ -108,6 +109,7 @@ def audit(
         findings += of_account(seen, count.account, count.key_count, count.drift)
     findings += [
         *of_rescued(services),
+        *of_shared(seen),
         *of_lost_accounts(seen, services.accounts),
         *of_targets(seen, targets, now, slack),
     ]

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from worker.errors import HostUpError, RecordDeleted, StorageError
 from worker.rotation.chain import ChainState, inspect, number_of
 from worker.rotation.changes.watch import wants_healing
+from worker.rotation.claiming import holders
 from worker.rotation.decide import MOVES_PER_DAY, creates_at, may_move, waits_for_person
 from worker.rotation.hold import pause_of, pause_text
 from worker.rotation.in_use import kept_until_at_most
@@ -115,6 +116,17 @@ def of_targets(seen: Survey, targets: Mapping[str, Target], now: datetime, slack
         yield from _of_rotation(record, target, now, slack)
         yield from _of_waiting(record, target, now, slack)
         yield from _of_retiring(record, now, slack, target)
+
+
+def of_shared(seen: Survey) -> Iterator[AuditFinding]:
+    """Access keys on more than one record: nobody knows whose they are."""
+    for access_key, names in holders(seen.records).items():
+        what = f"access key {access_key} is on record for {' and '.join(names)}"
+        hint = (
+            "It is deleted for neither while another may need it. A cache or proxy may have mixed HostUp's answers up; "
+            f"give each its own: `rotator rotate {names[-1]}`."
+        )
+        yield AuditFinding("shared", names[0], what, hint)
 
 
 def of_chain(name: str, chain: ChainState) -> Iterator[AuditFinding]:

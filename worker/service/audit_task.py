@@ -16,6 +16,7 @@ from worker.rotation.audit import AuditReport, audit
 from worker.rotation.changes.creates import explained
 from worker.rotation.changes.retirement import counted_after_all
 from worker.rotation.changes.watch import deletes_resumed
+from worker.rotation.claiming import claim_all
 from worker.rotation.leftover import prove_left_behind, retire_leftovers, stand_in
 from worker.rotation.record import Record
 from worker.rotation.status import due_at, outlook, summarize
@@ -29,6 +30,7 @@ from worker.targets.account import DEFAULT_ACCOUNT, logged
 AUDIT = "audit"
 AFTER_TROUBLE = timedelta(minutes=1)
 SETTLED_AFTER_LEASES = 4
+CLAIMS_EVERY = timedelta(days=1)
 MORE_THREADS = (
     "A quarter of the threads watch when nothing is due: raise concurrency, start more workers, or watch less often."
 )
@@ -72,6 +74,7 @@ def audit_once(runtime: Runtime) -> None:
         event = Event.DRIFT_FOUND if finding.kind == "drift" else Event.AUDIT_FOUND
         at = logged(finding.account or DEFAULT_ACCOUNT)
         _log.warning(event, kind=finding.kind, target=finding.target, what=finding.what, hint=finding.hint, **at)
+    _see_to_claims(runtime, report)
     if report.explained:
         _settle_explained(runtime, report)
     retire_leftovers(runtime.services, report.survey, runtime.settings.targets)
@@ -120,6 +123,14 @@ def _say_if_the_watch_is_behind(runtime: Runtime) -> None:
 def watch_behind(runtime: Runtime) -> int:
     """How many targets were to be watched so long ago that another watch is due by now. Raises QueueUnavailable."""
     return runtime.shared.watches.behind(runtime.clock.now() - runtime.settings.worker.watch_every - slack(runtime))
+
+
+def _see_to_claims(runtime: Runtime, report: AuditReport) -> None:
+    """Each key on record has its document, looked at once a day: a document for each is read for that."""
+    since = runtime.services.store.claims.complete_since()
+    shared = any(finding.kind == "shared" for finding in report.findings)
+    if shared or since is None or report.at - since >= CLAIMS_EVERY:
+        claim_all(runtime.services, report.survey)
 
 
 def _settle_explained(runtime: Runtime, report: AuditReport) -> None:

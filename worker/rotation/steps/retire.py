@@ -30,6 +30,7 @@ from worker.rotation.changes.retirement import (
     still_alive,
     uncounted,
 )
+from worker.rotation.claiming import others_that_need
 from worker.rotation.in_use import Kept, extended_until, kept, kept_until_at_most
 from worker.rotation.ports import DeletedKey, Life, Probe
 from worker.rotation.record import RetiringKey, Why
@@ -151,14 +152,14 @@ def _see_that_it_is_not_published(session: Session, key: RetiringKey) -> None:
 
 
 def see_that_it_is_ours(session: Session, key: RetiringKey) -> None:
-    """By its own document. Raises Conflict where it is another target's, VaultError."""
-    owner = session.services.store.claims.owner(key.access_key)
-    if owner is None or owner.target == session.target.name:
+    """By its own document, and where that may tell too little, by every record. Raises Conflict, VaultError."""
+    others = others_that_need(session.services, key.access_key, session.target.name)
+    if not others:
         return
     raise Conflict(
-        f"access key {key.access_key} was to be deleted, but it is on record for target {owner.target}",
+        f"access key {key.access_key} was to be deleted, but it is on record for target {', '.join(others)}",
         target=session.target.name,
-        hint=f"It is not deleted for this target. See `rotator status {owner.target}`, and which of the two uses it.",
+        hint=f"It is not deleted for this target. See `rotator status {others[0]}`, and which of them uses it.",
     )
 
 
