@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 import redis
 
+from tests.doubles import MemoryVault
 from tests.integration.scene import Scene, scene_on
 from tests.records import current
 from worker.cli.repair import _carry_out, _plan
+from worker.rotation.claims import Owner
 from worker.rotation.ports import VaultPort
 from worker.rotation.record import Record, encode
+from worker.rotation.records import RecordStore
 from worker.sandbox.servers import ValkeyServer
 
+STATE = "hostup-rotator/state"
 RESCUED = {"access_key": "AK7", "secret_key": "s3cr3t-canary", "rotation_id": "rotation-7", "request_id": "request-7"}
 SEEN = {"access_key": "AK6", "secret_key": "s3cr3t-canary", "rotation_id": "rotation-6", "request_id": "request-6"}
 
@@ -26,6 +32,25 @@ def scene(tmp_path: Path, client: redis.Redis, server: ValkeyServer) -> Scene:
 def _unreadable(scene: Scene) -> None:
     services = scene.runtime.services
     services.vault.write(services.store.path("media"), {**encode(scene.record()), "hello": "world"}, _version(scene))
+
+
+def test_of_a_record_that_is_gone_the_keys_own_documents_tell(scene: Scene) -> None:
+    """AK6 lived by its document, and so did a key of another target; AK5 is known to be dead."""
+    services, store = scene.runtime.services, scene.runtime.services.store
+    for access_key in ("AK5", "AK6"):
+        store.claims.claim(access_key, Owner("media", f"rotation-of-{access_key}"))
+    store.claims.note_dead("AK5", "media")
+    store.claims.claim("AK7", Owner("other", "rotation-7"))
+    cast("MemoryVault", services.vault).forget(store.path("media"))
+    services = replace(services, store=RecordStore(services.vault, STATE, scene.clock, seen_version=lambda _: 4))
+    runtime = replace(scene.runtime, services=services)
+    plan = _plan(runtime, scene.target)
+    assert plan.problem is not None
+    assert [(key.loose.access_key, key.loose.where, key.loose.rotation_id) for key in plan.keys] == [
+        ("AK6", "_keys", "rotation-of-AK6")
+    ]
+    _carry_out(runtime, plan, [key.loose for key in plan.keys])
+    assert [key.access_key for key in scene.record().retiring] == ["AK6"]
 
 
 def _version(scene: Scene) -> int:

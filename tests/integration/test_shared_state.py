@@ -112,6 +112,17 @@ def test_of_each_target_the_newest_ids_are_kept(shared: SharedState) -> None:
     assert shared.index.target_of("its own") == "other"
 
 
+def test_the_version_that_was_seen_of_a_record_is_known(shared: SharedState) -> None:
+    assert shared.index.seen_version("media") == 0
+    shared.index.finish_look(ENTRY, NOW, shared.locks.hold("media", MINUTE), 4)
+    assert shared.index.seen_version("media") == 4
+    shared.index.forget_version("media")
+    assert shared.index.seen_version("media") == 0
+    for odd in ("-1", "4.0", "x", "9" * 99):
+        shared.client.hset("rotator:versions", "media", odd)
+        assert shared.index.seen_version("media") == 0
+
+
 def test_an_id_that_no_server_would_make_is_not_indexed(shared: SharedState) -> None:
     odd = ("x" * 10_000, "caf\u00e9", "\ud800")
     shared.index.refresh([replace(ENTRY, ids=(*odd, "request-2"))])

@@ -18,6 +18,7 @@ from worker.cli.output import print_lines, result
 from worker.errors import AccountGone, QueueUnavailable, RecordDeleted, RecordUnreadable, UsageError
 from worker.rotation.changes.repair import LooseKey, Repair, RepairEvidence, loose_keys, rebuild, retired
 from worker.rotation.changes.settlement import found_in
+from worker.rotation.claiming import living_keys
 from worker.rotation.claims import Owner
 from worker.rotation.history import Entry
 from worker.rotation.ports import Absence, Life
@@ -106,6 +107,7 @@ def _with_keys(runtime: Runtime, plan: RepairPlan) -> RepairPlan:
     if plan.rescued:
         history = _history(runtime, plan)
         loose += [key for saved in plan.rescued.values() for key in loose_keys(saved, history, plan.repair.record)]
+    loose += _of_a_lost_record(runtime, plan)
     unique = {key.access_key: key for key in reversed(loose)}
     # with a record made anew the target may have had another name: the key that apps read is on record under that still
     rebuilt = plan.repair.record.current if plan.problem is not None else None
@@ -120,6 +122,15 @@ def _with_keys(runtime: Runtime, plan: RepairPlan) -> RepairPlan:
         for key in placed
     )
     return replace(plan, keys=keys)
+
+
+def _of_a_lost_record(runtime: Runtime, plan: RepairPlan) -> Iterator[LooseKey]:
+    """Where nothing is left of the record, the keys' own documents tell which ones were made for the target."""
+    if plan.problem is None or plan.document:
+        return
+    for access_key, owner in living_keys(runtime.services, tuple(plan.repair.record.keys_on_record())).items():
+        if owner.target == plan.target.name:
+            yield LooseKey(access_key, "_keys", owner.rotation_id, account=owner.account)
 
 
 def _account_of(runtime: Runtime, plan: RepairPlan, key: LooseKey) -> str:

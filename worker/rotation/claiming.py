@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 
 import structlog
@@ -20,7 +20,7 @@ from worker.rotation.claims import Owner
 from worker.rotation.copy_access import published_of
 from worker.rotation.record import Record
 from worker.rotation.services import Services
-from worker.rotation.survey import Survey, survey
+from worker.rotation.survey import Progress, Survey, read_all, survey
 
 _log = structlog.get_logger(__name__)
 _one_thread = threading.Lock()
@@ -49,6 +49,16 @@ def claim_all(services: Services, seen: Survey) -> None:
             claims.note_complete(services.clock.now())
     except VaultDenied as error:
         _log.warning(Event.KEY_UNCLAIMED, **error.fields())
+
+
+def living_keys(services: Services, apart_from: Collection[str], progress: Progress | None = None) -> dict[str, Owner]:
+    """The access keys that were made and not seen dead, by their documents: one is read for each key ever made.
+
+    Raises VaultError.
+    """
+    claims = services.store.claims
+    names = sorted(set(claims.names()) - set(apart_from))
+    return dict(found for _, found in read_all(names, claims.living, progress) if found and found[0] not in apart_from)
 
 
 def others_that_need(services: Services, access_key: str, target: str) -> tuple[str, ...]:

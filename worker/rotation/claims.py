@@ -73,6 +73,17 @@ class KeyClaims:
         if there is None or (there.target, there.account, there.also) != (target, account, ()):
             self._put(access_key, Owner(target, None, account), "living", document.version)
 
+    def names(self) -> tuple[str, ...]:
+        """What the documents are called: one for each key ever made."""
+        return self._vault.list(f"{self._root}/_keys")
+
+    def living(self, name: str) -> tuple[str, Owner] | None:
+        """The access key that a document is about, and whose it is; None where it is dead, or nobody's."""
+        data = self._vault.read(f"{self._root}/_keys/{name}")
+        access_key, owner = (data.data or {}).get("access_key"), _owner(data)
+        alive = (data.data or {}).get("state") != "dead"
+        return (access_key, owner) if alive and owner and isinstance(access_key, str) else None
+
     def claim_on_record(self, access_key: str, owner: Owner, also: tuple[str, ...]) -> None:
         """Make good what a document lacks of a key on record: that it is there, and which other records have the key.
 

@@ -34,6 +34,7 @@ from worker.rotation.decide import (
     Watch,
     decide,
 )
+from worker.rotation.fresh import see_that_none_was_seen
 from worker.rotation.observe import Observation
 from worker.rotation.record import Record, Request
 from worker.rotation.services import Services
@@ -132,6 +133,8 @@ def _see_that_vault_was_not_set_back(session: Session, seen_version: int) -> Non
         return
     session.reload()  # a standby may have answered that is a moment behind
     version, now = session.loaded.version, session.now
+    if version == 0:
+        see_that_none_was_seen(session.target, seen_version)
     if version < seen_version:
         session.change(lambda record: set_back(record, seen_version, version, now))
 

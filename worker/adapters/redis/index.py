@@ -15,7 +15,7 @@ import redis
 
 from worker.adapters.redis.client import batches, guard, raw
 from worker.adapters.redis.keys import DUE, IDS, IDS_OF, PLANS, SUMMARY, VERSIONS, lock, woken
-from worker.adapters.redis.locks import Hold
+from worker.adapters.redis.locks import Hold, whole
 from worker.adapters.redis.reading import Summary, as_written, checked
 
 IDS_OF_A_TARGET = 12
@@ -184,6 +184,13 @@ class Index:
     def forget_version(self, target: str) -> None:
         """Drop the highest version that was seen of a target's record: a person had it made anew."""
         self._client.hdel(VERSIONS, target)
+
+    def seen_version(self, target: str) -> int:
+        """The highest version of a target's record that any worker has seen; 0 where that is not known."""
+        try:
+            return whole(self._client.hget(VERSIONS, target))
+        except (redis.RedisError, OSError):
+            return 0
 
     @guard()
     def target_of(self, identifier: str) -> str | None:

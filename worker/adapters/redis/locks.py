@@ -77,7 +77,7 @@ class TargetLocks:
             return Hold(target, mine=True)
         if lied:
             tell(lock(target), "held for longer than a look may take")
-        return Hold(target, bool(mine), token, str(last), _whole(version))
+        return Hold(target, bool(mine), token, str(last), whole(version))
 
     def release(self, hold: Hold) -> None:
         """Let others look at a target; no error without Redis, as a hold ends by itself."""
@@ -98,7 +98,8 @@ class TargetLocks:
         self._client.delete(once(work))
 
 
-def _whole(text: object) -> int:
+def whole(text: object) -> int:
+    """A version as Redis has it; 0 for anything else."""
     return int(text) if isinstance(text, str) and text.isdecimal() and len(text) < DIGITS else 0
 
 
