@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 import pytest
 import redis
 
-from tests.doubles import MemoryVault
+from tests.doubles import MemoryStorage, MemoryVault, one_account
 from tests.integration.scene import Scene, scene_on
 from tests.records import current
-from worker.cli.repair import _carry_out, _plan
+from worker.cli.repair import _carry_out, _lines, _plan
 from worker.rotation.claims import Owner
-from worker.rotation.ports import VaultPort
+from worker.rotation.ports import Life, Probe, VaultPort
 from worker.rotation.record import Record, encode
 from worker.rotation.records import RecordStore
 from worker.sandbox.servers import ValkeyServer
@@ -62,6 +62,7 @@ def _version(scene: Scene) -> int:
 def test_a_key_that_is_rescued_after_the_look_is_not_settled_by_it(scene: Scene, *, broken: bool) -> None:
     """Neither AK6 nor AK7 lives, so that the first repair settles all that it looked at."""
     store = scene.runtime.services.store
+    scene.hostup.living["AK0"] = "the current one"
     store.rescue("media", "rotation-6", SEEN)
     if broken:
         _unreadable(scene)
@@ -73,3 +74,33 @@ def test_a_key_that_is_rescued_after_the_look_is_not_settled_by_it(scene: Scene,
     assert [key.loose.access_key for key in again.keys] == ["AK7"]
     _carry_out(scene.runtime, again, [])
     assert store.rescued("media") == {}
+
+
+@dataclass
+class RefusingWrongSecrets(MemoryStorage):
+    """Answers a wrong secret of any key as if there were no such key."""
+
+    def lives(self, access_key: str) -> Probe:
+        del access_key
+        return Probe(Life.DEAD, 403, "InvalidAccessKeyId", "tx")
+
+
+@pytest.mark.parametrize("broken", [True, False], ids=["the record is unreadable", "the record is well"])
+@pytest.mark.parametrize("refusing", [True, False], ids=["refuses wrong secrets", "knows no witness"])
+def test_where_the_gateway_cannot_be_told_apart_a_key_that_may_live_is_left_to_a_person(
+    scene: Scene, *, broken: bool, refusing: bool
+) -> None:
+    services, store = scene.runtime.services, scene.runtime.services.store
+    store.rescue("media", "rotation-6", SEEN)
+    if broken:
+        _unreadable(scene)
+    if refusing:
+        storage = RefusingWrongSecrets(scene.hostup)
+        services = replace(services, accounts=one_account(scene.hostup, storage))
+        scene.hostup.living |= dict.fromkeys(("AK0", "AK6"), "it lives")
+    runtime = replace(scene.runtime, services=services)
+    plan = _plan(runtime, scene.target)
+    assert [(key.loose.access_key, key.life) for key in plan.keys] == [("AK6", "unknown")]
+    assert any("AK6" in line and "nobody answers for it" in line for line in _lines(plan, [], done=False))
+    _carry_out(runtime, plan, [])
+    assert "rotation-6" in store.rescued("media")

@@ -12,7 +12,7 @@ from worker.rotation.copies import on_record
 from worker.rotation.copy_access import vault_of
 from worker.rotation.ports import Absence, Document, Life, Probe
 from worker.rotation.record import CurrentKey, Record, Trouble, TroubleKind
-from worker.rotation.services import Services
+from worker.rotation.services import Services, Storage
 from worker.rotation.survey import Progress, read_all
 from worker.rotation.texts import short
 from worker.secret import Secret
@@ -95,6 +95,19 @@ def observe_all(
     names = [name for name, record in records.items() if name in targets and record.current]
     seen = read_all(names, lambda name: observe(services, targets[name], records[name]), progress)
     return {name: observation for name, observation in seen if observation}
+
+
+def life_of(storage: Storage, access_key: str, witness: str | None) -> Life:
+    """Whether a key lives whose secret nobody has.
+
+    A refusal counts as death only where the same gateway knows ``witness``, another key that should live: some refuse
+    a wrong secret of any key (docs/facts.md, "Ceph's object gateway").
+    """
+    life = storage.lives(access_key).life
+    if life is not Life.DEAD:
+        return life
+    knows = witness not in (None, access_key) and storage.lives(str(witness)).life is Life.ALIVE
+    return Life.DEAD if knows else Life.UNKNOWN
 
 
 def advice(name: str, trouble: Trouble) -> str:

@@ -50,7 +50,7 @@ def _world(hostup: OneForm) -> tuple[Small, OddStorage]:
 def test_a_key_that_lives_is_deleted_by_the_form_that_is_understood(status: int, wrong: Probe | None) -> None:
     """Whatever the gateway says of a wrong secret."""
     small, storage = _world(OneForm(says=status))
-    storage.wrong = dict.fromkeys(("AK1", "AK2"), wrong) if wrong else {}  # type: ignore[arg-type]  # not None here
+    storage.wrong = dict.fromkeys(("AK1", "AK2"), wrong) if wrong else {}
     small.look()
     assert small.hostup.deleted == ["AK1"]
     entries = [entry for entry in small.record().history.entries() if entry.event == "key.retired"]
