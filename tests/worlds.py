@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from tests.doubles import MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault, at, one_account
+from worker.rotation.ports import NOTHING_SEEN, Seen
 from worker.rotation.reconcile import LookResult, reconcile
 from worker.rotation.record import Record, decode, encode
 from worker.rotation.records import RecordStore
@@ -57,8 +58,8 @@ class Small:
         )
         self.targets = {TARGET.name: TARGET}
 
-    def look(self, target: Target = TARGET, *, watching: bool = False, seen_version: int = 0) -> LookResult:
-        return reconcile(self.services, target, watching=watching, seen_version=seen_version)
+    def look(self, target: Target = TARGET, *, watching: bool = False, seen: Seen = NOTHING_SEEN) -> LookResult:
+        return reconcile(self.services, target, watching=watching, seen=seen)
 
     def passes(self, **time: float) -> None:
         self.clock.time += timedelta(**time)

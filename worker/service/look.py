@@ -110,16 +110,16 @@ def _look_alone(runtime: Runtime, name: str, *, watching: bool = False) -> bool:
 
 
 def _look(runtime: Runtime, target: Target, hold: Hold, *, watching: bool) -> bool:
-    now, version = runtime.clock.now(), hold.seen_version
+    now, seen = runtime.clock.now(), hold.seen
     try:
         found = reconcile(
             runtime.services,
             target,
             watching=watching,
-            seen_version=hold.seen_version,
+            seen=hold.seen,
             allows_create=runtime.allows_create,
         )
-        version = found.version
+        seen = found.seen
         entry = IndexEntry(
             target.name, summarize(found.record, found.due, found.wait), sorted(found.touched), target.plan()
         )
@@ -138,7 +138,7 @@ def _look(runtime: Runtime, target: Target, hold: Hold, *, watching: bool) -> bo
     else:
         if watching or found.observation or found.mended:
             _keep_sighting(runtime, target, found.record, found.observation)
-    runtime.shared.index.finish_look(entry, next_look, hold, version)
+    runtime.shared.index.finish_look(entry, next_look, hold, seen)
     return True
 
 

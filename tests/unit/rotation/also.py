@@ -9,6 +9,7 @@ from typing import TypeVar
 from tests.doubles import Gate, MemoryVault
 from tests.worlds import TARGET, Small
 from worker.errors import VaultDenied
+from worker.rotation.ports import NOTHING_SEEN, Seen
 from worker.rotation.reconcile import LookResult
 from worker.rotation.record import CurrentKey
 from worker.rotation.services import Destination
@@ -63,8 +64,8 @@ class Also(Small):
         self.targets = {ALSO.name: ALSO}
         self.hostup.living["BY-HAND"] = "before"
 
-    def look(self, target: Target = ALSO, *, watching: bool = False, seen_version: int = 0) -> LookResult:
-        return super().look(target, watching=watching, seen_version=seen_version)
+    def look(self, target: Target = ALSO, *, watching: bool = False, seen: Seen = NOTHING_SEEN) -> LookResult:
+        return super().look(target, watching=watching, seen=seen)
 
     def watch(self, times: int = 1) -> None:
         for _ in range(times):

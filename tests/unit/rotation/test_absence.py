@@ -15,6 +15,7 @@ from worker.rotation.audit import audit
 from worker.rotation.baseline import ensure_baseline
 from worker.rotation.changes.rotation import note
 from worker.rotation.history import encode_entry
+from worker.rotation.ports import Seen
 from worker.rotation.reconcile import accept, reconcile
 from worker.rotation.records import RecordStore
 from worker.rotation.survey import survey
@@ -109,7 +110,7 @@ def test_where_nothing_in_vault_tells_of_a_record_what_workers_have_seen_does(
     lose(small)
     store = RecordStore(small.vault, STATE, small.clock, seen_version=lambda name: 4 if name == TARGET.name else 0)
     services = replace(small.services, store=store)
-    error = see_that_nothing_is_touched(small, lambda: small.look(seen_version=4))
+    error = see_that_nothing_is_touched(small, lambda: small.look(seen=Seen(4)))
     assert "a worker has seen version 4 of it" in error.what
     assert f"`rotator repair {TARGET.name}`" in error.hint
     see_that_nothing_is_touched(small, lambda: reconcile(services, TARGET, watching=True))

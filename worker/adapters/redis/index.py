@@ -15,8 +15,9 @@ import redis
 
 from worker.adapters.redis.client import batches, guard, raw
 from worker.adapters.redis.keys import DUE, IDS, IDS_OF, PLANS, SUMMARY, VERSIONS, lock, woken
-from worker.adapters.redis.locks import Hold, whole
+from worker.adapters.redis.locks import Hold, as_seen, seen_text
 from worker.adapters.redis.reading import Summary, as_written, checked
+from worker.rotation.ports import NOTHING_SEEN, Seen
 
 IDS_OF_A_TARGET = 12
 """The bound on ids: so many for each configured target, those of its newest two or three rotations.
@@ -124,10 +125,10 @@ class Index:
         self._forget = client.register_script(_FORGET)
 
     @guard()
-    def finish_look(self, entry: IndexEntry, next_look: datetime, hold: Hold, version: int = 0) -> None:
+    def finish_look(self, entry: IndexEntry, next_look: datetime, hold: Hold, seen: Seen = NOTHING_SEEN) -> None:
         """Keep what a look found, note when the next one is due, and release the hold: in one call.
 
-        A target that was woken since the hold began is due before all else. ``version`` is that of the record.
+        A target that was woken since the hold began is due before all else. ``seen`` is kept of the record.
         """
         self._finish_look(
             keys=[*_KEYS, DUE, woken(entry.target), lock(entry.target), PLANS, VERSIONS],
@@ -138,7 +139,7 @@ class Index:
                 next_look.timestamp(),
                 hold.token,
                 entry.plan,
-                version,
+                seen_text(seen),
             ],
         )
 
@@ -186,9 +187,9 @@ class Index:
         self._client.hdel(VERSIONS, target)
 
     def seen_version(self, target: str) -> int:
-        """The highest version of a target's record that any worker has seen; 0 where that is not known."""
+        """The version of a target's record that a worker saw last; 0 where that is not known."""
         try:
-            return whole(self._client.hget(VERSIONS, target))
+            return as_seen(self._client.hget(VERSIONS, target)).version
         except (redis.RedisError, OSError):
             return 0
 
