@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,6 +21,9 @@ from worker.rotation.survey import Survey
 from worker.targets.account import account_option, at_account
 from worker.targets.target import Target
 
+NAMED = 5
+"""So many targets are named in one finding."""
+
 LEFT_OVER = timedelta(days=1)
 """How late the keys of a target that was removed may be deleted: a worker's audit does it."""
 
@@ -36,8 +39,10 @@ class AuditFinding:
     account: str | None = None
 
 
-def of_account(seen: Survey, account: str, count: int | None, drift: int | None) -> Iterator[AuditFinding]:
-    """What is wrong with an account as a whole."""
+def of_account(
+    seen: Survey, account: str, count: int | None, drift: int | None, unaccounted: Sequence[str] = ()
+) -> Iterator[AuditFinding]:
+    """What is wrong with an account as a whole; ``unaccounted`` are targets whose current key is not known to live."""
     at, settle = at_account(account), f"rotator settle --foreign N{account_option(account)}"
     if count is None:
         what = f"HostUp does not say how many keys there are{at}"
@@ -52,12 +57,23 @@ def of_account(seen: Survey, account: str, count: int | None, drift: int | None)
         )
         yield AuditFinding("drift", None, f"HostUp counts {drift} keys that nothing explains{at}", hint, account)
     if drift and drift < 0:
-        hint = (
-            "Somebody deleted keys elsewhere. See first that every current key lives (`rotator check`); if only keys "
-            f"of other people are gone, note how many remain with `{settle}`."
-        )
+        hint = _of_missing(unaccounted, settle)
         what = f"HostUp counts {-drift} keys fewer than are on record or foreign{at}"
         yield AuditFinding("drift", None, what, hint, account)
+
+
+def _of_missing(unaccounted: Sequence[str], settle: str) -> str:
+    if unaccounted:
+        more = f" and {len(unaccounted) - NAMED} more" if len(unaccounted) > NAMED else ""
+        return (
+            f"Somebody deleted keys elsewhere, and the current key of {', '.join(unaccounted[:NAMED])}{more} is not "
+            "known to live: that may be what is missing. The worker replaces a dead one; see `rotator check`, and "
+            "audit again."
+        )
+    return (
+        "Somebody deleted keys elsewhere. Every current key lives; if keys of other people are gone, note how many "
+        f"remain with `{settle}`."
+    )
 
 
 def of_storage(services: Services, account: str) -> Iterator[AuditFinding]:

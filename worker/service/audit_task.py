@@ -69,7 +69,7 @@ def audit_once(runtime: Runtime) -> None:
     if not _is_mine(runtime):
         return
     runtime.audits.note()
-    report = whole_audit(runtime)
+    report = whole_audit(runtime, observing=False)  # the watch does
     for finding in report.findings:
         event = Event.DRIFT_FOUND if finding.kind == "drift" else Event.AUDIT_FOUND
         at = logged(finding.account or DEFAULT_ACCOUNT)
@@ -97,9 +97,10 @@ def audit_once(runtime: Runtime) -> None:
     )
 
 
-def whole_audit(runtime: Runtime, progress: Progress | None = None) -> AuditReport:
+def whole_audit(runtime: Runtime, progress: Progress | None = None, *, observing: bool = True) -> AuditReport:
     """The audit of targets and account, and of the worker's own API keys. Raises VaultError."""
-    report = audit(runtime.services, runtime.settings.targets, slack(runtime), progress)
+    targets = runtime.settings.targets
+    report = audit(runtime.services, targets, slack(runtime), progress, observing=observing)
     return replace(report, findings=(*report.findings, *findings_of_api_keys(runtime)))
 
 
