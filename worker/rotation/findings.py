@@ -50,16 +50,23 @@ def of_account(
     if drift and drift > 0:
         creates = (create for record in seen.records.values() for create in creates_at(record, account))
         labels = [create.label for create in creates if create.open]
-        hint = (
-            f"It may be one labelled {', '.join(map(repr, labels))}; see `rotator settle`."
-            if labels
-            else (f"Look in HostUp's panel. If they are somebody else's, note them with `{settle}`.")
-        )
+        hint = _of_unexplained(labels, unaccounted, settle)
         yield AuditFinding("drift", None, f"HostUp counts {drift} keys that nothing explains{at}", hint, account)
     if drift and drift < 0:
         hint = _of_missing(unaccounted, settle)
         what = f"HostUp counts {-drift} keys fewer than are on record or foreign{at}"
         yield AuditFinding("drift", None, what, hint, account)
+
+
+def _of_unexplained(labels: Sequence[str], unaccounted: Sequence[str], settle: str) -> str:
+    if labels:
+        return f"It may be one labelled {', '.join(map(repr, labels))}; see `rotator settle`."
+    theirs = f" If they are somebody else's, note them with `{settle}`." if not unaccounted else ""
+    return (
+        f"Look in HostUp's panel.{theirs} If Vault was set back to a snapshot they may be keys made since: workers' "
+        "logs name those (`key.created`), and `rotator settle TARGET --revoke KEY` has one deleted after the grace "
+        "period."
+    )
 
 
 def _of_missing(unaccounted: Sequence[str], settle: str) -> str:
@@ -189,7 +196,8 @@ def _of_held(record: Record) -> Iterator[AuditFinding]:
     if record.deletes_held:
         hint = (
             "Nothing is deleted until an audit explains every key, or you say that all is well: "
-            f"`rotator settle {record.target} --restored`. Keys that were made since are named in the worker's log."
+            f"`rotator settle {record.target} --restored`. Keys that were made since are named in the worker's log; to "
+            f"have one deleted after the grace period: `rotator settle {record.target} --revoke KEY`."
         )
         yield AuditFinding("set back", record.target, "Vault has an older record than was seen before", hint)
 

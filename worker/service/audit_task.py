@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,8 +16,10 @@ from worker.rotation.audit import AuditReport, audit
 from worker.rotation.changes.creates import explained
 from worker.rotation.changes.retirement import counted_after_all
 from worker.rotation.changes.watch import deletes_resumed
-from worker.rotation.claiming import claim_all
+from worker.rotation.claiming import claim_all, living_keys
+from worker.rotation.findings import AuditFinding
 from worker.rotation.leftover import prove_left_behind, retire_leftovers, stand_in
+from worker.rotation.lost import of_lost_keys
 from worker.rotation.record import Record
 from worker.rotation.status import due_at, outlook, summarize
 from worker.rotation.steps.session import Session
@@ -101,7 +103,28 @@ def whole_audit(runtime: Runtime, progress: Progress | None = None, *, observing
     """The audit of targets and account, and of the worker's own API keys. Raises VaultError."""
     targets = runtime.settings.targets
     report = audit(runtime.services, targets, slack(runtime), progress, observing=observing)
-    return replace(report, findings=(*report.findings, *findings_of_api_keys(runtime)))
+    lost = _lost(runtime, report, progress, everywhere=observing)
+    return replace(report, findings=(*report.findings, *lost, *findings_of_api_keys(runtime)))
+
+
+def _lost(
+    runtime: Runtime, report: AuditReport, progress: Progress | None, *, everywhere: bool
+) -> Iterator[AuditFinding]:
+    """Living keys that are on no record, by what Redis and the keys' own documents remember.
+
+    Of targets whose record was set back; and ``everywhere``, for a person who asks, where HostUp counts keys that
+    nothing explains: a document is read for each key ever made.
+    """
+    services, seen, targets = runtime.services, report.survey, runtime.settings.targets
+    everywhere = everywhere and any(count.drift and count.drift > 0 for count in report.accounts)
+    names = [name for name, record in seen.records.items() if name in targets and (everywhere or record.deletes_held)]
+    on_record = {key for record in seen.records.values() for key in record.keys_on_record()}
+    documents = living_keys(services, on_record, progress) if everywhere else {}
+    try:
+        ids = runtime.shared.index.ids_of(names)
+    except QueueUnavailable:
+        ids = {}
+    return of_lost_keys(services, seen, targets, ids, documents)
 
 
 def slack(runtime: Runtime) -> timedelta:
@@ -171,10 +194,15 @@ def _put_redis_right(runtime: Runtime, records: Mapping[str, Record]) -> None:
     dues = {name: due_at(record, target, now) for name, (record, target) in known.items()}
     waits = {name: outlook(record, target, now) for name, (record, target) in known.items()}
     runtime.shared.index.refresh(
-        IndexEntry(name, summarize(record, dues[name], waits[name]), newest_ids(record))
+        IndexEntry(name, summarize(record, dues[name], waits[name]), _ids_to_keep(record))
         for name, (record, _) in known.items()
     )
     runtime.shared.due.look_sooner({name: wait.until for name, wait in waits.items()})
+
+
+def _ids_to_keep(record: Record) -> list[str]:
+    """The ids in a record; none of one that was set back: what Redis knows beyond it names the keys made since."""
+    return [] if record.deletes_held else newest_ids(record)
 
 
 def newest_ids(record: Record) -> list[str]:

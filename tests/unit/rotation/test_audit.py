@@ -218,9 +218,7 @@ def test_what_the_watch_would_find_is_found_before_it_has_looked(
 
 
 @pytest.mark.parametrize("observing", [True, False])
-def test_as_many_keys_as_on_record_explain_nothing_where_one_is_gone(
-    small: Small, *, observing: bool
-) -> None:
+def test_as_many_keys_as_on_record_explain_nothing_where_one_is_gone(small: Small, *, observing: bool) -> None:
     """Another one counts in its place; a worker's audit, which does not look itself, knows it by the watch."""
     assert audit(small.services, small.targets, SLACK, observing=observing).explained == {"default"}
     _deleted_and_another_one_made(small)

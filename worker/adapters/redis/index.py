@@ -202,6 +202,15 @@ class Index:
         return found if isinstance(found, str) and found.isascii() and found.isprintable() else None
 
     @guard()
+    def ids_of(self, targets: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """The ids that are kept of each target, of any kind, newest first."""
+        found: dict[str, tuple[str, ...]] = {}
+        for batch in batches(targets):
+            kept = self._client.hmget(IDS_OF, list(map(raw, batch)))
+            found |= {name: _ids(text) for name, text in zip(batch, kept, strict=True)}
+        return found
+
+    @guard()
     def summary(self, target: str) -> dict[str, object] | None:
         """One target's summary; None where there is none, or one of another form."""
         return _summary_of(target, self._client.hget(SUMMARY, target))
@@ -222,6 +231,16 @@ class Index:
         """All summaries that have our form."""
         found = ((str(name), _summary_of(str(name), text)) for name, text in self._client.hgetall(SUMMARY).items())
         return {name: summary for name, summary in found if summary is not None}
+
+
+def _ids(text: object) -> tuple[str, ...]:
+    """The ids that are kept of a target; none where something else than a list of them was written there."""
+    try:
+        found = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return ()
+    known = found if isinstance(found, list) else []
+    return tuple(each for each in known if isinstance(each, str) and each.isascii() and each.isprintable())
 
 
 def _summary_of(target: str, text: object) -> dict[str, object] | None:
