@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from tests.doubles import MemoryClock, MemoryHostUp, MemoryStorage, MemoryVault, at, one_account
 from worker.rotation.lending import Lend, freely
+from worker.rotation.ports import NOTHING_SEEN, Seen
 from worker.rotation.reconcile import LookResult, reconcile
 from worker.rotation.record import Record, decode, encode
 from worker.rotation.records import RecordStore
@@ -59,9 +60,9 @@ class Small:
         self.targets = {TARGET.name: TARGET}
 
     def look(
-        self, target: Target = TARGET, *, watching: bool = False, seen_version: int = 0, lend: Lend = freely
+        self, target: Target = TARGET, *, watching: bool = False, seen: Seen = NOTHING_SEEN, lend: Lend = freely
     ) -> LookResult:
-        return reconcile(self.services, target, watching=watching, seen_version=seen_version, lend=lend)
+        return reconcile(self.services, target, watching=watching, seen=seen, lend=lend)
 
     def passes(self, **time: float) -> None:
         self.clock.time += timedelta(**time)

@@ -99,13 +99,13 @@ def test_the_counts_of_each_account_begin_at_zero(service: Service) -> None:
     service.tables, service.more = account, {"HOSTUP_API_KEY_MEDIA": "k"}
     with Wire(answer(200)) as collector:
         _otlp(service, collector.url, OTEL_TRACES_EXPORTER="none")
-        url = _listen(service)
+        url = listen(service)
         service.start().wait_for("metrics.served")
         wait_until(lambda: "rotator_rotations" in numbers(collector), "metrics")
         labels = {"account": "media", "trigger": "schedule", "outcome": "failed"}
         assert numbers(collector)["rotator_rotations"][frozenset(labels.items())] == 0
         shown = 'rotations_total{account="media",outcome="failed",trigger="schedule"}'
-        assert value(_get(url, "/metrics").text, shown) == 0
+        assert value(get(url, "/metrics").text, shown) == 0
 
 
 def _differences(service: Service, text: str, collector: Wire) -> list[str]:

@@ -38,7 +38,8 @@ DELETE = Step("hostup", "DELETE", "/api/object-storage/keys/{key}", 1)
 ELSEWHERE = {
     Site("records.archived_texts", "vault.list"): "reads what was archived, for `rotator history` and `rotator trace`",
     Site("records.settle_rescued", "vault.write"): "for `rotator repair`",
-    Site("leftover.published_of", "vault.read"): "of targets that left the configuration; their own tests do it",
+    Site("copy_access.published_of", "vault.read"): "of targets that left the configuration; their own tests do it",
+    Site("claiming._may_hold", "vault.read"): "beside a record that cannot be read; tests/unit/rotation/test_claims.py",
     Site("endpoint.accept", "vault.read"): "for `rotator accept-endpoint`",
     Site("retire._share_a_gateway", "storage.endpoint"): "with a second account; tests/unit/rotation/test_accounts.py",
     Site("rollback._old_secret", "storage.works"): "for `rotator rollback`, which test_killed_by_operators.py kills",

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.service import Service, Worker, sandbox_with_users, start_second_account
-from tests.acceptance.test_metrics import _get, _listen
+from tests.acceptance.test_metrics import get, listen
 from tests.sandbox import wait_until
 from tests.scrape import value
 from worker.sandbox.run import Sandbox
@@ -147,13 +147,13 @@ def test_the_silence_of_one_holds_up_no_roll_of_the_other(two: Two) -> None:
 
 
 def _waits(url: str) -> dict[str, float | None]:
-    text = _get(url, "/metrics").text
+    text = get(url, "/metrics").text
     name = "account_api_key_waits_for_person"
     return {account: value(text, f'{name}{{account="{account}"}}') for account in ("default", "media")}
 
 
 def test_a_lost_key_is_told_and_settled_for_its_account(two: Two) -> None:
-    url = _listen(two.service)
+    url = listen(two.service)
     worker = two.service.start()
     worker.wait_for("metrics.served")
     worker.wait_for("rotation.succeeded", 2)

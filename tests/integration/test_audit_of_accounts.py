@@ -16,6 +16,7 @@ from tests.unit.settings.configuring import TARGET, read
 from worker.adapters.redis.state import shared_state
 from worker.adapters.vault.kv import VaultStore
 from worker.rotation.baseline import ensure_baseline
+from worker.rotation.claims import Owner
 from worker.rotation.record import Record
 from worker.rotation.records import RecordStore
 from worker.rotation.services import Services
@@ -73,3 +74,17 @@ def test_where_all_is_explained_all_is_settled(runtime: Runtime) -> None:
     record = _record(runtime)
     assert not any(create.open for create in record.unconfirmed_creates)
     assert not record.deletes_held
+
+
+def test_keys_on_record_without_a_document_get_one_once_a_day(runtime: Runtime) -> None:
+    store, vault = runtime.services.store, cast("MemoryVault", runtime.services.vault)
+    audit_once(runtime)
+    assert store.claims.owner("AK0") == Owner("media", "rotation-0")
+    since = store.claims.complete_since()
+    assert since == runtime.clock.now()
+    vault.forget(store.claims.path("AK0"))
+    for passed, there in ((DAY / 2, False), (DAY, True)):
+        cast("ActingClock", runtime.clock).time = since + passed
+        runtime.shared.locks.forget("audit")
+        audit_once(runtime)
+        assert (store.claims.owner("AK0") is not None) is there

@@ -17,6 +17,7 @@ from worker.adapters.redis.index import IDS_OF_A_TARGET, IndexEntry
 from worker.adapters.redis.locks import Hold
 from worker.adapters.redis.state import SharedState, shared_state
 from worker.errors import QueueUnavailable
+from worker.rotation.ports import NOTHING_SEEN, Seen
 from worker.sandbox.servers import start_valkey
 
 SUMMARY = full_summary("media")
@@ -110,6 +111,27 @@ def test_of_each_target_the_newest_ids_are_kept(shared: SharedState) -> None:
     shared.index.refresh([IndexEntry("media", {}, every)])
     assert [each for each in every if shared.index.target_of(each) == "media"] == known
     assert shared.index.target_of("its own") == "other"
+
+
+def test_the_version_that_was_seen_of_a_record_is_known(shared: SharedState) -> None:
+    assert shared.index.seen_version("media") == 0
+    shared.index.finish_look(ENTRY, NOW, shared.locks.hold("media", MINUTE), Seen(4, 7, "abc"))
+    assert shared.index.seen_version("media") == 4
+    assert as_the_next_hold_tells(shared) == Seen(4, 7, "abc")
+    shared.index.finish_look(ENTRY, NOW, shared.locks.hold("other", MINUTE), Seen(5))
+    assert as_the_next_hold_tells(shared) == Seen(5)
+    shared.index.forget_version("media")
+    assert shared.index.seen_version("media") == 0
+    for odd in ("-1", "4.0", "x", "9" * 99, "4 7 abc more", " 4", "x 7 abc"):
+        shared.client.hset("rotator:versions", "media", odd)
+        assert shared.index.seen_version("media") == 0
+        assert as_the_next_hold_tells(shared) == NOTHING_SEEN
+
+
+def as_the_next_hold_tells(shared: SharedState) -> Seen:
+    hold = shared.locks.hold("media", MINUTE)
+    shared.locks.release(hold)
+    return hold.seen
 
 
 def test_an_id_that_no_server_would_make_is_not_indexed(shared: SharedState) -> None:

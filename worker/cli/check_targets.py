@@ -8,9 +8,9 @@ from worker.cli.check_destinations import of_left_alone
 from worker.cli.output import progress
 from worker.cli.verdicts import Verdict, failed
 from worker.errors import VaultError
-from worker.rotation.findings import of_targets
+from worker.rotation.findings import NAMED, of_targets
 from worker.rotation.observe import Observation, advice, observe_all
-from worker.rotation.record import Record, TroubleKind
+from worker.rotation.record import TroubleKind
 from worker.rotation.status import moved
 from worker.rotation.survey import Survey, survey
 from worker.service.assemble import Runtime
@@ -33,12 +33,17 @@ def look(runtime: Runtime, *, keys: bool) -> Iterator[Verdict]:
     conflicts = {name: moved(record, targets[name]) for name, record in records.items()}
     troubled += [failed(f"target {name}", conflict) for name, conflict in conflicts.items() if conflict]
     known = {name: record for name, record in records.items() if not conflicts[name]}
-    if keys:
-        troubled += _troubles(runtime, known)
+    observed = observe_all(runtime.services, known, targets, progress("looking at what apps read")) if keys else {}
+    troubled += [verdict for name, each in observed.items() for verdict in _of_observation(runtime, name, each)]
+    unjudged = _unjudged(observed)
     troubled += _standing(runtime, seen, {verdict.check for verdict in troubled})
     yield from troubled
+    yield from _of_unjudged(unjudged)
     yield from of_left_alone(known, targets)
-    well = len(targets) - len({verdict.check for verdict in troubled})
+    not_well = {verdict.check for verdict in troubled} | {
+        f"target {name}" for names in unjudged.values() for name in names
+    }
+    well = len(targets) - len(not_well)
     current = sum(1 for record in known.values() if record.current)
     yield Verdict("targets", "ok", f"{well} of {len(targets)} are well; {current} have a key")
 
@@ -55,10 +60,22 @@ def _standing(runtime: Runtime, seen: Survey, known: Collection[str]) -> Iterato
             yield Verdict(f"target {name}", "failed" if grave else "warning", finding.what, finding.hint)
 
 
-def _troubles(runtime: Runtime, records: Mapping[str, Record]) -> list[Verdict]:
-    """What apps read and cannot work with, by the same judgement as the watch's."""
-    seen = observe_all(runtime.services, records, runtime.settings.targets, progress("looking at what apps read"))
-    return [verdict for name, observation in seen.items() for verdict in _of_observation(runtime, name, observation)]
+def _unjudged(observed: Mapping[str, Observation]) -> dict[str, list[str]]:
+    """Targets of whose current key nobody knows whether it lives, by why that is so."""
+    found: dict[str, list[str]] = {}
+    for name, observation in observed.items():
+        if observation.living is None and not observation.trouble:
+            found.setdefault(observation.what or "the object storage does not say", []).append(name)
+    return found
+
+
+def _of_unjudged(unjudged: Mapping[str, list[str]]) -> Iterator[Verdict]:
+    """One line for each reason: a storage that cannot be asked has the same to say of each target."""
+    for what, names in unjudged.items():
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        told = f"{', '.join(names[:NAMED])}{more}: not known whether the current key lives: {what}"
+        check = f"target {names[0]}" if len(names) == 1 else f"{len(names)} targets"
+        yield Verdict(check, "warning", told, "It proves nothing about the key. Run `rotator check` again later.")
 
 
 def _of_observation(runtime: Runtime, name: str, observation: Observation) -> Iterator[Verdict]:

@@ -204,7 +204,8 @@ def settle(  # noqa: PLR0913, PLR0917 - each is an argument or option of the com
 ) -> None:
     """Say what became of a create call that got no answer.
 
-    Without --none, --deleted or --revoke it lists what is open. With --foreign it notes how many keys are not ours.
+    Without --none, --deleted or --revoke it lists what is open. Where none is open, --revoke has a key deleted that was
+    forgotten because Vault was set back. With --foreign it notes how many keys are not ours.
     """
     with running(context, config, as_json) as options:
         from worker.cli.settle import Answers, Foreign, settle_or_note

@@ -8,7 +8,7 @@ from worker.cli.output import progress
 from worker.errors import UsageError
 from worker.rotation.claims import Owner
 from worker.rotation.services import Services
-from worker.rotation.survey import survey
+from worker.rotation.survey import Survey, survey
 from worker.targets.target import Target
 
 
@@ -49,7 +49,18 @@ def in_use(access_key: str, owner: str) -> UsageError:
 
 def owners(services: Services, targets: Mapping[str, Target], *, apart_from: str | None = None) -> dict[str, str]:
     """Every access key that a target answers for, with that target. Raises VaultError."""
-    seen = survey(services, targets, progress("looking for the key in all records"))
+    return owners_in(seen_by_all(services, targets), services, targets, apart_from=apart_from)
+
+
+def seen_by_all(services: Services, targets: Mapping[str, Target]) -> Survey:
+    """Every record. Raises VaultError."""
+    return survey(services, targets, progress("looking for the key in all records"))
+
+
+def owners_in(
+    seen: Survey, services: Services, targets: Mapping[str, Target], *, apart_from: str | None = None
+) -> dict[str, str]:
+    """The same by records that were read already. Raises VaultError."""
     found = {
         key: name for name, record in seen.records.items() if name != apart_from for key in record.keys_on_record()
     }

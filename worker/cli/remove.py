@@ -17,7 +17,9 @@ from worker.errors import AccountGone, QueueUnavailable, TryAgainLater
 from worker.events import Event
 from worker.rotation.changes.removal import Ending, ended, read_by_apps, see_that_it_can_end
 from worker.rotation.changes.rotation import Holder
-from worker.rotation.leftover import published_of, retire_leftover
+from worker.rotation.copy_access import published_of
+from worker.rotation.leftover import retire_leftover
+from worker.rotation.observe import life_of
 from worker.rotation.ports import Life
 from worker.rotation.record import CurrentKey, Phase, Record, RetiringKey, Why
 from worker.rotation.services import Services
@@ -110,7 +112,7 @@ def _plan(session: Session, *, revoke: bool) -> Plan:
 def _life(services: Services, key: CurrentKey) -> Life:
     """Whether the key lives; not known for an account that is not configured any more."""
     try:
-        return services.at(key.account).storage.lives(key.access_key).life
+        return life_of(services.at(key.account).storage, key.access_key, None)
     except AccountGone:
         return Life.UNKNOWN
 

@@ -11,15 +11,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from worker.cli.in_use import claim, in_use, owners
+from worker.cli.in_use import claim, in_use, owners_in, seen_by_all
 from worker.cli.messenger import wake_or_say
 from worker.cli.options import Options, target_named
 from worker.cli.output import print_lines, result
 from worker.errors import AccountGone, QueueUnavailable, RecordDeleted, RecordUnreadable, UsageError
 from worker.rotation.changes.repair import LooseKey, Repair, RepairEvidence, loose_keys, rebuild, retired
 from worker.rotation.changes.settlement import found_in
+from worker.rotation.claiming import living_keys
 from worker.rotation.claims import Owner
 from worker.rotation.history import Entry
+from worker.rotation.observe import life_of
 from worker.rotation.ports import Absence, Life
 from worker.rotation.record import Record, decode
 from worker.rotation.records import Change, Loaded
@@ -106,20 +108,35 @@ def _with_keys(runtime: Runtime, plan: RepairPlan) -> RepairPlan:
     if plan.rescued:
         history = _history(runtime, plan)
         loose += [key for saved in plan.rescued.values() for key in loose_keys(saved, history, plan.repair.record)]
+    loose += _of_a_lost_record(runtime, plan)
     unique = {key.access_key: key for key in reversed(loose)}
     # with a record made anew the target may have had another name: the key that apps read is on record under that still
     rebuilt = plan.repair.record.current if plan.problem is not None else None
-    whose = owners(runtime.services, runtime.settings.targets, apart_from=plan.target.name) if unique or rebuilt else {}
+    if not (unique or rebuilt):
+        return plan
+    services, targets = runtime.services, runtime.settings.targets
+    seen = seen_by_all(services, targets)
+    whose, witnesses = owners_in(seen, services, targets, apart_from=plan.target.name), seen.witnesses()
+    witnesses |= {rebuilt.account: rebuilt.access_key} if rebuilt else {}
     if rebuilt and rebuilt.access_key in whose:
         raise in_use(rebuilt.access_key, whose[rebuilt.access_key])
     placed = (replace(key, account=_account_of(runtime, plan, key)) for key in reversed(unique.values()))
     keys = tuple(
         FoundKey(
-            key, _life(runtime.services, key), whose.get(key.access_key) or _made_for(runtime, plan, key.access_key)
+            key, _life(services, key, witnesses), whose.get(key.access_key) or _made_for(runtime, plan, key.access_key)
         )
         for key in placed
     )
     return replace(plan, keys=keys)
+
+
+def _of_a_lost_record(runtime: Runtime, plan: RepairPlan) -> Iterator[LooseKey]:
+    """Where nothing is left of the record, the keys' own documents tell which ones were made for the target."""
+    if plan.problem is None or plan.document:
+        return
+    for access_key, owner in living_keys(runtime.services, tuple(plan.repair.record.keys_on_record())).items():
+        if owner.target == plan.target.name:
+            yield LooseKey(access_key, "_keys", owner.rotation_id, account=owner.account)
 
 
 def _account_of(runtime: Runtime, plan: RepairPlan, key: LooseKey) -> str:
@@ -128,9 +145,10 @@ def _account_of(runtime: Runtime, plan: RepairPlan, key: LooseKey) -> str:
     return key.account or (owner.account if owner else plan.target.account)
 
 
-def _life(services: Services, key: LooseKey) -> str:
+def _life(services: Services, key: LooseKey, witnesses: Mapping[str, str]) -> str:
+    account = key.account or DEFAULT_ACCOUNT
     try:
-        return services.at(key.account or DEFAULT_ACCOUNT).storage.lives(key.access_key).life.value
+        return life_of(services.at(account).storage, key.access_key, witnesses.get(account)).value
     except AccountGone:
         return Life.UNKNOWN.value
 

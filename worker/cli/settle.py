@@ -12,12 +12,15 @@ from worker.cli.output import print_lines, progress, result
 from worker.cli.status import create_lines
 from worker.errors import UsageError
 from worker.rotation.baseline import note_foreign
+from worker.rotation.changes.repair import LooseKey, retired
 from worker.rotation.changes.settlement import Settlement, settled_create
 from worker.rotation.changes.watch import deletes_resumed
 from worker.rotation.claims import Owner
 from worker.rotation.record import UnconfirmedCreate
+from worker.rotation.records import Loaded
 from worker.rotation.status import create_facts
 from worker.rotation.survey import survey
+from worker.service.assemble import Runtime
 from worker.settings.environment import Need
 from worker.targets.account import DEFAULT_ACCOUNT, at_account
 from worker.targets.target import Target
@@ -77,18 +80,21 @@ def settle(options: Options, name: str, rotation_id: str | None, answers: Answer
     verdict = answers.verdict()
     runtime = options.runtime(Need.VAULT)
     target = on_record(runtime, name)
-    loaded = runtime.services.store.load(target.name, target.path)
+    store = runtime.services.store
+    loaded = store.open(target) if name in runtime.settings.targets else store.load(target.name, target.path)
     creates = [create for create in loaded.record.unconfirmed_creates if create.open]
     if verdict is None:
         result(options, [create_facts(create) for create in creates], lambda: _print_open(name, creates))
         return 0
+    if verdict.revoke and not creates and rotation_id is None:
+        return _retire(options, runtime, target, loaded, verdict.revoke)
     chosen = rotation_id or _the_only_one(name, creates)
     if verdict.revoke:
         see_that_nobody_uses(runtime.services, runtime.settings.targets, verdict.revoke)
         accounts = [create.account for create in creates if create.rotation_id == chosen]
         claim(runtime.services, verdict.revoke, Owner(name, chosen, next(iter(accounts), DEFAULT_ACCOUNT)))
     now = runtime.clock.now()
-    runtime.services.store.change(loaded, lambda record: settled_create(record, chosen, verdict, now))
+    store.change(loaded, lambda record: settled_create(record, chosen, verdict, now))
     wake(runtime, target)
     document: dict[str, Any] = {
         "target": name,
@@ -97,6 +103,25 @@ def settle(options: Options, name: str, rotation_id: str | None, answers: Answer
         "open": len(creates) - 1,
     }
     result(options, document, lambda: print_lines(_done(target, verdict, len(creates) - 1)))
+    return 0
+
+
+def _retire(options: Options, runtime: Runtime, target: Target, loaded: Loaded, access_key: str) -> int:
+    """Bring a key that no create answers for on record, to be deleted: it was forgotten, as Vault was set back.
+
+    Apps may be using it, so it works on for as long as one that was replaced does.
+    """
+    services, now = runtime.services, runtime.clock.now()
+    see_that_nobody_uses(services, runtime.settings.targets, access_key)
+    owner = services.store.claims.owner(access_key)
+    rotation_id, account = (owner.rotation_id, owner.account) if owner else (None, target.account)
+    claim(services, access_key, Owner(target.name, rotation_id, account))
+    key, until = LooseKey(access_key, "", rotation_id, account=account), now + target.grace
+    services.store.change(loaded, lambda record: retired(record, key, now, until))
+    wake(runtime, target)
+    document = {"target": target.name, "revoked": access_key, "retire_after": until.isoformat(timespec="seconds")}
+    line = f"{target.name}: access key {access_key} is deleted after the grace period, at {document['retire_after']}"
+    result(options, document, lambda: print_lines([line]))
     return 0
 
 

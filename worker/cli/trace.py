@@ -43,13 +43,10 @@ def history(options: Options, target: str, *, events: bool) -> int:
 def trace(options: Options, identifier: str) -> int:
     """Everything around one id: a requestId, a rotation id or an access key."""
     settings = options.settings(Need.VAULT, only=())
-    found = find(_store(settings), identifier, _hint(settings, identifier))
+    known_of = _hint(settings, identifier)
+    found = find(_store(settings), identifier, known_of)
     if found is None:
-        raise RotatorError(
-            f"nothing is on record of {identifier[:128]!r}",
-            hint="An id is the requestId of a create or a delete, a rotation id or an access key, written in full. "
-            "`rotator history TARGET` shows all there are of a target.",
-        )
+        raise not_found(identifier, known_of)
     document = {
         "id": identifier,
         "target": found.target,
@@ -58,6 +55,23 @@ def trace(options: Options, identifier: str) -> int:
     }
     result(options, document, lambda: _print_trace(identifier, found))
     return 0
+
+
+def not_found(identifier: str, known_of: str | None) -> RotatorError:
+    """What to say of an id that Vault does not have; ``known_of`` is the target that Redis knows it of."""
+    what = f"nothing is on record of {identifier[:128]!r}"
+    if known_of:
+        return RotatorError(
+            f"{what}, but Redis knows it as an id of target {known_of}",
+            hint="The record in Vault is older than that: Vault was set back to a snapshot, or the record was lost. "
+            "`rotator audit` names it if it is an access key that lives; to have that deleted after the grace period: "
+            f"`rotator settle {known_of} --revoke KEY`.",
+        )
+    return RotatorError(
+        what,
+        hint="An id is the requestId of a create or a delete, a rotation id or an access key, written in full. "
+        "`rotator history TARGET` shows all there are of a target.",
+    )
 
 
 def _store(settings: Settings) -> RecordStore:

@@ -19,11 +19,13 @@ from worker.rotation.findings import (
     of_account,
     of_lost_accounts,
     of_rescued,
+    of_shared,
     of_storage,
     of_targets,
     of_trouble,
 )
-from worker.rotation.observe import observe_all
+from worker.rotation.observe import Observation, observe_all
+from worker.rotation.record import CurrentKey, Record
 from worker.rotation.services import Services
 from worker.rotation.survey import Progress, Survey, survey
 from worker.targets.account import at_account
@@ -41,7 +43,7 @@ class AccountCount:
 
     ``key_count`` are the keys that HostUp counts, ``on_record`` those that records answer for, ``foreign`` those that
     were somebody else's, of which ``adopted`` were taken over by name. ``drift``: keys that nothing explains (negative:
-    keys that are missing). None: not known.
+    keys that are missing). None: not known. ``unaccounted`` are the targets whose current key is not known to live.
     """
 
     account: str
@@ -50,6 +52,7 @@ class AccountCount:
     foreign: int | None
     drift: int | None
     adopted: int = 0
+    unaccounted: tuple[str, ...] = ()
 
     @property
     def still_foreign(self) -> int | None:
@@ -89,14 +92,27 @@ class AuditReport:
 
     @property
     def explained(self) -> frozenset[str]:
-        """The accounts of which every key is explained."""
-        return frozenset(each.account for each in self.accounts if each.drift == 0)
+        """The accounts of which every key is explained.
+
+        With as many keys as are on record, another one may stand for a current one that is gone.
+        """
+        return frozenset(each.account for each in self.accounts if each.drift == 0 and not each.unaccounted)
 
 
 def audit(
-    services: Services, targets: Mapping[str, Target], slack: timedelta, progress: Progress | None = None
+    services: Services,
+    targets: Mapping[str, Target],
+    slack: timedelta,
+    progress: Progress | None = None,
+    *,
+    observing: bool = True,
 ) -> AuditReport:
-    """Look at everything. ``slack`` is how late something may be before it is reported. Raises VaultError."""
+    """Look at everything. ``slack`` is how late something may be before it is reported.
+
+    ``observing``: see what apps read, as the watch does. A worker, which watches, does so only where keys are missing.
+
+    Raises VaultError.
+    """
     noted = of_each(services.accounts, lambda account: _foreign_keys(services, targets, account))
     findings = [finding for _, found in noted.values() for finding in found]
     foreign = {account: number for account, (number, _) in noted.items()}
@@ -104,16 +120,22 @@ def audit(
     now = services.clock.now()
     storages = of_each(services.accounts, lambda account: list(of_storage(services, account)))
     findings += [finding for found in storages.values() for finding in found]
+    missing = frozenset(count.account for count in counts if count.drift and count.drift < 0)
+    observed = _observed(services, seen, targets, None if observing else missing)
+    counts = [replace(count, unaccounted=_unaccounted(seen, observed, count.account)) for count in counts]
     for count in counts:
-        findings += of_account(seen, count.account, count.key_count, count.drift)
+        findings += of_account(seen, count.account, count.key_count, count.drift, count.unaccounted)
     findings += [
         *of_rescued(services),
+        *of_shared(seen),
         *of_lost_accounts(seen, services.accounts),
         *of_targets(seen, targets, now, slack),
     ]
-    missing = frozenset(count.account for count in counts if count.drift and count.drift < 0)
-    if missing:
-        findings += _missing_keys(services, seen, targets, missing)
+    findings += [
+        of_trouble(name, each.trouble)
+        for name, each in observed.items()
+        if each.trouble and seen.records[name].trouble is None
+    ]
     return AuditReport(now, len(targets), tuple(counts), tuple(findings), seen)
 
 
@@ -148,18 +170,32 @@ def _foreign_keys(
         return None, [AuditFinding("account", None, f"{error.what}{at_account(account)}", error.hint, account)]
 
 
-def _missing_keys(
-    services: Services, seen: Survey, targets: Mapping[str, Target], accounts: Collection[str]
-) -> list[AuditFinding]:
-    """Keys of these accounts are missing: see whether they are current ones, which the watch has not found yet."""
+def _observed(
+    services: Services, seen: Survey, targets: Mapping[str, Target], accounts: Collection[str] | None
+) -> dict[str, Observation]:
+    """What apps read of targets whose current key lies on these accounts; None: on any."""
     records = seen.records.items()
-    theirs = {name: each for name, each in records if each.current and each.current.account in accounts}
-    observed = observe_all(services, theirs, targets)
-    return [
-        of_trouble(name, observation.trouble)
-        for name, observation in observed.items()
-        if observation.trouble and seen.records[name].trouble is None
-    ]
+    theirs = {
+        name: each for name, each in records if each.current and (accounts is None or each.current.account in accounts)
+    }
+    return observe_all(services, theirs, targets) if theirs else {}
+
+
+def _unaccounted(seen: Survey, observed: Mapping[str, Observation], account: str) -> tuple[str, ...]:
+    """The targets with a current key on this account that is not known to live."""
+    there = {name: each.current for name, each in seen.records.items() if each.current}
+    return tuple(
+        name
+        for name, current in there.items()
+        if current.account == account and not _lives(seen.records[name], current, observed.get(name))
+    )
+
+
+def _lives(record: Record, current: CurrentKey, observation: Observation | None) -> bool:
+    """Whether the key was just seen living; where nobody looked: whether nothing is known to be wrong with it."""
+    if observation:
+        return bool(observation.living)
+    return not (record.trouble and record.trouble.killed(current.access_key))
 
 
 def _measure(

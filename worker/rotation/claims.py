@@ -3,6 +3,9 @@
 Where a cache or proxy mixes answers up, two targets are given the same key; then the next rotation of one would delete
 what the other publishes. A write with ``cas=0`` has one winner, whatever the order and however many workers. The
 document holds no secret, and stays when the key is dead: then it tells whose it was.
+
+Keys of a release before, and those whose document was lost, have none until :mod:`worker.rotation.claiming` makes it;
+``_claims`` says when that was done for every key on record.
 """
 
 from __future__ import annotations
@@ -10,8 +13,10 @@ from __future__ import annotations
 import hashlib
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
+from worker.clock import moment
 from worker.errors import VaultCasMismatch
 from worker.rotation.ports import Document, VaultPort
 from worker.targets.account import DEFAULT_ACCOUNT
@@ -23,12 +28,13 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,128}")
 class Owner:
     """Whose a key is: the target, and the rotation that made it (None for one that a person handed over).
 
-    ``account`` is where the key lies.
+    ``account`` is where the key lies. ``also`` are other targets on whose records it was found as well.
     """
 
     target: str
     rotation_id: str | None
     account: str = DEFAULT_ACCOUNT
+    also: tuple[str, ...] = ()
 
 
 class KeyClaims:
@@ -37,6 +43,7 @@ class KeyClaims:
     def __init__(self, vault: VaultPort, root: str) -> None:
         self._vault = vault
         self._root = root
+        self._complete = False
 
     def path(self, access_key: str) -> str:
         """Where the document of a key lies. A name that is no plain segment of a path is hashed; no name has a dot."""
@@ -63,8 +70,53 @@ class KeyClaims:
         """A person says that the key is this target's, whoever had it before, and on which account it lies."""
         document = self._read(access_key)
         there = _owner(document)
-        if there is None or (there.target, there.account) != (target, account):
+        if there is None or (there.target, there.account, there.also) != (target, account, ()):
             self._put(access_key, Owner(target, None, account), "living", document.version)
+
+    def names(self) -> tuple[str, ...]:
+        """What the documents are called: one for each key ever made."""
+        return self._vault.list(f"{self._root}/_keys")
+
+    def living(self, name: str) -> tuple[str, Owner] | None:
+        """The access key that a document is about, and whose it is; None where it is dead, or nobody's."""
+        data = self._vault.read(f"{self._root}/_keys/{name}")
+        access_key, owner = (data.data or {}).get("access_key"), _owner(data)
+        alive = (data.data or {}).get("state") != "dead"
+        return (access_key, owner) if alive and owner and isinstance(access_key, str) else None
+
+    def claim_on_record(self, access_key: str, owner: Owner, also: tuple[str, ...]) -> None:
+        """Make good what a document lacks of a key on record: that it is there, and which other records have the key.
+
+        Who has it by its document keeps it.
+        """
+        document = self._read(access_key)
+        there = _owner(document)
+        first = there or owner
+        others = {owner.target, *also, *first.also} - {first.target} if also else set(first.also)
+        wanted = replace(first, also=tuple(sorted(others)))
+        if wanted != there:
+            with suppress(VaultCasMismatch):  # another worker was first; who looks next sees what it wrote
+                self._put(access_key, wanted, "living", document.version)
+
+    def complete_since(self) -> datetime | None:
+        """When every key on record was seen to have its document; None: that was never so."""
+        return moment((self._vault.read(self._complete_path).data or {}).get("at"))
+
+    def are_complete(self) -> bool:
+        """Whether that was ever so; asked of Vault until it is."""
+        self._complete = self._complete or self.complete_since() is not None
+        return self._complete
+
+    def note_complete(self, now: datetime) -> None:
+        """Every key on record has its document now."""
+        document = self._vault.read(self._complete_path)
+        with suppress(VaultCasMismatch):  # another worker noted it
+            self._vault.write(self._complete_path, {"at": now.isoformat()}, document.version)
+        self._complete = True
+
+    @property
+    def _complete_path(self) -> str:
+        return f"{self._root}/_claims"
 
     def note_dead(self, access_key: str, target: str) -> None:
         """The key is proven dead; a document that is not this target's is left as it is."""
@@ -78,8 +130,14 @@ class KeyClaims:
         return self._vault.read(self.path(access_key))
 
     def _put(self, access_key: str, owner: Owner, state: str, version: int) -> None:
-        content = {"target": owner.target, "rotation_id": owner.rotation_id, "access_key": access_key, "state": state}
+        content: dict[str, object] = {
+            "target": owner.target,
+            "rotation_id": owner.rotation_id,
+            "access_key": access_key,
+            "state": state,
+        }
         content |= {} if owner.account == DEFAULT_ACCOUNT else {"account": owner.account}
+        content |= {"also": list(owner.also)} if owner.also else {}
         self._vault.write(self.path(access_key), content, version)
 
 
@@ -88,9 +146,10 @@ def _owner(document: Document) -> Owner | None:
     target, rotation_id = data.get("target"), data.get("rotation_id")
     if not isinstance(target, str) or not target:
         return None
-    account = data.get("account")
+    account, also = data.get("account"), data.get("also")
     return Owner(
         target,
         rotation_id if isinstance(rotation_id, str) else None,
         account if isinstance(account, str) and account else DEFAULT_ACCOUNT,
+        tuple(name for name in also if isinstance(name, str)) if isinstance(also, list) else (),
     )

@@ -61,6 +61,19 @@ def stands_in(services: Services, record: Record) -> tuple[Location, ...]:
     return tuple(copy for copy in found if services.destination(copy.destination))
 
 
+def published_of(services: Services, record: Record) -> frozenset[str]:
+    """Which keys of a record stand in the app's secret or its copies, by whatever name: the names are known no more.
+
+    A copy whose destination is not configured any more is left alone. Raises VaultError.
+    """
+    found = [services.vault.read(record.path).data or {}]
+    for copy in stands_in(services, record):
+        with vault_of(services, copy) as vault:
+            found.append(vault.read(copy.path).data or {})
+    values = [str(value) for data in found for value in data.values()]
+    return frozenset(key for key in record.keys_on_record() if any(key in value for value in values))
+
+
 def see_that_it_may_be_replaced(
     services: Services, target: Target, record: Record, copy: Location, document: Document
 ) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from worker.errors import HostUpError, RecordDeleted, StorageError
 from worker.rotation.chain import ChainState, inspect, number_of
 from worker.rotation.changes.watch import wants_healing
+from worker.rotation.claiming import holders
 from worker.rotation.decide import MOVES_PER_DAY, creates_at, may_move, waits_for_person
 from worker.rotation.hold import pause_of, pause_text
 from worker.rotation.in_use import kept_until_at_most
@@ -19,6 +20,9 @@ from worker.rotation.status import due_at, failing_since, held_back_by, outlook
 from worker.rotation.survey import Survey
 from worker.targets.account import account_option, at_account
 from worker.targets.target import Target
+
+NAMED = 5
+"""So many targets are named in one finding."""
 
 LEFT_OVER = timedelta(days=1)
 """How late the keys of a target that was removed may be deleted: a worker's audit does it."""
@@ -35,8 +39,10 @@ class AuditFinding:
     account: str | None = None
 
 
-def of_account(seen: Survey, account: str, count: int | None, drift: int | None) -> Iterator[AuditFinding]:
-    """What is wrong with an account as a whole."""
+def of_account(
+    seen: Survey, account: str, count: int | None, drift: int | None, unaccounted: Sequence[str] = ()
+) -> Iterator[AuditFinding]:
+    """What is wrong with an account as a whole; ``unaccounted`` are targets whose current key is not known to live."""
     at, settle = at_account(account), f"rotator settle --foreign N{account_option(account)}"
     if count is None:
         what = f"HostUp does not say how many keys there are{at}"
@@ -44,19 +50,37 @@ def of_account(seen: Survey, account: str, count: int | None, drift: int | None)
     if drift and drift > 0:
         creates = (create for record in seen.records.values() for create in creates_at(record, account))
         labels = [create.label for create in creates if create.open]
-        hint = (
-            f"It may be one labelled {', '.join(map(repr, labels))}; see `rotator settle`."
-            if labels
-            else (f"Look in HostUp's panel. If they are somebody else's, note them with `{settle}`.")
-        )
+        hint = _of_unexplained(labels, unaccounted, settle)
         yield AuditFinding("drift", None, f"HostUp counts {drift} keys that nothing explains{at}", hint, account)
     if drift and drift < 0:
-        hint = (
-            "Somebody deleted keys elsewhere. See first that every current key lives (`rotator check`); if only keys "
-            f"of other people are gone, note how many remain with `{settle}`."
-        )
+        hint = _of_missing(unaccounted, settle)
         what = f"HostUp counts {-drift} keys fewer than are on record or foreign{at}"
         yield AuditFinding("drift", None, what, hint, account)
+
+
+def _of_unexplained(labels: Sequence[str], unaccounted: Sequence[str], settle: str) -> str:
+    if labels:
+        return f"It may be one labelled {', '.join(map(repr, labels))}; see `rotator settle`."
+    theirs = f" If they are somebody else's, note them with `{settle}`." if not unaccounted else ""
+    return (
+        f"Look in HostUp's panel.{theirs} If Vault was set back to a snapshot they may be keys made since: workers' "
+        "logs name those (`key.created`), and `rotator settle TARGET --revoke KEY` has one deleted after the grace "
+        "period."
+    )
+
+
+def _of_missing(unaccounted: Sequence[str], settle: str) -> str:
+    if unaccounted:
+        more = f" and {len(unaccounted) - NAMED} more" if len(unaccounted) > NAMED else ""
+        return (
+            f"Somebody deleted keys elsewhere, and the current key of {', '.join(unaccounted[:NAMED])}{more} is not "
+            "known to live: that may be what is missing. The worker replaces a dead one; see `rotator check`, and "
+            "audit again."
+        )
+    return (
+        "Somebody deleted keys elsewhere. Every current key lives; if keys of other people are gone, note how many "
+        f"remain with `{settle}`."
+    )
 
 
 def of_storage(services: Services, account: str) -> Iterator[AuditFinding]:
@@ -117,6 +141,17 @@ def of_targets(seen: Survey, targets: Mapping[str, Target], now: datetime, slack
         yield from _of_retiring(record, now, slack, target)
 
 
+def of_shared(seen: Survey) -> Iterator[AuditFinding]:
+    """Access keys on more than one record: nobody knows whose they are."""
+    for access_key, names in holders(seen.records).items():
+        what = f"access key {access_key} is on record for {' and '.join(names)}"
+        hint = (
+            "It is deleted for neither while another may need it. A cache or proxy may have mixed HostUp's answers up; "
+            f"give each its own: `rotator rotate {names[-1]}`."
+        )
+        yield AuditFinding("shared", names[0], what, hint)
+
+
 def of_chain(name: str, chain: ChainState) -> Iterator[AuditFinding]:
     """Where the hashes of a history do not fit together."""
     if not chain.holds:
@@ -161,7 +196,8 @@ def _of_held(record: Record) -> Iterator[AuditFinding]:
     if record.deletes_held:
         hint = (
             "Nothing is deleted until an audit explains every key, or you say that all is well: "
-            f"`rotator settle {record.target} --restored`. Keys that were made since are named in the worker's log."
+            f"`rotator settle {record.target} --restored`. Keys that were made since are named in the worker's log; to "
+            f"have one deleted after the grace period: `rotator settle {record.target} --revoke KEY`."
         )
         yield AuditFinding("set back", record.target, "Vault has an older record than was seen before", hint)
 

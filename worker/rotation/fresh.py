@@ -23,18 +23,42 @@ def see_that_it_is_there(document: Document, mount: str, path: str, target: str 
     raise RecordDeleted(what, target=target, hint=hint)
 
 
-def see_that_it_is_new(vault: VaultPort, target: Target, archives: str) -> None:
-    """See that a target without a record is a new one; ``archives`` is the folder of its archived history.
+OLDER = 10
+"""So many versions of the app's secret are looked at; Vault keeps no more by default."""
+
+
+def see_that_it_is_new(vault: VaultPort, target: Target, archives: str, seen_version: int) -> None:
+    """See that a target without a record is a new one.
+
+    ``archives`` is the folder of its archived history; ``seen_version``, if not 0, the highest version of its record
+    that any worker has seen.
 
     Deleting a document with its metadata leaves nothing behind, so the record then looks as if it had never been there;
-    but archived history, or a rotation id of ours in the app's secret, shows that it was. Raises RecordDeleted,
-    VaultError.
+    but archived history, a rotation id of ours in the app's secret, or in an older version where somebody deleted the
+    latest, or what workers have seen shows that it was. Raises RecordDeleted, VaultError.
     """
+    see_that_none_was_seen(target, seen_version)
     if vault.list(archives):
         raise _gone(target, f"there is history of it in {archives}")
-    rotation_id = target.fields.read(vault.read(target.path).data or {}, "rotation_id")
+    latest = vault.read(target.path)
+    if latest.data is not None:
+        _see_that_it_is_not_ours(target, latest)
+        return
+    for version in range(latest.version - 1, max(0, latest.version - 1 - OLDER), -1):
+        _see_that_it_is_not_ours(target, vault.read_version(target.path, version))
+
+
+def see_that_none_was_seen(target: Target, seen_version: int) -> None:
+    """See that no worker has seen a record of this target before. Raises RecordDeleted."""
+    if seen_version:
+        raise _gone(target, f"a worker has seen version {seen_version} of it, by Redis")
+
+
+def _see_that_it_is_not_ours(target: Target, document: Document) -> None:
+    rotation_id = target.fields.read(document.data or {}, "rotation_id")
     if rotation_id:
-        raise _gone(target, f"the app's secret at {target.path} is of rotation {rotation_id}")
+        what = f"the app's secret at {target.path}, version {document.version}, is of rotation {rotation_id}"
+        raise _gone(target, what)
 
 
 def _gone(target: Target, sign: str) -> RecordDeleted:

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from worker.errors import RotatorError, Superseded, VaultError
 from worker.events import Event
-from worker.rotation.copy_access import stands_in, vault_of
+from worker.rotation.copy_access import published_of, stands_in
 from worker.rotation.record import Record, RetiringKey, Why
 from worker.rotation.services import Services
 from worker.rotation.steps.retire import delete, prove_dead
@@ -85,19 +85,6 @@ def stand_in(record: Record, also: tuple[Location, ...] = ()) -> Target:
     account = record.current.account if record.current else next(iter(sorted(record.accounts())), DEFAULT_ACCOUNT)
     target = Target(record.target, "", record.path, schedule, timedelta(0), PRESETS["plain"], also=also)
     return replace(target, account=account)
-
-
-def published_of(services: Services, record: Record) -> frozenset[str]:
-    """Which keys of a record stand in the app's secret or its copies, by whatever name: the names are known no more.
-
-    A copy whose destination is not configured any more is left alone. Raises VaultError.
-    """
-    found = [services.vault.read(record.path).data or {}]
-    for copy in stands_in(services, record):
-        with vault_of(services, copy) as vault:
-            found.append(vault.read(copy.path).data or {})
-    values = [str(value) for data in found for value in data.values()]
-    return frozenset(key for key in record.keys_on_record() if any(key in value for value in values))
 
 
 def _in_use(seen: Survey) -> Collection[str]:

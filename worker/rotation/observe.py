@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from worker.errors import AccountGone, CopyFailed
+from worker.errors import AccountGone, CopyFailed, RecordError, VaultError, VaultUnavailable
 from worker.rotation.changes.leak import REVOKED
 from worker.rotation.copies import on_record
 from worker.rotation.copy_access import vault_of
 from worker.rotation.ports import Absence, Document, Life, Probe
 from worker.rotation.record import CurrentKey, Record, Trouble, TroubleKind
-from worker.rotation.services import Services
+from worker.rotation.services import Services, Storage
 from worker.rotation.survey import Progress, read_all
 from worker.rotation.texts import short
 from worker.secret import Secret
@@ -91,10 +91,40 @@ def _with_copies(
 def observe_all(
     services: Services, records: Mapping[str, Record], targets: Mapping[str, Target], progress: Progress | None = None
 ) -> dict[str, Observation]:
-    """The same for every configured target that has a current key. Raises VaultError."""
+    """The same for every configured target that has a current key; a document that cannot be read is said there.
+
+    Raises VaultUnavailable.
+    """
     names = [name for name, record in records.items() if name in targets and record.current]
-    seen = read_all(names, lambda name: observe(services, targets[name], records[name]), progress)
+    seen = read_all(names, lambda name: _observe_now(services, targets[name], records[name]), progress)
     return {name: observation for name, observation in seen if observation}
+
+
+def _observe_now(services: Services, target: Target, record: Record) -> Observation | None:
+    """By the record as it was read a while ago; where something is wrong, by what it is by now."""
+    try:
+        found = observe(services, target, record)
+        if found and found.trouble:
+            found = observe(services, target, services.store.load(target.name, target.path).record)
+    except VaultUnavailable:
+        raise
+    except (VaultError, RecordError) as error:
+        what = f"what apps read could not be looked at: {error.what}"
+        return Observation(services.clock.now(), None, what, asked=False)
+    return found
+
+
+def life_of(storage: Storage, access_key: str, witness: str | None) -> Life:
+    """Whether a key lives whose secret nobody has.
+
+    A refusal counts as death only where the same gateway knows ``witness``, another key that should live: some refuse
+    a wrong secret of any key (docs/facts.md, "Ceph's object gateway").
+    """
+    life = storage.lives(access_key).life
+    if life is not Life.DEAD:
+        return life
+    knows = witness not in (None, access_key) and storage.lives(str(witness)).life is Life.ALIVE
+    return Life.DEAD if knows else Life.UNKNOWN
 
 
 def advice(name: str, trouble: Trouble) -> str:

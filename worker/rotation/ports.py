@@ -236,6 +236,21 @@ class Written:
     vault_request_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a worker saw last of a target's record: its version, and its newest entry by number and hash; 0: nothing.
+
+    The hash of an entry rests on all before it, so that it tells one history from another as long.
+    """
+
+    version: int = 0
+    entry: int = 0
+    entry_hash: str = ""
+
+
+NOTHING_SEEN = Seen()
+
+
 class VaultPort(Protocol):
     """KV version 2 in one mount; paths are inside it and have no leading slash."""
 

@@ -17,7 +17,7 @@ from worker.errors import Superseded, TryAgainLater
 from worker.events import Event
 from worker.rotation.changes.asking import asked_by_message
 from worker.rotation.changes.rotation import requested
-from worker.rotation.changes.watch import set_back
+from worker.rotation.changes.watch import is_later, seen_of, set_back
 from worker.rotation.decide import (
     ROTATION,
     WATCH,
@@ -36,8 +36,10 @@ from worker.rotation.decide import (
     Watch,
     decide,
 )
+from worker.rotation.fresh import see_that_none_was_seen
 from worker.rotation.lending import Lend, Lent, freely
 from worker.rotation.observe import Observation
+from worker.rotation.ports import NOTHING_SEEN, Seen
 from worker.rotation.record import Record, Request
 from worker.rotation.services import Services
 from worker.rotation.status import due_at, moved
@@ -87,21 +89,26 @@ class LookResult:
     version: int = 0
     mended: bool = False
 
+    @property
+    def seen(self) -> Seen:
+        """What is kept beside Vault, to know by that the record was set back."""
+        return seen_of(self.record, self.version)
+
 
 def reconcile(
     services: Services,
     target: Target,
     *,
     watching: bool = False,
-    seen_version: int = 0,
+    seen: Seen = NOTHING_SEEN,
     allows_create: Callable[[str], bool] = always,
     lend: Lend = freely,
 ) -> LookResult:
     """Bring one target to where it should be, as far as possible now; ``watching``: and see what apps read.
 
-    ``seen_version`` is the highest version of the record that any worker has seen; 0: not known. ``allows_create`` is
-    asked before a key is made; where it says no, that waits for a tick. ``lend`` is asked before a step on another
-    account than the target's; where that has no room, the step waits for a tick.
+    ``seen`` is what a worker saw last of the record. ``allows_create`` is asked before a key is made; where it says no,
+    that waits for a tick. ``lend`` is asked before a step on another account than the target's; where that has no room,
+    the step waits for a tick.
 
     Raises RecordError (the record cannot be used, or is gone), Conflict (the target was moved to another path),
     VaultError (Vault cannot be used; nothing is recorded then) and TryAgainLater.
@@ -109,7 +116,7 @@ def reconcile(
     session = _opened(services, target)
     session.allows_create, session.lend = allows_create, lend
     troubled = session.record.trouble is not None
-    _see_that_vault_was_not_set_back(session, seen_version)
+    _see_that_vault_was_not_set_back(session, seen)
     for _ in range(MOST_STEPS):
         now = session.now
         due, freeze = due_at(session.record, target, now), freeze_at(target.freezes, now)
@@ -133,13 +140,15 @@ def reconcile(
     raise TryAgainLater(f"there was no end after {MOST_STEPS} steps", target=target.name, hint="It is looked at again.")
 
 
-def _see_that_vault_was_not_set_back(session: Session, seen_version: int) -> None:
-    if session.loaded.version >= seen_version:
+def _see_that_vault_was_not_set_back(session: Session, seen: Seen) -> None:
+    if is_later(session.record, session.loaded.version, seen):
         return
     session.reload()  # a standby may have answered that is a moment behind
     version, now = session.loaded.version, session.now
-    if version < seen_version:
-        session.change(lambda record: set_back(record, seen_version, version, now))
+    if version == 0:
+        see_that_none_was_seen(session.target, seen.version)
+    if not is_later(session.record, version, seen):
+        session.change(lambda record: set_back(record, seen.version, version, now))
 
 
 def accept(services: Services, target: Target, request: Request, by: str = "") -> Record:

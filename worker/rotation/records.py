@@ -43,15 +43,31 @@ class Loaded:
     entries: tuple[Entry, ...] = ()
 
 
-class RecordStore:
-    """The records and archives below ``state_path`` (which has no slash at its ends); ``mount`` is for messages."""
+def unseen(target: str) -> int:  # noqa: ARG001 - whichever it is
+    """Nobody can tell whether there ever was a record."""
+    return 0
 
-    def __init__(self, vault: VaultPort, state_path: str, clock: Clock, mount: str = "secret") -> None:
+
+class RecordStore:
+    """The records and archives below ``state_path`` (which has no slash at its ends); ``mount`` is for messages.
+
+    ``seen_version`` tells the highest version of a target's record that any worker has seen, 0 where none is known.
+    """
+
+    def __init__(
+        self,
+        vault: VaultPort,
+        state_path: str,
+        clock: Clock,
+        mount: str = "secret",
+        seen_version: Callable[[str], int] = unseen,
+    ) -> None:
         self._vault = vault
         self._root = state_path
         self._clock = clock
         self.claims = KeyClaims(vault, state_path)
         self._mount = mount
+        self._seen_version = seen_version
 
     def path(self, target: str) -> str:
         """Where a target's record lies, inside the mount."""
@@ -82,7 +98,8 @@ class RecordStore:
         """
         loaded = self.load(target.name, target.path)
         if loaded.version == 0:
-            see_that_it_is_new(self._vault, target, self._archive_folder(target.name))
+            seen = self._seen_version(target.name)
+            see_that_it_is_new(self._vault, target, self._archive_folder(target.name), seen)
         return loaded
 
     def history(self, target: str) -> History:

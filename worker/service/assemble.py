@@ -140,7 +140,7 @@ def build(
     shared = shared_state(connect(settings.redis_url, login=login), settings.accounts)
     guard = Guard()
     http = new_client(proxies=settings.proxies, backend=DeadlineBackend(guard))
-    store = RecordStore(vault, settings.vault.state_path, clock, settings.vault.mount)
+    store = RecordStore(vault, settings.vault.state_path, clock, settings.vault.mount, shared.index.seen_version)
 
     def at(account: AccountSettings) -> AccountServices:
         api_key = api_key_of(settings, account, vault, clock, on_new)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,7 +17,10 @@ from worker.rotation.audit import AuditReport, audit
 from worker.rotation.changes.creates import explained
 from worker.rotation.changes.retirement import counted_after_all
 from worker.rotation.changes.watch import deletes_resumed
+from worker.rotation.claiming import claim_all, living_keys
+from worker.rotation.findings import AuditFinding
 from worker.rotation.leftover import prove_left_behind, retire_leftovers, stand_in
+from worker.rotation.lost import of_lost_keys
 from worker.rotation.record import Record
 from worker.rotation.status import due_at, outlook, summarize
 from worker.rotation.steps.session import Session
@@ -30,6 +33,7 @@ from worker.targets.account import DEFAULT_ACCOUNT, logged
 AUDIT = "audit"
 AFTER_TROUBLE = timedelta(minutes=1)
 SETTLED_AFTER_LEASES = 4
+CLAIMS_EVERY = timedelta(days=1)
 MORE_THREADS = (
     "A quarter of the threads watch when nothing is due: raise concurrency, start more workers, or watch less often."
 )
@@ -88,11 +92,12 @@ def audit_once(runtime: Runtime) -> None:
     if not _is_mine(runtime):
         return
     runtime.audits.note()
-    report = whole_audit(runtime)
+    report = whole_audit(runtime, observing=False)  # the watch does
     for finding in report.findings:
         event = Event.DRIFT_FOUND if finding.kind == "drift" else Event.AUDIT_FOUND
         at = logged(finding.account or DEFAULT_ACCOUNT)
         _log.warning(event, kind=finding.kind, target=finding.target, what=finding.what, hint=finding.hint, **at)
+    _see_to_claims(runtime, report)
     if report.explained:
         _settle_explained(runtime, report)
     retire_leftovers(runtime.services, report.survey, runtime.settings.targets)
@@ -115,10 +120,32 @@ def audit_once(runtime: Runtime) -> None:
     )
 
 
-def whole_audit(runtime: Runtime, progress: Progress | None = None) -> AuditReport:
+def whole_audit(runtime: Runtime, progress: Progress | None = None, *, observing: bool = True) -> AuditReport:
     """The audit of targets and account, and of the worker's own API keys. Raises VaultError."""
-    report = audit(runtime.services, runtime.settings.targets, slack(runtime), progress)
-    return replace(report, findings=(*report.findings, *findings_of_api_keys(runtime)))
+    targets = runtime.settings.targets
+    report = audit(runtime.services, targets, slack(runtime), progress, observing=observing)
+    lost = _lost(runtime, report, progress, everywhere=observing)
+    return replace(report, findings=(*report.findings, *lost, *findings_of_api_keys(runtime)))
+
+
+def _lost(
+    runtime: Runtime, report: AuditReport, progress: Progress | None, *, everywhere: bool
+) -> Iterator[AuditFinding]:
+    """Living keys that are on no record, by what Redis and the keys' own documents remember.
+
+    Of targets whose record was set back; and ``everywhere``, for a person who asks, where HostUp counts keys that
+    nothing explains: a document is read for each key ever made.
+    """
+    services, seen, targets = runtime.services, report.survey, runtime.settings.targets
+    everywhere = everywhere and any(count.drift and count.drift > 0 for count in report.accounts)
+    names = [name for name, record in seen.records.items() if name in targets and (everywhere or record.deletes_held)]
+    on_record = {key for record in seen.records.values() for key in record.keys_on_record()}
+    documents = living_keys(services, on_record, progress) if everywhere else {}
+    try:
+        ids = runtime.shared.index.ids_of(names)
+    except QueueUnavailable:
+        ids = {}
+    return of_lost_keys(services, seen, targets, ids, documents)
 
 
 def slack(runtime: Runtime) -> timedelta:
@@ -141,6 +168,14 @@ def _say_if_the_watch_is_behind(runtime: Runtime) -> None:
 def watch_behind(runtime: Runtime) -> int:
     """How many targets were to be watched so long ago that another watch is due by now. Raises QueueUnavailable."""
     return runtime.shared.watches.behind(runtime.clock.now() - runtime.settings.worker.watch_every - slack(runtime))
+
+
+def _see_to_claims(runtime: Runtime, report: AuditReport) -> None:
+    """Each key on record has its document, looked at once a day: a document for each is read for that."""
+    since = runtime.services.store.claims.complete_since()
+    shared = any(finding.kind == "shared" for finding in report.findings)
+    if shared or since is None or report.at - since >= CLAIMS_EVERY:
+        claim_all(runtime.services, report.survey)
 
 
 def _settle_explained(runtime: Runtime, report: AuditReport) -> None:
@@ -180,10 +215,15 @@ def _put_redis_right(runtime: Runtime, records: Mapping[str, Record]) -> None:
     dues = {name: due_at(record, target, now) for name, (record, target) in known.items()}
     waits = {name: outlook(record, target, now) for name, (record, target) in known.items()}
     runtime.shared.index.refresh(
-        IndexEntry(name, summarize(record, dues[name], waits[name]), newest_ids(record))
+        IndexEntry(name, summarize(record, dues[name], waits[name]), _ids_to_keep(record))
         for name, (record, _) in known.items()
     )
     runtime.shared.due.look_sooner({name: wait.until for name, wait in waits.items()})
+
+
+def _ids_to_keep(record: Record) -> list[str]:
+    """The ids in a record; none of one that was set back: what Redis knows beyond it names the keys made since."""
+    return [] if record.deletes_held else newest_ids(record)
 
 
 def newest_ids(record: Record) -> list[str]:

@@ -130,17 +130,17 @@ def _look_alone(runtime: Runtime, name: str, lend: Lend = freely, *, watching: b
 
 
 def _look(runtime: Runtime, target: Target, hold: Hold, lend: Lend, *, watching: bool) -> bool:
-    now, version = runtime.clock.now(), hold.seen_version
+    now, seen = runtime.clock.now(), hold.seen
     try:
         found = reconcile(
             runtime.services,
             target,
             watching=watching,
-            seen_version=hold.seen_version,
+            seen=hold.seen,
             allows_create=runtime.allows_create,
             lend=lend,
         )
-        version = found.version
+        seen = found.seen
         entry = IndexEntry(
             target.name, summarize(found.record, found.due, found.wait), sorted(found.touched), target.plan()
         )
@@ -159,7 +159,7 @@ def _look(runtime: Runtime, target: Target, hold: Hold, lend: Lend, *, watching:
     else:
         if watching or found.observation or found.mended:
             _keep_sighting(runtime, target, found.record, found.observation)
-    runtime.shared.index.finish_look(entry, next_look, hold, version)
+    runtime.shared.index.finish_look(entry, next_look, hold, seen)
     return True
 
 

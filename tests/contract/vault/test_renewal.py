@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.contract.vault.answers import document, errors, login, token
+from tests.contract.vault.answers import document, errors, login, token, told
 from tests.contract.vault.conftest import ANYTHING, Connect, Role, SteppedClock
 from tests.wire import Step, Wire, cut
 from worker.adapters.vault.kv import VaultStore
-from worker.errors import VaultLoginFailed, VaultSealed, VaultUnavailable
+from worker.errors import VaultDenied, VaultLoginFailed, VaultSealed, VaultUnavailable
 from worker.secret import Secret
 
 
@@ -173,3 +174,97 @@ def test_a_new_token_is_renewed_in_its_own_time(connected: Connect, clock: Stepp
         wire.script(login("s.second", 60), document())
         store.read("a")
         assert wire.heard[0].target == "/v1/auth/token/renew-self"
+
+
+DENIED = errors(403, "1 error occurred:\n\t* permission denied\n\n")
+GONE = told({}, 204)
+
+
+def _logins(wire: Wire) -> int:
+    return sum(heard.target.endswith("/login") for heard in wire.heard)
+
+
+def _revoked(wire: Wire) -> list[str | None]:
+    return [heard.headers.get("x-vault-token") for heard in wire.heard if heard.target.endswith("/revoke-self")]
+
+
+def test_a_token_that_was_replaced_is_revoked_once_nobody_uses_it(connected: Connect, clock: SteppedClock) -> None:
+    with Wire(login("s.first", 3600), document()) as wire:
+        store = connected(wire.url, role_id="role", secret_id=Secret("secret"))
+        store.read("a")
+        clock.seconds += 61
+        wire.script(DENIED, login("s.second", 3600), document(), GONE)
+        store.read("b")
+        store.keep_alive()
+        assert _revoked(wire) == [], "another thread may be in a call with it"
+        clock.seconds += 61
+        for _ in range(2):
+            store.keep_alive()
+        assert _revoked(wire) == ["s.first"]
+        store.leave()
+        assert _revoked(wire) == ["s.first", "s.second"]
+
+
+@pytest.mark.parametrize("says", [GONE, DENIED, cut(b"")], ids=["yes", "no", "nothing"])
+def test_at_the_end_all_are_revoked_whatever_becomes_of_one(
+    connected: Connect, clock: SteppedClock, says: Step
+) -> None:
+    with Wire(login("s.first", 3600), document()) as wire:
+        store = connected(wire.url, role_id="role", secret_id=Secret("secret"))
+        store.read("a")
+        clock.seconds += 61
+        wire.script(DENIED, login("s.second", 3600), document())
+        store.read("b")
+        wire.script(says)
+        store.leave()
+        assert set(_revoked(wire)) == {"s.first", "s.second"}
+
+
+def test_on_a_real_server_one_token_is_left(
+    connected: Connect, role: Callable[..., Role], root: Any, clock: SteppedClock, tmp_path: Path, path: str
+) -> None:
+    made, file = role(ANYTHING, token_ttl="1h"), tmp_path / "secret-id"
+    file.write_text(made.secret_id())
+    store = connected(role_id=made.role_id, secret_id_file=file)
+    seen = [store.check().accessor]
+    for _ in range(2):
+        file.write_text(made.secret_id())
+        store.read(path)
+        seen.append(store.check().accessor)
+    assert len(set(seen)) == 3
+    clock.seconds += 61
+    store.keep_alive()
+    known = root.list("auth/token/accessors")["data"]["keys"]
+    assert [accessor for accessor in seen if accessor in known] == seen[-1:]
+
+
+def test_a_right_that_is_missing_for_good_costs_fewer_and_fewer_logins(connected: Connect, clock: SteppedClock) -> None:
+    """A look each minute for a day, with a token of an hour."""
+    with Wire(login("s.x", 10**6), document()) as wire:
+        store = connected(wire.url, role_id="role", secret_id=Secret("secret"))
+        store.read("a")
+        made = []
+        for _ in range(24 * 60):
+            clock.seconds += 60
+            wire.script(DENIED, login("s.x", 10**6), DENIED)
+            with pytest.raises(VaultDenied):
+                store.read("b")
+            made.append(_logins(wire))
+        assert 6 < sum(made) < 36
+
+
+def test_a_right_that_comes_with_another_login_is_had_within_a_minute_again(
+    connected: Connect, clock: SteppedClock
+) -> None:
+    with Wire(login("s.x", 10**6), document()) as wire:
+        store = connected(wire.url, role_id="role", secret_id=Secret("secret"))
+        store.read("a")
+        for wait in (61, 121):
+            clock.seconds += wait
+            wire.script(DENIED, login("s.x", 10**6), DENIED)
+            with pytest.raises(VaultDenied):
+                store.read("b")
+        for wait in (241, 61):
+            clock.seconds += wait
+            wire.script(DENIED, login("s.x", 10**6), document(9))
+            assert store.read("b").version == 9

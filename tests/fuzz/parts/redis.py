@@ -40,6 +40,7 @@ from worker.errors import HostUpCall, HostUpRateLimited, HostUpUncertain
 from worker.notices.forms import FORMS
 from worker.notices.letter import mail
 from worker.notices.notice import Kind, Notice
+from worker.rotation.ports import Seen
 from worker.rotation.status import summary_of
 from worker.sandbox.servers import start_valkey
 from worker.targets.backoff import Backoff
@@ -87,7 +88,7 @@ def _write_honestly(client: redis.Redis) -> None:
         world.passes(days=29)
     hold = shared.locks.hold("media", _HOUR)
     summary = summary_of(found.record, TARGET, world.clock.now())
-    shared.index.finish_look(IndexEntry("media", summary, ["AK1", "AK2"], TARGET.plan()), NOW, hold, 7)
+    shared.index.finish_look(IndexEntry("media", summary, ["AK1", "AK2"], TARGET.plan()), NOW, hold, Seen(7, 3, "abc"))
     shared.locks.hold("media", _HOUR)
     shared.due.schedule_missing(["media", "backup"], NOW)
     shared.due.wake("media")
@@ -168,7 +169,7 @@ def _finish(shared: SharedState) -> None:
     hold = shared.locks.hold("media", _HOUR)
     entry = IndexEntry("media", {"target": "media"}, ["AK1"], "plan")
     shared.index.refresh([entry])
-    shared.index.finish_look(entry, NOW, hold, 3)
+    shared.index.finish_look(entry, NOW, hold, Seen(3))
     left = shared.client.pttl(lock("media"))
     if left > _HOUR.total_seconds() * 1000:
         raise _Unbounded(f"the lock is held for {left} ms")

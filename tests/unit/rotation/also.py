@@ -10,6 +10,7 @@ from tests.doubles import Gate, MemoryVault
 from tests.worlds import TARGET, Small
 from worker.errors import VaultDenied
 from worker.rotation.lending import Lend, freely
+from worker.rotation.ports import NOTHING_SEEN, Seen
 from worker.rotation.reconcile import LookResult
 from worker.rotation.record import CurrentKey
 from worker.rotation.services import Destination
@@ -65,9 +66,9 @@ class Also(Small):
         self.hostup.living["BY-HAND"] = "before"
 
     def look(
-        self, target: Target = ALSO, *, watching: bool = False, seen_version: int = 0, lend: Lend = freely
+        self, target: Target = ALSO, *, watching: bool = False, seen: Seen = NOTHING_SEEN, lend: Lend = freely
     ) -> LookResult:
-        return super().look(target, watching=watching, seen_version=seen_version, lend=lend)
+        return super().look(target, watching=watching, seen=seen, lend=lend)
 
     def watch(self, times: int = 1) -> None:
         for _ in range(times):

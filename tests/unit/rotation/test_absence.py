@@ -15,7 +15,9 @@ from worker.rotation.audit import audit
 from worker.rotation.baseline import ensure_baseline
 from worker.rotation.changes.rotation import note
 from worker.rotation.history import encode_entry
-from worker.rotation.reconcile import accept
+from worker.rotation.ports import Seen
+from worker.rotation.reconcile import accept, reconcile
+from worker.rotation.records import RecordStore
 from worker.rotation.survey import survey
 
 RECORD = f"{STATE}/{TARGET.name}"
@@ -50,7 +52,18 @@ def only_the_archive_is_left(small: Small) -> None:
     small.vault.write(f"{STATE}/_archive/{TARGET.name}/000000000001", {"entries": []}, 0)
 
 
-LOSSES = (soft_deleted, destroyed, deleted_with_its_metadata, only_the_archive_is_left)
+def only_an_older_version_of_the_secret_is_left(small: Small) -> None:
+    small.vault.forget(RECORD)
+    small.vault.versions[TARGET.path] += [{"password": "somebody's"}, None]
+
+
+LOSSES = (
+    soft_deleted,
+    destroyed,
+    deleted_with_its_metadata,
+    only_the_archive_is_left,
+    only_an_older_version_of_the_secret_is_left,
+)
 
 
 def see_that_nothing_is_touched(small: Small, act: Callable[[], object]) -> RecordDeleted:
@@ -78,6 +91,32 @@ def test_a_lost_record_is_named_by_survey_and_audit(small: Small, lose: Callable
     assert set(survey(small.services, small.targets).unreadable) == {TARGET.name}
     found = [f for f in audit(small.services, small.targets, SLACK).findings if f.kind == "record"]
     assert [finding.target for finding in found] == [TARGET.name]
+
+
+def forgotten_with_the_secret(small: Small) -> None:
+    small.vault.forget(RECORD)
+    small.vault.forget(TARGET.path)
+
+
+def forgotten_and_the_secret_deleted(small: Small) -> None:
+    small.vault.forget(RECORD)
+    small.vault.soft_delete(TARGET.path)
+
+
+@pytest.mark.parametrize("lose", [forgotten_with_the_secret, forgotten_and_the_secret_deleted])
+def test_where_nothing_in_vault_tells_of_a_record_what_workers_have_seen_does(
+    small: Small, lose: Callable[[Small], None]
+) -> None:
+    lose(small)
+    store = RecordStore(small.vault, STATE, small.clock, seen_version=lambda name: 4 if name == TARGET.name else 0)
+    services = replace(small.services, store=store)
+    error = see_that_nothing_is_touched(small, lambda: small.look(seen=Seen(4)))
+    assert "a worker has seen version 4 of it" in error.what
+    assert f"`rotator repair {TARGET.name}`" in error.hint
+    see_that_nothing_is_touched(small, lambda: reconcile(services, TARGET, watching=True))
+    see_that_nothing_is_touched(small, lambda: accept(services, TARGET, request()))
+    assert set(survey(services, small.targets).unreadable) == {TARGET.name}
+    assert store.open(replace(TARGET, name="web", path="apps/web")).version == 0
 
 
 def test_the_error_names_the_version_and_the_command_that_brings_it_back(small: Small) -> None:

@@ -12,7 +12,8 @@ from tests.worlds import TARGET
 from worker.errors import Conflict, CopyFailed
 from worker.rotation.changes.removal import Ending, ended, read_by_apps
 from worker.rotation.changes.settlement import adopted_key, found_in
-from worker.rotation.leftover import leftover, published_of, retire_leftover
+from worker.rotation.copy_access import published_of
+from worker.rotation.leftover import leftover, retire_leftover
 from worker.rotation.reconcile import accept
 from worker.rotation.record import CopyVersion, Record, Why, decode, encode
 from worker.rotation.status import due_at, summary_of

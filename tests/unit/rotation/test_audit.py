@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from tests.doubles import MemoryVault, one_account
 from tests.records import MINUTE, create, retiring
+from tests.unit.rotation.test_watch import DENIED, NO_SUCH_KEY, SLOW_DOWN, OddStorage
 from tests.worlds import SLACK, STATE, TARGET, Small
-from worker.errors import HostUpCall, HostUpRateLimited
+from worker.errors import HostUpCall, HostUpRateLimited, VaultDenied
 from worker.rotation.audit import AuditReport, audit
 from worker.rotation.baseline import ensure_baseline, note_foreign
 from worker.rotation.changes.rotation import failed
 from worker.rotation.changes.settlement import Found, adopted_key
 from worker.rotation.decide import RETIRING_LIMIT
-from worker.rotation.record import Request
+from worker.rotation.observe import observe_all
+from worker.rotation.ports import Document, Probe
+from worker.rotation.record import Request, Trouble, TroubleKind
 from worker.rotation.status import failing_since
 
 LIMITED = HostUpRateLimited("too many", HostUpCall("create_key", 429), hint="Wait.", request_id="request-429")
@@ -182,3 +187,82 @@ def test_an_audit_changes_nothing(small: Small) -> None:
     _audit(small)
     assert small.vault.versions == before
     assert small.hostup.living == keys
+
+
+def _overwritten(small: Small) -> None:
+    small.vault.write(TARGET.path, {"access_key": "AK-THEIRS", "secret_key": "x"}, 1)
+
+
+def _destroyed(small: Small) -> None:
+    small.vault.destroy(TARGET.path, 1)
+
+
+def _deleted_and_another_one_made(small: Small) -> None:
+    """So that HostUp counts as many keys as before."""
+    del small.hostup.living["AK1"]
+    small.hostup.living["THEIRS"] = "made by somebody"
+
+
+@pytest.mark.parametrize(
+    ("happens", "kind"),
+    [(_overwritten, "overwritten"), (_destroyed, "secret lost"), (_deleted_and_another_one_made, "key refused")],
+)
+def test_what_the_watch_would_find_is_found_before_it_has_looked(
+    small: Small, happens: Callable[[Small], None], kind: str
+) -> None:
+    happens(small)
+    report = _audit(small)
+    assert [(finding.kind, finding.target) for finding in report.findings] == [(kind, TARGET.name)]
+    small.look(watching=True)
+    assert _kinds(small) == [kind], "and once only"
+
+
+@pytest.mark.parametrize("observing", [True, False])
+def test_as_many_keys_as_on_record_explain_nothing_where_one_is_gone(small: Small, *, observing: bool) -> None:
+    """Another one counts in its place; a worker's audit, which does not look itself, knows it by the watch."""
+    assert audit(small.services, small.targets, SLACK, observing=observing).explained == {"default"}
+    _deleted_and_another_one_made(small)
+    if not observing:
+        died = Trouble(kind=TroubleKind.KEY_REFUSED, access_key="AK1", since=small.clock.now(), what="it died")
+        small.alter(trouble=replace(died, confirmed=True))
+    report = audit(small.services, small.targets, SLACK, observing=observing)
+    assert (report.drift, report.explained) == (0, frozenset())
+    assert [count.unaccounted for count in report.accounts] == [("media",)]
+
+
+def test_a_target_that_is_rotated_while_the_audit_looks_is_well(small: Small) -> None:
+    before = {TARGET.name: small.record()}
+    small.passes(days=31)
+    small.look()
+    (seen,) = observe_all(small.services, before, small.targets).values()
+    assert (seen.living, seen.trouble) == (True, None)
+
+
+def test_that_fewer_keys_are_foreign_is_advised_only_where_every_current_key_lives(small: Small) -> None:
+    del small.hostup.living["BY-HAND"]
+    (finding,) = _audit(small).findings
+    assert (finding.kind, "`rotator settle --foreign N`" in finding.hint) == ("drift", True)
+
+
+@pytest.mark.parametrize("probe", [NO_SUCH_KEY, DENIED, SLOW_DOWN], ids=["dead", "denied", "not to be asked"])
+def test_it_is_not_advised_while_a_current_key_is_unaccounted_for(small: Small, probe: Probe) -> None:
+    storage = OddStorage(small.hostup)
+    storage.wrong["AK1"] = storage.right["AK1"] = probe
+    small.services = replace(small.services, accounts=one_account(small.hostup, storage))
+    del small.hostup.living["AK1"]
+    (drift,) = (finding for finding in _audit(small).findings if finding.kind == "drift")
+    assert "--foreign" not in drift.hint
+    assert "the current key of media is not known to live" in drift.hint
+
+
+def test_a_secret_that_may_not_be_read_is_no_end_of_the_audit(small: Small) -> None:
+    class Denying(MemoryVault):
+        def read(self, path: str) -> Document:
+            if path == TARGET.path:
+                raise VaultDenied("denied", operation="read", path=path, status=403)
+            return super().read(path)
+
+    services = replace(small.services, vault=Denying(versions=small.vault.versions))
+    (seen,) = observe_all(services, {TARGET.name: small.record()}, small.targets).values()
+    assert (seen.living, seen.what) == (None, "what apps read could not be looked at: denied")
+    assert audit(services, small.targets, SLACK).findings == ()

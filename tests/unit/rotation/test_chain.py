@@ -18,6 +18,7 @@ from worker.rotation.changes.acceptance import breaks_accepted
 from worker.rotation.changes.repair import RepairEvidence, rebuild
 from worker.rotation.changes.rotation import note
 from worker.rotation.history import History, decode_entry, encode_entry
+from worker.rotation.ports import Seen
 from worker.rotation.record import Record, encode
 from worker.rotation.whole import whole_history
 
@@ -193,7 +194,7 @@ def test_a_vault_that_was_set_back_has_a_chain_that_holds_and_says_that_it_was_s
     older = small.record()
     small.look()
     small.put(older)
-    small.look(seen_version=version + 99)
+    small.look(seen=Seen(version + 99))
     whole = whole_history(small.store, TARGET.name)
     assert whole.chain.holds, whole.chain.words
     assert Event.VAULT_SET_BACK in {entry.event for entry in whole.entries()}

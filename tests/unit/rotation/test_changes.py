@@ -227,6 +227,39 @@ def test_a_create_naming_a_living_key_never_retires_that_key() -> None:
     assert len(after.unconfirmed_creates) == 1
 
 
+LATE = replace(IDLE, unconfirmed_creates=(create(4, rotation_id=HOLDER.rotation_id),))
+"""Another worker took over, and recorded all that it knew."""
+
+
+def test_a_key_that_is_named_late_is_retired_and_settles_its_create() -> None:
+    outcome = CreateOutcome(UNCERTAIN, 4, "AK6")
+    after = creates.create_unconfirmed(LATE, HOLDER, outcome, NOW, NOW + MINUTE)
+    assert [(key.access_key, key.why, key.request_id) for key in after.retiring] == [("AK6", Why.UNUSABLE, "request-5")]
+    assert [each.settled for each in after.unconfirmed_creates] == ["the key came late: AK6, to be retired"]
+    assert (after.current, after.failure) == (LATE.current, LATE.failure)
+    assert creates.create_unconfirmed(after, HOLDER, outcome, NOW, NOW + MINUTE) is after
+
+
+def test_a_living_key_that_is_named_late_is_not_retired() -> None:
+    outcome = CreateOutcome(UNCERTAIN, 4, "AK0")
+    assert creates.create_unconfirmed(LATE, HOLDER, outcome, NOW, NOW + MINUTE) is LATE
+
+
+def test_a_request_id_that_comes_late_is_kept() -> None:
+    after = creates.create_unconfirmed(LATE, HOLDER, CreateOutcome(UNCERTAIN, 4), NOW, NOW + MINUTE)
+    [known] = after.unconfirmed_creates
+    assert (known.request_id, known.error, known.open) == ("request-5", "no answer", True)
+    assert after.history.entries()[-1].request_id == "request-5"
+
+
+@pytest.mark.parametrize("why", [HostUpUncertain("no answer", HostUpCall("create_key")), UNCERTAIN])
+def test_what_comes_late_and_tells_nothing_changes_nothing(why: HostUpUncertain) -> None:
+    known = replace(LATE.unconfirmed_creates[0], request_id="request-5")
+    for record in (replace(LATE, unconfirmed_creates=(known,)), IDLE):
+        with pytest.raises(Superseded):
+            creates.create_unconfirmed(record, HOLDER, CreateOutcome(why, 4), NOW, NOW + MINUTE)
+
+
 @pytest.mark.parametrize("change", [creates.create_unconfirmed, transitions.nothing_made], ids=lambda c: c.__name__)
 def test_only_the_holder_ends_a_create(change: object) -> None:
     record = replace(IDLE, rotation=rotation())

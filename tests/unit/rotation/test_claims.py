@@ -7,11 +7,15 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from tests.doubles import MemoryHostUp, MemoryVault
-from tests.worlds import STATE, TARGET, Small
+from tests.worlds import SLACK, STATE, TARGET, Small
 from worker.errors import HostUpCall, HostUpUncertain, VaultDenied
+from worker.rotation.audit import audit
+from worker.rotation.claiming import claim_all
 from worker.rotation.claims import KeyClaims, Owner
 from worker.rotation.ports import CreatedKey
-from worker.rotation.record import Phase
+from worker.rotation.reconcile import accept
+from worker.rotation.record import Phase, Request, Why
+from worker.rotation.survey import survey
 
 OTHER = replace(TARGET, name="other", path="apps/other")
 
@@ -186,3 +190,121 @@ class TestDocuments:
             assert "/" not in name
             assert name.isascii()
             assert name not in (".", "..")
+
+
+class TestKeysWithoutADocument:
+    """Of a release before, or because somebody removed it: another target may have been given the key since."""
+
+    @pytest.fixture
+    def mixed_up(self, small: Small, hostup: Repeating) -> Small:
+        """Both targets publish AK1, which only the second one has by the key's document; then that one rotates."""
+        small.look()
+        small.vault.forget(f"{STATE}/_keys/AK1")
+        hostup.repeats = True
+        small.look(OTHER)
+        hostup.repeats = False
+        assert [current_of(small, name) for name in small.targets] == ["AK1", "AK1"]
+        small.passes(days=15)
+        request = Request(id="again", reason="", at=small.clock.now())
+        accept(small.services, OTHER, request)
+        small.look(OTHER)
+        assert current_of(small, "other") != "AK1"
+        return small
+
+    def end_of_grace(self, small: Small) -> None:
+        small.passes(days=2)
+        small.look(OTHER)
+
+    def test_a_key_that_another_one_publishes_is_not_deleted(self, mixed_up: Small) -> None:
+        self.end_of_grace(mixed_up)
+        assert mixed_up.hostup.asked_to_delete == []
+        (key,) = mixed_up.record("other").retiring
+        assert "AK1 was to be deleted, but it is on record for target media" in key.error
+
+    def test_nor_is_it_where_every_key_had_its_document_before(self, mixed_up: Small) -> None:
+        mixed_up.store.claims.note_complete(mixed_up.clock.now())
+        claim_all(mixed_up.services, survey(mixed_up.services, mixed_up.targets))  # as an audit does that finds this
+        self.end_of_grace(mixed_up)
+        assert mixed_up.hostup.asked_to_delete == []
+
+    def test_nor_by_a_person_who_revokes_it(self, mixed_up: Small) -> None:
+        retiring = mixed_up.record("other").retiring
+        mixed_up.put(replace(mixed_up.record("other"), retiring=tuple(replace(k, why=Why.REVOKED) for k in retiring)))
+        self.end_of_grace(mixed_up)
+        assert mixed_up.hostup.asked_to_delete == []
+
+    def test_once_nobody_needs_it_it_is_deleted(self, mixed_up: Small) -> None:
+        self.end_of_grace(mixed_up)
+        mixed_up.passes(days=15)
+        mixed_up.look()
+        assert current_of(mixed_up, "media") != "AK1"
+        self.end_of_grace(mixed_up)
+        assert mixed_up.hostup.deleted == ["AK1"]
+        mixed_up.look()
+        mixed_up.passes(hours=1)
+        for target in mixed_up.targets.values():
+            mixed_up.look(target)
+        assert [mixed_up.record(name).retiring for name in mixed_up.targets] == [(), ()]
+
+    def test_not_while_an_app_reads_it_whatever_the_record_says(self, mixed_up: Small) -> None:
+        self.end_of_grace(mixed_up)
+        mixed_up.passes(days=15)
+        mixed_up.look()
+        path = TARGET.path
+        mixed_up.vault.write(path, mixed_up.vault.read_version(path, 1).data or {}, 2)  # a person put it back
+        self.end_of_grace(mixed_up)
+        assert mixed_up.hostup.asked_to_delete == []
+
+    def test_a_key_that_nobody_else_has_gets_its_document_and_is_deleted(self, small: Small) -> None:
+        owners = {}
+        for days in (0, 31):
+            small.passes(days=days)
+            small.look()
+            current = small.record().current
+            assert current is not None
+            owners[current.access_key] = Owner("media", current.rotation_id)
+            small.vault.forget(f"{STATE}/_keys/{current.access_key}")
+        small.passes(days=2)
+        small.look()
+        assert small.hostup.deleted == ["AK1"]
+        assert {key: small.store.claims.owner(key) for key in owners} == owners
+
+    def test_every_record_is_looked_at_only_once(self, small: Small) -> None:
+        small.look()
+        for _ in range(2):
+            small.passes(days=31)
+            small.look()
+            small.passes(days=2)
+            small.look()
+            small.vault.versions[f"{STATE}/broken"] = [{"names": ["AK1", "AK2", "AK3"]}]
+        assert small.hostup.deleted == ["AK1", "AK2"]
+
+    @pytest.mark.parametrize(("document", "deleted"), [({"a": ["b", "AK1"]}, []), (None, []), ({"a": 1}, ["AK1"])])
+    def test_a_record_that_cannot_be_read_may_have_it(
+        self, small: Small, document: dict[str, object] | None, deleted: list[str]
+    ) -> None:
+        small.vault.versions[f"{STATE}/broken"] = [document]
+        small.look()
+        small.passes(days=31)
+        small.look()
+        small.passes(days=2)
+        small.look()
+        assert small.hostup.deleted == deleted
+        assert small.store.claims.complete_since() is None
+
+    def test_the_audit_tells_of_a_key_on_two_records(self, mixed_up: Small) -> None:
+        report = audit(mixed_up.services, mixed_up.targets, SLACK)
+        found = [finding for finding in report.findings if finding.kind == "shared"]
+        assert [finding.what for finding in found] == ["access key AK1 is on record for media and other"]
+
+    def test_a_person_who_hands_it_over_has_the_last_word(self, mixed_up: Small) -> None:
+        claim_all(mixed_up.services, survey(mixed_up.services, mixed_up.targets))
+        claims = mixed_up.store.claims
+        assert claims.owner("AK1") == Owner("other", mixed_up.record("other").retiring[0].rotation_id, also=("media",))
+        claims.hand_over("AK1", "other")
+        assert claims.owner("AK1") == Owner("other", None)
+
+
+def current_of(small: Small, name: str) -> str | None:
+    current = small.record(name).current
+    return current.access_key if current else None

@@ -15,7 +15,8 @@ from worker.errors import Conflict, TryAgainLater, UsageError
 from worker.events import Event
 from worker.rotation.audit import audit
 from worker.rotation.changes.removal import PREVIOUS_WORKS_FOR, Ending, ended, read_by_apps
-from worker.rotation.leftover import leftover, published_of, retire_leftover, retire_leftovers
+from worker.rotation.copy_access import published_of
+from worker.rotation.leftover import leftover, retire_leftover, retire_leftovers
 from worker.rotation.record import Phase, Record, Why, decode, encode
 from worker.rotation.survey import survey
 from worker.rotation.trace import trace

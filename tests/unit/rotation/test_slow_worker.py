@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import pytest
 
 from tests.doubles import MemoryHostUp, MemoryVault, Player, Stage
 from tests.worlds import TARGET, Small
+from worker.errors import HostUpCall, HostUpUncertain
+from worker.rotation.ports import CreatedKey
 from worker.rotation.reconcile import reconcile
 
 
@@ -26,3 +31,45 @@ def test_a_rotation_does_not_begin_on_what_was_true_before(before: str) -> None:
     assert slow.error is None
     assert len(small.hostup.made) == 2, "one when it was first looked at, one when it was due"
     assert small.record().failure is None
+
+
+@dataclass
+class NamingOnly(MemoryHostUp):
+    """Makes keys, and answers the first create late, with the key's name or with none, and no secret."""
+
+    meanwhile: Callable[[], object] = lambda: None
+    names_it: bool = True
+
+    def create_key(self, label: str) -> CreatedKey:
+        made = super().create_key(label)
+        if len(self.made) > 1:
+            return made
+        self.meanwhile()
+        why = HostUpUncertain("cut", HostUpCall("create_key", 200), request_id=made.request_id)
+        why.access_key = made.access_key if self.names_it else None
+        raise why
+
+
+@pytest.mark.parametrize("names_it", [True, False], ids=["the key", "the requestId alone"])
+def test_what_an_answer_names_is_kept_although_another_worker_took_over(*, names_it: bool) -> None:
+    """A living key that is on no record is one that nobody deletes."""
+    hostup = NamingOnly(names_it=names_it)
+    hostup.living["BY-HAND"] = "before"
+    small = Small(hostup=hostup)
+
+    def taken_over() -> None:
+        small.passes(minutes=1)
+        small.look()
+        assert small.record().unconfirmed_creates[0].request_id is None
+
+    hostup.meanwhile = taken_over
+    small.look()
+    [known] = small.record().unconfirmed_creates
+    assert known.open is not names_it
+    small.passes(minutes=5)
+    small.look()
+    assert ("AK1" in hostup.deleted) is names_it
+    entries = small.record().history.entries()
+    assert [each.request_id for each in entries if each.event in ("key.stray", "create.unconfirmed")][-1] == (
+        "request-of-AK1"
+    )

@@ -10,9 +10,12 @@ import pytest
 
 from tests.doubles import Gate, MemoryStorage, one_account
 from tests.worlds import TARGET, Small
+from worker.events import Event
+from worker.rotation.changes.rotation import note
 from worker.rotation.changes.watch import deletes_resumed
-from worker.rotation.ports import DeletedKey, Life, Probe
-from worker.rotation.record import Phase, TroubleKind, Why
+from worker.rotation.ports import DeletedKey, Life, Probe, Seen
+from worker.rotation.reconcile import accept
+from worker.rotation.record import Phase, Request, TroubleKind, Why
 from worker.secret import Secret
 
 T = TypeVar("T")
@@ -300,13 +303,13 @@ def test_where_it_tells_keys_apart_the_current_one_is_the_measure(watched: Watch
     assert dead.facts["proof"] == "the same gateway knows access key AK2"
 
 
-def _set_back(watched: Watched) -> int:
-    """Vault as it was when AK1 was retiring; by now AK1 is what somebody published again. Answers the version seen."""
+def _set_back(watched: Watched) -> Seen:
+    """Vault as it was when AK1 was retiring; by now AK1 is what somebody published again. Answers what was seen."""
     watched.passes(days=31)
     watched.look()
     kept = {path: list(versions) for path, versions in watched.vault.versions.items()}
     watched.passes(days=31)
-    seen = watched.look().version
+    seen = watched.look().seen
     watched.vault.versions = kept
     return seen
 
@@ -314,9 +317,9 @@ def _set_back(watched: Watched) -> int:
 def test_after_vault_was_set_back_nothing_is_deleted(watched: Watched) -> None:
     seen = _set_back(watched)
     watched.hostup.living["AK1"] = "back"
-    watched.look(seen_version=seen)
+    watched.look(seen=seen)
     watched.passes(days=9)
-    watched.look(seen_version=seen)
+    watched.look(seen=seen)
     assert "AK1" in watched.hostup.living
     assert watched.record().deletes_held
     assert watched.events().count("vault.set_back") == 1
@@ -325,7 +328,7 @@ def test_after_vault_was_set_back_nothing_is_deleted(watched: Watched) -> None:
 def test_once_that_is_settled_keys_are_deleted_again(watched: Watched) -> None:
     seen = _set_back(watched)
     watched.hostup.living["AK1"] = "back"
-    watched.look(seen_version=seen)
+    watched.look(seen=seen)
     loaded = watched.store.load(TARGET.name, TARGET.path)
     watched.store.change(loaded, lambda record: deletes_resumed(record, "a person says so", watched.clock.now()))
     watched.passes(days=9)
@@ -334,6 +337,47 @@ def test_once_that_is_settled_keys_are_deleted_again(watched: Watched) -> None:
 
 
 def test_a_record_that_is_as_new_as_was_seen_is_no_sign(watched: Watched) -> None:
-    seen = watched.look().version
-    watched.look(seen_version=seen)
+    seen = watched.look().seen
+    watched.look(seen=seen)
     assert not watched.record().deletes_held
+
+
+def _asked_for_since(watched: Watched, number: int) -> None:
+    """Requests and pauses that people put on record before the first look after Vault was set back."""
+    for each in range(number):
+        accept(watched.services, TARGET, Request(id=f"since-{each}", reason="", at=watched.clock.now()))
+
+
+@pytest.mark.parametrize("since", [1, 4, 5, 6, 20])
+def test_a_vault_that_was_set_back_is_told_whatever_was_written_since(watched: Watched, since: int) -> None:
+    """Also where the record has as high a version as before, or a higher one."""
+    seen = _set_back(watched)
+    watched.hostup.living["AK1"] = "back"
+    _asked_for_since(watched, since)
+    watched.look(seen=seen)
+    watched.passes(days=9)
+    watched.look(seen=seen)
+    assert watched.events().count("vault.set_back") == 1
+    assert "AK1" in watched.hostup.living
+
+
+@pytest.mark.parametrize("since", [0, 1, 100])
+def test_a_history_that_went_on_is_no_sign(watched: Watched, since: int) -> None:
+    """Also where the entry that was seen was archived meanwhile."""
+    seen = watched.look().seen
+    for _ in range(since):
+        loaded = watched.store.load(TARGET.name, TARGET.path)
+        now = watched.clock.now()
+        watched.store.change(loaded, lambda record, now=now: note(record, Event.KEY_ADOPTED, now))  # type: ignore[misc]
+        watched.look()
+    watched.look(seen=seen)
+    assert not watched.record().deletes_held
+
+
+def test_what_is_kept_by_a_release_before_or_without_hashes_is_no_sign(watched: Watched) -> None:
+    seen = watched.look().seen
+    for known in (Seen(seen.version), replace(seen, entry_hash="")):
+        watched.look(seen=known)
+        assert not watched.record().deletes_held
+    watched.look(seen=replace(seen, entry_hash="0" * 16))
+    assert watched.record().deletes_held

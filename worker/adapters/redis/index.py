@@ -15,8 +15,9 @@ import redis
 
 from worker.adapters.redis.client import batches, guard, raw
 from worker.adapters.redis.keys import DUE, IDS, IDS_OF, PLANS, SUMMARY, VERSIONS, lock, woken
-from worker.adapters.redis.locks import Hold
+from worker.adapters.redis.locks import Hold, as_seen, seen_text
 from worker.adapters.redis.reading import Summary, as_written, checked
+from worker.rotation.ports import NOTHING_SEEN, Seen
 
 IDS_OF_A_TARGET = 12
 """The bound on ids: so many for each configured target, those of its newest two or three rotations.
@@ -124,10 +125,10 @@ class Index:
         self._forget = client.register_script(_FORGET)
 
     @guard()
-    def finish_look(self, entry: IndexEntry, next_look: datetime, hold: Hold, version: int = 0) -> None:
+    def finish_look(self, entry: IndexEntry, next_look: datetime, hold: Hold, seen: Seen = NOTHING_SEEN) -> None:
         """Keep what a look found, note when the next one is due, and release the hold: in one call.
 
-        A target that was woken since the hold began is due before all else. ``version`` is that of the record.
+        A target that was woken since the hold began is due before all else. ``seen`` is kept of the record.
         """
         self._finish_look(
             keys=[*_KEYS, DUE, woken(entry.target), lock(entry.target), PLANS, VERSIONS],
@@ -138,7 +139,7 @@ class Index:
                 next_look.timestamp(),
                 hold.token,
                 entry.plan,
-                version,
+                seen_text(seen),
             ],
         )
 
@@ -185,6 +186,13 @@ class Index:
         """Drop the highest version that was seen of a target's record: a person had it made anew."""
         self._client.hdel(VERSIONS, target)
 
+    def seen_version(self, target: str) -> int:
+        """The version of a target's record that a worker saw last; 0 where that is not known."""
+        try:
+            return as_seen(self._client.hget(VERSIONS, target)).version
+        except (redis.RedisError, OSError):
+            return 0
+
     @guard()
     def target_of(self, identifier: str) -> str | None:
         """The target that a requestId, a rotation id or an access key belongs to, if the index knows."""
@@ -192,6 +200,15 @@ class Index:
             return None
         found = self._client.hget(IDS, identifier)
         return found if isinstance(found, str) and found.isascii() and found.isprintable() else None
+
+    @guard()
+    def ids_of(self, targets: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """The ids that are kept of each target, of any kind, newest first."""
+        found: dict[str, tuple[str, ...]] = {}
+        for batch in batches(targets):
+            kept = self._client.hmget(IDS_OF, list(map(raw, batch)))
+            found |= {name: _ids(text) for name, text in zip(batch, kept, strict=True)}
+        return found
 
     @guard()
     def summary(self, target: str) -> dict[str, object] | None:
@@ -214,6 +231,16 @@ class Index:
         """All summaries that have our form."""
         found = ((str(name), _summary_of(str(name), text)) for name, text in self._client.hgetall(SUMMARY).items())
         return {name: summary for name, summary in found if summary is not None}
+
+
+def _ids(text: object) -> tuple[str, ...]:
+    """The ids that are kept of a target; none where something else than a list of them was written there."""
+    try:
+        found = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return ()
+    known = found if isinstance(found, list) else []
+    return tuple(each for each in known if isinstance(each, str) and each.isascii() and each.isprintable())
 
 
 def _summary_of(target: str, text: object) -> dict[str, object] | None:

@@ -42,7 +42,7 @@ IDS_OF = "rotator:ids_of"
 """Hash: the ids in :data:`IDS` that lead to each configured target, as JSON, newest first."""
 
 VERSIONS = "rotator:versions"
-"""Hash: the highest version that was seen of each configured target's record: a lower one was set back."""
+"""Hash: what was seen last of each configured target's record: its version, and number and hash of its newest entry."""
 
 PLANS = "rotator:plans"
 """Hash: of each configured target, a digest of the schedule, grace and path that its last look went by."""

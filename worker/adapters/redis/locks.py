@@ -12,6 +12,7 @@ import redis
 from worker.adapters.redis.client import guard
 from worker.adapters.redis.keys import VERSIONS, lock, once, woken
 from worker.adapters.redis.repair import tell
+from worker.rotation.ports import NOTHING_SEEN, Seen
 
 DIGITS = 16
 """Of a version; more is no version of ours."""
@@ -37,6 +38,9 @@ return {mine and 1 or 0, lied and 1 or 0, last, version}
 """
 """Take what is free, or is held for longer than anybody holds it: that was not written by a worker."""
 
+PARTS = 3
+"""Of what was seen of a record."""
+
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
@@ -44,14 +48,14 @@ _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL
 class Hold:
     """Whether the lock on a target is ours, by which token, and which wake-up of the target was the last until then.
 
-    ``seen_version`` is the highest version of its record that any worker has seen; 0: not known.
+    ``seen`` is what a worker saw last of its record.
     """
 
     target: str
     mine: bool
     token: str = ""
     woken: str = ""
-    seen_version: int = 0
+    seen: Seen = NOTHING_SEEN
 
 
 class TargetLocks:
@@ -77,7 +81,7 @@ class TargetLocks:
             return Hold(target, mine=True)
         if lied:
             tell(lock(target), "held for longer than a look may take")
-        return Hold(target, bool(mine), token, str(last), _whole(version))
+        return Hold(target, bool(mine), token, str(last), as_seen(version))
 
     def release(self, hold: Hold) -> None:
         """Let others look at a target; no error without Redis, as a hold ends by itself."""
@@ -96,6 +100,23 @@ class TargetLocks:
     def forget(self, work: str) -> None:
         """Let the next one who asks for ``work`` be the first. Raises QueueUnavailable."""
         self._client.delete(once(work))
+
+
+def as_seen(text: object) -> Seen:
+    """What was seen of a record, as Redis has it: its version, and the newest entry; a release before wrote the first.
+
+    Nothing where anything else stands there.
+    """
+    parts = text.split(" ") if isinstance(text, str) else []
+    if not 1 <= len(parts) <= PARTS or not _whole(parts[0]):
+        return NOTHING_SEEN
+    version, entry, entry_hash = (parts + [""] * PARTS)[:PARTS]
+    return Seen(_whole(version), _whole(entry), entry_hash if entry_hash.isalnum() else "")
+
+
+def seen_text(seen: Seen) -> str:
+    """The same, to be kept there."""
+    return f"{seen.version} {seen.entry} {seen.entry_hash}" if seen.entry else str(seen.version)
 
 
 def _whole(text: object) -> int:

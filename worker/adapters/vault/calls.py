@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +66,8 @@ class VaultCalls:
             if isinstance(answer, CallFailed) and denied(answer):
                 other = self._keeper.replacement(grant)
                 answer = _tried(call, self._client(other, at_home=at_home)) if other else answer
+                if other and not (isinstance(answer, CallFailed) and denied(answer)):
+                    self._keeper.helped()
             error = self._error(ask, answer) if isinstance(answer, CallFailed) else None
         if error:
             raise error
@@ -112,11 +113,11 @@ class VaultCalls:
             self._keeper.keep_alive()
 
     def leave(self) -> None:
-        """Revoke the token that was made for this process, if there is one; not for long, as the process ends.
+        """Revoke the tokens that were made for this process, if there are any; not for long, as the process ends.
 
         A token that cannot be revoked now, or that may not revoke itself, ends with its time.
         """
-        with within(LEAVING_SECONDS), suppress(CallFailed):
+        with within(LEAVING_SECONDS):
             self._keeper.leave()
 
     def health(self) -> Health:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from worker.adapters.http.deadline import seconds_left
@@ -26,9 +26,13 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 REFUSED_SECONDS = 10.0
 """How long a refused login is not tried again: Vault locks out who fails too often, and many targets may be due."""
 
-SETTLED_SECONDS = 60.0
+SETTLED_SECONDS, LONGEST_SETTLED = 60.0, 3600.0
 """A living token younger than this is not replaced when a call is denied: its policies are what they are. An older
-one is, once, as the role may have got other policies since."""
+one is, once, as the role may have got other policies since. Where another token does not help, the next one has to be
+twice as old: a right that is missing for good would else cost a login a minute, and a use of a scarce secret_id."""
+
+LEFT_SECONDS = 60.0
+"""A token that was replaced is revoked so much later: calls that began with it have ended by then."""
 
 _RENEW = Ask("renew", "auth/token/renew-self", ("update",))
 
@@ -72,6 +76,9 @@ class TokenKeeper:
         self._trouble: VaultError | None = None
         self._refusal: VaultLoginFailed | None = None
         self._not_before = 0.0
+        self._settled = SETTLED_SECONDS
+        self._left: list[tuple[float, Login]] = []
+        self._left_lock = threading.Lock()
 
     def current(self) -> Grant:
         """The grant to use now; logs in or renews when that is due. Raises VaultError.
@@ -116,15 +123,31 @@ class TokenKeeper:
         if self._grant is None:
             return
         self.current()
+        self._revoke_left(self._clock.monotonic())
         trouble, self._trouble = self._trouble, None
         if trouble is not None:
             raise trouble
 
     def leave(self) -> None:
-        """Revoke the token, if it was made for this process; raises CallFailed. Another call would log in anew."""
+        """Revoke every token that was made for this process, if Vault lets us. Another call would log in anew."""
         grant, self._grant = self._grant, None
-        if grant is not None and grant.login.ours:
-            grant.login.home.auth.token.revoke_self()
+        if grant is not None:
+            self._leave_behind(grant)
+        self._revoke_left(math.inf)
+
+    def _leave_behind(self, grant: Grant) -> None:
+        if grant.login.ours:
+            with self._left_lock:
+                self._left.append((self._clock.monotonic() + LEFT_SECONDS, grant.login))
+
+    def _revoke_left(self, now: float) -> None:
+        """Revoke replaced tokens whose time has come; one that is dead, or may not revoke itself, ends by itself."""
+        with self._left_lock:
+            due = [login for when, login in self._left if when <= now]
+            self._left = [(when, login) for when, login in self._left if when > now]
+        for login in due:
+            with suppress(CallFailed):
+                login.home.auth.token.revoke_self()
 
     def replacement(self, denied: Grant) -> Grant | None:
         """After a 403 to a call with ``denied``: another grant to try with, or None when none would help.
@@ -135,10 +158,15 @@ class TokenKeeper:
             grant = self._grant
             if grant is not None and grant.client is not denied.client:
                 return grant  # another thread was quicker
-            settled = self._clock.monotonic() - denied.since >= SETTLED_SECONDS
+            settled = self._clock.monotonic() - denied.since >= self._settled
             if not settled and is_alive(denied.login.home):
                 return None
+            self._settled = min(self._settled * 2, LONGEST_SETTLED)
             return self._log_in()
+
+    def helped(self) -> None:
+        """Another token was what a denied call needed."""
+        self._settled = SETTLED_SECONDS
 
     def _logged_in(self, seen: Grant | None) -> Grant:
         with self._held():
@@ -186,14 +214,17 @@ class TokenKeeper:
         return Grant(replace(grant.login, facts=facts), now)
 
     def _log_in(self) -> Grant:
-        now = self._clock.monotonic()
+        now, before = self._clock.monotonic(), self._grant
         if self._refusal is not None and now < self._not_before and not self._source.changed():
             raise self._refusal.with_traceback(None)
         try:
-            return self._granted(Grant(self._source.log_in(), now))
+            fresh = self._granted(Grant(self._source.log_in(), now))
         except VaultLoginFailed as refusal:
             self._refusal, self._not_before = refusal, now + REFUSED_SECONDS
             raise
+        if before is not None:
+            self._leave_behind(before)
+        return fresh
 
     def _granted(self, grant: Grant) -> Grant:
         self._grant, self._trouble, self._refusal, self._not_before = grant, None, None, 0.0

@@ -8,16 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from worker.errors import RotatorError
+from worker.errors import RotatorError, Superseded
 from worker.events import Event
 from worker.rotation.changes.rotation import (
     Holder,
     creating,
     failed,
+    is_of,
     note,
     other,
     pruned,
     put_aside,
+    settled_late,
     to_retire,
 )
 from worker.rotation.record import Record, Rotation, UnconfirmedCreate, Why
@@ -39,8 +41,11 @@ def create_unconfirmed(
 ) -> Record:
     """Nobody knows whether a key was made: record it, end the rotation, begin another at ``retry_at``.
 
-    Where the answer named the key (but no secret), nothing is unknown: that key is retired.
+    Where the answer named the key (but no secret), nothing is unknown: that key is retired. What an answer names that
+    came after another worker took over is kept as well; where it names nothing, raises Superseded.
     """
+    if record.rotation is None or not is_of(record.rotation, holder):
+        return _came_late(record, holder, outcome, now)
     rotation = creating(record, holder)
     ended = replace(record, rotation=None)
     if outcome.access_key and outcome.access_key not in record.keys_on_record():
@@ -51,6 +56,31 @@ def create_unconfirmed(
     return failed(
         ended, outcome.why, now, retry_at, operation="create", rotation_id=rotation.id, account=rotation.account
     )
+
+
+def _came_late(record: Record, holder: Holder, outcome: CreateOutcome, now: datetime) -> Record:
+    access_key, request_id = outcome.access_key, outcome.why.request_id
+    if access_key and access_key in record.keys_on_record():
+        return record
+    if access_key:
+        key = to_retire(access_key, Why.UNUSABLE, holder.rotation_id, request_id, now)
+        return settled_late(put_aside(record, replace(key, account=holder.account), now), holder, access_key)
+    known = next((each for each in record.unconfirmed_creates if each.rotation_id == holder.rotation_id), None)
+    if known is None or not known.open or not request_id or known.request_id == request_id:
+        raise Superseded(f"rotation {holder.rotation_id} was taken over", target=record.target)
+    told = replace(known, request_id=request_id, error=short(outcome.why.what))
+    noted = note(
+        record,
+        Event.CREATE_UNCONFIRMED,
+        now,
+        rotation_id=told.rotation_id,
+        request_id=request_id,
+        label=told.label,
+        error=told.error,
+        account=other(told.account),
+    )
+    creates = tuple(told if each is known else each for each in record.unconfirmed_creates)
+    return replace(noted, unconfirmed_creates=creates)
 
 
 def _with_unconfirmed(record: Record, rotation: Rotation, outcome: CreateOutcome, now: datetime) -> Record:

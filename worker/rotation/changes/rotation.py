@@ -212,7 +212,7 @@ def staged(record: Record, holder: Holder, created: CreatedKey, now: datetime, v
         account=other(holder.account),
     )
     rotation = record.rotation
-    if rotation is None or not _is_ours(rotation, holder):
+    if rotation is None or not is_of(rotation, holder):
         return _stray(record, holder, created, now)
     key = StagedKey(
         access_key=created.access_key,
@@ -227,11 +227,6 @@ def staged(record: Record, holder: Holder, created: CreatedKey, now: datetime, v
 def _stray(record: Record, holder: Holder, created: CreatedKey, now: datetime) -> Record:
     stray = to_retire(created.access_key, Why.STRAY, holder.rotation_id, created.request_id, now)
     key = replace(stray, account=holder.account)
-    settled = f"the key came late: {created.access_key}, to be retired"
-    creates = tuple(
-        replace(m, settled=settled) if m.open and m.rotation_id == holder.rotation_id else m
-        for m in record.unconfirmed_creates
-    )
     noted = note(
         record,
         Event.KEY_STRAY,
@@ -241,7 +236,17 @@ def _stray(record: Record, holder: Holder, created: CreatedKey, now: datetime) -
         why=Why.STRAY.value,
         account=other(holder.account),
     )
-    return replace(noted, retiring=(*record.retiring, key), unconfirmed_creates=creates)
+    return settled_late(replace(noted, retiring=(*record.retiring, key)), holder, created.access_key)
+
+
+def settled_late(record: Record, holder: Holder, access_key: str) -> Record:
+    """The key of a create that was given up as unconfirmed is known after all."""
+    verdict = f"the key came late: {access_key}, to be retired"
+    creates = tuple(
+        replace(create, settled=verdict) if create.open and create.rotation_id == holder.rotation_id else create
+        for create in record.unconfirmed_creates
+    )
+    return replace(record, unconfirmed_creates=creates)
 
 
 def put_aside(record: Record, key: RetiringKey, now: datetime) -> Record:
@@ -571,7 +576,8 @@ def _staged_key(rotation: Rotation) -> StagedKey:
     return rotation.key
 
 
-def _is_ours(rotation: Rotation, holder: Holder) -> bool:
+def is_of(rotation: Rotation, holder: Holder) -> bool:
+    """Whether this holder is still the one to make the rotation's key."""
     return (
         rotation.id == holder.rotation_id and rotation.phase is Phase.CREATING and rotation.lease.holder == holder.token
     )
@@ -580,6 +586,6 @@ def _is_ours(rotation: Rotation, holder: Holder) -> bool:
 def creating(record: Record, holder: Holder) -> Rotation:
     """The rotation whose key this holder is to make; raises Superseded when another has taken over."""
     rotation = record.rotation
-    if rotation is None or not _is_ours(rotation, holder):
+    if rotation is None or not is_of(rotation, holder):
         raise Superseded(f"rotation {holder.rotation_id} was taken over", target=record.target)
     return rotation

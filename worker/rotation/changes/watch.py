@@ -8,10 +8,14 @@ from datetime import datetime
 from worker.errors import Superseded
 from worker.events import Event
 from worker.rotation.changes.rotation import DAY, note
+from worker.rotation.ports import Seen
 from worker.rotation.record import Record, Trouble, TroubleKind
 
 HEALINGS_PER_DAY = 3
 """How many keys of a target are replaced in a day because they died; then a person has to find out what kills them."""
+
+HASH_KEPT = 16
+"""Characters of an entry's hash: enough to tell two histories apart."""
 
 _EVENTS = {
     TroubleKind.KEY_REFUSED: Event.KEY_DIED,
@@ -85,6 +89,30 @@ def restored(record: Record, version: int, now: datetime, location: str = "") ->
     access_key = record.current.access_key if record.current else None
     noted = note(record, Event.SECRET_RESTORED, now, access_key=access_key, vault_version=version, location=location)
     return replace(noted, trouble=None)
+
+
+def is_later(record: Record, version: int, seen: Seen) -> bool:
+    """Whether a record may have come of the one that was seen, and not of an older one that Vault was set back to.
+
+    What was written since it was set back raises its version: then the entry that was seen is missing, or another one
+    has its number.
+    """
+    if version < seen.version or record.next_entry <= seen.entry:
+        return False
+    for entry in record.history.newest_first():
+        if entry.number == seen.entry:
+            return not (entry.hash and seen.entry_hash) or entry.hash.startswith(seen.entry_hash)
+        if 0 < entry.number < seen.entry:
+            break
+    return True  # it was archived
+
+
+def seen_of(record: Record, version: int) -> Seen:
+    """What is kept of a record beside Vault."""
+    newest = next(record.history.newest_first(), None)
+    if newest is None or not newest.number:
+        return Seen(version)
+    return Seen(version, newest.number, (newest.hash or "")[:HASH_KEPT])
 
 
 def set_back(record: Record, seen_version: int, version: int, now: datetime) -> Record:

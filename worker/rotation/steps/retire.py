@@ -30,11 +30,11 @@ from worker.rotation.changes.retirement import (
     still_alive,
     uncounted,
 )
+from worker.rotation.claiming import others_that_need
 from worker.rotation.in_use import Kept, extended_until, kept, kept_until_at_most
 from worker.rotation.ports import DeletedKey, Life, Probe
 from worker.rotation.record import RetiringKey, Why
 from worker.rotation.records import Change
-from worker.rotation.services import AccountServices
 from worker.rotation.steps.copies import destroy_copies, published_copies
 from worker.rotation.steps.counted import count_before, undiminished
 from worker.rotation.steps.session import Pause, Session
@@ -151,43 +151,46 @@ def _see_that_it_is_not_published(session: Session, key: RetiringKey) -> None:
 
 
 def see_that_it_is_ours(session: Session, key: RetiringKey) -> None:
-    """By its own document. Raises Conflict where it is another target's, VaultError."""
-    owner = session.services.store.claims.owner(key.access_key)
-    if owner is None or owner.target == session.target.name:
+    """By its own document, and where that may tell too little, by every record. Raises Conflict, VaultError."""
+    others = others_that_need(session.services, key.access_key, session.target.name)
+    if not others:
         return
     raise Conflict(
-        f"access key {key.access_key} was to be deleted, but it is on record for target {owner.target}",
+        f"access key {key.access_key} was to be deleted, but it is on record for target {', '.join(others)}",
         target=session.target.name,
-        hint=f"It is not deleted for this target. See `rotator status {owner.target}`, and which of the two uses it.",
+        hint=f"It is not deleted for this target. See `rotator status {others[0]}`, and which of them uses it.",
     )
 
 
 def delete_at_hostup(session: Session, key: RetiringKey) -> DeletedKey:
     """Delete on the key's own account, by the documented form; if that was perhaps not understood, once by the other.
 
-    The other form is for a key that lives all the same.
+    That is so wherever the key is not proven dead: a refusal by itself proves nothing (:func:`_proof`), and who asks
+    for a key that is gone does no harm.
     """
-    at = session.services.at(key.account)
+    hostup = session.services.at(key.account).hostup
+    refusal: HostUpRefused | None = None
     try:
-        answer = at.hostup.delete_key(key.access_key, BASE64)
+        answer = hostup.delete_key(key.access_key, BASE64)
     except HostUpLastKey:
         raise
     except HostUpRefused as error:
         if error.answer.status not in GONE:
             raise
-        return _delete_plain(at, key, error)
-    if answer.status not in GONE or at.storage.lives(key.access_key).life is not Life.ALIVE:
+        answer, refusal = DeletedKey(error.answer.status or 0, error.request_id, BASE64), error
+    if answer.status not in GONE:
         return answer
-    return at.hostup.delete_key(key.access_key, PLAIN)
-
-
-def _delete_plain(at: AccountServices, key: RetiringKey, error: HostUpRefused) -> DeletedKey:
-    life = at.storage.lives(key.access_key).life
-    if life is Life.ALIVE:
-        return at.hostup.delete_key(key.access_key, PLAIN)
+    life = _proof(session, key).life
     if life is Life.DEAD:
-        return DeletedKey(status=error.answer.status or 0, request_id=error.request_id, form=BASE64)
-    raise error
+        return answer
+    try:
+        return hostup.delete_key(key.access_key, PLAIN)
+    except HostUpLastKey:
+        raise
+    except HostUpRefused as error:
+        if refusal or life is Life.ALIVE or error.answer.status not in GONE:
+            raise
+        return answer  # by neither form is there such a key
 
 
 def _failed(session: Session, key: RetiringKey, error: RotatorError) -> None:
