@@ -28,6 +28,8 @@ from worker.errors import (
     VaultUnavailable,
 )
 from worker.rotation.ports import (
+    SUSPENDED,
+    WRONG_SECRET,
     Absence,
     AccountPort,
     ApiKeyGrants,
@@ -237,6 +239,8 @@ class MemoryStorage:
     region: str = "eu-north-1"
     refused: str = ""
     """Why its endpoint is not accepted."""
+    suspended: bool = False
+    """Whether its user is suspended, which it says to a right secret only."""
 
     def see_that_it_can_be_asked(self) -> None:
         if self.refused:
@@ -246,16 +250,23 @@ class MemoryStorage:
         if self.refused:
             return Probe(Life.UNKNOWN, None, None, None, self.refused, asked=False)
         right = secret_key.reveal() == f"secret-of-{access_key}"
-        return self.gate.pass_through("storage works", lambda: self._probe(access_key, right=right), _never)
+        return self.gate.pass_through("storage works", lambda: self._opened(access_key, right=right), _never)
 
     def lives(self, access_key: str) -> Probe:
         if self.refused:
             return Probe(Life.UNKNOWN, None, None, None, self.refused, asked=False)
-        return self.gate.pass_through("storage lives", lambda: self._probe(access_key, right=True), _never)
+        return self.gate.pass_through("storage lives", lambda: self._known(access_key), _never)
 
-    def _probe(self, access_key: str, *, right: bool) -> Probe:
-        if access_key in self.hostup.living and right:
-            return Probe(Life.ALIVE, 200, None, "tx")
+    def _opened(self, access_key: str, *, right: bool) -> Probe:
+        if access_key not in self.hostup.living:
+            return Probe(Life.DEAD, 403, "InvalidAccessKeyId", "tx")
+        if self.suspended:
+            return Probe(Life.UNKNOWN, 403, SUSPENDED, "tx", f"{SUSPENDED}: the storage's user is suspended")
+        return Probe(Life.ALIVE, 200, None, "tx") if right else Probe(Life.DEAD, 403, WRONG_SECRET, "tx")
+
+    def _known(self, access_key: str) -> Probe:
+        if access_key in self.hostup.living:
+            return Probe(Life.ALIVE, 403, WRONG_SECRET, "tx")
         return Probe(Life.DEAD, 403, "InvalidAccessKeyId", "tx")
 
 

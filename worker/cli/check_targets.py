@@ -8,7 +8,7 @@ from worker.cli.check_destinations import of_left_alone
 from worker.cli.output import progress
 from worker.cli.verdicts import Verdict, failed
 from worker.errors import VaultError
-from worker.rotation.findings import of_targets
+from worker.rotation.findings import of_answers, of_targets
 from worker.rotation.observe import Observation, advice, observe_all
 from worker.rotation.record import Record, TroubleKind
 from worker.rotation.status import moved
@@ -33,10 +33,12 @@ def look(runtime: Runtime, *, keys: bool) -> Iterator[Verdict]:
     conflicts = {name: moved(record, targets[name]) for name, record in records.items()}
     troubled += [failed(f"target {name}", conflict) for name, conflict in conflicts.items() if conflict]
     known = {name: record for name, record in records.items() if not conflicts[name]}
-    if keys:
-        troubled += _troubles(runtime, known)
+    observed = _observed(runtime, known) if keys else {}
+    troubled += _troubles(runtime, observed)
     troubled += _standing(runtime, seen, {verdict.check for verdict in troubled})
     yield from troubled
+    for finding in of_answers(known, observed):
+        yield Verdict("object storage", "failed", finding.what, finding.hint)
     yield from of_left_alone(known, targets)
     well = len(targets) - len({verdict.check for verdict in troubled})
     current = sum(1 for record in known.values() if record.current)
@@ -55,9 +57,12 @@ def _standing(runtime: Runtime, seen: Survey, known: Collection[str]) -> Iterato
             yield Verdict(f"target {name}", "failed" if grave else "warning", finding.what, finding.hint)
 
 
-def _troubles(runtime: Runtime, records: Mapping[str, Record]) -> list[Verdict]:
+def _observed(runtime: Runtime, records: Mapping[str, Record]) -> dict[str, Observation]:
+    return observe_all(runtime.services, records, runtime.settings.targets, progress("looking at what apps read"))
+
+
+def _troubles(runtime: Runtime, seen: Mapping[str, Observation]) -> list[Verdict]:
     """What apps read and cannot work with, by the same judgement as the watch's."""
-    seen = observe_all(runtime.services, records, runtime.settings.targets, progress("looking at what apps read"))
     return [verdict for name, observation in seen.items() for verdict in _of_observation(runtime, name, observation)]
 
 

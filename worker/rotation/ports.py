@@ -161,6 +161,16 @@ class Probe:
     asked: bool = True
 
 
+WRONG_SECRET = "SignatureDoesNotMatch"  # noqa: S105 - an S3 error code
+"""What the storage answers to a secret that is not the key's own; the key lives."""
+
+SUSPENDED = "UserSuspended"
+"""What it answers to the right secret of a key whose user is suspended; to a wrong one it answers as ever."""
+
+SKEWED = "RequestTimeTooSkewed"
+"""What it answers where its clock and this machine's are more than 15 minutes apart."""
+
+
 class StoragePort(Protocol):
     """The object storage, asked about keys only. Neither method raises for an answer or its absence: see Probe."""
 

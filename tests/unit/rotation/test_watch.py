@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar, cast
 
 import pytest
+import structlog
 
 from tests.doubles import Gate, MemoryStorage, one_account
-from tests.worlds import TARGET, Small
+from tests.worlds import SLACK, TARGET, Small
+from worker.rotation.audit import audit
+from worker.rotation.baseline import ensure_baseline
 from worker.rotation.changes.watch import deletes_resumed
 from worker.rotation.ports import DeletedKey, Life, Probe
 from worker.rotation.record import Phase, TroubleKind, Why
@@ -144,7 +147,7 @@ def test_a_denied_key_is_asked_about_for_as_long_as_a_busy_dead_key_may_be_denie
 
 def test_a_storage_that_cannot_be_asked_proves_nothing(watched: Watched) -> None:
     storage = watched.odd()
-    storage.wrong["AK1"] = SLOW_DOWN
+    storage.wrong["AK1"] = storage.right["AK1"] = SLOW_DOWN
     seen = watched.look(watching=True).observation
     assert seen is not None
     assert seen.living is None
@@ -210,6 +213,152 @@ def test_what_somebody_wrote_over_it_is_found_and_never_overwritten(watched: Wat
     assert (watched.vault.latest(TARGET.path) or {})["access_key"] == "THEIRS"
     assert "conflict.found" in watched.events()
     assert watched.hostup.made == ["AK1"]
+
+
+Changes = Mapping[str, object]
+
+HARMFUL: list[Changes] = [
+    {"secret_key": "another"},
+    {"secret_key": None},
+    {"secret_key": ""},
+    {"secret_key": 7},
+    {"endpoint": "https://elsewhere"},
+    {"region": "mars"},
+    {"region": None},
+    {"rotation_id": "theirs"},
+    {"rotation_id": None},
+]
+
+
+def _patch(watched: Watched, changes: Changes) -> None:
+    """What ``vault kv patch`` does: None takes a field away."""
+    there = watched.vault.read(TARGET.path)
+    changed = {**(there.data or {}), **changes}
+    watched.vault.write(
+        TARGET.path, {name: value for name, value in changed.items() if value is not None}, there.version
+    )
+
+
+@pytest.mark.parametrize("pruned", [False, True], ids=["with what was published", "without it"])
+@pytest.mark.parametrize("changes", HARMFUL, ids=str)
+def test_what_somebody_changed_under_our_own_key_is_found_and_left_as_it_is(
+    watched: Watched, changes: Changes, *, pruned: bool
+) -> None:
+    _patch(watched, changes)
+    if pruned:
+        watched.vault.destroy(TARGET.path, 1)
+    left = watched.vault.latest(TARGET.path)
+    watched.watch(4)
+    assert watched.trouble == (TroubleKind.OVERWRITTEN, True)
+    assert watched.events().count("conflict.found") == 1
+    assert watched.vault.latest(TARGET.path) == left
+    assert watched.hostup.made == ["AK1"]
+    trouble = watched.record().trouble
+    assert trouble
+    assert "secret-of" not in trouble.what
+
+
+@pytest.mark.parametrize("pruned", [False, True], ids=["with what was published", "without it"])
+@pytest.mark.parametrize("changes", [{"bucket": "b"}, {"label": "mine"}, {"next_rotation_at": None}, {}], ids=str)
+def test_what_apps_can_work_with_all_the_same_is_no_trouble(
+    watched: Watched, changes: Changes, *, pruned: bool
+) -> None:
+    _patch(watched, changes)
+    if pruned:
+        watched.vault.destroy(TARGET.path, 1)
+    before = {path: list(versions) for path, versions in watched.vault.versions.items()}
+    seen = watched.look(watching=True).observation
+    assert seen
+    assert seen.living
+    assert watched.vault.versions == before
+
+
+def test_an_endpoint_that_moved_since_is_nobodys_change(watched: Watched) -> None:
+    _patch(watched, {"bucket": "b"})
+    watched.storage.endpoint = "https://moved"
+    watched.watch(3)
+    assert watched.trouble is None
+
+
+def test_a_dead_key_is_replaced_although_somebody_changed_what_is_beside_it(watched: Watched) -> None:
+    _patch(watched, {"endpoint": "https://elsewhere", "bucket": "b"})
+    del watched.hostup.living["AK1"]
+    watched.watch(3)
+    assert watched.current == "AK2"
+
+
+def test_a_rotation_publishes_over_what_was_changed_under_our_key(watched: Watched) -> None:
+    _patch(watched, {"secret_key": "another"})
+    watched.watch(3)
+    watched.passes(days=31)
+    watched.look()
+    watched.watch()
+    assert watched.current == "AK2"
+    assert watched.trouble is None
+
+
+def test_a_key_whose_own_secret_is_refused_is_not_replaced_for_it(watched: Watched) -> None:
+    storage = watched.odd()
+    storage.right["AK1"] = Probe(Life.DEAD, 403, "SignatureDoesNotMatch", "tx", "this secret does not open it")
+    seen = watched.look(watching=True).observation
+    assert seen
+    assert (seen.living, seen.what, seen.trouble) == (None, "this secret does not open it", None)
+
+
+def test_a_suspended_user_is_found_within_one_interval_and_told_once(watched: Watched) -> None:
+    watched.watch()
+    watched.storage.suspended = True
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(3):
+            watched.passes(minutes=10)
+            seen = watched.look(watching=True).observation
+            assert seen
+            assert (seen.living, seen.code) == (None, "UserSuspended")
+        assert [line["log_level"] for line in logs if line["event"] == "account.suspended"] == ["error"]
+        watched.storage.suspended = False
+        watched.watch(2)
+    assert [line["event"] for line in logs if "suspended" in line["event"]] == [
+        "account.suspended",
+        "account.unsuspended",
+    ]
+    assert watched.trouble is None
+    assert watched.hostup.made == ["AK1"], "another key would not work either"
+
+
+def test_while_a_user_is_suspended_every_key_of_the_account_is_seen_so(watched: Watched) -> None:
+    watched.watch()
+    watched.storage.suspended = True
+    watched.passes(minutes=10)
+    for _ in range(5):
+        seen = watched.look(watching=True).observation
+        assert seen
+        assert seen.code == "UserSuspended"
+
+
+def test_an_ordinary_look_needs_no_secret(watched: Watched) -> None:
+    storage = watched.odd()
+    storage.right["AK1"] = SLOW_DOWN
+    told = []
+    for _ in range(10):
+        seen = watched.look(watching=True).observation
+        assert seen
+        told.append(seen.code)
+        watched.passes(minutes=1)
+    assert told == ["SlowDown"] + ["SignatureDoesNotMatch"] * 9
+
+
+def test_a_clock_that_is_off_and_a_suspended_user_are_findings_of_their_own(watched: Watched) -> None:
+    ensure_baseline(watched.services, watched.targets)
+    assert _found_by_audit(watched) == []
+    watched.storage.suspended = True
+    assert _found_by_audit(watched) == ["suspended"]
+    storage = watched.odd()
+    storage.right["AK1"] = Probe(Life.UNKNOWN, 403, "RequestTimeTooSkewed", "tx", "the clock")
+    assert _found_by_audit(watched) == ["clock"]
+
+
+def _found_by_audit(watched: Watched) -> list[str]:
+    return [finding.kind for finding in audit(watched.services, watched.targets, SLACK).findings]
 
 
 def test_what_is_put_back_is_well_again(watched: Watched) -> None:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import structlog
+
 from worker.errors import CopyFailed, VaultDenied, VaultRefused
 from worker.events import Event
 from worker.rotation.changes.watch import confirmed, healings_of, may_heal, recovered, restored, troubled
 from worker.rotation.copy_access import vault_of
 from worker.rotation.decide import WATCH
 from worker.rotation.hold import hold_on
-from worker.rotation.observe import Observation, observe
+from worker.rotation.observe import SUSPENDED_HINT, Observation, observe, suspended_text
 from worker.rotation.ports import Absence, Document
 from worker.rotation.record import Trouble, TroubleKind, version_at
 from worker.rotation.steps.session import Pause, Session
+from worker.targets.account import logged
 from worker.targets.backoff import next_death_probe
 from worker.targets.location import location
 
@@ -28,6 +31,7 @@ def watch(session: Session) -> Pause | None:
     session.observation = seen
     if seen is None:
         return None
+    _tell_of_account(session)
     if seen.trouble is None:
         _nothing_wrong(session, seen)
         return None
@@ -52,6 +56,19 @@ def _nothing_wrong(session: Session, seen: Observation) -> None:
         session.change(lambda record: recovered(record, seen.at))
     elif not seen.living:
         session.log(Event.WATCH_FOUND if seen.asked else Event.STORAGE_UNASKED, error=seen.what)
+
+
+def _tell_of_account(session: Session) -> None:
+    """That no app of an account can work is told once, and once that it is over; by each worker."""
+    current = session.record.current
+    news = session.services.right_secrets.news_of(current.account) if current else None
+    if current is None or news is None:
+        return
+    log, account = structlog.get_logger("worker.rotation"), logged(current.account)
+    if news:
+        log.error(Event.ACCOUNT_SUSPENDED, error=suspended_text(current.account), hint=SUSPENDED_HINT, **account)
+    else:
+        log.info(Event.ACCOUNT_UNSUSPENDED, **account)
 
 
 def _found(session: Session, trouble: Trouble) -> Pause | None:
