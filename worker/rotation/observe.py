@@ -56,7 +56,9 @@ def suspended_text(account: str) -> str:
 def observe(services: Services, target: Target, record: Record, *, right: bool = False) -> Observation | None:
     """Look at the app's secret and its copies, and ask the object storage about the current key.
 
-    With ``right`` it is asked with the right secret, whosever turn that is. None where there is none yet. Raises VaultError.
+    With ``right`` it is asked with the right secret, whosever turn that is. None where there is none yet.
+
+    Raises VaultError.
     """
     current = record.current
     if current is None:

@@ -91,7 +91,7 @@ def test_a_watch_of_a_storage_that_answers_nonsense_has_its_own_name(small: Smal
     def slow(access_key: str, *_: object) -> Probe:
         return Probe(Life.UNKNOWN, 503, "SlowDown", "tx", f"slow to tell of {access_key}")
 
-    small.storage.lives = small.storage.works = slow  # type: ignore[method-assign]
+    small.storage.lives = small.storage.works = slow  # type: ignore[method-assign, assignment]
     with structlog.testing.capture_logs() as logs:
         small.look(TARGET, watching=True)
     assert [line["event"] for line in logs] == ["watch.found"]
