@@ -36,6 +36,7 @@ from worker.rotation.ports import (
     CreatedKey,
     DeletedKey,
     Document,
+    DocumentSettings,
     HostUpPort,
     Life,
     NewApiKey,
@@ -92,6 +93,7 @@ class MemoryVault:
     versions: dict[str, list[Mapping[str, Any] | None]] = field(default_factory=dict)
     single: set[str] = field(default_factory=set)
     deleted: dict[tuple[str, int], Mapping[str, Any] | None] = field(default_factory=dict)
+    settings: dict[str, DocumentSettings] = field(default_factory=dict)
     longest: int | None = None
     """Bytes that it takes in a document, as raft and Consul have a limit."""
 
@@ -107,6 +109,9 @@ class MemoryVault:
 
     def prepare_record(self, path: str) -> None:
         self.gate.pass_through(f"vault prepare {path}", lambda: self.single.add(path), _vault_lost)
+
+    def settings_of(self, path: str) -> DocumentSettings | None:
+        return self.gate.pass_through(f"vault settings {path}", lambda: self.settings.get(path), _vault_lost)
 
     def destroy(self, path: str, version: int) -> None:
         self.gate.pass_through(f"vault destroy {path}", lambda: self._destroy(path, version), _vault_lost)

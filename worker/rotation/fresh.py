@@ -23,6 +23,11 @@ def see_that_it_is_there(document: Document, mount: str, path: str, target: str 
     raise RecordDeleted(what, target=target, hint=hint)
 
 
+def lasting(mount: str, path: str) -> str:
+    """The command by which versions of a document expire no more."""
+    return f"vault kv metadata put -mount={mount} -delete-version-after=0s {path}"
+
+
 def see_that_it_is_new(vault: VaultPort, target: Target, archives: str) -> None:
     """See that a target without a record is a new one; ``archives`` is the folder of its archived history.
 
