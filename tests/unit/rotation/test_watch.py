@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import TypeVar, cast
 
 import pytest
 import structlog
 
-from tests.doubles import Gate, MemoryStorage, one_account
+from tests.doubles import Gate, MemoryAccount, MemoryStorage, one_account
+from tests.records import retiring
 from tests.worlds import SLACK, TARGET, Small
+from worker.errors import CircuitOpen, HostUpCall, HostUpError, HostUpRateLimited, HostUpRefused
 from worker.rotation.audit import audit
 from worker.rotation.baseline import ensure_baseline
 from worker.rotation.changes.watch import deletes_resumed
-from worker.rotation.ports import DeletedKey, Life, Probe
+from worker.rotation.decide import RETIRING_LIMIT
+from worker.rotation.ports import DeletedKey, Life, Place, Probe
 from worker.rotation.record import Phase, TroubleKind, Why
+from worker.rotation.status import due_at
 from worker.secret import Secret
+from worker.targets.schedule import NEVER, Schedule, parse_window
 
 T = TypeVar("T")
 
@@ -125,14 +132,130 @@ def test_a_key_that_is_back_at_the_second_look_is_left_alone(watched: Watched) -
     assert "key.died" not in watched.events()
 
 
-def test_neither_window_nor_backoff_of_the_schedule_hold_a_healing_back(watched: Watched) -> None:
-    watched.passes(days=29, hours=23)
-    watched.passes(hours=2)
-    storage = watched.odd()
+NEVER_OPEN_NOW = (
+    Schedule(every=timedelta(days=30), window=parse_window("02:00-03:00")),
+    Schedule(cron="0 2 1 1 *", jitter=timedelta(0)),
+    Schedule(every=NEVER),
+)
+
+
+@pytest.mark.parametrize("schedule", NEVER_OPEN_NOW, ids=["a window", "cron", "never"])
+def test_no_calendar_holds_a_healing_back(watched: Watched, schedule: Schedule) -> None:
+    target = replace(TARGET, schedule=schedule)
+    due = due_at(watched.record(), target, watched.clock.now())
+    assert due is None or due > watched.clock.now() + timedelta(hours=6)
+    del watched.hostup.living["AK1"]
+    for _ in range(3):
+        watched.look(target, watching=True)
+        watched.passes(seconds=6)
+    assert watched.current == "AK2"
+
+
+class _Refuses(Gate):
+    """HostUp refuses every create in this way."""
+
+    def __init__(self, error: HostUpError) -> None:
+        self.error: HostUpError | None = error
+
+    def pass_through(self, name: str, effect: Callable[[], T], lost: Callable[[], Exception]) -> T:
+        del lost
+        if self.error and name == "hostup create":
+            raise self.error
+        return effect()
+
+
+def _failing(watched: Watched, error: HostUpError) -> _Refuses:
+    """A rotation that was due has failed so often that it is tried again in an hour; the API would make keys again."""
+    gate = watched.hostup.gate = _Refuses(error)
+    watched.passes(days=31)
+    for _ in range(14):
+        watched.look()
+        failure = watched.record().failure
+        assert failure
+        watched.clock.time = max(watched.clock.time, failure.retry_at)
+    watched.look()
+    gate.error = None
+    failure = watched.record().failure
+    assert failure
+    assert failure.retry_at - watched.clock.now() > timedelta(minutes=20)
+    watched.passes(seconds=6)
+    return gate
+
+
+def test_the_backoff_of_a_rotation_that_failed_before_holds_no_healing_back(watched: Watched) -> None:
+    _failing(watched, HostUpRefused("no", HostUpCall("create_key", 500)))
+    watched.watch(2)
+    assert watched.current == "AK1", "while it lives, the backoff is waited for"
     del watched.hostup.living["AK1"]
     watched.watch(3)
-    assert storage is watched.storage
-    assert watched.current != "AK1"
+    assert watched.current == "AK2"
+
+
+def test_the_backoff_of_the_healing_itself_is_waited_for(watched: Watched) -> None:
+    gate = watched.hostup.gate = _Refuses(HostUpRefused("no", HostUpCall("create_key", 500)))
+    del watched.hostup.living["AK1"]
+    watched.watch(3)
+    failure = watched.record().failure
+    assert failure
+    gate.error = None
+    watched.clock.time = failure.retry_at - timedelta(seconds=1)
+    watched.look()
+    assert watched.current == "AK1"
+    watched.passes(seconds=2)
+    watched.look()
+    assert watched.current == "AK2"
+
+
+def test_what_the_api_asked_for_is_waited_for_although_the_key_is_dead(watched: Watched) -> None:
+    _failing(watched, HostUpRateLimited("slow", HostUpCall("create_key", 429, retry_after=2400.0)))
+    del watched.hostup.living["AK1"]
+    watched.watch(3)
+    assert watched.current == "AK1"
+    failure = watched.record().failure
+    assert failure
+    watched.clock.time = failure.retry_at
+    watched.look()
+    assert watched.current == "AK2"
+
+
+@dataclass
+class _Circuit(MemoryAccount):
+    """An account whose circuit is open until then."""
+
+    until: datetime | None = None
+
+    @contextmanager
+    def place(self, target: str) -> Iterator[Place]:
+        if self.until:
+            raise CircuitOpen(self.until, "HostUp failed three times in a row")
+        with super().place(target) as place:
+            yield place
+
+
+def test_an_open_circuit_holds_a_healing_back_as_it_holds_others_and_is_named(watched: Watched) -> None:
+    account = _Circuit(watched.hostup, until=watched.clock.now() + timedelta(minutes=5))
+    watched.services = replace(watched.services, accounts=one_account(watched.hostup, watched.storage, account))
+    del watched.hostup.living["AK1"]
+    watched.watch(2)
+    found = watched.look()
+    assert watched.current == "AK1"
+    assert watched.trouble == (TroubleKind.KEY_REFUSED, True)
+    assert "HostUp failed three times in a row" in found.wait.why
+    assert found.wait.until == account.until
+    account.until = None
+    watched.passes(minutes=5)
+    watched.look()
+    assert watched.current == "AK2"
+
+
+def test_a_healing_that_waits_for_keys_to_retire_is_said_by_the_watch(watched: Watched) -> None:
+    watched.alter(retiring=tuple(retiring(f"OLD{n}", timedelta(days=1)) for n in range(RETIRING_LIMIT)))
+    del watched.hostup.living["AK1"]
+    with structlog.testing.capture_logs() as logs:
+        watched.watch(4)
+    (blocked,) = [line for line in logs if line["event"] == "target.blocked"]
+    assert f"{RETIRING_LIMIT} keys are retiring" in blocked["error"]
+    assert watched.hostup.made == ["AK1"]
 
 
 def test_a_denied_key_is_asked_about_for_as_long_as_a_busy_dead_key_may_be_denied(watched: Watched) -> None:

@@ -19,6 +19,7 @@ from worker.rotation.hold import hold_on
 from worker.rotation.observe import SUSPENDED_HINT, Observation, observe, suspended_text
 from worker.rotation.ports import Absence, Document
 from worker.rotation.record import Trouble, TroubleKind, version_at
+from worker.rotation.status import held_back_by
 from worker.rotation.steps.session import Pause, Session
 from worker.targets.account import logged
 from worker.targets.backoff import next_death_probe
@@ -94,12 +95,17 @@ def _found(session: Session, trouble: Trouble) -> Pause | None:
 
 
 def _say_what_holds_a_new_key_back(session: Session) -> None:
-    """Apps cannot work, and a pause keeps the worker from mending it: a person has to know (promise 9)."""
+    """Apps cannot work, and something keeps the worker from mending it: a person has to know (promise 9)."""
     now, record = session.now, session.record
-    hold = hold_on(record, now, None)
-    if hold and may_heal(record, now):
+    if not may_heal(record, now):
+        return
+    hold, full = hold_on(record, now, None), held_back_by(record)
+    if hold:
         hint = f"`rotator resume {record.target}` ends the pause."
         session.log(Event.TARGET_BLOCKED, error=f"a new key waits for {hold.why}", hint=hint)
+    elif full and not record.leaked:
+        hint = "See why they are not deleted (`rotator status` names each), or shorten grace: then a new key is made."
+        session.log(Event.TARGET_BLOCKED, error=f"apps cannot work, and no new key is made: {full}", hint=hint)
 
 
 def _doubtful_for(session: Session, kind: TroubleKind) -> timedelta:
