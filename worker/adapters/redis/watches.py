@@ -76,7 +76,9 @@ class Watches:
     @guard()
     def behind(self, before: datetime) -> dict[str, float]:
         """Which targets should have been looked at before a moment, and were not: when, as a timestamp."""
-        found = self._client.zrangebyscore(WATCHES, "-inf", before.timestamp(), withscores=True)
+        found: list[tuple[str, float]] = self._client.zrangebyscore(  # type: ignore[assignment]  # its stubs say: texts
+            WATCHES, "-inf", before.timestamp(), withscores=True
+        )
         return {str(name): float(moment) for name, moment in found}
 
     @guard()
