@@ -29,12 +29,15 @@ from worker.errors import (
     VaultUnavailable,
 )
 from worker.rotation.ports import (
+    SUSPENDED,
+    WRONG_SECRET,
     Absence,
     AccountPort,
     ApiKeyGrants,
     CreatedKey,
     DeletedKey,
     Document,
+    DocumentSettings,
     HostUpPort,
     Life,
     NewApiKey,
@@ -91,6 +94,7 @@ class MemoryVault:
     versions: dict[str, list[Mapping[str, Any] | None]] = field(default_factory=dict)
     single: set[str] = field(default_factory=set)
     deleted: dict[tuple[str, int], Mapping[str, Any] | None] = field(default_factory=dict)
+    settings: dict[str, DocumentSettings] = field(default_factory=dict)
     longest: int | None = None
     """Bytes that it takes in a document, as raft and Consul have a limit."""
 
@@ -106,6 +110,9 @@ class MemoryVault:
 
     def prepare_record(self, path: str) -> None:
         self.gate.pass_through(f"vault prepare {path}", lambda: self.single.add(path), _vault_lost)
+
+    def settings_of(self, path: str) -> DocumentSettings | None:
+        return self.gate.pass_through(f"vault settings {path}", lambda: self.settings.get(path), _vault_lost)
 
     def destroy(self, path: str, version: int) -> None:
         self.gate.pass_through(f"vault destroy {path}", lambda: self._destroy(path, version), _vault_lost)
@@ -238,6 +245,8 @@ class MemoryStorage:
     region: str = "eu-north-1"
     refused: str = ""
     """Why its endpoint is not accepted."""
+    suspended: bool = False
+    """Whether its user is suspended, which it says to a right secret only."""
 
     def see_that_it_can_be_asked(self) -> None:
         if self.refused:
@@ -247,16 +256,23 @@ class MemoryStorage:
         if self.refused:
             return Probe(Life.UNKNOWN, None, None, None, self.refused, asked=False)
         right = secret_key.reveal() == f"secret-of-{access_key}"
-        return self.gate.pass_through("storage works", lambda: self._probe(access_key, right=right), _never)
+        return self.gate.pass_through("storage works", lambda: self._opened(access_key, right=right), _never)
 
     def lives(self, access_key: str) -> Probe:
         if self.refused:
             return Probe(Life.UNKNOWN, None, None, None, self.refused, asked=False)
-        return self.gate.pass_through("storage lives", lambda: self._probe(access_key, right=True), _never)
+        return self.gate.pass_through("storage lives", lambda: self._known(access_key), _never)
 
-    def _probe(self, access_key: str, *, right: bool) -> Probe:
-        if access_key in self.hostup.living and right:
-            return Probe(Life.ALIVE, 200, None, "tx")
+    def _opened(self, access_key: str, *, right: bool) -> Probe:
+        if access_key not in self.hostup.living:
+            return Probe(Life.DEAD, 403, "InvalidAccessKeyId", "tx")
+        if self.suspended:
+            return Probe(Life.UNKNOWN, 403, SUSPENDED, "tx", f"{SUSPENDED}: the storage's user is suspended")
+        return Probe(Life.ALIVE, 200, None, "tx") if right else Probe(Life.DEAD, 403, WRONG_SECRET, "tx")
+
+    def _known(self, access_key: str) -> Probe:
+        if access_key in self.hostup.living:
+            return Probe(Life.ALIVE, 403, WRONG_SECRET, "tx")
         return Probe(Life.DEAD, 403, "InvalidAccessKeyId", "tx")
 
 

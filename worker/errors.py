@@ -281,7 +281,7 @@ class VaultNotVersioned(VaultError):
 
 
 class VaultExpires(VaultError):
-    """The mount's ``delete_version_after`` lets records and apps' secrets expire by themselves."""
+    """``delete_version_after`` of the mount or of a document lets records and apps' secrets expire by themselves."""
 
 
 class VaultCasMismatch(VaultError):

@@ -41,6 +41,8 @@ class Event(StrEnum):
     WATCH_BEHIND = "watch.behind"
     WATCH_FOUND = "watch.found"
     STORAGE_UNASKED = "storage.unasked"
+    ACCOUNT_SUSPENDED = "account.suspended"
+    ACCOUNT_UNSUSPENDED = "account.unsuspended"
     ENDPOINT_NOTED = "endpoint.noted"
     ENDPOINT_REFUSED = "endpoint.refused"
     ENDPOINT_ACCEPTED = "endpoint.accepted"

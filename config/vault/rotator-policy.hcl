@@ -24,9 +24,9 @@ path "${MOUNT}/data/${STATE_PATH}/*" {
   capabilities = ["create", "update", "read"]
 }
 
-# Their settings (one version only, check-and-set required), and the list of them.
+# Their settings (one version only, check-and-set required; whether they expire), and the list of them.
 path "${MOUNT}/metadata/${STATE_PATH}/*" {
-  capabilities = ["create", "update", "list"]
+  capabilities = ["create", "read", "update", "list"]
 }
 
 # The worker's own API key, only where it lies in Vault (rotator.toml: hostup.api_key_path); a path of its own.
@@ -59,6 +59,10 @@ path "${MOUNT}/data/${APP_PATH}" {
 }
 path "${MOUNT}/destroy/${APP_PATH}" {
   capabilities = ["update"]
+}
+# Whether it is set to expire, before the first key; without this nobody is told.
+path "${MOUNT}/metadata/${APP_PATH}" {
+  capabilities = ["read"]
 }
 # A version that somebody deleted is brought back. Without this the worker publishes a new key instead.
 path "${MOUNT}/undelete/${APP_PATH}" {

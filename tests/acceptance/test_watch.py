@@ -80,6 +80,54 @@ def test_what_somebody_wrote_over_it_is_reported_and_left_alone(watched: Service
         assert "rotator adopt" in done.stdout
 
 
+def test_a_secret_key_that_somebody_changed_under_our_own_key_is_reported(watched: Service) -> None:
+    changed = {**_published(watched), "secret_key": "another-one-than-that"}
+    watched.vault.secrets.kv.v2.create_or_update_secret(path=watched.path, secret=changed)
+    assert "secret_key" in watched.workers[0].wait_for("conflict.found")["error"]
+    for command in ("check", "audit"):
+        done = watched.rotator(command)
+        assert done.returncode == 1
+        assert "somebody changed secret_key" in done.stdout
+    assert len(watched.made()) == 1
+
+
+def test_a_suspended_user_is_told_and_no_key_is_made_for_it(watched: Service) -> None:
+    watched.sandbox.simulator.admin.behave(suspended=True)
+    try:
+        watched.workers[0].wait_for("account.suspended")
+        for command in ("check", "audit"):
+            done = watched.rotator(command)
+            assert done.returncode == 1
+            assert "its user is suspended" in done.stdout
+        assert "UserSuspended" in _status(watched)["watch_found"]
+    finally:
+        watched.sandbox.simulator.admin.behave(suspended=False)
+    watched.workers[0].wait_for("account.unsuspended")
+    assert len(watched.made()) == 1
+
+
+@pytest.mark.parametrize("of", ["the app's secret", "the record"])
+def test_a_document_that_is_set_to_expire_stops_the_first_key_and_is_told(service: Service, of: str) -> None:
+    path = service.path if of == "the app's secret" else f"{service.state}/{service.target}"
+    kv = service.vault.secrets.kv.v2
+    kv.update_metadata(path=path, delete_version_after="1h")
+    service.start().wait_for("rotation.failed")
+    assert service.made() == []
+    done = service.rotator("check")
+    assert done.returncode == 1
+    assert f"{path} is set to lose every version after 1h0m0s" in done.stdout
+    kv.update_metadata(path=path, delete_version_after="0s")
+    wait_until(lambda: service.published() is not None, "the first key")
+    assert service.rotator("check").returncode == 0
+
+
+def test_a_secret_of_which_one_version_is_kept_is_told(watched: Service) -> None:
+    watched.vault.secrets.kv.v2.update_metadata(path=watched.path, max_versions=1)
+    done = watched.rotator("check")
+    assert done.returncode == 0
+    assert f"{watched.path} keeps one version" in done.stdout
+
+
 def _seen_living(service: Service) -> str:
     (found,) = json.loads(service.rotator("status", "--json").stdout)
     return found["last_seen_living_at"] or ""

@@ -13,17 +13,19 @@ import structlog
 from tests.bench.parts import runtime_of
 from tests.bench.seed import seed
 from tests.bench.stage import Shape, Stage, names, set_up
+from tests.records import MINUTE
 from tests.sandbox import wait_until
 from worker.adapters.redis.keys import DUE, WATCHES
 from worker.cli.check_redis import look as look_at_redis
 from worker.rotation.ports import Life, Probe
 from worker.secret import Secret
 from worker.service.assemble import Runtime
-from worker.service.audit_task import audit_once
+from worker.service.audit_task import audit_once, slack, watch_behind
 from worker.service.look import watch_while_nothing_is_due
 from worker.service.tick import tick
 from worker.settings.settings import QUEUE
 from worker.targets.account import DEFAULT_ACCOUNT
+from worker.targets.schedule import next_watch
 
 TARGETS, THREADS = 12, 8
 ALIVE = Probe(Life.ALIVE, 403, "SignatureDoesNotMatch", "tx")
@@ -171,3 +173,34 @@ def test_a_watch_that_falls_behind_is_told(watch: Watch) -> None:
     with structlog.testing.capture_logs() as logged:
         audit_once(watch.runtime)
     assert [entry["targets"] for entry in logged if entry["event"] == "watch.behind"] == [3]
+
+
+def test_each_target_falls_behind_by_its_own_watch_every(watch: Watch) -> None:
+    runtime, often, seldom, usual = watch.runtime, *names(3)
+    own = {often: timedelta(seconds=10), seldom: timedelta(days=1)}
+    targets = {name: replace(each, watch_every=own.get(name)) for name, each in runtime.settings.targets.items()}
+    watch.runtime = runtime = replace(runtime, settings=replace(runtime.settings, targets=targets))
+    slow, now = slack(runtime), runtime.clock.now()
+    every = {usual: runtime.settings.worker.watch_every} | own
+    runtime.shared.client.delete(WATCHES)
+    for name in (often, seldom, usual):
+        for due, behind in ((now - every[name] - slow - MINUTE, 1), (now - every[name], 0)):
+            runtime.shared.client.zadd(WATCHES, {name: due.timestamp()})
+            assert watch_behind(runtime) == behind, name
+    runtime.shared.client.zadd(WATCHES, {"of-a-target-that-is-gone": 1.0})
+    assert watch_behind(runtime) == 0
+
+
+def test_each_target_is_watched_again_after_its_own_watch_every(watch: Watch) -> None:
+    runtime, name = watch.runtime, names(1)[0]
+    targets = {**runtime.settings.targets}
+    targets[name] = replace(targets[name], watch_every=timedelta(days=2))
+    watch.runtime = runtime = replace(runtime, settings=replace(runtime.settings, targets=targets))
+    client, now = runtime.shared.client, runtime.clock.now()
+    watch.watch(name)
+    planned = {each: client.zscore(WATCHES, each) for each in names(TARGETS)}
+    assert planned[name] == pytest.approx(next_watch(timedelta(days=2), name, now).timestamp(), abs=0.01)
+    usual = runtime.settings.worker.watch_every.total_seconds()
+    others = [moment for each, moment in planned.items() if each != name and moment is not None]
+    assert len({round(moment, 3) for moment in others}) == TARGETS - 1, "each has its own place"
+    assert all(moment - now.timestamp() < usual + 60 for moment in others)

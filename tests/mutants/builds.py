@@ -230,6 +230,44 @@ MUTANTS = (
         ("tests/unit/rotation/test_rollback.py",),
     ),
     Mutant(
+        "heal a key of which the storage only cannot tell",
+        (
+            Edit(
+                "worker/rotation/observe.py",
+                "    if probe.life is not Life.DEAD or probe.code == WRONG_SECRET:\n",
+                "    if probe.life is Life.ALIVE:\n",
+            ),
+        ),
+        ("tests/unit/rotation/test_watch.py",),
+    ),
+    Mutant(
+        "a key that is dead waits for the next watch",
+        (Edit("worker/rotation/decide.py", "(watch or _is_doubtful(record))", "watch"),),
+        ("tests/unit/rotation/test_watch.py",),
+    ),
+    Mutant(
+        "what apps read is taken for well while its key's name stands there",
+        (
+            Edit(
+                "worker/rotation/observe.py",
+                "        changed = _changed(services, target, current, document, probe)\n",
+                "        changed = ()\n",
+            ),
+        ),
+        ("tests/property/test_watch.py",),
+    ),
+    Mutant(
+        "a key that died is found, and nothing begins",
+        (
+            Edit(
+                "worker/rotation/decide.py",
+                "    return bool(record.requests) or (due is not None and due <= now) or may_heal(record, now)\n",
+                "    return bool(record.requests) or (due is not None and due <= now)\n",
+            ),
+        ),
+        ("tests/property/test_watch.py",),
+    ),
+    Mutant(
         "end the grace for any request",
         (
             Edit(

@@ -8,13 +8,16 @@ from hypothesis import strategies as st
 
 from worker.targets.backoff import fraction
 from worker.targets.freeze import Freeze, freeze_at
-from worker.targets.schedule import NEVER, Schedule, Window, next_due, next_rotation, parse_window
+from worker.targets.schedule import NEVER, Schedule, Window, next_due, next_rotation, next_watch, parse_window
 
 NIGHT = parse_window("02:00-05:00 Europe/Stockholm")
 SPRING = datetime(2026, 3, 29, 1, tzinfo=UTC)
 """When the clock in Stockholm goes from 02:00 to 03:00."""
 AUTUMN = datetime(2026, 10, 25, 1, tzinfo=UTC)
 """When it goes from 03:00 back to 02:00."""
+
+ROUNDED = timedelta(milliseconds=1)
+"""How exact a moment is as a number of seconds."""
 
 names = st.from_regex(r"[a-z0-9][a-z0-9-]{0,20}", fullmatch=True)
 moments = st.datetimes(datetime(2025, 1, 1), datetime(2029, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
@@ -209,3 +212,22 @@ def test_nothing_begins_in_a_freeze_and_what_was_due_comes_after_it(
 def test_a_manual_target_is_never_due(name: str, last: datetime, now: datetime, frozen: list[Freeze]) -> None:
     assert next_rotation(Schedule(every=NEVER), name, last, now, frozen) is None
     assert next_rotation(Schedule(every=NEVER), name, None, now, frozen) is None
+
+
+@quick
+@given(st.timedeltas(timedelta(seconds=1), timedelta(days=30)), names, moments)
+def test_a_watch_comes_within_its_interval_and_again_and_again_at_the_same_distance(
+    every: timedelta, name: str, after: datetime
+) -> None:
+    first = next_watch(every, name, after)
+    assert -ROUNDED < first - after <= every + ROUNDED
+    again = next_watch(every, name, first + ROUNDED)
+    assert abs(again - first - every) < ROUNDED * 3
+    assert next_watch(every, name, after) == first, "whoever asks"
+
+
+@quick
+@given(st.timedeltas(timedelta(minutes=1), timedelta(days=1)), moments)
+def test_watches_are_spread_over_the_interval(every: timedelta, after: datetime) -> None:
+    waits = sorted((next_watch(every, f"target-{number}", after) - after) / every for number in range(200))
+    assert max(later - one for one, later in pairwise([0.0, *waits, 1.0])) < 0.06

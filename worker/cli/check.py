@@ -34,7 +34,15 @@ def check(options: Options, *, keys: bool) -> int:
 def _look(options: Options, *, keys: bool) -> Iterator[Verdict]:
     """Raises ConfigurationError: then there is nothing else that could be looked at."""
     runtime = options.runtime(Need.HOSTUP | Need.VAULT | Need.NOTICES)
-    from worker.cli import check_destinations, check_hostup, check_neighbours, check_redis, check_targets, check_vault
+    from worker.cli import (
+        check_destinations,
+        check_hostup,
+        check_neighbours,
+        check_redis,
+        check_settings,
+        check_targets,
+        check_vault,
+    )
 
     targets = len(runtime.settings.targets)
     yield Verdict("configuration", "ok", f"{runtime.settings.file}: {targets} target{'' if targets == 1 else 's'}")
@@ -46,6 +54,8 @@ def _look(options: Options, *, keys: bool) -> Iterator[Verdict]:
     yield from check_hostup.look(runtime)
     if not runtime.settings.vault.secret_id_is_scarce:
         yield from check_targets.look(runtime, keys=keys)
+        if keys:
+            yield from check_settings.look(runtime)
 
 
 def _lines(verdict: Verdict) -> Iterator[str]:

@@ -8,7 +8,7 @@ from worker.cli.check_destinations import of_left_alone
 from worker.cli.output import progress
 from worker.cli.verdicts import Verdict, failed
 from worker.errors import VaultError
-from worker.rotation.findings import NAMED, of_targets
+from worker.rotation.findings import NAMED, of_answers, of_targets
 from worker.rotation.observe import Observation, advice, observe_all
 from worker.rotation.record import TroubleKind
 from worker.rotation.status import moved
@@ -39,6 +39,8 @@ def look(runtime: Runtime, *, keys: bool) -> Iterator[Verdict]:
     troubled += _standing(runtime, seen, {verdict.check for verdict in troubled})
     yield from troubled
     yield from _of_unjudged(unjudged)
+    for finding in of_answers(known, observed):
+        yield Verdict("object storage", "failed", finding.what, finding.hint)
     yield from of_left_alone(known, targets)
     not_well = {verdict.check for verdict in troubled} | {
         f"target {name}" for names in unjudged.values() for name in names

@@ -157,6 +157,11 @@ def _of_settings(runtime: Runtime) -> Verdict:
         hint = f"Let more be kept: `vault write {mount}/config max_versions=10`, or set it on the apps' secrets."
         what = f"{mount} keeps one version: nobody can go back, and a replaced key's own secret cannot prove its death"
         return Verdict("Vault settings", "warning", what, hint)
+    if settings.metadata_cas_required:
+        lacks = runtime.vault.missing_capabilities({f"{mount}/metadata/{runtime.settings.vault.state_path}/NAME": READ})
+        if lacks:
+            hint = "Give it that right, or turn metadata_cas_required off: else no record of a new target can be made."
+            return Verdict("Vault settings", "failed", f"metadata_cas_required is on, and {lacking(lacks)}", hint)
     kept = settings.max_versions or "as many as Vault keeps by default"
     return Verdict("Vault settings", "ok", f"no version expires; kept are {kept}")
 

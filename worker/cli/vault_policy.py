@@ -72,7 +72,7 @@ def rights_of_worker(settings: Settings) -> Rights:
     mount, state = settings.vault.mount, settings.vault.state_path
     rights: dict[str, tuple[str, ...]] = {
         f"{mount}/data/{state}/*": ("create", "update", "read"),
-        f"{mount}/metadata/{state}/*": ("create", "update", "list"),
+        f"{mount}/metadata/{state}/*": ("create", "read", "update", "list"),
         f"{mount}/config": ("read",),
         "auth/token/lookup-self": ("read",),
         "auth/token/renew-self": ("update",),
@@ -82,6 +82,7 @@ def rights_of_worker(settings: Settings) -> Rights:
     for target in settings.targets.values():
         rights[f"{mount}/data/{target.path}"] = ("create", "update", "read")
         rights[f"{mount}/destroy/{target.path}"] = ("update",)
+        rights[f"{mount}/metadata/{target.path}"] = ("read",)
         rights[f"{mount}/undelete/{target.path}"] = ("update",)
         rights |= {f"{mount}/data/{settings.vault.receipts_path}/{path}": ("read",) for path in target.paths_here()}
     receipts = settings.vault.receipts_path

@@ -32,6 +32,7 @@ _TOLD: Mapping[str, tuple[Kind, str]] = {
     Event.RECORD_UNREADABLE: (Kind.WAITS, "record"),
     Event.VAULT_SET_BACK: (Kind.WAITS, "set back"),
     Event.ENDPOINT_REFUSED: (Kind.WAITS, "endpoint"),
+    Event.ACCOUNT_SUSPENDED: (Kind.WAITS, "suspended"),
     Event.API_KEY_LOST: (Kind.WAITS, "api key"),
     Event.API_KEY_STRAY: (Kind.WAITS, "stray api key"),
 }
@@ -43,7 +44,7 @@ _OF_AUDIT: Mapping[object, tuple[Kind, str]] = {
 }
 """What an audit found, by the kind of the finding; all else it finds is told by other events."""
 
-_OF_ACCOUNT = frozenset({"drift", "endpoint", "api key", "stray api key"})
+_OF_ACCOUNT = frozenset({"drift", "endpoint", "suspended", "api key", "stray api key"})
 """What stands for each account by itself."""
 
 _OVER: Mapping[str, tuple[str, ...]] = {
@@ -51,6 +52,7 @@ _OVER: Mapping[str, tuple[str, ...]] = {
     Event.TARGET_RECOVERED: ("conflict", "died"),
     Event.KEY_DEAD: (_KEY,),
     Event.DELETES_RESUMED: ("set back",),
+    Event.ACCOUNT_UNSUSPENDED: ("suspended",),
     Event.API_KEY_ROLLED: ("api key",),
     Event.API_KEY_SETTLED: ("api key", "stray api key"),
 }

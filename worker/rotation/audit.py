@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from worker.errors import RecordDeleted
+from worker.errors import RecordDeleted, VaultError, VaultUnavailable
 from worker.rotation.baseline import ensure_baseline
 from worker.rotation.findings import (
     AuditFinding,
     of_account,
+    of_answers,
     of_lost_accounts,
     of_rescued,
     of_shared,
@@ -24,7 +25,7 @@ from worker.rotation.findings import (
     of_targets,
     of_trouble,
 )
-from worker.rotation.observe import Observation, observe_all
+from worker.rotation.observe import Observation, observe, observe_all
 from worker.rotation.record import CurrentKey, Record
 from worker.rotation.services import Services
 from worker.rotation.survey import Progress, Survey, survey
@@ -130,6 +131,7 @@ def audit(
         *of_shared(seen),
         *of_lost_accounts(seen, services.accounts),
         *of_targets(seen, targets, now, slack),
+        *of_answers(seen.records, _one_of_each_account(services, seen, targets)),
     ]
     findings += [
         of_trouble(name, each.trouble)
@@ -168,6 +170,22 @@ def _foreign_keys(
         return ensure_baseline(services, targets, account=account), []
     except RecordDeleted as error:
         return None, [AuditFinding("account", None, f"{error.what}{at_account(account)}", error.hint, account)]
+
+
+def _one_of_each_account(services: Services, seen: Survey, targets: Mapping[str, Target]) -> dict[str, Observation]:
+    """One target of each account, asked about with the right secret: only to that the storage says some things."""
+    names = {each.current.account: name for name, each in seen.records.items() if each.current and name in targets}
+    found: dict[str, Observation] = {}
+    for name in names.values():
+        try:
+            observation = observe(services, targets[name], seen.records[name], right=True)
+        except VaultUnavailable:
+            raise
+        except VaultError:
+            continue  # the target's own look tells
+        if observation:
+            found[name] = observation
+    return found
 
 
 def _observed(

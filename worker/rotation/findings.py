@@ -13,7 +13,8 @@ from worker.rotation.claiming import holders
 from worker.rotation.decide import MOVES_PER_DAY, creates_at, may_move, waits_for_person
 from worker.rotation.hold import pause_of, pause_text
 from worker.rotation.in_use import kept_until_at_most
-from worker.rotation.observe import advice
+from worker.rotation.observe import SUSPENDED_HINT, Observation, advice, suspended_text
+from worker.rotation.ports import SKEWED, SUSPENDED
 from worker.rotation.record import Paused, Record, Trouble
 from worker.rotation.services import Services
 from worker.rotation.status import due_at, failing_since, held_back_by, outlook
@@ -91,6 +92,22 @@ def of_storage(services: Services, account: str) -> Iterator[AuditFinding]:
         return  # its count is missing, too, and that is a finding
     except (StorageError, RecordDeleted) as error:
         yield AuditFinding("endpoint", None, f"{error.what}{at_account(account)}", error.hint, account)
+
+
+def of_answers(records: Mapping[str, Record], seen: Mapping[str, Observation]) -> Iterator[AuditFinding]:
+    """What the object storage says to right secrets that is about an account, or this machine, and not about a key."""
+    codes: dict[tuple[str, str], None] = {}
+    for name, observation in seen.items():
+        current = records[name].current
+        if current and observation.code in (SUSPENDED, SKEWED):
+            codes[observation.code, current.account] = None
+    for code, account in codes:
+        if code == SUSPENDED:
+            yield AuditFinding("suspended", None, suspended_text(account), SUSPENDED_HINT, account)
+        else:
+            what = f"the object storage says that this machine's clock is wrong ({SKEWED}){at_account(account)}"
+            hint = "Have this machine's clock set by NTP. Until then nobody here can tell whether a key works."
+            yield AuditFinding("clock", None, what, hint, account)
 
 
 def of_lost_accounts(seen: Survey, accounts: Collection[str]) -> Iterator[AuditFinding]:

@@ -27,6 +27,11 @@ OLDER = 10
 """So many versions of the app's secret are looked at; Vault keeps no more by default."""
 
 
+def lasting(mount: str, path: str) -> str:
+    """The command by which versions of a document expire no more."""
+    return f"vault kv metadata put -mount={mount} -delete-version-after=0s {path}"
+
+
 def see_that_it_is_new(vault: VaultPort, target: Target, archives: str, seen_version: int) -> None:
     """See that a target without a record is a new one.
 

@@ -161,6 +161,16 @@ class Probe:
     asked: bool = True
 
 
+WRONG_SECRET = "SignatureDoesNotMatch"  # noqa: S105 - an S3 error code
+"""What the storage answers to a secret that is not the key's own; the key lives."""
+
+SUSPENDED = "UserSuspended"
+"""What it answers to the right secret of a key whose user is suspended; to a wrong one it answers as ever."""
+
+SKEWED = "RequestTimeTooSkewed"
+"""What it answers where its clock and this machine's are more than 15 minutes apart."""
+
+
 class StoragePort(Protocol):
     """The object storage, asked about keys only. Neither method raises for an answer or its absence: see Probe."""
 
@@ -229,6 +239,17 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentSettings:
+    """What is set of one document by itself.
+
+    After what time versions expire (Vault's text; None: not set), and how many are kept (0: as the mount says).
+    """
+
+    delete_version_after: str | None
+    max_versions: int
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """A write that Vault confirmed: the new version, and Vault's own request id."""
 
@@ -268,6 +289,10 @@ class VaultPort(Protocol):
 
     def prepare_record(self, path: str) -> None:
         """Set ``max_versions=1`` and ``cas_required`` on a record's document; may be repeated."""
+        ...
+
+    def settings_of(self, path: str) -> DocumentSettings | None:
+        """What is set of one document, written or not; None where nothing is, or the token may not read it."""
         ...
 
     def destroy(self, path: str, version: int) -> None:

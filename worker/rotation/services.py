@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from threading import Lock
 from typing import Protocol
 
 from worker.clock import Clock
@@ -31,6 +32,7 @@ class Policy:
     verify_within: timedelta
     dead_within: timedelta
     tick: timedelta
+    watch_every: timedelta = timedelta(minutes=10)
     receipts_path: str = RECEIPTS_PATH
 
     def backoff(self, target: Target) -> Backoff:
@@ -87,6 +89,43 @@ class VaultAway:
         return max((moment for moment in (self.last, *known) if moment), default=None)
 
 
+@dataclass(slots=True)
+class RightSecrets:
+    """Whose turn it is to be asked about with its right secret: one key of each account at a time, by this process.
+
+    Only so is a suspended user seen (docs/facts.md, "Ceph's object gateway"). While one is, all keys of the account are
+    asked about so.
+    """
+
+    _turns: dict[str, float] = field(default_factory=dict)
+    _suspended: set[str] = field(default_factory=set)
+    _told: set[str] = field(default_factory=set)
+    _lock: Lock = field(default_factory=Lock)
+
+    def turn_of(self, account: str, now: float, every: timedelta) -> bool:
+        """Whether it is time for a key of this account: ``every`` so long; ``now`` is in seconds."""
+        with self._lock:
+            last = self._turns.get(account)
+            if account not in self._suspended and last is not None and now - last < every.total_seconds():
+                return False
+            self._turns[account] = now
+            return True
+
+    def answered(self, account: str, *, suspended: bool) -> None:
+        """What the storage said to a right secret."""
+        with self._lock:
+            (self._suspended.add if suspended else self._suspended.discard)(account)
+
+    def news_of(self, account: str) -> bool | None:
+        """Whether the account is suspended by now, or no more, where nobody was told so yet; else None."""
+        with self._lock:
+            suspended = account in self._suspended
+            if suspended == (account in self._told):
+                return None
+            (self._told.add if suspended else self._told.discard)(account)
+            return suspended
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """Where copies of apps' secrets lie: a mount, of this or of another Vault."""
@@ -126,6 +165,7 @@ class Services:
     spans: Spans = NO_SPANS
     vault_away: VaultAway = field(default_factory=VaultAway)
     destinations: Mapping[str, Destination] = field(default_factory=dict)
+    right_secrets: RightSecrets = field(default_factory=RightSecrets)
 
     def at(self, account: str) -> AccountServices:
         """The services of the account that a key lies on. Raises AccountGone."""

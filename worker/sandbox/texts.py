@@ -101,7 +101,7 @@ def policy(paths: Iterable[str]) -> dict[str, list[str]]:
     """Capabilities by path, the same as config/vault/rotator-policy.hcl gives for these apps' paths."""
     rights = {
         f"{MOUNT}/data/{STATE_PATH}/*": ["create", "update", "read"],
-        f"{MOUNT}/metadata/{STATE_PATH}/*": ["create", "update", "list"],
+        f"{MOUNT}/metadata/{STATE_PATH}/*": ["create", "read", "update", "list"],
         f"{MOUNT}/config": ["read"],
         "auth/token/lookup-self": ["read"],
         "auth/token/renew-self": ["update"],
@@ -111,6 +111,7 @@ def policy(paths: Iterable[str]) -> dict[str, list[str]]:
     for path in paths:
         rights[f"{MOUNT}/data/{path}"] = ["create", "update", "read"]
         rights[f"{MOUNT}/destroy/{path}"] = ["update"]
+        rights[f"{MOUNT}/metadata/{path}"] = ["read"]
         rights[f"{MOUNT}/undelete/{path}"] = ["update"]
         rights[f"{MOUNT}/data/hostup-rotator/receipts/{path}"] = ["read"]
     return rights

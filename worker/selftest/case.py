@@ -47,8 +47,13 @@ class Case:
     @cached_property
     def deleted(self) -> frozenset[str]:
         """The keys that are gone, no matter who deleted them."""
+        return frozenset(self.died)
+
+    @cached_property
+    def died(self) -> Mapping[str, datetime]:
+        """When each key went that is gone, no matter who deleted it."""
         effects = (e for e in self.evidence.entries if e["kind"] == "effect" and e["operation"] == "delete")
-        return frozenset(str(e["access_key"]) for e in effects)
+        return {str(entry["access_key"]): datetime.fromisoformat(str(entry["at"])) for entry in effects}
 
     @cached_property
     def history(self) -> tuple[Json, ...]:

@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from urllib.parse import quote
 
@@ -254,6 +255,36 @@ def _history_is_whole(case: Case) -> Iterator[BrokenPromise]:
             yield BrokenPromise(8, kept.target.name, f"the history's entries are numbered {numbers}")
 
 
+def _what_died_was_found(case: Case) -> Iterator[BrokenPromise]:
+    """Promise 9: a key that died while apps read it was found in time, and replaced, or a person was told why not."""
+    clock, taken_at = case.evidence.clock, case.evidence.taken_at
+    if taken_at is None:
+        return
+    for key, died in case.died.items():
+        for each, until in case.published.get(key, ()):
+            within = each.target.found_within
+            since, ended = clock(died), clock(until or taken_at)
+            if within is None or clock(each.at) > since or ended <= since + within:
+                continue  # nobody read it then, or not for long
+            if not _found_between(case, key, since, since + within):
+                yield BrokenPromise(9, key, f"died at {since}, and was not found within {within}")
+            elif ended > since + 2 * within and not _says_why(case, each.target):
+                yield BrokenPromise(9, key, f"died at {since}, and was neither replaced nor said why not")
+
+
+def _found_between(case: Case, key: str, since: datetime, until: datetime) -> bool:
+    found = (entry for entry in case.entries("key.died", "key.revoked") if entry.get("access_key") == key)
+    return any(since <= datetime.fromisoformat(str(entry["at"])) <= until for entry in found)
+
+
+def _says_why(case: Case, target: Watched) -> bool:
+    """Whether the record or the log says what holds a new key back."""
+    records = [kept.record or {} for kept in case.evidence.kept if kept.target.name == target.name]
+    held = (record.get("failure") or record.get("paused") for record in records)
+    creates = (not create.get("settled") for record in records for create in record.get("unconfirmed_creates", []))
+    return any(held) or any(creates) or '"target.blocked"' in case.evidence.texts.get("log", "")
+
+
 def _nothing_broke(case: Case) -> Iterator[BrokenPromise]:
     """No worker met an unforeseen error, and every line of its log is one."""
     for line in case.evidence.texts.get("log", "").splitlines():
@@ -281,5 +312,6 @@ RULES: tuple[Callable[[Case], Iterator[BrokenPromise]], ...] = (
     _dead_versions_are_destroyed,
     _records_are_set_up,
     _history_is_whole,
+    _what_died_was_found,
     _nothing_broke,
 )

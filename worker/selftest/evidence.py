@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
@@ -26,7 +26,8 @@ class Watched:
     """A target as the outside knows it: its name, where its app reads, and what its keys are promised.
 
     ``key_field`` is the name under which the app's secret holds the access key. ``copies`` are the mounts and paths of
-    copies of the app's secret, by their names in ``also``.
+    copies of the app's secret, by their names in ``also``. ``found_within`` is how long it may take until a key that
+    died while apps read it is found, and as long again until it is replaced; None: nobody watches.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Watched:
     grace: timedelta
     key_field: str = "access_key"
     copies: tuple[tuple[str, str, str], ...] = ()
+    found_within: timedelta | None = None
 
     def at(self, copy: str) -> Watched:
         """The same, as those know it who read this copy."""
@@ -82,6 +84,7 @@ class Evidence:
     ``secrets``: names of values that may be found nowhere, with the values; those of access keys go by the key's name.
     ``texts``: where they were looked for, by the place's name (logs, Redis). ``excused``: requestIds whose answers are
     known to have died with a killed worker. ``clock`` turns real moments into the workers' time, if theirs is another.
+    ``taken_at`` is the real moment of all this; None: nothing is judged that may still come.
     """
 
     entries: tuple[Json, ...] = field(repr=False)
@@ -91,6 +94,7 @@ class Evidence:
     documents: Mapping[str, Json] = field(repr=False)
     excused: frozenset[str] = frozenset()
     clock: Callable[[datetime], datetime] = _same
+    taken_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,4 +200,5 @@ def gather(
         secrets=keys | dict(secrets),
         texts=texts,
         documents=dict(mount.documents()),
+        taken_at=datetime.now(UTC),
     )

@@ -40,6 +40,9 @@ API_KEY = "hostup"
 COPIES = "copies"
 """The mount of a destination."""
 
+SURELY = timedelta(seconds=90)
+"""What it may take beside ``watch_every``: a second look, and another worker's start where the first one was killed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -161,8 +164,11 @@ class Bench:
         direct.flushdb()
         state_path = f"{name}/state"
         key_path = f"{name}/{API_KEY}" if pace.key_in_vault else ""
-        grace = timedelta(seconds=int(pace.grace.removesuffix("s")))
-        watched = Watched(TARGET, f"{name}/app", grace, copies=_copies(name) if pace.copies else ())
+        grace = _seconds(pace.grace)
+        within = _seconds(pace.watch_every) + SURELY
+        watched = Watched(
+            TARGET, f"{name}/app", grace, copies=_copies(name) if pace.copies else (), found_within=within
+        )
         rights = {path.replace(STATE_PATH, state_path): given for path, given in policy([watched.path]).items()}
         rights |= _rights_on_copies(watched)
         if key_path:
@@ -218,6 +224,11 @@ def start_bench(folder: Path) -> Iterator[Bench]:
         for number in DATABASES:
             bench.databases.put(number)
         yield bench
+
+
+def _seconds(text: str) -> timedelta:
+    number, unit = int(text[:-1]), text[-1]
+    return timedelta(**{{"s": "seconds", "m": "minutes", "h": "hours"}[unit]: number})
 
 
 def _copies(name: str) -> tuple[tuple[str, str, str], ...]:

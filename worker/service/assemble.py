@@ -216,6 +216,7 @@ def policy(settings: Settings) -> Policy:
         verify_within=settings.worker.verify_within,
         dead_within=settings.worker.dead_within,
         tick=settings.worker.tick,
+        watch_every=settings.worker.watch_every,
         receipts_path=settings.vault.receipts_path,
     )
 

@@ -167,7 +167,12 @@ def _say_if_the_watch_is_behind(runtime: Runtime) -> None:
 
 def watch_behind(runtime: Runtime) -> int:
     """How many targets were to be watched so long ago that another watch is due by now. Raises QueueUnavailable."""
-    return runtime.shared.watches.behind(runtime.clock.now() - runtime.settings.worker.watch_every - slack(runtime))
+    now, targets = runtime.clock.now() - slack(runtime), runtime.settings.targets
+    every = {name: runtime.watch_every(target) for name, target in targets.items()}
+    if not every:
+        return 0
+    late = runtime.shared.watches.behind(now - min(every.values()))
+    return sum(1 for name, due in late.items() if name in every and due <= (now - every[name]).timestamp())
 
 
 def _see_to_claims(runtime: Runtime, report: AuditReport) -> None:

@@ -16,6 +16,7 @@ from tests.servers import wait_until
 from tests.wire import Wire
 from worker.adapters.vault.kv import MountSettings, VaultStore
 from worker.errors import VaultExpires
+from worker.rotation.ports import DocumentSettings
 from worker.secret import Secret
 
 
@@ -80,6 +81,44 @@ def test_a_denial_is_not_asked_for_again_at_every_rotation(connected: Connect, c
         clock.seconds += 61
         assert store.missing_capabilities({}) == {}
         assert [heard.target for heard in wire.heard].count("/v1/secret/config") == 1
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_what_is_set_of_a_document_is_told_also_before_it_is_written(
+    store: VaultStore, mount: str, root: Any, *, written: bool
+) -> None:
+    assert store.settings_of("app") is None
+    if written:
+        store.write("app", {"n": 1}, 0)
+        assert store.settings_of("app") == DocumentSettings(None, 0)
+    root.secrets.kv.v2.update_metadata("app", mount_point=mount, delete_version_after="1h", max_versions=3)
+    assert store.settings_of("app") == DocumentSettings("1h0m0s", 3)
+
+
+def test_settings_of_documents_that_may_not_be_read_are_asked_for_once_an_hour(
+    connected: Connect, clock: SteppedClock
+) -> None:
+    denied = errors(403, "1 error occurred:\n\t* permission denied\n\n")
+    found = told({"data": {"delete_version_after": "1h0m0s", "max_versions": 0}})
+    with Wire(token(), denied, found) as wire:
+        store = connected(wire.url, token=Secret("s"))
+        assert store.settings_of("app") is None
+        assert store.settings_of("other") is None
+        clock.seconds += 3601
+        assert store.settings_of("app") == DocumentSettings("1h0m0s", 0)
+
+
+def test_where_settings_ask_for_check_and_set_a_record_is_prepared_all_the_same(
+    store: VaultStore, mount: str, root: Any
+) -> None:
+    root.adapter.post(f"/v1/{mount}/config", json={"metadata_cas_required": True})
+    settings = store.mount_settings()
+    if not (settings and settings.metadata_cas_required):
+        pytest.skip("this server has no such setting")
+    for _ in range(2):
+        store.prepare_record("state/new")
+    assert store.settings_of("state/new") == DocumentSettings(None, 1)
+    assert store.write("state/new", {"n": 1}, 0).version == 1
 
 
 def test_a_version_tells_when_it_will_expire(store: VaultStore, mount: str, root: Any) -> None:

@@ -15,6 +15,7 @@ import pytest
 from tests.contract.vault.conftest import CANARY, Connect, Role, everything_told, policy_text
 from worker.adapters.vault.kv import MountSettings, VaultStore
 from worker.errors import VaultDenied, VaultMountMissing
+from worker.rotation.ports import DocumentSettings
 from worker.secret import Secret
 
 MakeRole = Callable[..., Role]
@@ -70,6 +71,8 @@ def test_the_rotators_policy_allows_all_that_a_rotation_does(rotator: VaultStore
     assert rotator.read(f"hostup-rotator/receipts/{app}").data is None
     assert rotator.read(app).data == {"n": 2}
     assert rotator.mount_settings() == MountSettings(None, 0)
+    assert rotator.settings_of(record) == DocumentSettings(None, 1)
+    assert rotator.settings_of(app) == DocumentSettings(None, 0)
     facts = rotator.check()
     assert facts.accessor
     assert "default" not in facts.policies
@@ -78,7 +81,8 @@ def test_the_rotators_policy_allows_all_that_a_rotation_does(rotator: VaultStore
 def test_the_rotators_policy_lacks_nothing_of_what_is_checked(rotator: VaultStore, app: str, state: str) -> None:
     wanted: dict[str, tuple[str, ...]] = {
         f"secret/data/{state}/media": ("create", "read", "update"),
-        f"secret/metadata/{state}/media": ("create", "update"),
+        f"secret/metadata/{state}/media": ("create", "read", "update"),
+        f"secret/metadata/{app}": ("read",),
         f"secret/metadata/{state}": ("list",),
         f"secret/data/{app}": ("create", "read", "update"),
         f"secret/destroy/{app}": ("update",),

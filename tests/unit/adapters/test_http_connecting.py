@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
@@ -259,6 +260,70 @@ def test_a_create_behind_a_silent_address_is_made_once_and_the_next_one_does_not
         assert api.create_key("a label").access_key == "AKIAEXAMPLE"
         assert time.monotonic() - begun < share
         assert [heard.method for heard in wire.heard] == ["POST", "POST"]
+
+
+@contextmanager
+def mute(host: str, port: int, how: str) -> Iterator[list[socket.socket]]:
+    """Takes every connection, and then says nothing, or ends it at once."""
+    taken: list[socket.socket] = []
+
+    def take(server: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                line, _ = server.accept()
+                taken.append(line)
+                if how == "resetting":
+                    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    line.close()
+
+    with socket.create_server((host, port)) as server:
+        thread = threading.Thread(target=take, args=(server,), daemon=True)
+        thread.start()
+        yield taken
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+    for line in taken:
+        line.close()
+
+
+@pytest.mark.parametrize("how", ["mute", "resetting"])
+def test_behind_an_address_that_speaks_no_tls_the_next_one_is_tried_and_remembered(how: str) -> None:
+    share = 3.0
+    with ExitStack() as stack:
+        wire = stack.enter_context(Wire(answer(200), answer(200), tls=True))
+        taken = stack.enter_context(mute("127.0.0.2", wire.port, how))
+        backend = DeadlineBackend(lambda *_: ["127.0.0.2", "127.0.0.1"])
+        client = stack.enter_context(new_client(ca_file=str(LOOPBACK_PEM), backend=backend))
+        with within(2 * share):
+            assert client.send(Request("POST", f"{wire.url}/", {}, b"{}")).status == 200
+        assert len(taken) == 1
+        other = stack.enter_context(new_client(ca_file=str(LOOPBACK_PEM), backend=backend))
+        with within(2 * share):
+            assert other.send(Request("GET", f"{wire.url}/")).status == 200
+        assert len(taken) == 1, "the next connection does not wait for it"
+
+
+def test_a_bad_certificate_is_told_and_no_other_address_asked() -> None:
+    with ExitStack() as stack:
+        wire = stack.enter_context(Wire(answer(200), tls=True))
+        taken = stack.enter_context(mute("127.0.0.2", wire.port, "mute"))
+        backend = DeadlineBackend(lambda *_: ["127.0.0.1", "127.0.0.2"])
+        client = stack.enter_context(new_client(backend=backend))
+        assert "signed by itself, and not trusted here" in not_sent(client, wire.url).reason
+        assert taken == []
+
+
+def test_addresses_that_speak_no_tls_share_the_time() -> None:
+    with ExitStack() as stack:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = int(free.getsockname()[1])
+        for host in ("127.0.0.1", "127.0.0.2"):
+            stack.enter_context(mute(host, port, "mute"))
+        backend = DeadlineBackend(lambda *_: ["127.0.0.2", "127.0.0.1"])
+        client = stack.enter_context(new_client(backend=backend))
+        begun = time.monotonic()
+        assert not_sent(client, f"https://127.0.0.1:{port}/", SHORT).timed_out
+        assert SHORT <= time.monotonic() - begun < 2 * SHORT
 
 
 def test_a_create_to_silent_addresses_is_told_as_not_sent() -> None:

@@ -33,6 +33,7 @@ def said(event: str, **fields: object) -> list[Word]:
         ("record.unreadable", {}, Kind.WAITS),
         ("vault.set_back", {}, Kind.WAITS),
         ("endpoint.refused", {"target": None}, Kind.WAITS),
+        ("account.suspended", {"target": None}, Kind.WAITS),
         ("secret.published", {"rotation_id": "r"}, Kind.PUBLISHED),
     ],
 )

@@ -22,7 +22,7 @@ from worker.rotation.changes.settlement import Found, Settlement, adopted_key, s
 from worker.rotation.decide import MOVES_PER_DAY
 from worker.rotation.leftover import prove_left_behind
 from worker.rotation.lending import Lent
-from worker.rotation.ports import CreatedKey
+from worker.rotation.ports import CreatedKey, Life, Probe
 from worker.rotation.record import Paused, Phase, Record, Why, decode, encode
 from worker.rotation.status import due_at, summary_of
 from worker.rotation.steps.rollback import Wanted, rollback_of
@@ -31,6 +31,7 @@ from worker.rotation.survey import survey
 from worker.targets.freeze import Freeze
 
 MOVED = replace(TARGET, account=MEDIA)
+NO_SUCH_KEY = Probe(Life.DEAD, 403, "InvalidAccessKeyId", "tx")
 DAYS = timedelta(days=1)
 
 
@@ -293,8 +294,11 @@ def test_a_staged_key_is_left_behind_where_its_target_moved(two: TwoAccounts) ->
 class Unspread(MemoryStorage):
     """A new key is not known yet."""
 
-    def _probe(self, access_key: str, *, right: bool):  # type: ignore[no-untyped-def]  # noqa: ANN202
-        return super()._probe(access_key, right=right and "BY-HAND" in access_key)
+    def _opened(self, access_key: str, *, right: bool) -> Probe:
+        return super()._opened(access_key, right=right) if "BY-HAND" in access_key else NO_SUCH_KEY
+
+    def _known(self, access_key: str) -> Probe:
+        return super()._known(access_key) if "BY-HAND" in access_key else NO_SUCH_KEY
 
 
 def test_failures_of_the_account_before_do_not_delay_the_new_one(two: TwoAccounts) -> None:

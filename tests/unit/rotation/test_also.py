@@ -342,6 +342,24 @@ def test_a_copy_that_somebody_else_wrote_over_is_named_and_left(theirs: dict[str
     assert "target.recovered" in world.events()
 
 
+@pytest.mark.parametrize("changed", [{"secret_key": "another"}, {"endpoint": "https://elsewhere"}, {"region": None}])
+def test_what_somebody_changed_in_a_copy_under_our_own_key_is_named(changed: dict[str, object]) -> None:
+    world = rotated()
+    world.eu.versions[EU.path].append({**(world.eu.latest(EU.path) or {}), **changed})
+    world.watch(3)
+    trouble = world.record().trouble
+    assert trouble is not None
+    assert (trouble.kind, trouble.location, trouble.confirmed) == (TroubleKind.OVERWRITTEN, EU.name, True)
+    assert next(iter(changed)) in trouble.what
+
+
+def test_a_field_that_somebody_added_to_a_copy_is_no_trouble() -> None:
+    world = rotated()
+    world.eu.versions[EU.path].append({**(world.eu.latest(EU.path) or {}), "bucket": "b"})
+    world.watch(3)
+    assert world.record().trouble is None
+
+
 def test_a_key_that_a_copy_still_publishes_is_not_deleted() -> None:
     world = rotated()
     world.passes(days=31)

@@ -88,10 +88,10 @@ def test_the_watch_says_that_the_storage_cannot_be_asked(small: Small) -> None:
 def test_a_watch_of_a_storage_that_answers_nonsense_has_its_own_name(small: Small) -> None:
     small.look()
 
-    def slow(access_key: str) -> Probe:
+    def slow(access_key: str, *_: object) -> Probe:
         return Probe(Life.UNKNOWN, 503, "SlowDown", "tx", f"slow to tell of {access_key}")
 
-    small.storage.lives = slow  # type: ignore[method-assign]
+    small.storage.lives = small.storage.works = slow  # type: ignore[method-assign, assignment]
     with structlog.testing.capture_logs() as logs:
         small.look(TARGET, watching=True)
     assert [line["event"] for line in logs] == ["watch.found"]

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import TypeVar, cast
 
 import pytest
+import structlog
 
-from tests.doubles import Gate, MemoryStorage, one_account
-from tests.worlds import TARGET, Small
+from tests.doubles import Gate, MemoryAccount, MemoryStorage, one_account
+from tests.records import retiring
+from tests.worlds import SLACK, TARGET, Small
+from worker.errors import CircuitOpen, HostUpCall, HostUpError, HostUpRateLimited, HostUpRefused
 from worker.events import Event
+from worker.rotation.audit import audit
+from worker.rotation.baseline import ensure_baseline
 from worker.rotation.changes.rotation import note
 from worker.rotation.changes.watch import deletes_resumed
-from worker.rotation.ports import DeletedKey, Life, Probe, Seen
+from worker.rotation.decide import RETIRING_LIMIT
+from worker.rotation.ports import DeletedKey, Life, Place, Probe, Seen
 from worker.rotation.reconcile import accept
 from worker.rotation.record import Phase, Request, TroubleKind, Why
+from worker.rotation.status import due_at
 from worker.secret import Secret
+from worker.targets.schedule import NEVER, Schedule, parse_window
 
 T = TypeVar("T")
 
@@ -125,14 +135,130 @@ def test_a_key_that_is_back_at_the_second_look_is_left_alone(watched: Watched) -
     assert "key.died" not in watched.events()
 
 
-def test_neither_window_nor_backoff_of_the_schedule_hold_a_healing_back(watched: Watched) -> None:
-    watched.passes(days=29, hours=23)
-    watched.passes(hours=2)
-    storage = watched.odd()
+NEVER_OPEN_NOW = (
+    Schedule(every=timedelta(days=30), window=parse_window("02:00-03:00")),
+    Schedule(cron="0 2 1 1 *", jitter=timedelta(0)),
+    Schedule(every=NEVER),
+)
+
+
+@pytest.mark.parametrize("schedule", NEVER_OPEN_NOW, ids=["a window", "cron", "never"])
+def test_no_calendar_holds_a_healing_back(watched: Watched, schedule: Schedule) -> None:
+    target = replace(TARGET, schedule=schedule)
+    due = due_at(watched.record(), target, watched.clock.now())
+    assert due is None or due > watched.clock.now() + timedelta(hours=6)
+    del watched.hostup.living["AK1"]
+    for _ in range(3):
+        watched.look(target, watching=True)
+        watched.passes(seconds=6)
+    assert watched.current == "AK2"
+
+
+class _Refuses(Gate):
+    """HostUp refuses every create in this way."""
+
+    def __init__(self, error: HostUpError) -> None:
+        self.error: HostUpError | None = error
+
+    def pass_through(self, name: str, effect: Callable[[], T], lost: Callable[[], Exception]) -> T:
+        del lost
+        if self.error and name == "hostup create":
+            raise self.error
+        return effect()
+
+
+def _failing(watched: Watched, error: HostUpError) -> _Refuses:
+    """A rotation that was due has failed so often that it is tried again in an hour; the API would make keys again."""
+    gate = watched.hostup.gate = _Refuses(error)
+    watched.passes(days=31)
+    for _ in range(14):
+        watched.look()
+        failure = watched.record().failure
+        assert failure
+        watched.clock.time = max(watched.clock.time, failure.retry_at)
+    watched.look()
+    gate.error = None
+    failure = watched.record().failure
+    assert failure
+    assert failure.retry_at - watched.clock.now() > timedelta(minutes=20)
+    watched.passes(seconds=6)
+    return gate
+
+
+def test_the_backoff_of_a_rotation_that_failed_before_holds_no_healing_back(watched: Watched) -> None:
+    _failing(watched, HostUpRefused("no", HostUpCall("create_key", 500)))
+    watched.watch(2)
+    assert watched.current == "AK1", "while it lives, the backoff is waited for"
     del watched.hostup.living["AK1"]
     watched.watch(3)
-    assert storage is watched.storage
-    assert watched.current != "AK1"
+    assert watched.current == "AK2"
+
+
+def test_the_backoff_of_the_healing_itself_is_waited_for(watched: Watched) -> None:
+    gate = watched.hostup.gate = _Refuses(HostUpRefused("no", HostUpCall("create_key", 500)))
+    del watched.hostup.living["AK1"]
+    watched.watch(3)
+    failure = watched.record().failure
+    assert failure
+    gate.error = None
+    watched.clock.time = failure.retry_at - timedelta(seconds=1)
+    watched.look()
+    assert watched.current == "AK1"
+    watched.passes(seconds=2)
+    watched.look()
+    assert watched.current == "AK2"
+
+
+def test_what_the_api_asked_for_is_waited_for_although_the_key_is_dead(watched: Watched) -> None:
+    _failing(watched, HostUpRateLimited("slow", HostUpCall("create_key", 429, retry_after=2400.0)))
+    del watched.hostup.living["AK1"]
+    watched.watch(3)
+    assert watched.current == "AK1"
+    failure = watched.record().failure
+    assert failure
+    watched.clock.time = failure.retry_at
+    watched.look()
+    assert watched.current == "AK2"
+
+
+@dataclass
+class _Circuit(MemoryAccount):
+    """An account whose circuit is open until then."""
+
+    until: datetime | None = None
+
+    @contextmanager
+    def place(self, target: str) -> Iterator[Place]:
+        if self.until:
+            raise CircuitOpen(self.until, "HostUp failed three times in a row")
+        with super().place(target) as place:
+            yield place
+
+
+def test_an_open_circuit_holds_a_healing_back_as_it_holds_others_and_is_named(watched: Watched) -> None:
+    account = _Circuit(watched.hostup, until=watched.clock.now() + timedelta(minutes=5))
+    watched.services = replace(watched.services, accounts=one_account(watched.hostup, watched.storage, account))
+    del watched.hostup.living["AK1"]
+    watched.watch(2)
+    found = watched.look()
+    assert watched.current == "AK1"
+    assert watched.trouble == (TroubleKind.KEY_REFUSED, True)
+    assert "HostUp failed three times in a row" in found.wait.why
+    assert found.wait.until == account.until
+    account.until = None
+    watched.passes(minutes=5)
+    watched.look()
+    assert watched.current == "AK2"
+
+
+def test_a_healing_that_waits_for_keys_to_retire_is_said_by_the_watch(watched: Watched) -> None:
+    watched.alter(retiring=tuple(retiring(f"OLD{n}", timedelta(days=1)) for n in range(RETIRING_LIMIT)))
+    del watched.hostup.living["AK1"]
+    with structlog.testing.capture_logs() as logs:
+        watched.watch(4)
+    (blocked,) = [line for line in logs if line["event"] == "target.blocked"]
+    assert f"{RETIRING_LIMIT} keys are retiring" in blocked["error"]
+    assert watched.hostup.made == ["AK1"]
 
 
 def test_a_denied_key_is_asked_about_for_as_long_as_a_busy_dead_key_may_be_denied(watched: Watched) -> None:
@@ -147,7 +273,7 @@ def test_a_denied_key_is_asked_about_for_as_long_as_a_busy_dead_key_may_be_denie
 
 def test_a_storage_that_cannot_be_asked_proves_nothing(watched: Watched) -> None:
     storage = watched.odd()
-    storage.wrong["AK1"] = SLOW_DOWN
+    storage.wrong["AK1"] = storage.right["AK1"] = SLOW_DOWN
     seen = watched.look(watching=True).observation
     assert seen is not None
     assert seen.living is None
@@ -213,6 +339,152 @@ def test_what_somebody_wrote_over_it_is_found_and_never_overwritten(watched: Wat
     assert (watched.vault.latest(TARGET.path) or {})["access_key"] == "THEIRS"
     assert "conflict.found" in watched.events()
     assert watched.hostup.made == ["AK1"]
+
+
+Changes = Mapping[str, object]
+
+HARMFUL: list[Changes] = [
+    {"secret_key": "another"},
+    {"secret_key": None},
+    {"secret_key": ""},
+    {"secret_key": 7},
+    {"endpoint": "https://elsewhere"},
+    {"region": "mars"},
+    {"region": None},
+    {"rotation_id": "theirs"},
+    {"rotation_id": None},
+]
+
+
+def _patch(watched: Watched, changes: Changes) -> None:
+    """What ``vault kv patch`` does: None takes a field away."""
+    there = watched.vault.read(TARGET.path)
+    changed = {**(there.data or {}), **changes}
+    watched.vault.write(
+        TARGET.path, {name: value for name, value in changed.items() if value is not None}, there.version
+    )
+
+
+@pytest.mark.parametrize("pruned", [False, True], ids=["with what was published", "without it"])
+@pytest.mark.parametrize("changes", HARMFUL, ids=str)
+def test_what_somebody_changed_under_our_own_key_is_found_and_left_as_it_is(
+    watched: Watched, changes: Changes, *, pruned: bool
+) -> None:
+    _patch(watched, changes)
+    if pruned:
+        watched.vault.destroy(TARGET.path, 1)
+    left = watched.vault.latest(TARGET.path)
+    watched.watch(4)
+    assert watched.trouble == (TroubleKind.OVERWRITTEN, True)
+    assert watched.events().count("conflict.found") == 1
+    assert watched.vault.latest(TARGET.path) == left
+    assert watched.hostup.made == ["AK1"]
+    trouble = watched.record().trouble
+    assert trouble
+    assert "secret-of" not in trouble.what
+
+
+@pytest.mark.parametrize("pruned", [False, True], ids=["with what was published", "without it"])
+@pytest.mark.parametrize("changes", [{"bucket": "b"}, {"label": "mine"}, {"next_rotation_at": None}, {}], ids=str)
+def test_what_apps_can_work_with_all_the_same_is_no_trouble(
+    watched: Watched, changes: Changes, *, pruned: bool
+) -> None:
+    _patch(watched, changes)
+    if pruned:
+        watched.vault.destroy(TARGET.path, 1)
+    before = {path: list(versions) for path, versions in watched.vault.versions.items()}
+    seen = watched.look(watching=True).observation
+    assert seen
+    assert seen.living
+    assert watched.vault.versions == before
+
+
+def test_an_endpoint_that_moved_since_is_nobodys_change(watched: Watched) -> None:
+    _patch(watched, {"bucket": "b"})
+    watched.storage.endpoint = "https://moved"
+    watched.watch(3)
+    assert watched.trouble is None
+
+
+def test_a_dead_key_is_replaced_although_somebody_changed_what_is_beside_it(watched: Watched) -> None:
+    _patch(watched, {"endpoint": "https://elsewhere", "bucket": "b"})
+    del watched.hostup.living["AK1"]
+    watched.watch(3)
+    assert watched.current == "AK2"
+
+
+def test_a_rotation_publishes_over_what_was_changed_under_our_key(watched: Watched) -> None:
+    _patch(watched, {"secret_key": "another"})
+    watched.watch(3)
+    watched.passes(days=31)
+    watched.look()
+    watched.watch()
+    assert watched.current == "AK2"
+    assert watched.trouble is None
+
+
+def test_a_key_whose_own_secret_is_refused_is_not_replaced_for_it(watched: Watched) -> None:
+    storage = watched.odd()
+    storage.right["AK1"] = Probe(Life.DEAD, 403, "SignatureDoesNotMatch", "tx", "this secret does not open it")
+    seen = watched.look(watching=True).observation
+    assert seen
+    assert (seen.living, seen.what, seen.trouble) == (None, "this secret does not open it", None)
+
+
+def test_a_suspended_user_is_found_within_one_interval_and_told_once(watched: Watched) -> None:
+    watched.watch()
+    watched.storage.suspended = True
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(3):
+            watched.passes(minutes=10)
+            seen = watched.look(watching=True).observation
+            assert seen
+            assert (seen.living, seen.code) == (None, "UserSuspended")
+        assert [line["log_level"] for line in logs if line["event"] == "account.suspended"] == ["error"]
+        watched.storage.suspended = False
+        watched.watch(2)
+    assert [line["event"] for line in logs if "suspended" in line["event"]] == [
+        "account.suspended",
+        "account.unsuspended",
+    ]
+    assert watched.trouble is None
+    assert watched.hostup.made == ["AK1"], "another key would not work either"
+
+
+def test_while_a_user_is_suspended_every_key_of_the_account_is_seen_so(watched: Watched) -> None:
+    watched.watch()
+    watched.storage.suspended = True
+    watched.passes(minutes=10)
+    for _ in range(5):
+        seen = watched.look(watching=True).observation
+        assert seen
+        assert seen.code == "UserSuspended"
+
+
+def test_an_ordinary_look_needs_no_secret(watched: Watched) -> None:
+    storage = watched.odd()
+    storage.right["AK1"] = SLOW_DOWN
+    told = []
+    for _ in range(10):
+        seen = watched.look(watching=True).observation
+        assert seen
+        told.append(seen.code)
+        watched.passes(minutes=1)
+    assert told == ["SlowDown"] + ["SignatureDoesNotMatch"] * 9
+
+
+def test_a_clock_that_is_off_and_a_suspended_user_are_findings_of_their_own(watched: Watched) -> None:
+    ensure_baseline(watched.services, watched.targets)
+    assert _found_by_audit(watched) == []
+    watched.storage.suspended = True
+    assert _found_by_audit(watched) == ["suspended"]
+    storage = watched.odd()
+    storage.right["AK1"] = Probe(Life.UNKNOWN, 403, "RequestTimeTooSkewed", "tx", "the clock")
+    assert _found_by_audit(watched) == ["clock"]
+
+
+def _found_by_audit(watched: Watched) -> list[str]:
+    return [finding.kind for finding in audit(watched.services, watched.targets, SLACK).findings]
 
 
 def test_what_is_put_back_is_well_again(watched: Watched) -> None:

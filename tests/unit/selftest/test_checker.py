@@ -34,7 +34,7 @@ def call(number: int, operation: str, key: str, seconds: float, label: str = "")
     ]
 
 
-def entry(n: int, event: str, **fields: object) -> dict[str, Any]:
+def entry(n: float, event: str, **fields: object) -> dict[str, Any]:
     return {"n": n, "at": at(n).isoformat(), "event": event, **fields}
 
 
@@ -107,6 +107,21 @@ def ledger(*parts: list[dict[str, Any]]) -> Evidence:
     return replace(SOUND, entries=tuple(entry for part in parts for entry in part))
 
 
+STRANGERS = {"kind": "effect", "operation": "delete", "at": at(60).isoformat(), "access_key": "NEW"}
+WATCHED = replace(TARGET, found_within=timedelta(minutes=1))
+
+
+def with_end(evidence: Evidence, seconds: float = 200, **values: Any) -> Evidence:
+    """A stranger deletes the current key at 60 s, and the evidence is taken so long after the beginning."""
+    kept = tuple(replace(each, target=WATCHED, **values) for each in evidence.kept)
+    return replace(evidence, entries=(*LEDGER, STRANGERS), kept=kept, taken_at=at(seconds))
+
+
+def died_history(*more: dict[str, Any]) -> Evidence:
+    return with_kept(history=(*HISTORY, *more))
+
+
+DIED = with_end(SOUND)
 UNFINISHED = {"key": {"access_key": "THIRD", "secret_key": SECRETS["OLD"]}}
 PLANTED = {
     "a published key is deleted": Plant(with_calls(*call(4, "delete", "NEW", 60)), 1, "while version 2 published it"),
@@ -160,6 +175,13 @@ PLANTED = {
         0,
         "still holds it",
     ),
+    "what died was not found": Plant(DIED, 9, "was not found within 0:01:00"),
+    "what died was found too late": Plant(
+        with_end(died_history(entry(150, "key.died", access_key="NEW"))), 9, "was not found within"
+    ),
+    "what died was found, and nothing came of it": Plant(
+        with_end(died_history(entry(65, "key.died", access_key="NEW"))), 9, "neither replaced nor said why not"
+    ),
     "an error that nobody foresaw": Plant(
         replace(SOUND, texts={"log": json.dumps({"event": "task.failed", "exception": "KeyError"})}), 0, "unforeseen"
     ),
@@ -188,6 +210,45 @@ def test_an_unconfirmed_create_explains_a_lost_key_and_no_other() -> None:
     assert check(replace(made, kept=(kept,))) == ()
     assert orphans(replace(made, kept=(kept,))) == ("LOST",)
     assert check(replace(made, kept=(replace(kept, history=(*HISTORY, started)),)))
+
+
+FOUND = entry(65, "key.died", access_key="NEW")
+
+
+def _ninth(evidence: Evidence) -> list[str]:
+    return [str(finding) for finding in check(evidence) if finding.promise == 9]
+
+
+@pytest.mark.parametrize("seconds", [61, 119])
+def test_what_died_just_now_may_still_be_found(seconds: float) -> None:
+    assert _ninth(with_end(SOUND, seconds)) == []
+
+
+def test_what_was_found_may_still_be_replaced() -> None:
+    assert _ninth(with_end(died_history(FOUND), 179)) == []
+
+
+def test_what_was_found_and_is_replaced_or_said_to_wait_is_in_order() -> None:
+    third = Version(3, at(75), destroyed=False, data={"access_key": "THIRD"})
+    assert _ninth(with_end(died_history(FOUND), versions=(*KEPT.versions, third))) == []
+    for reason in (
+        {"failure": {"what": "x"}},
+        {"paused": {"by": "anna"}},
+        {"unconfirmed_creates": [{"rotation_id": "r9"}]},
+    ):
+        assert _ninth(with_end(died_history(FOUND), record={**RECORD, **reason})) == []
+    told = {"log": '{"event": "target.blocked"}'}
+    assert _ninth(replace(with_end(died_history(FOUND)), texts=told)) == []
+
+
+def test_what_dies_when_nobody_reads_it_any_more_is_no_matter() -> None:
+    gone = {**STRANGERS, "access_key": "OLD", "at": at(30).isoformat()}
+    assert _ninth(replace(DIED, entries=(*CREATES[0], *CREATES[1], gone))) == []
+
+
+def test_where_nobody_watches_or_the_moment_is_not_known_nothing_is_judged() -> None:
+    assert _ninth(replace(DIED, taken_at=None)) == []
+    assert _ninth(replace(DIED, kept=SOUND.kept)) == []
 
 
 def test_a_staged_secret_may_stand_in_its_record_and_in_no_other_place() -> None:

@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import httpcore
@@ -35,7 +36,7 @@ def resolved(host: str, port: int) -> Sequence[str]:
 
 
 class DeadlineBackend(httpcore.NetworkBackend):
-    """Connects within the deadline, of which each address of a host gets an equal share.
+    """Connects within the deadline, of which each address of a host gets an equal share, with the handshake of TLS.
 
     One that failed comes last from then on, until it is all that is left and works: else each further connection would
     wait for it anew.
@@ -48,7 +49,10 @@ class DeadlineBackend(httpcore.NetworkBackend):
 
     def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> httpcore.NetworkStream:
         """Raises httpcore.ConnectError or ConnectTimeout."""
-        addresses = sorted(self._addresses(host, port), key=lambda address: (address, port) in self._failed)
+        return self.connect_to(sorted(self._addresses(host, port), key=lambda each: (each, port) in self._failed), port)
+
+    def connect_to(self, addresses: Sequence[str], port: int) -> DeadlineStream:
+        """Connect to the first of these that takes it. Raises httpcore.ConnectError or ConnectTimeout."""
         for tried, address in enumerate(addresses):
             left = seconds_left()
             if left <= 0:
@@ -56,19 +60,40 @@ class DeadlineBackend(httpcore.NetworkBackend):
             try:
                 connection = self._sockets.connect_tcp(address, port, left / (len(addresses) - tried))
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                self._failed.add((address, port))
+                self.note_failed(address, port)
                 if tried == len(addresses) - 1:
                     raise
             else:
                 self._failed.discard((address, port))
-                return DeadlineStream(connection)
+                return DeadlineStream(connection, way=_Way(self, address, port, addresses[tried + 1 :]))
         raise httpcore.ConnectError("the host has no address")
+
+    def note_failed(self, address: str, port: int) -> None:
+        """It did not connect, or did not speak TLS in its time."""
+        self._failed.add((address, port))
 
     def _addresses(self, host: str, port: int) -> Sequence[str]:
         try:
             return self._resolve(host, port)
         except (OSError, ValueError) as error:  # ValueError: a label is too long, or empty
             raise httpcore.ConnectError(error) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Where a connection leads, and which addresses of the host have not been tried."""
+
+    backend: DeadlineBackend
+    address: str
+    port: int
+    others: Sequence[str]
+
+    def ends_here(self, error: httpcore.ConnectError | httpcore.ConnectTimeout) -> bool:
+        """Note that no TLS was spoken there; whether there is no use in another address: a bad certificate is told."""
+        if isinstance(error.__cause__, ssl.SSLError):
+            return True
+        self.backend.note_failed(self.address, self.port)
+        return not self.others
 
 
 class DeadlineStream(httpcore.NetworkStream):
@@ -79,8 +104,9 @@ class DeadlineStream(httpcore.NetworkStream):
     its response. Such a connection is not used again.
     """
 
-    def __init__(self, inner: httpcore.NetworkStream, *, secure: bool = False) -> None:
+    def __init__(self, inner: httpcore.NetworkStream, *, secure: bool = False, way: _Way | None = None) -> None:
         self._inner = inner
+        self._way = way
         self._secure = secure
         self._held_back = b""
 
@@ -102,6 +128,7 @@ class DeadlineStream(httpcore.NetworkStream):
         Raises httpcore.ConnectionNotAvailable, for which httpcore's pool takes another connection, see the class.
         """
         del timeout
+        self._way = None  # what was sent is not sent again elsewhere
         if self._held_back:
             raise httpcore.ConnectionNotAvailable
         for start in range(0, len(buffer), _AT_ONCE):
@@ -114,14 +141,24 @@ class DeadlineStream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        """Speak TLS from now on. Raises httpcore.ConnectTimeout or ConnectError."""
+        """Speak TLS from now on; at another address of the host where this one does not answer within its share.
+
+        Raises httpcore.ConnectTimeout or ConnectError.
+        """
         del timeout
+        way = self._way
         left = seconds_left()
         if left <= 0:
             self.close()
             raise httpcore.ConnectTimeout
         ssl_context.sslsocket_class = _DeadlineSocket
-        return DeadlineStream(self._inner.start_tls(ssl_context, server_hostname, left), secure=True)
+        try:
+            share = left / (1 + len(way.others)) if way else left
+            return DeadlineStream(self._inner.start_tls(ssl_context, server_hostname, share), secure=True)
+        except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+            if way is None or way.ends_here(error):
+                raise
+        return way.backend.connect_to(way.others, way.port).start_tls(ssl_context, server_hostname)
 
     def close(self) -> None:
         """Close the connection."""

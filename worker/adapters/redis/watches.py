@@ -74,9 +74,12 @@ class Watches:
         self._client.zadd(WATCHES, {target: when.timestamp()}, xx=True)
 
     @guard()
-    def behind(self, before: datetime) -> int:
-        """How many targets should have been looked at before a moment, and were not."""
-        return int(self._client.zcount(WATCHES, "-inf", before.timestamp()))
+    def behind(self, before: datetime) -> dict[str, float]:
+        """Which targets should have been looked at before a moment, and were not: when, as a timestamp."""
+        found: list[tuple[str, float]] = self._client.zrangebyscore(  # type: ignore[assignment]  # its stubs say: texts
+            WATCHES, "-inf", before.timestamp(), withscores=True
+        )
+        return {str(name): float(moment) for name, moment in found}
 
     @guard()
     def sighting(self, target: str) -> dict[str, object] | None:

@@ -26,7 +26,7 @@ from worker.adapters.http.deadline import within
 from worker.adapters.http.messages import NoResponse, Request, Response
 from worker.errors import StorageError
 from worker.meter import NO_ANSWER, NO_METER, Meter
-from worker.rotation.ports import Life, Probe
+from worker.rotation.ports import SKEWED, SUSPENDED, WRONG_SECRET, Life, Probe
 from worker.secret import Secret
 from worker.settings.address import address_problem
 from worker.targets.account import DEFAULT_ACCOUNT, endpoint_table
@@ -38,14 +38,13 @@ LONGEST_XML = 2 * 1024 * 1024
 
 ACCESS_DENIED = "AccessDenied"
 NO_SUCH_KEY = "InvalidAccessKeyId"
-WRONG_SECRET = "SignatureDoesNotMatch"  # noqa: S105 - an S3 error code
 
 _SUCCESS, _REDIRECT = 2, 3
 _CODE = re.compile(r"[A-Za-z0-9.]{1,64}")
 _REGION = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SAYS_NOTHING = {
-    "RequestTimeTooSkewed": "this machine's clock is off by more than 15 minutes",
-    "UserSuspended": "the storage's user is suspended, whatever the key",
+    SKEWED: "this machine's clock is off by more than 15 minutes",
+    SUSPENDED: "the storage's user is suspended, whatever the key",
     "InvalidArgument": "the storage could not read the signature",
     "AuthorizationHeaderMalformed": "the storage wants another region: check storage.region",
 }

@@ -20,14 +20,14 @@ from worker.adapters.vault.calls import Health, VaultCalls, if_there
 from worker.adapters.vault.errors import Ask, not_versioned, part, unreadable, whole
 from worker.adapters.vault.login import TokenFacts
 from worker.adapters.vault.metered import Metered
-from worker.adapters.vault.rights import MountSettings, VaultRights
+from worker.adapters.vault.rights import METADATA_CAS, MountSettings, VaultRights
 from worker.adapters.vault.token import TokenKeeper
 from worker.adapters.vault.ways import checked_namespace, http_of, source_of
 from worker.adapters.vault.witness import Listening
 from worker.clock import Clock, Hear, moment
-from worker.errors import ConfigurationError, UsageError
+from worker.errors import ConfigurationError, UsageError, VaultRefused
 from worker.meter import NO_METER, Meter
-from worker.rotation.ports import Absence, Document, Written
+from worker.rotation.ports import Absence, Document, DocumentSettings, Written
 from worker.settings.address import require_address
 from worker.settings.proxies import Proxy
 
@@ -159,7 +159,19 @@ class VaultStore:
         ask = self._about("prepare", "metadata", path, "create", "update")
         # not kv.v2.update_metadata: that always sends delete_version_after and so resets it (docs/facts.md)
         url = format_url("/v1/{mount}/metadata/{path}", mount=self._mount, path=path)
-        self._calls.ask(ask, lambda client: client.adapter.post(url, json={"max_versions": 1, "cas_required": True}))
+        settings: dict[str, object] = {"max_versions": 1, "cas_required": True}
+        try:
+            self._calls.ask(ask, lambda client: client.adapter.post(url, json=settings))
+        except VaultRefused as error:
+            if METADATA_CAS not in error.what:
+                raise
+            settings["metadata_cas"] = self._rights.metadata_version(path)
+            self._calls.ask(ask, lambda client: client.adapter.post(url, json=settings))
+
+    def settings_of(self, path: str) -> DocumentSettings | None:
+        """See :class:`worker.rotation.ports.VaultPort`. A denial is believed for a while."""
+        self._about("look up", "metadata", path)
+        return self._rights.settings_of(path)
 
     def destroy(self, path: str, version: int) -> None:
         """See :class:`worker.rotation.ports.VaultPort`."""

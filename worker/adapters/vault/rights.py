@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from hvac.utils import format_url  # type: ignore[import-untyped]  # hvac ships no types
 
 from worker.adapters.vault.calls import VaultCalls, if_there
-from worker.adapters.vault.errors import Ask, not_versioned, part, unreadable
+from worker.adapters.vault.errors import Ask, not_versioned, part, unreadable, whole
 from worker.clock import Clock
 from worker.errors import VaultDenied, VaultExpires, VaultMountMissing
+from worker.rotation.ports import DocumentSettings
 
 MOUNT_CHECK_SECONDS = 60.0
 """How long a mount that was found to be KV version 2 is believed to be one."""
@@ -21,6 +22,9 @@ DENIED_SECONDS = 3600.0
 PATHS_PER_CALL = 200
 """OpenBao takes at most 1,000 strings in a body (docs/facts.md)."""
 
+METADATA_CAS = "metadata check-and-set parameter"
+"""OpenBao's words where a mount or a document has ``metadata_cas_required``, and a write does not name a version."""
+
 _CAPABILITIES = Ask("look up", "sys/capabilities-self", ("update",))
 
 
@@ -30,10 +34,12 @@ class MountSettings:
 
     After what time versions expire (Vault's own text; None: never), and how many are kept (0: as many as Vault keeps by
     default). That every write must be check-and-set makes no difference here: every one of ours is.
+    ``metadata_cas_required`` is OpenBao's: the same of settings, which have to be read before.
     """
 
     delete_version_after: str | None
     max_versions: int
+    metadata_cas_required: bool = False
 
 
 class VaultRights:
@@ -46,6 +52,7 @@ class VaultRights:
         self._config = Ask("look up", f"{mount}/config", ("read",))
         self._good_until: float | None = None
         self._lasting_until: float | None = None
+        self._denied_until: float | None = None
 
     def check_mount(self) -> None:
         """Raises VaultMountMissing or VaultNotVersioned; a good answer is believed for MOUNT_CHECK_SECONDS."""
@@ -88,10 +95,33 @@ class VaultRights:
         except VaultDenied:
             return None
         data = part(answer, "data", self._config)
-        after = data.get("delete_version_after")
-        expires = isinstance(after, str) and any(digit in after for digit in "123456789")
-        most = data.get("max_versions")
-        return MountSettings(str(after) if expires else None, most if isinstance(most, int) else 0)
+        return MountSettings(_expiry(data), _kept(data), data.get("metadata_cas_required") is True)
+
+    def settings_of(self, path: str) -> DocumentSettings | None:
+        """What is set of one document; None where nothing is, or the token may not read it. Raises VaultError."""
+        now = self._clock.monotonic()
+        if self._denied_until is not None and now < self._denied_until:
+            return None
+        try:
+            data = self._metadata(path)
+        except VaultDenied:
+            self._denied_until = now + DENIED_SECONDS
+            return None
+        return None if data is None else DocumentSettings(_expiry(data), _kept(data))
+
+    def metadata_version(self, path: str) -> int:
+        """The number that a write of a document's settings must name (OpenBao). Raises VaultError."""
+        ask, data = self._about_metadata(path), self._metadata(path)
+        return 0 if data is None else whole(data, "current_metadata_version", ask)
+
+    def _metadata(self, path: str) -> Mapping[str, object] | None:
+        ask = self._about_metadata(path)
+        url = format_url("/v1/{mount}/metadata/{path}", mount=self._mount, path=path)
+        answer = self._calls.ask(ask, if_there(lambda client: client.adapter.get(url)))
+        return None if answer is None else part(answer, "data", ask)
+
+    def _about_metadata(self, path: str) -> Ask:
+        return Ask("look up", f"{self._mount}/metadata/{path}", ("read",))
 
     def missing(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
         """Which of the wanted capabilities the token lacks, by path; never cached.
@@ -137,6 +167,16 @@ class VaultRights:
             hint="Check vault.mount and VAULT_NAMESPACE, enable a KV version 2 engine there, and compare the token's "
             "policy with config/vault/rotator-policy.hcl.",
         )
+
+
+def _expiry(settings: Mapping[str, object]) -> str | None:
+    after = settings.get("delete_version_after")
+    return after if isinstance(after, str) and any(digit in after for digit in "123456789") else None
+
+
+def _kept(settings: Mapping[str, object]) -> int:
+    most = settings.get("max_versions")
+    return most if isinstance(most, int) else 0
 
 
 def _acl_path(path: str, need: str) -> str:

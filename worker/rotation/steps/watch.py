@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import structlog
+
 from worker.errors import CopyFailed, VaultDenied, VaultRefused
 from worker.events import Event
 from worker.rotation.changes.watch import confirmed, healings_of, may_heal, recovered, restored, troubled
 from worker.rotation.copy_access import vault_of
 from worker.rotation.decide import WATCH
 from worker.rotation.hold import hold_on
-from worker.rotation.observe import Observation, observe
+from worker.rotation.observe import SUSPENDED_HINT, Observation, observe, suspended_text
 from worker.rotation.ports import Absence, Document
 from worker.rotation.record import Trouble, TroubleKind, version_at
+from worker.rotation.status import held_back_by
 from worker.rotation.steps.session import Pause, Session
+from worker.targets.account import logged
 from worker.targets.backoff import next_death_probe
 from worker.targets.location import location
 
@@ -28,6 +32,7 @@ def watch(session: Session) -> Pause | None:
     session.observation = seen
     if seen is None:
         return None
+    _tell_of_account(session)
     if seen.trouble is None:
         _nothing_wrong(session, seen)
         return None
@@ -54,6 +59,19 @@ def _nothing_wrong(session: Session, seen: Observation) -> None:
         session.log(Event.WATCH_FOUND if seen.asked else Event.STORAGE_UNASKED, error=seen.what)
 
 
+def _tell_of_account(session: Session) -> None:
+    """That no app of an account can work is told once, and once that it is over; by each worker."""
+    current = session.record.current
+    news = session.services.right_secrets.news_of(current.account) if current else None
+    if current is None or news is None:
+        return
+    log, account = structlog.get_logger("worker.rotation"), logged(current.account)
+    if news:
+        log.error(Event.ACCOUNT_SUSPENDED, error=suspended_text(current.account), hint=SUSPENDED_HINT, **account)
+    else:
+        log.info(Event.ACCOUNT_UNSUSPENDED, **account)
+
+
 def _found(session: Session, trouble: Trouble) -> Pause | None:
     """Record a trouble at the first look, and confirm it at a later one."""
     known = session.record.trouble
@@ -77,12 +95,17 @@ def _found(session: Session, trouble: Trouble) -> Pause | None:
 
 
 def _say_what_holds_a_new_key_back(session: Session) -> None:
-    """Apps cannot work, and a pause keeps the worker from mending it: a person has to know (promise 9)."""
+    """Apps cannot work, and something keeps the worker from mending it: a person has to know (promise 9)."""
     now, record = session.now, session.record
-    hold = hold_on(record, now, None)
-    if hold and may_heal(record, now):
+    if not may_heal(record, now):
+        return
+    hold, full = hold_on(record, now, None), held_back_by(record)
+    if hold:
         hint = f"`rotator resume {record.target}` ends the pause."
         session.log(Event.TARGET_BLOCKED, error=f"a new key waits for {hold.why}", hint=hint)
+    elif full and not record.leaked:
+        hint = "See why they are not deleted (`rotator status` names each), or shorten grace: then a new key is made."
+        session.log(Event.TARGET_BLOCKED, error=f"apps cannot work, and no new key is made: {full}", hint=hint)
 
 
 def _doubtful_for(session: Session, kind: TroubleKind) -> timedelta:
