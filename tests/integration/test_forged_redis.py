@@ -21,7 +21,7 @@ from tests.integration.scene import LIMITED, LIMITS, Scene, full_summary, scene_
 from tests.records import MINUTE, NOW, SECOND, current
 from worker.adapters.redis import keys
 from worker.adapters.redis.account import Account
-from worker.adapters.redis.circuit import LONGEST_HELD
+from worker.adapters.redis.circuit import EVERY_CALL, LONGEST_HELD
 from worker.adapters.redis.index import IndexEntry
 from worker.adapters.redis.reading import StoredRequest
 from worker.adapters.redis.repair import TYPES
@@ -109,6 +109,35 @@ def test_a_circuit_is_open_for_no_longer_than_it_ever_is(client: redis.Redis, fi
         account.enter("media")
     clock.time += LONGEST_HELD + SECOND
     account.enter("media")
+
+
+HELD_UNTIL = (*NO_MOMENTS, str((NOW + MINUTE).timestamp()), hex(int((NOW + MINUTE).timestamp())), str(NOW.timestamp()))
+OPENED = (None, "", "x", "inf", str(FAR), str(NOW.timestamp()))
+
+
+@pytest.mark.parametrize("opened", OPENED)
+@pytest.mark.parametrize("trial", [None, str((NOW + MINUTE).timestamp()), "x"])
+@pytest.mark.parametrize("ends", HELD_UNTIL)
+def test_what_holds_calls_back_is_shown(
+    client: redis.Redis, shared: SharedState, ends: str, trial: str | None, opened: str | None
+) -> None:
+    circuit: Any = {"open_until": ends, "trial_until": trial, "opened_at": opened}
+    client.hset(keys.CIRCUIT, mapping={name: value for name, value in circuit.items() if value is not None})
+    seen = shared.held(NOW)
+    try:
+        Account(client, MemoryHostUp(), MemoryClock(), LIMITS).enter("media")
+    except CircuitOpen:
+        assert [held.operation for held in seen] == [EVERY_CALL]
+
+
+@pytest.mark.parametrize("ends", HELD_UNTIL)
+def test_what_pauses_calls_is_shown(client: redis.Redis, shared: SharedState, ends: str) -> None:
+    client.hset(keys.PAUSES, "delete_key", ends)
+    seen = shared.held(NOW)
+    try:
+        Account(client, MemoryHostUp(), MemoryClock(), LIMITS).enter("media")
+    except CircuitOpen:
+        assert [held.operation for held in seen] == ["delete_key"]
 
 
 @pytest.mark.parametrize("value", NO_MOMENTS)

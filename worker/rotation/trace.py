@@ -49,7 +49,8 @@ def around(target: str, entries: Iterable[Entry], identifier: str) -> Trace | No
 def trace(store: RecordStore, identifier: str, first: str | None) -> Trace | None:
     """Find an id in all of the history there is, looking at the target ``first`` before all others.
 
-    ``first`` is a hint out of Redis, where anybody may have written it: what is no target's name is none. The record is read before the archives, which are read only where they can hold more of it. Raises VaultError.
+    ``first`` is a hint out of Redis, where anybody may have written it: what is no target's name is none.
+    The record is read before the archives, which are read only where they can hold more of it. Raises VaultError.
     """
     for target in _in_order(store, first):
         recent = _recent(store, target)
