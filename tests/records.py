@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from worker.rotation.changes.rotation import Holder
 from worker.rotation.ports import CreatedKey
 from worker.rotation.record import (
+    CopyVersion,
     CurrentKey,
+    Failure,
     Lease,
+    Paused,
     Phase,
     Record,
     Request,
     RetiringKey,
     Rotation,
     StagedKey,
+    Trouble,
+    TroubleKind,
     UnconfirmedCreate,
     Why,
 )
@@ -95,6 +102,45 @@ def create(after: int | None = None, ago: timedelta = MINUTE, rotation_id: str =
 
 def request(name: str = "message-1", at: datetime = NOW) -> Request:
     return Request(id=name, reason="because", at=at)
+
+
+def one_of_each() -> Iterator[Record]:
+    """A record with each thing that one can hold."""
+    bare = replace(empty(), current=current())
+    failure = Failure(
+        at=NOW, what="no", hint="wait", kind="HostUpRefused", operation="create_key", request_id="r", count=3,
+        retry_at=NOW,
+    )  # fmt: skip
+    trouble = Trouble(kind=TroubleKind.KEY_DENIED, access_key="AK0", since=NOW, what="refused", code="AccessDenied")
+    yield bare
+    yield replace(bare, requests=(request(), request("message-2")), served=(("message-0", "rotation-0"),))
+    yield replace(bare, retiring=(retiring(), retiring("AK8", timedelta(1)), retiring("AK7", deleted=True)))
+    yield replace(bare, unconfirmed_creates=(create(), create(3, rotation_id="rotation-8")), failure=failure)
+    yield replace(bare, trouble=trouble, healings=(NOW,), deletes_held=True, adopted=1)
+    for phase in (Phase.CREATING, Phase.STAGED, Phase.VERIFIED):
+        yield replace(bare, rotation=rotation(phase))
+        yield replace(bare, rotation=rotation(phase, lease=-timedelta(1)), failure=failure)
+    yield replace(bare, paused=Paused(at=NOW, by="root@host", reason="a release"), next_at=NOW + DAY)
+    yield replace(bare, requests=(replace(request(), leaked=True),), retiring=(replace(retiring(), leaked=True),))
+    yield from _with_copies(bare)
+    yield from _elsewhere(bare)
+
+
+def _with_copies(bare: Record) -> Iterator[Record]:
+    """Copies that have the key, and those of which one has the new key already."""
+    here, far = CopyVersion(location="apps/copy", version=1), CopyVersion(location="eu:apps/copy", version=4)
+    yield replace(bare, current=replace(current(), copies=(here, far)))
+    yield replace(bare, rotation=replace(rotation(Phase.VERIFIED), copies=(here,)), retiring=(retiring(),))
+
+
+def _elsewhere(bare: Record) -> Iterator[Record]:
+    """Keys of another account, and names that are no ASCII, as the API may give them."""
+    yield replace(bare, current=replace(current("NYCKEL-ÅÄÖ"), request_id="begäran-1", account="eu"))
+    yield replace(
+        bare,
+        retiring=(replace(retiring("KLÍČ"), account="eu", error="žádná odpověď"),),
+        unconfirmed_creates=(replace(create(), account="eu", request_id="请求"),),
+    )
 
 
 def created(access_key: str = "AK1") -> CreatedKey:

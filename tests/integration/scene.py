@@ -14,7 +14,7 @@ from tests.records import MINUTE, NOW, SECOND
 from tests.unit.settings.configuring import TARGET, read
 from worker.adapters.redis.account import Account, AccountLimits
 from worker.adapters.redis.index import IndexEntry
-from worker.adapters.redis.keys import WORKERS
+from worker.adapters.redis.keys import DUE, WORKERS
 from worker.adapters.redis.locks import Hold
 from worker.adapters.redis.state import SharedState, shared_state
 from worker.adapters.vault.kv import VaultStore
@@ -123,6 +123,11 @@ def runtime_with(
 def full_summary(target: str, **facts: object) -> dict[str, object]:
     """A summary that has its form, with some facts set."""
     return {**unusable(RotatorError("nothing"), target), "last_error": None, "phase": "idle", **facts}
+
+
+def scheduled(shared: SharedState, key: str = DUE) -> set[str]:
+    """The names of all that have a next look, or a next watch."""
+    return {str(name) for name in shared.client.zrange(key, 0, -1)}
 
 
 def shows(client: redis.Redis, worker: str, ago: timedelta) -> None:

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from tests.doubles import MemoryClock, MemoryHostUp
-from tests.integration.scene import LIMITED, LIMITS, Scene, full_summary, scene_on
+from tests.integration.scene import LIMITED, LIMITS, Scene, full_summary, scene_on, scheduled
 from tests.records import MINUTE, NOW, SECOND, current
 from worker.adapters.redis import keys
 from worker.adapters.redis.account import Account
-from worker.adapters.redis.circuit import LONGEST_HELD
+from worker.adapters.redis.circuit import EVERY_CALL, LONGEST_HELD
 from worker.adapters.redis.index import IndexEntry
 from worker.adapters.redis.reading import StoredRequest
 from worker.adapters.redis.repair import TYPES
@@ -34,6 +34,8 @@ from worker.errors import CircuitOpen, QueueUnavailable, TryAgainLater
 from worker.rotation.record import Record
 from worker.sandbox.servers import ValkeyServer
 from worker.service.assemble import Runtime
+from worker.service.look import look_while_due, watch_while_nothing_is_due
+from worker.service.strangers import MOST_STRANGERS
 from worker.service.tick import tick
 
 HOUR = timedelta(hours=1)
@@ -107,6 +109,35 @@ def test_a_circuit_is_open_for_no_longer_than_it_ever_is(client: redis.Redis, fi
         account.enter("media")
     clock.time += LONGEST_HELD + SECOND
     account.enter("media")
+
+
+HELD_UNTIL = (*NO_MOMENTS, str((NOW + MINUTE).timestamp()), hex(int((NOW + MINUTE).timestamp())), str(NOW.timestamp()))
+OPENED = (None, "", "x", "inf", str(FAR), str(NOW.timestamp()))
+
+
+@pytest.mark.parametrize("opened", OPENED)
+@pytest.mark.parametrize("trial", [None, str((NOW + MINUTE).timestamp()), "x"])
+@pytest.mark.parametrize("ends", HELD_UNTIL)
+def test_what_holds_calls_back_is_shown(
+    client: redis.Redis, shared: SharedState, ends: str, trial: str | None, opened: str | None
+) -> None:
+    circuit: Any = {"open_until": ends, "trial_until": trial, "opened_at": opened}
+    client.hset(keys.CIRCUIT, mapping={name: value for name, value in circuit.items() if value is not None})
+    seen = shared.held(NOW)
+    try:
+        Account(client, MemoryHostUp(), MemoryClock(), LIMITS).enter("media")
+    except CircuitOpen:
+        assert [held.operation for held in seen] == [EVERY_CALL]
+
+
+@pytest.mark.parametrize("ends", HELD_UNTIL)
+def test_what_pauses_calls_is_shown(client: redis.Redis, shared: SharedState, ends: str) -> None:
+    client.hset(keys.PAUSES, "delete_key", ends)
+    seen = shared.held(NOW)
+    try:
+        Account(client, MemoryHostUp(), MemoryClock(), LIMITS).enter("media")
+    except CircuitOpen:
+        assert [held.operation for held in seen] == ["delete_key"]
 
 
 @pytest.mark.parametrize("value", NO_MOMENTS)
@@ -189,7 +220,7 @@ def test_what_was_evicted_is_there_again_after_a_tick(scene: Scene, client: redi
     ticked(scene.runtime)
     client.delete(gone)
     ticked(scene.runtime)
-    assert scene.shared.due.scheduled() == scene.shared.watches.scheduled() == {"media"}
+    assert scheduled(scene.shared) == scheduled(scene.shared, keys.WATCHES) == {"media"}
     assert scene.shared.due.is_built()
 
 
@@ -199,7 +230,62 @@ def test_targets_that_are_not_configured_are_dropped_with_a_word(scene: Scene, c
     with capture_logs() as logs:
         assert ticked(scene.runtime) == [("rotator.reconcile", ["media"])]
     assert keys.DUE in told(logs)
-    assert scene.shared.due.scheduled() == {"media"}
+    assert scheduled(scene.shared) == {"media"}
+
+
+STRANGERS = pytest.mark.parametrize("strangers", [0, 1, MOST_STRANGERS, MOST_STRANGERS + 5_000])
+"""Names of nobody, which come before all that is due, as many as are dropped one by one, and more."""
+
+
+def forge_strangers(client: redis.Redis, key: str, number: int) -> None:
+    names = {f"nobody-{each}": float("-inf") for each in range(number)}
+    if names:
+        client.zadd(key, names)
+
+
+@STRANGERS
+def test_names_of_nobody_keep_no_target_from_being_looked_at(scene: Scene, client: redis.Redis, strangers: int) -> None:
+    ticked(scene.runtime)
+    scene.clock.time += HOUR
+    forge_strangers(client, keys.DUE, strangers)
+    with capture_logs() as logs:
+        assert ("rotator.reconcile", ["media"]) in ticked(scene.runtime)
+    assert scheduled(scene.shared) == {"media"}
+    assert told(logs) == ([keys.DUE] if strangers else []), "it is told once"
+
+
+@STRANGERS
+def test_names_of_nobody_keep_no_target_from_being_watched(scene: Scene, client: redis.Redis, strangers: int) -> None:
+    ticked(scene.runtime)
+    client.zadd(keys.DUE, {"media": (NOW + HOUR).timestamp()})
+    client.zadd(keys.WATCHES, {"media": NOW.timestamp()})
+    forge_strangers(client, keys.WATCHES, strangers)
+    assert ("rotator.watch", ["media"]) in ticked(scene.runtime)
+    assert scheduled(scene.shared, keys.WATCHES) == {"media"}
+
+
+def test_names_of_nobody_do_not_pass_for_those_of_targets(scene: Scene, client: redis.Redis) -> None:
+    ticked(scene.runtime)
+    for key in (keys.DUE, keys.WATCHES):
+        client.delete(key)
+        forge_strangers(client, key, MOST_STRANGERS + 2)
+    ticked(scene.runtime)
+    assert scheduled(scene.shared) == scheduled(scene.shared, keys.WATCHES) == {"media"}
+
+
+@pytest.mark.parametrize("key", [keys.DUE, keys.WATCHES])
+def test_a_thread_that_goes_on_passes_names_of_nobody(scene: Scene, client: redis.Redis, key: str) -> None:
+    ticked(scene.runtime)
+    client.zadd(keys.DUE, {"media": (NOW + HOUR).timestamp()})
+    client.zadd(keys.WATCHES, {"media": (NOW + HOUR).timestamp()})
+    forge_strangers(client, key, 20)
+    with capture_logs() as logs:
+        if key == keys.DUE:
+            look_while_due(scene.runtime, "media")
+        else:
+            watch_while_nothing_is_due(scene.runtime, "media")
+    assert scheduled(scene.shared, key) == {"media"}
+    assert told(logs) == [keys.DUE]
 
 
 @pytest.mark.parametrize("key", TYPES)
@@ -212,7 +298,7 @@ def test_a_key_of_another_type_is_made_anew_and_told_once(scene: Scene, client: 
         ticked(scene.runtime)
     assert told(logs) == [key]
     assert client.type(key) in ("none", TYPES[key])
-    assert scene.shared.due.scheduled() == {"media"}
+    assert scheduled(scene.shared) == {"media"}
 
 
 def test_a_worker_that_will_only_be_there_some_day_is_none(client: redis.Redis, shared: SharedState) -> None:
@@ -339,5 +425,5 @@ def test_whatever_is_written_to_redis_nothing_crashes_and_nothing_waits_for_long
         scene.shared.index.finish_look(IndexEntry("media", full_summary("media"), ("id-1",)), NOW + HOUR, hold)
     scene.clock.time += 2 * timedelta(hours=2)
     ticked(scene.runtime)
-    assert scene.shared.due.scheduled() == {"media"}
+    assert scheduled(scene.shared) == {"media"}
     assert (client.zscore(keys.DUE, "media") or 0) <= (scene.clock.time + 3660 * timedelta(days=1)).timestamp()

@@ -13,7 +13,7 @@ import pytest
 import redis
 from typer.testing import CliRunner
 
-from tests.integration.scene import Scene, runtime_with, scene_on
+from tests.integration.scene import Scene, runtime_with, scene_on, scheduled
 from tests.records import DAY, NOW, current, empty, request, retiring
 from tests.unit.settings.configuring import TARGET, read
 from worker.cli.asking import moment_of
@@ -74,7 +74,7 @@ def test_it_may_be_run_again_after_vault_went_away_in_the_middle(
     assert pause_all(scene) == 0
     assert scene.record() == before, "what was changed already stays as it is"
     assert len(json.loads(capsys.readouterr().out)) == 2
-    assert scene.shared.due.scheduled() >= {"media", "other"}
+    assert scheduled(scene.shared) >= {"media", "other"}
 
 
 def test_neither_a_target_nor_all_of_them_is_no_choice(scene: Scene) -> None:

@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from tests.doubles import MemoryClock, MemoryHostUp, MemoryVault, one_account
-from tests.integration.scene import runtime_with
+from tests.integration.scene import runtime_with, scheduled
 from tests.records import DAY, MINUTE, NOW, current
 from worker.adapters.redis.account import Account
 from worker.adapters.redis.client import BATCH, connect
@@ -282,7 +282,7 @@ def test_of_a_target_that_left_the_configuration_nothing_stays(small: Small, cli
     )
     assert "media" not in left
     assert "backup" not in left
-    assert small.shared.due.scheduled() == {"site"}
+    assert scheduled(small.shared) == {"site"}
     assert small.shared.requests.all().keys() == {"another"}
     assert small.shared.index.summary("site") is not None
     assert client.hlen(IDS) > 0

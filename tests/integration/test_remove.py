@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.integration.scene import Scene, scene_on
+from tests.integration.scene import Scene, scene_on, scheduled
 from tests.records import NOW, SECOND, create, current, empty, retiring, rotation
 from worker.cli.remove import remove
 from worker.cli.settle import Answers, Foreign, settle, settle_or_note
@@ -190,7 +190,7 @@ class TestSettled:
         settle_or_note(scene.options(), "gone", None, Answers(restored=True), Foreign())
         assert not gone(scene).deletes_held
         assert gone(scene).history.entries()[-1].event == "deletes.resumed"
-        assert "gone" not in scene.shared.due.scheduled(), "no worker can look at it"
+        assert "gone" not in scheduled(scene.shared), "no worker can look at it"
 
     @pytest.mark.parametrize("answers", [Answers(none=True), Answers(deleted=True), Answers(revoke="BY-HAND")])
     def test_its_unconfirmed_creates_are_settled(self, scene: Scene, answers: Answers) -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 import redis
 
-from tests.integration.scene import full_summary, shows
+from tests.integration.scene import full_summary, scheduled, shows
 from tests.records import MINUTE, NOW
 from tests.sandbox import wait_until
 from worker.adapters.redis.client import connect
@@ -152,7 +152,7 @@ def test_the_index_finds_targets_by_id(shared: SharedState) -> None:
     shared.index.forget(["media"])
     shared.due.forget(["media"])
     assert shared.index.summaries() == {}
-    assert shared.due.scheduled() == frozenset()
+    assert scheduled(shared) == frozenset()
 
 
 def test_workers_are_there_until_they_leave_or_fall_silent(shared: SharedState) -> None:

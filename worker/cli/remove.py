@@ -82,7 +82,7 @@ def _see_that_no_worker_serves(runtime: Runtime, name: str) -> None:
     Raises TryAgainLater.
     """
     try:
-        served = runtime.shared.heartbeats.workers() and name in runtime.shared.due.scheduled()
+        served = runtime.shared.heartbeats.workers() and runtime.shared.due.is_scheduled(name)
     except QueueUnavailable as error:
         say(f"{error.what}. See yourself that every worker was restarted since the configuration was changed.")
         return

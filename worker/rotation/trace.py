@@ -49,6 +49,7 @@ def around(target: str, entries: Iterable[Entry], identifier: str) -> Trace | No
 def trace(store: RecordStore, identifier: str, first: str | None) -> Trace | None:
     """Find an id in all of the history there is, looking at the target ``first`` before all others.
 
+    ``first`` is a hint out of Redis, where anybody may have written it: what is no target's name is none.
     The record is read before the archives, which are read only where they can hold more of it. Raises VaultError.
     """
     for target in _in_order(store, first):
@@ -77,8 +78,7 @@ def _with_archive(store: RecordStore, target: str, recent: Iterable[Entry]) -> t
 
 
 def _in_order(store: RecordStore, first: str | None) -> Iterator[str]:
-    if first:
+    names = store.targets()
+    if first in names:
         yield first
-    for target in store.targets():
-        if target != first:
-            yield target
+    yield from (name for name in names if name != first)

@@ -166,9 +166,15 @@ class LeakWebhook:
         return Verdict(access_key, name, state, begins=True)
 
     def _owner(self, access_key: str) -> str | None:
-        """By the document of the key; by the index where Vault had none written. Whole histories are not read."""
+        """By the document of the key; by the index where Vault had none written, if it names a target of ours.
+
+        Whole histories are not read.
+        """
         owner = self._runtime.services.store.claims.owner(access_key)
-        return owner.target if owner else self._runtime.shared.index.target_of(access_key)
+        if owner:
+            return owner.target
+        hint = self._runtime.shared.index.target_of(access_key)
+        return hint if hint in self._runtime.settings.targets else None
 
     def _call_a_person(self, mark: str, found: Found, target: str, state: str) -> None:
         if state != "deleted":

@@ -19,6 +19,7 @@ from worker.rotation.reconcile import reconcile
 from worker.rotation.record import Record
 from worker.rotation.status import summarize, unusable
 from worker.service.assemble import Runtime
+from worker.service.strangers import claimed
 from worker.targets.account import logged
 from worker.targets.backoff import fraction
 from worker.targets.schedule import next_watch
@@ -71,7 +72,15 @@ def _go_on(runtime: Runtime, name: str, claim: Claim, *, watching: bool = False)
         closed = runtime.closed(watching=watching)
         if clock.stopping or clock.monotonic() >= until or closed >= accounts:
             return
-        target = claim(runtime.outside(closed))
+        target = _next(runtime, claim, runtime.outside(closed))
+
+
+def _next(runtime: Runtime, claim: Claim, passes: Passes | None) -> str | None:
+    def claim_one(_: int) -> list[str]:
+        name = claim(passes)
+        return [] if name is None else [name]
+
+    return next(iter(claimed(runtime, 1, claim_one)), None)
 
 
 def _look_if_there_is_room(runtime: Runtime, name: str, *, watching: bool) -> bool:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
 
 from worker.adapters.redis.errors import unavailable
-from worker.adapters.redis.keys import DUE
-from worker.adapters.redis.repair import Scheduled, tell
+from worker.adapters.redis.repair import Scheduled
 from worker.clock import Clock
 from worker.errors import VaultNoLeader, VaultSealed, VaultUnavailable
 from worker.events import Event
@@ -18,6 +17,7 @@ from worker.service.api_key import tend_api_keys
 from worker.service.assemble import Runtime
 from worker.service.former_queue import FormerQueue
 from worker.service.share import watching_threads
+from worker.service.strangers import MOST_STRANGERS, claimed, drop_all
 from worker.targets.schedule import next_watch
 
 Send = Callable[..., object]
@@ -64,7 +64,7 @@ def tick(runtime: Runtime, send: Send) -> None:
     threads = _threads(runtime)
     room = threads - shared.due.waiting(runtime.settings.queue)
     if room > 0:
-        names = _configured(runtime, _claimed(runtime, now, room))
+        names = _claimed(runtime, now, room)
         for name in names:
             hand_out(send, "rotator.reconcile", [name])
         if not names:
@@ -73,16 +73,19 @@ def tick(runtime: Runtime, send: Send) -> None:
     tend_api_keys(runtime)  # last: it may wait for HostUp
 
 
-def _claimed(runtime: Runtime, now: datetime, room: int) -> tuple[str, ...]:
+def _claimed(runtime: Runtime, now: datetime, room: int) -> list[str]:
     """What is due, but for accounts whose targets this process has no room for: they wait where they are."""
-    passes = runtime.outside(runtime.closed())
-    return runtime.shared.due.claim(now, runtime.settings.worker.lease, room, passes)
+    passes, lease = runtime.outside(runtime.closed()), runtime.settings.worker.lease
+    return claimed(runtime, room, lambda most: runtime.shared.due.claim(now, lease, most, passes))
 
 
 def _is_whole(runtime: Runtime) -> bool:
     """Put right what no worker writes to Redis; False where some of what a worker writes is gone (wiped or evicted)."""
-    scheduled = _put_right(runtime)
-    return runtime.shared.due.is_built() and min(scheduled.looks, scheduled.watches) >= len(runtime.settings.targets)
+    scheduled, targets = _put_right(runtime), len(runtime.settings.targets)
+    if max(scheduled.looks, scheduled.watches) > targets + MOST_STRANGERS:
+        drop_all(runtime)
+        scheduled = _put_right(runtime)
+    return runtime.shared.due.is_built() and min(scheduled.looks, scheduled.watches) >= targets
 
 
 def _put_right(runtime: Runtime) -> Scheduled:
@@ -91,22 +94,12 @@ def _put_right(runtime: Runtime) -> Scheduled:
     return runtime.shared.repairs.put_right(now, now + LONGEST_LOOK, last_watch)
 
 
-def _configured(runtime: Runtime, names: Iterable[str]) -> list[str]:
-    """Of these names those that are configured. The others are dropped; another worker that has them puts them back."""
-    found = list(names)
-    unknown = [name for name in found if name not in runtime.settings.targets]
-    if unknown:
-        runtime.shared.due.forget(unknown)
-        runtime.shared.watches.forget(unknown)
-        tell(DUE, "targets that are not configured", dropped=len(unknown))
-    return [name for name in found if name not in unknown]
-
-
 def _hand_out_watches(runtime: Runtime, send: Send, now: datetime, share: int) -> None:
     """With nothing due, have a share of the threads look at what apps read; they go on by themselves."""
     lease, queue = runtime.settings.worker.lease, runtime.settings.queue
     passes = runtime.outside(runtime.closed(watching=True))
-    for name in _configured(runtime, runtime.shared.watches.claim(now, lease, share, queue, passes)):
+    watches = runtime.shared.watches
+    for name in claimed(runtime, share, lambda most: watches.claim(now, lease, most, queue, passes)):
         hand_out(send, "rotator.watch", [name])
 
 
@@ -118,10 +111,7 @@ def rebuild(runtime: Runtime) -> None:
     """
     _put_right(runtime)
     names, shared = set(runtime.settings.targets), runtime.shared
-    gone = shared.due.scheduled() - names
-    shared.index.forget(gone)
-    shared.watches.forget(shared.watches.scheduled() - names)
-    shared.due.forget(gone)  # last: a worker that dies in between leaves them to the next one
+    drop_all(runtime, said=False)
     _refuse_requests_without_target(runtime)
     now = runtime.clock.now()
     shared.watches.schedule_missing({name: _next_watch(runtime, name, now) for name in names})

@@ -22,7 +22,7 @@ from tests.doubles import MemoryVault
 from tests.fuzz.limits import seen
 from tests.fuzz.mutations import is_shallow, mutated_json
 from tests.fuzz.part import Part
-from tests.records import create, current, empty, request, retiring, rotation
+from tests.records import one_of_each
 from tests.worlds import SLACK, STATE, TARGET, Small
 from worker.cli.receipts import said_by_apps
 from worker.cli.status import _print_detail, create_lines
@@ -33,7 +33,7 @@ from worker.rotation.changes.repair import RepairEvidence, loose_keys, rebuild
 from worker.rotation.changes.settlement import found_in
 from worker.rotation.history import rotations
 from worker.rotation.leftover import retire_leftovers
-from worker.rotation.record import Failure, Phase, Record, Trouble, TroubleKind, decode, encode
+from worker.rotation.record import decode, encode
 from worker.rotation.status import summary_of
 from worker.rotation.survey import survey
 from worker.rotation.trace import entries, trace
@@ -60,7 +60,7 @@ def _capture(_logger: object, _method: str, event_dict: Mapping[str, Any]) -> Ma
 
 
 def _seeds() -> Sequence[bytes]:
-    worlds = [*_of_a_life(), *({f"{STATE}/media": encode(record)} for record in _records())]
+    worlds = [*_of_a_life(), *({f"{STATE}/media": encode(record)} for record in one_of_each())]
     return [json.dumps(world).encode() for world in worlds]
 
 
@@ -89,25 +89,6 @@ def _receipts(world: Small) -> Mapping[str, object]:
 
 def _documents(vault: MemoryVault) -> dict[str, Any]:
     return {path: vault.latest(path) for path in vault.versions}
-
-
-def _records() -> Iterator[Record]:
-    """One of each thing that a record can hold."""
-    bare = replace(empty(), current=current())
-    moment = create().at
-    failure = Failure(
-        at=moment, what="no", hint="wait", kind="HostUpRefused", operation="create_key", request_id="r", count=3,
-        retry_at=moment,
-    )  # fmt: skip
-    trouble = Trouble(kind=TroubleKind.KEY_DENIED, access_key="AK0", since=moment, what="refused", code="AccessDenied")
-    yield bare
-    yield replace(bare, requests=(request(), request("message-2")), served=(("message-0", "rotation-0"),))
-    yield replace(bare, retiring=(retiring(), retiring("AK8", timedelta(1)), retiring("AK7", deleted=True)))
-    yield replace(bare, unconfirmed_creates=(create(), create(3, rotation_id="rotation-8")), failure=failure)
-    yield replace(bare, trouble=trouble, healings=(moment,), deletes_held=True, adopted=1)
-    for phase in (Phase.CREATING, Phase.STAGED, Phase.VERIFIED):
-        yield replace(bare, rotation=rotation(phase))
-        yield replace(bare, rotation=rotation(phase, lease=-timedelta(1)), failure=failure)
 
 
 def _mutate(data: bytes, draw: random.Random) -> bytes:

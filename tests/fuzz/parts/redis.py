@@ -182,7 +182,7 @@ def _tick(shared: SharedState) -> Iterator[str]:
     yield from seen(shared.requests.all)
     yield from seen(lambda: shared.due.waiting(_QUEUE))
     yield from seen(shared.heartbeats.workers)
-    yield from seen(lambda: (shared.due.scheduled(), shared.watches.scheduled()))
+    yield from seen(lambda: ([*shared.due.others(["media"])], [*shared.watches.others(["media"])]))
     yield from seen(lambda: shared.index.changed_plans({"media": "plan", "backup": "plan"}))
     yield from seen(lambda: shared.index.forget(["backup"]))
     yield from seen(lambda: shared.locks.only_one("audit", _HOUR))

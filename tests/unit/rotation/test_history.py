@@ -87,6 +87,36 @@ def test_an_unknown_id_is_not_found(small: Small) -> None:
     assert trace(small.store, "nothing", None) is None
 
 
+class Noting(Gate):
+    """Remembers every call."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def pass_through(self, name: str, effect: Callable[[], T], lost: Callable[[], Exception]) -> T:
+        self.calls.append(name)
+        return super().pass_through(name, effect, lost)
+
+
+FORGED_HINTS = ["../x", "..", "a/b", "/", "_keys", "_archive/media", "x" * 1000, "nobody", "\x1b[2J", " "]
+
+
+@pytest.mark.parametrize("first", FORGED_HINTS)
+def test_a_hint_that_names_no_target_leads_nowhere(small: Small, first: str) -> None:
+    small.vault.gate = without = Noting()
+    assert trace(small.store, "AK1", None) is not None
+    small.vault.gate = noting = Noting()
+    assert trace(small.store, "AK1", first) is not None
+    assert noting.calls == without.calls
+
+
+def test_a_hint_that_names_another_target_only_costs_a_look(small: Small) -> None:
+    small.vault.versions[f"{STATE}/aaa"] = [{"schema": SCHEMA}]
+    found = trace(small.store, "AK1", "aaa")
+    assert found is not None
+    assert found.target == TARGET.name
+
+
 def test_another_targets_poisoned_record_is_no_obstacle(small: Small) -> None:
     small.vault.versions[f"{STATE}/aaa"] = [{"schema": SCHEMA, "garbage": "yes"}]
     assert trace(small.store, "AK1", "aaa") is not None

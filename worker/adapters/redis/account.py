@@ -47,11 +47,12 @@ local lied = {}
 local function held_until(key, field, most)
   local text = redis.call('HGET', key, field)
   if not text then return 0 end
-  local value = tonumber(text)
-  if value and value == value and value > 0 and value <= now + most then return value end
+  -- a moment as it is shown, too: tonumber() would also take 0x7fffffff
+  local value = #text < 40 and string.match(text, '^%d+%.?%d*$') and tonumber(text)
+  if value and value <= now + most then return value end
   lied[#lied + 1] = key
   -- what is no moment holds nothing back; what is too far away holds back as long as is ever asked for
-  local is_far = value and value == value and value > 0
+  local is_far = value and value > 0
   if is_far then redis.call('HSET', key, field, tostring(now + most)) else redis.call('HDEL', key, field) end
   return is_far and now + most or 0
 end

@@ -7,6 +7,7 @@ circuit opens after failures in a row, and at once for what is said of the whole
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -178,10 +179,10 @@ class Circuit:
         """All that is held back; the circuit also while single calls try whether HostUp answers again."""
         circuit, pauses = self._hash(self._circuit), self._hash(self._pauses)
         found = []
-        opened, ends = since(circuit.get("opened_at"), now), seconds(circuit.get("open_until"))
-        if opened and ends:
+        if opened := _opened(circuit, now):
             failures = count(circuit.get("failures"), MOST_FAILURES) or 0
-            found.append(_held(EVERY_CALL, opened, min(ends, now + LONGEST_HELD), circuit.get("why"), failures))
+            begun, ends = opened
+            found.append(_held(EVERY_CALL, begun, min(ends, now + LONGEST_HELD), circuit.get("why"), failures))
         for operation in OPERATIONS:
             paused = until(pauses.get(operation), now, LONGEST_HELD)
             if paused:
@@ -193,6 +194,17 @@ class Circuit:
 
     def _hash(self, key: str) -> dict[str, str]:
         return {str(name): str(value) for name, value in self._client.hgetall(key).items()}
+
+
+def _opened(circuit: Mapping[str, str], now: datetime) -> tuple[datetime, datetime] | None:
+    """Since when the circuit is open, and until when; also one that holds calls back and does not say since when."""
+    opened, ends = since(circuit.get("opened_at"), now), seconds(circuit.get("open_until"))
+    if ends is None:
+        return None
+    if opened:
+        return opened, ends
+    last = max(ends, until(circuit.get("trial_until"), now, LONGEST_HELD) or ends)
+    return (now, last) if last > now else None
 
 
 def _facts(error: HostUpError, now: datetime) -> dict[str, str | None]:

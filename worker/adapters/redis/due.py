@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import count
 
@@ -61,6 +61,17 @@ def passing(client: redis.Redis, key: str, now: datetime, limit: int, passes: Pa
         if len(found) >= limit or len(names) < PAGE:
             break
     return found[:limit]
+
+
+def others(client: redis.Redis, key: str, known: Container[str]) -> Iterator[list[str]]:
+    """What lies in a sorted set beside these names, in pages; each may be dropped before the next is asked for."""
+    cursor, begun = 0, False
+    while cursor or not begun:
+        with guard():
+            cursor, page = client.zscan(key, cursor, count=PAGE)
+        begun = True
+        if found := [str(name) for name, _ in page if name not in known]:
+            yield found
 
 
 class DueSet:
@@ -125,9 +136,13 @@ class DueSet:
         return bool(self._client.exists(BUILT))
 
     @guard()
-    def scheduled(self) -> frozenset[str]:
-        """The names of all scheduled targets."""
-        return frozenset(str(name) for name in self._client.zrange(DUE, 0, -1))
+    def is_scheduled(self, target: str) -> bool:
+        """Whether a target has a next look."""
+        return self._client.zscore(DUE, target) is not None
+
+    def others(self, known: Container[str]) -> Iterator[list[str]]:
+        """See :func:`others`."""
+        return others(self._client, DUE, known)
 
     @guard()
     def due(self, now: datetime) -> int:

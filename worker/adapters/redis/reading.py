@@ -30,8 +30,14 @@ def _is_moment(text: str) -> str:
     return text
 
 
+def _is_printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("has more than one line, or turns it round")
+    return text
+
+
 Moment = Annotated[str, Field(max_length=40), AfterValidator(_is_moment)]
-Word = Annotated[str, Field(max_length=200, pattern=r"^[ -~]*$")]
+Word = Annotated[str, Field(max_length=200), AfterValidator(_is_printable)]
 Text = Annotated[str, Field(max_length=4_000)]
 Number = Annotated[int, Field(ge=0, le=10**12)]
 
@@ -124,6 +130,14 @@ class PausedSummary(Checked):
     until: Moment | None
 
 
+class CopySummary(Checked):
+    """A copy of the app's secret, in a summary."""
+
+    location: Text
+    vault_version: Number | None
+    has_new_key: bool
+
+
 class Summary(Checked):
     """One target as ``rotator status`` shows it: what :mod:`worker.rotation.status` writes."""
 
@@ -153,6 +167,7 @@ class Summary(Checked):
     rescheduled: bool | None = None
     leaked: bool | None = None
     key_account: Word | None = None
+    copies: list[CopySummary] = []
 
 
 class AuditNote(Checked):

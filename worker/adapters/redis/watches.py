@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 import redis
 
 from worker.adapters.redis.client import batches, guard, raw
-from worker.adapters.redis.due import CLAIM, TAKE, Passes, passing
+from worker.adapters.redis.due import CLAIM, TAKE, Passes, others, passing
 from worker.adapters.redis.keys import DUE, SEEN, WATCHES
 from worker.adapters.redis.reading import Sighting, as_written, checked
 
@@ -104,10 +104,9 @@ class Watches:
                     found[name] = sighting.last_seen_living_at
         return found
 
-    @guard()
-    def scheduled(self) -> frozenset[str]:
-        """The names of all targets that are watched."""
-        return frozenset(str(name) for name in self._client.zrange(WATCHES, 0, -1))
+    def others(self, known: Container[str]) -> Iterator[list[str]]:
+        """See :func:`worker.adapters.redis.due.others`."""
+        return others(self._client, WATCHES, known)
 
     @guard()
     def forget(self, targets: Iterable[str]) -> None:
