@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from worker.errors import ConfigurationError, UsageError
-from worker.secret import Secret
+from worker.secret import Secret, is_one_word
 from worker.targets.fields import PRESETS, FieldMap, field_map
 
 DEFAULT_MOUNT = "secret"
 _WAYS = ("approle", "kubernetes", "jwt")
 """Those that may be enabled at a mount of another name."""
+_LONGEST_LABEL = 63
+"""Characters between two dots of a host's name; with others a look for it is a ValueError, and no OSError."""
 SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 """Where Kubernetes puts it in every pod, if not told otherwise."""
 
@@ -67,16 +69,16 @@ class Place:
 def server_from(env: Mapping[str, str]) -> Server:
     """Where Vault is. Raises ConfigurationError."""
     address = env.get("VAULT_ADDR", "").strip().rstrip("/")
-    parts = urlsplit(address)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
+    parts = _split(address)
+    if parts is None or parts.scheme not in {"http", "https"} or parts.username is not None:
         raise ConfigurationError(("environment: VAULT_ADDR: must be set, such as https://vault.example.com:8200",))
-    if parts.path or parts.query:
+    if parts.path or "?" in address or "#" in address:
         raise ConfigurationError((f"environment: VAULT_ADDR: ends in {parts.path}; leave out what follows the port",))
     if env.get("VAULT_PROXY_ADDR") and env.get("VAULT_TLS_SERVER_NAME"):
         raise ConfigurationError(("environment: VAULT_TLS_SERVER_NAME: cannot be used by way of a proxy",))
     return Server(
         address,
-        env.get("VAULT_NAMESPACE", ""),
+        _namespace(env, "VAULT_NAMESPACE"),
         env.get("VAULT_CACERT", ""),
         env.get("VAULT_CAPATH", ""),
         env.get("VAULT_CLIENT_CERT", ""),
@@ -86,8 +88,19 @@ def server_from(env: Mapping[str, str]) -> Server:
     )
 
 
+def _split(address: str) -> SplitResult | None:
+    """The parts of an address with a host; None for what no reader of addresses, or of hosts' names, takes."""
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return None
+    fits = all(0 < len(label) <= _LONGEST_LABEL for label in host.removesuffix(".").split("."))
+    return parts if is_one_word(address) and fits and port != 0 else None
+
+
 def login_from(env: Mapping[str, str], mount: str = "", mounts: Mapping[str, str] | None = None) -> Given:
-    """How to log in; the Vault command's own file is the last that is looked at.
+    """How to log in; the Vault command's own file is the last that is looked at. Raises ConfigurationError.
 
     ``mount`` is where AppRole, Kubernetes or JWT is enabled; else what ``mounts`` (of a rotator.toml) has for the one
     that is used, else a mount of its name.
@@ -105,7 +118,7 @@ def login_from(env: Mapping[str, str], mount: str = "", mounts: Mapping[str, str
         _jwt_file(env),
         env.get("VAULT_AUTH_ROLE", ""),
         mount or (mounts or {}).get(method, method),
-        env.get("VAULT_AUTH_NAMESPACE", "") or env.get("VAULT_NAMESPACE", ""),
+        _namespace(env, "VAULT_AUTH_NAMESPACE") or _namespace(env, "VAULT_NAMESPACE"),
     )
     nothing = not (given.token or given.token_file or given.role_id or given.jwt_file)
     return Given(token_file=own_file) if nothing and own_file.is_file() else given
@@ -119,7 +132,18 @@ def _jwt_file(env: Mapping[str, str]) -> Path | None:
 
 
 def _secret(env: Mapping[str, str], name: str) -> Secret | None:
-    return Secret(env[name]) if env.get(name) else None
+    """A secret as it can be sent; one with an end of line would be shown by the error of who sends it."""
+    value = env.get(name, "")
+    if value and not is_one_word(value):
+        what = "must be one word of visible ASCII, without a space or an end of line"
+        raise ConfigurationError((f"environment: {name}: {what}",))
+    return Secret(value) if value else None
+
+
+def _namespace(env: Mapping[str, str], name: str) -> str:
+    """It is sent beside the token, and so held against the same."""
+    found = _secret(env, name)
+    return found.reveal() if found else ""
 
 
 def _in_file(name: str | None) -> str:

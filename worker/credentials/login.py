@@ -18,9 +18,13 @@ from worker.errors import (
     VaultLoginFailed,
     VaultRefused,
 )
-from worker.secret import Secret
+from worker.secret import Secret, is_one_word
 
 T = TypeVar("T")
+
+AT_THE_END = 1.0
+"""Seconds that a process that was told to end waits for Vault."""
+_REVOKE = "auth/token/revoke-self"
 
 _LONGEST = 16_384
 """Characters of a token, a secret id or a ServiceAccount's token."""
@@ -61,7 +65,7 @@ class Session:
         token, self._token = self._token, None
         if token and self._made_here:
             with suppress(RotatorError):  # it ends by itself
-                self._vault.call("POST", "auth/token/revoke-self", token, None, self._given.namespace)
+                self._vault.call("POST", _REVOKE, token, None, self._given.namespace, AT_THE_END)
 
     @property
     def _made_here(self) -> bool:
@@ -100,11 +104,15 @@ class Session:
     def _at(self, mount: str, body: dict[str, object]) -> Secret:
         try:
             answer = self._vault.call("POST", f"auth/{mount}/login", None, body, self._given.namespace)
-            return Secret(str(answer["auth"]["client_token"]))
-        except (KeyError, TypeError):
-            raise VaultLoginFailed(f"what answered auth/{mount}/login gave no token", hint="Is this Vault?") from None
         except (VaultRefused, VaultDenied, VaultLoginFailed, CredentialsMissing) as refused:
             raise self._refused(mount, refused) from None
+        try:
+            token = str(answer["auth"]["client_token"])
+        except (KeyError, TypeError):
+            token = ""
+        if not is_one_word(token):
+            raise VaultLoginFailed(f"what answered auth/{mount}/login gave no token", hint="Is this Vault?")
+        return Secret(token)
 
     def _refused(self, mount: str, refused: RotatorError) -> VaultLoginFailed:
         """Vault answers 400 to a wrong or expired login, and says the same of one at a mount that is not there."""
@@ -126,6 +134,6 @@ def _word(file: Path, what: str) -> Secret:
     except (OSError, UnicodeDecodeError) as error:
         why = (isinstance(error, OSError) and error.strerror) or "it holds other characters than ASCII"
         raise VaultLoginFailed(f"{what}, {file}, cannot be read: {why}", hint="Check the file and its mode.") from None
-    if not text or len(text) > _LONGEST or not text.isprintable() or " " in text:
+    if not is_one_word(text) or len(text) > _LONGEST:
         raise VaultLoginFailed(f"{what}, {file}, does not hold one word", hint="It must be the bare value on one line.")
     return Secret(text)

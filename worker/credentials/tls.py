@@ -5,9 +5,10 @@ from __future__ import annotations
 import ssl
 import urllib.request
 from functools import partial
-from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
+from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
+from worker.credentials.deadline import TimedTlsConnection
 from worker.credentials.environment import Server
 from worker.errors import ConfigurationError
 
@@ -25,7 +26,7 @@ def https_handler(server: Server) -> urllib.request.HTTPSHandler:
     except (OSError, ValueError):
         what = "environment: VAULT_CLIENT_CERT, VAULT_CLIENT_KEY: cannot be loaded as a certificate and its key"
         raise ConfigurationError((what,), hint="PEM files, the key without a passphrase.") from None
-    return _Named(context, server.tls_name) if server.tls_name else urllib.request.HTTPSHandler(context=context)
+    return _Handler(context, server.tls_name)
 
 
 def _no_passphrase() -> str:
@@ -33,21 +34,22 @@ def _no_passphrase() -> str:
     return ""
 
 
-class _Named(urllib.request.HTTPSHandler):
-    """Has the certificate be for another name than the host that is called."""
+class _Handler(urllib.request.HTTPSHandler):
+    """With a ``name``: has the certificate be for that, and not for the host that is called."""
 
     def __init__(self, context: ssl.SSLContext, name: str) -> None:
         super().__init__(context=context)
-        self._open = partial(_NamedConnection, context=context, name=name)
+        kind = partial(_NamedConnection, name=name) if name else TimedTlsConnection
+        self._open = partial(kind, context=context)
 
     def https_open(self, req: urllib.request.Request) -> HTTPResponse:
         """As urllib calls it."""
         return self.do_open(self._open, req)
 
 
-class _NamedConnection(HTTPSConnection):
-    def __init__(self, *arguments: Any, context: ssl.SSLContext, name: str, **more: Any) -> None:
-        super().__init__(*arguments, context=context, **more)
+class _NamedConnection(TimedTlsConnection):
+    def __init__(self, host: str, *, context: ssl.SSLContext, name: str, **more: Any) -> None:
+        super().__init__(host, context=context, **more)
         self._as = partial(context.wrap_socket, server_hostname=name)
 
     def connect(self) -> None:

@@ -12,14 +12,16 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from http import HTTPStatus
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from worker import __version__
+from worker.credentials.deadline import SECONDS, TimedHandler
 from worker.credentials.environment import Server
 from worker.credentials.tls import https_handler
 from worker.errors import (
+    ConfigurationError,
     CredentialsMissing,
     CredentialsUnusable,
     RotatorError,
@@ -34,8 +36,7 @@ from worker.secret import Secret
 
 LARGEST = 1_048_576
 """Bytes of an answer; Vault's own limit for what it stores is of this order."""
-SECONDS = 5.0
-"""For each wait of a call: a program waits for it."""
+_SENT = "VAULT_ADDR, VAULT_TLS_SERVER_NAME, VAULT_PROXY_ADDR or the variables of proxies"
 
 
 class Vault:
@@ -86,10 +87,11 @@ class Vault:
         token: Secret | None,
         body: Mapping[str, object] | None = None,
         namespace: str | None = None,
+        seconds: float = SECONDS,
     ) -> Any:
         """One call below ``/v1/``; the answer's JSON object, {} where there is none. Raises as :meth:`read`.
 
-        ``namespace`` is another than that of the secrets.
+        ``namespace`` is another than that of the secrets; ``seconds`` is what the call may take.
         """
         request = urllib.request.Request(  # noqa: S310 - the address was checked to be http or https
             f"{self._server.address}/v1/{quote(path)}",
@@ -98,18 +100,24 @@ class Vault:
             headers=self._headers(token, self._server.namespace if namespace is None else namespace),
         )
         try:
-            with self._opener.open(request, timeout=SECONDS) as answer:
+            with self._opener.open(request, timeout=seconds) as answer:
                 return _object(answer.read(LARGEST + 1), path)
         except urllib.error.HTTPError as refused:
             with refused:
                 body = _body(refused)
             raise _refusal(refused.code, body, path) from None
-        except (OSError, HTTPException) as error:
-            raise VaultUnavailable(
-                f"Vault at {self._server.address} cannot be reached: {_why(error)}",
-                path=path,
-                hint="Check VAULT_ADDR, VAULT_CACERT and the network.",
-            ) from None
+        except (OSError, HTTPException, ValueError) as error:
+            raise self._trouble(error, path) from None
+
+    def _trouble(self, error: Exception, path: str) -> RotatorError:
+        if isinstance(error, InvalidURL) or not isinstance(error, OSError | HTTPException):
+            # its text may hold what was to be sent
+            return ConfigurationError((f"environment: Vault cannot be called with what {_SENT} hold",))
+        return VaultUnavailable(
+            f"Vault at {self._server.address} cannot be reached: {_why(error)}",
+            path=path,
+            hint="Check VAULT_ADDR, VAULT_CACERT and the network.",
+        )
 
     @staticmethod
     def _headers(token: Secret | None, namespace: str) -> dict[str, str]:
@@ -129,7 +137,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def _opener(server: Server) -> urllib.request.OpenerDirector:
-    handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
+    handlers: list[urllib.request.BaseHandler] = [_NoRedirect(), TimedHandler()]
     if urlsplit(server.address).scheme == "https":
         handlers.append(https_handler(server))
     if server.tls_name:
