@@ -50,7 +50,7 @@ def whole(before: Record, after: Record, entries: tuple[Entry, ...]) -> tuple[Ro
 
 def revocations(before: Record, entries: tuple[Entry, ...]) -> Iterator[float]:
     """Of each key that this change notes as dead: how many seconds after its delete."""
-    deleted: dict[str, datetime | None] = {key.access_key: key.deleted_at for key in before.retiring}
+    deleted: dict[str, datetime | None] = {key.access_key: key.deleted_at for key in before.leaving}
     for entry in entries:
         since = deleted.get(entry.access_key or "")
         if entry.event == Event.KEY_DEAD and entry.at and since:
