@@ -81,13 +81,18 @@ def test_without_a_new_key_the_old_one_dies_only_by_a_persons_word(service: Serv
         words = ("rotate", service.target, "--leaked", "--yes", "--even-without-a-new-one", "--json")
         revoked = run(service, *words)
         assert (revoked.code, revoked.json["outcome"], revoked.json["access_key"]) == (0, "revoked", old["access_key"])
+        assert revoked.json.keys() == described("key of a key that is revoked")
         assert not service.works(old)
+        assert service.living() == set(), "those in their grace were named in the warning, too"
+        assert revoked.json["dead_seconds"].keys() == set(service.made())
+        assert all(seconds is not None for seconds in revoked.json["dead_seconds"].values())
+        assert {entry["access_key"] for entry in worker.events("key.dead")} == set(service.made())
         assert "rotator find" not in revoked.err
+        assert run(service, "find", old["access_key"], "--json").json["state"] == "dead"
     finally:
         service.sandbox.simulator.admin.clear()
     run(service, "rotate", service.target, "--wait", "--now-anyway")
     wait_until(lambda: service.works(secret(service)), "a key that works")
-    worker.wait_for("key.dead")
 
 
 @pytest.mark.parametrize("allowed", [False, True])

@@ -28,14 +28,14 @@ def register(app: typer.Typer) -> None:
 @contextmanager
 def looking(context: typer.Context, config: Path | None, as_json: bool) -> Iterator[Options]:
     """As :func:`running`, for commands that change nothing: Ctrl-C ends them at once, and that is said."""
-    try:
-        with running(context, config, as_json) as options:
+    with running(context, config, as_json) as options:
+        try:
             yield options
-    except KeyboardInterrupt:
-        from worker.cli.output import say
+        except KeyboardInterrupt:  # here: running would say that what is on record goes on
+            from worker.cli.output import say
 
-        say("rotator: interrupted; nothing was changed")
-        raise typer.Exit(INTERRUPTED) from None
+            say("rotator: interrupted; nothing was changed")
+            raise typer.Exit(INTERRUPTED) from None
 
 
 def report(

@@ -16,7 +16,7 @@ from worker.clock import SystemClock
 from worker.errors import QueueUnavailable, RecordError, RotatorError
 from worker.events import Event
 from worker.rotation.history import Entry
-from worker.rotation.record import Record
+from worker.rotation.record import CurrentKey, Record
 from worker.rotation.records import RecordStore
 from worker.rotation.trace import trace
 from worker.settings.environment import Need
@@ -48,8 +48,7 @@ def find(options: Options, access_key: str) -> int:
             hint="It is none that this project made or was given. Look in HostUp's panel, by its label.",
         )
     target = found.target if found else owner.target if owner else ""
-    events = [entry for entry in found.events if entry.access_key == access_key] if found else []
-    document = _document(access_key, target, events, _record(store, target))
+    document = _document(access_key, target, found.events if found else (), _record(store, target))
     document |= {"account": owner.account} if owner else {}
     now = clock.now()
     result(options, document, lambda: print_facts(_facts(document, now)))
@@ -77,7 +76,7 @@ def _record(store: RecordStore, target: str) -> Record | None:
 
 
 def _document(access_key: str, target: str, events: Iterable[Entry], record: Record | None) -> dict[str, Any]:
-    known = list(events)
+    known = [entry for entry in events if entry.access_key == access_key]
     moments: dict[str, str | None] = dict.fromkeys(_MOMENTS.values())
     for entry in known:
         name = next((name for event, name in _MOMENTS.items() if event == entry.event), None)
@@ -106,19 +105,36 @@ def _state(
 ) -> tuple[str, str | None, str | None]:
     """The state by the record, else by the history; since when, and until when the key works at least."""
     current, rotation = (record.current, record.rotation) if record else (None, None)
-    if current and current.access_key == access_key:
-        return "current", current.published_at.isoformat(), None
+    if record and current and current.access_key == access_key:
+        return _of_current(record, current, moments["dead_at"])
     if rotation and rotation.key and rotation.key.access_key == access_key:
         return "staged", rotation.key.created_at.isoformat(), None
     for key in record.retiring if record else ():
         if key.access_key == access_key:
-            since = key.deleted_at.isoformat() if key.deleted_at else None
-            return key.state, since, None if key.deleted_at else key.retire_after.isoformat()
-    if moments["dead_at"]:
-        return "dead", moments["dead_at"], None
-    if moments["released_at"]:
-        return "released", moments["released_at"], None
+            if key.deleted_at:
+                return key.state, key.deleted_at.isoformat(), None
+            return key.state, _replaced_at(access_key, record), key.retire_after.isoformat()
+    for state in ("dead", "released"):
+        if moments[f"{state}_at"]:
+            return state, moments[f"{state}_at"], None
     return "not known", None, None
+
+
+def _replaced_at(access_key: str, record: Record | None) -> str | None:
+    """When another key took its place, as far as the history in the record tells."""
+    for entry in record.history.newest_first() if record else ():
+        if entry.facts.get("previous_access_key") == access_key and entry.at:
+            return entry.at.isoformat()
+    return None
+
+
+def _of_current(record: Record, current: CurrentKey, dead_at: str | None) -> tuple[str, str | None, str | None]:
+    """Of the key that apps read: it may have been revoked, or have died."""
+    if record.revoked and record.revoked.deleted_at:
+        return record.revoked.state, record.revoked.deleted_at.isoformat(), None
+    if record.trouble and record.was_killed(current.access_key):
+        return "dead", dead_at or record.trouble.since.isoformat(), None
+    return "current", current.published_at.isoformat(), None
 
 
 def _facts(document: dict[str, Any], now: datetime | None = None) -> list[tuple[str, str]]:

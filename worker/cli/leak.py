@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,7 +23,8 @@ from worker.service.assemble import Runtime
 from worker.targets.freeze import freeze_at
 from worker.targets.target import Target
 
-DELETE_ANYWAY = "Delete {key} although there is NO new key? Every app that reads it fails until there is one."
+DELETE_ANYWAY = "Delete {keys} although there is NO new key? Every app that reads one fails until there is one."
+NOT_DEAD = "Not seen dead yet: {}. A worker goes on; see `rotator status {}`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,37 +113,47 @@ class LeakFollower:
         if not found.keys:
             return replace(outcome, document=document)
         alive = ", ".join(key for key, seconds in found.keys.items() if seconds is None)
-        why = f"Not seen dead yet: {alive}. A worker goes on; see `rotator status {self._target.name}`."
-        return Outcome(document, TRY_LATER, gave_up=why)
+        return Outcome(document, TRY_LATER, gave_up=NOT_DEAD.format(alive, self._target.name))
 
     def revoke(self, leak: Leak, by: str, patience: timedelta) -> Outcome | None:
         """Without a new key: have the current one deleted all the same, if the person says so once more."""
         record = self._load()
         key = record.current.access_key if record.current else ""
-        if not key or not (leak.yes or agreed(DELETE_ANYWAY.format(key=key))):
+        if not key or not (leak.yes or agreed(DELETE_ANYWAY.format(keys=", ".join((key, *in_grace(record)))))):
             return None
         store, now = self._runtime.services.store, self._runtime.clock.now()
         loaded = store.load(self._target.name, self._target.path)
         store.change(loaded, lambda known: revocation(known, key, by, now))
         wake_or_say(self._runtime, self._target.name)
-        return self._until_deleted(key, patience)
+        return self._until_revoked(key, patience)
 
-    def _until_deleted(self, key: str, patience: timedelta) -> Outcome:
+    def _until_revoked(self, key: str, patience: timedelta) -> Outcome:
+        """Wait until the key, and those whose grace ended with it, are dead, at most so long."""
         began = self._runtime.clock.monotonic()
         while True:
-            deleted = [entry for entry in self._events() if (entry.event, entry.access_key) == (Event.KEY_RETIRED, key)]
-            document = {
-                "target": self._target.name,
-                "outcome": "revoked" if deleted else "accepted",
-                "access_key": key,
-                "request_id": deleted[-1].request_id if deleted else None,
-            }
-            if deleted:
+            document = self._revoked(key)
+            alive = [name for name, seconds in document["dead_seconds"].items() if seconds is None]
+            if not alive:
                 return Outcome(document, 0)
             if self._runtime.clock.monotonic() - began >= patience.total_seconds():
-                why = f"{key} is not deleted yet; a worker goes on. See `rotator status {self._target.name}`."
-                return Outcome(document, TRY_LATER, gave_up=why)
+                return Outcome(document, TRY_LATER, gave_up=NOT_DEAD.format(", ".join(alive), self._target.name))
             self._runtime.clock.wait(LOOK_SECONDS)
+
+    def _revoked(self, key: str) -> dict[str, Any]:
+        events = self._events()
+        deleted = [entry for entry in events if (entry.event, entry.access_key) == (Event.KEY_RETIRED, key)]
+        ended = [entry.access_key for entry in events if entry.event == Event.GRACE_ENDED and entry.access_key]
+        return {
+            "target": self._target.name,
+            "outcome": "revoked" if deleted else "accepted",
+            "access_key": key,
+            "request_id": deleted[-1].request_id if deleted else None,
+            "dead_seconds": self._dead_seconds(events, [key, *ended]),
+        }
+
+    def _dead_seconds(self, events: list[Entry], keys: Iterable[str]) -> dict[str, float | None]:
+        dead = {entry.access_key: entry for entry in events if entry.event == Event.KEY_DEAD}
+        return {key: _after(self._request.at, dead[key]) if key in dead else None for key in keys}
 
     def _seconds(self, rotation_id: str) -> _Seconds | None:
         try:
@@ -151,11 +162,9 @@ class LeakFollower:
             return None
         ended = [entry.access_key for entry in events if _is_of(entry, Event.GRACE_ENDED, rotation_id)]
         published = [entry for entry in events if _is_of(entry, Event.SECRET_PUBLISHED, rotation_id)]
-        dead = {entry.access_key: entry for entry in events if entry.event == Event.KEY_DEAD}
-        since = self._request.at
         return _Seconds(
-            _after(since, published[-1]) if published else None,
-            {key: _after(since, dead[key]) if key in dead else None for key in ended if key},
+            _after(self._request.at, published[-1]) if published else None,
+            self._dead_seconds(events, [key for key in ended if key]),
         )
 
     def _events(self) -> list[Entry]:

@@ -22,11 +22,14 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """``grace_needed``: how long after a new key was published the one before was used at most.
+    """What was seen of ``rotations`` of the ``wanted`` ones: fewer, where the app ended by itself.
+
+    ``grace_needed``: how long after a new key was published the one before was used at most.
 
     None where the app did not take up every new key, so that no grace period is long enough.
     """
 
+    wanted: int
     rotations: int
     calls: int
     failed: int
@@ -36,14 +39,16 @@ class Judgement:
 
     @property
     def survives(self) -> bool:
-        """Whether no call failed, every new key was taken up, and the app did not end with an error."""
-        return self.calls > 0 and not self.failed and self.taken_up == self.rotations and not self.exit_code
+        """Whether all rotations were played, every new key was taken up, no call failed, nor did the app."""
+        taken_up = self.rotations == self.taken_up == self.wanted
+        return self.calls > 0 and taken_up and not self.failed and not self.exit_code
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
         needed = self.grace_needed
         return {
             "survives": self.survives,
+            "wanted": self.wanted,
             "rotations": self.rotations,
             "calls": self.calls,
             "failed": self.failed,
@@ -53,14 +58,17 @@ class Judgement:
         }
 
 
-def judge(ledger: Iterable[Mapping[str, Any]], turns: Sequence[Turn], exit_code: int | None) -> Judgement:
-    """What the app did, by the simulator's ledger. ``exit_code`` of an app that ended by itself, else None."""
+def judge(ledger: Iterable[Mapping[str, Any]], turns: Sequence[Turn], exit_code: int | None, wanted: int) -> Judgement:
+    """What the app did, by the simulator's ledger. ``exit_code`` of an app that ended by itself, else None.
+
+    ``wanted`` are the rotations that were to be played.
+    """
     calls = [entry for entry in ledger if entry["kind"] == "s3" and not str(entry.get("agent")).startswith(OURS)]
     used: dict[str, list[datetime]] = {}
     for entry in calls:
         used.setdefault(str(entry["access_key"]), []).append(datetime.fromisoformat(str(entry["at"])))
     taken_up = sum(turn.new in used for turn in turns)
     late = [max(used.get(turn.old, [turn.published_at])) - turn.published_at for turn in turns]
-    needed = max([timedelta(0), *late]) if turns and taken_up == len(turns) else None
+    needed = max([timedelta(0), *late]) if taken_up == len(turns) == wanted else None
     failed = sum(not entry["accepted"] for entry in calls)
-    return Judgement(len(turns), len(calls), failed, taken_up, needed, exit_code)
+    return Judgement(wanted, len(turns), len(calls), failed, taken_up, needed, exit_code)

@@ -114,10 +114,10 @@ def _play(stage: _Stage, wanted: Rehearsal) -> Judgement:
         given = stack.enter_context(_given(stage, wanted.way))
         app = stack.enter_context(_running(wanted.command, given, stage.folder / "app.log"))
         since = len(admin.ledger())
-        _until(lambda: app.poll() is not None or judge(admin.ledger(since), (), None).calls, "a call of the app")
+        _until(lambda: app.poll() is not None or judge(admin.ledger(since), (), None, 0).calls, "a call of the app")
         turns = [turn for number in range(wanted.rotations) if app.poll() is None for turn in _turn(stage, number + 1)]
         exit_code = app.poll()
-    return judge(admin.ledger(since), turns, exit_code)
+    return judge(admin.ledger(since), turns, exit_code, wanted.rotations)
 
 
 def _turn(stage: _Stage, number: int) -> Iterator[Turn]:
@@ -207,20 +207,25 @@ def _tail(log: Path) -> list[str]:
     return log.read_text("utf-8", errors="replace").splitlines()[-5:]
 
 
+_NONE_IS_KNOWN = {True: "not known: it ended before the last rotation", False: "no grace is long enough"}
+
+
 def _say(judged: Judgement, wanted: Rehearsal, said: Sequence[str]) -> None:
     needed = judged.grace_needed
     print_lines(["It survives." if judged.survives else "It does NOT survive."])
     print_facts(
         [
             ("way", wanted.way),
-            ("rotations", str(judged.rotations)),
+            ("rotations", f"{judged.rotations} of {judged.wanted}"),
             ("calls of the app", str(judged.calls)),
             ("failed", str(judged.failed)),
             ("new keys taken up", f"{judged.taken_up} of {judged.rotations}"),
             ("ended by itself", "" if judged.exit_code is None else f"with exit code {judged.exit_code}"),
             (
                 "grace it needs",
-                "no grace is long enough" if needed is None else f"{needed.total_seconds():.1f} s, and a margin",
+                _NONE_IS_KNOWN[judged.rotations < judged.wanted]
+                if needed is None
+                else f"{needed.total_seconds():.1f} s, and a margin",
             ),
             ("grace it had", wanted.grace),
         ]

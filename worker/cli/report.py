@@ -6,10 +6,10 @@ Whether HostUp's count is explained is asked at the end; where HostUp is away th
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
 
 from worker.cli.options import Options
 from worker.cli.output import print_document, print_json, progress
@@ -17,7 +17,10 @@ from worker.cli.report_tables import as_csv, as_document
 from worker.clock import moment
 from worker.errors import RecordError, RotatorError, UsageError, VaultError
 from worker.rotation.audit import audit
+from worker.rotation.changes.renaming import since_given_up
 from worker.rotation.evidence.report import Completeness, Period, TargetHistory, report
+from worker.rotation.records import RecordStore
+from worker.rotation.services import Services
 from worker.rotation.survey import read_all
 from worker.rotation.whole import whole_history
 from worker.service.audit_task import slack
@@ -26,9 +29,6 @@ from worker.targets.account import at_account
 from worker.targets.durations import format_duration
 from worker.targets.schedule import next_rotation
 from worker.targets.target import Target
-
-if TYPE_CHECKING:
-    from worker.service.assemble import Runtime
 
 FORMATS = ("html", "csv", "json")
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -48,7 +48,8 @@ def make_report(options: Options, since: str | None, until: str | None, form: st
     period = Period(read_day(since, "--from") or BEGINNING, read_day(until, "--to") or now)
     if period.since >= period.until:
         raise UsageError("the period is empty", hint="--from must be a day before --to.")
-    made = report(histories(runtime), period, completeness(runtime), now)
+    services, targets, late = runtime.services, runtime.settings.targets, slack(runtime)
+    made = report(histories(services.store, targets, late), period, completeness(services, targets, late), now)
     if form == "json":
         print_json(as_document(made))
     elif form == "csv":
@@ -72,21 +73,25 @@ def read_day(text: str | None, option: str) -> datetime | None:
     return found.astimezone(UTC)
 
 
-def histories(runtime: Runtime) -> list[TargetHistory]:
-    """What there is of every target, also of those that are configured no longer. Raises VaultError."""
-    names = sorted({*runtime.settings.targets, *runtime.services.store.targets()})
-    read = partial(_history, runtime)
-    return [found for _, found in read_all(names, read, progress("reading histories"))]
+def histories(store: RecordStore, targets: Mapping[str, Target], late: timedelta) -> list[TargetHistory]:
+    """What there is of every target, also of those that are configured no longer. Raises VaultError.
+
+    Each entry once: what a target did under a name that it had before is told under the one that it has.
+    """
+    names = sorted({*targets, *store.targets()})
+    read = partial(_history, store, targets, late)
+    found = [history for _, history in read_all(names, read, progress("reading histories"))]
+    return [each for each in found if each.name in targets or each.entries or each.problem or not each.chain_holds]
 
 
-def _history(runtime: Runtime, name: str) -> TargetHistory:
-    store, target = runtime.services.store, runtime.settings.targets.get(name)
-    known = _by_schedule(TargetHistory(name=name, entries=()), target, slack(runtime))
+def _history(store: RecordStore, targets: Mapping[str, Target], late: timedelta, name: str) -> TargetHistory:
+    known = _by_schedule(TargetHistory(name=name, entries=()), targets.get(name), late)
     try:
         whole = whole_history(store, name)
     except RecordError as error:
         return replace(known, chain_holds=False, problem=error.what)
-    known = replace(known, entries=whole.entries(), chain=whole.chain.words, chain_holds=whole.chain.holds)
+    own = tuple(since_given_up(name, whole.entries()))
+    known = replace(known, entries=own, chain=whole.chain.words, chain_holds=whole.chain.holds)
     try:
         record = store.load(name, "").record
     except RecordError as error:
@@ -115,14 +120,14 @@ def _by_schedule(known: TargetHistory, target: Target | None, late: timedelta) -
     )
 
 
-def completeness(runtime: Runtime) -> Completeness:
+def completeness(services: Services, targets: Mapping[str, Target], late: timedelta) -> Completeness:
     """Whether every key that HostUp counts is explained now. Raises VaultError."""
     try:
-        found = audit(runtime.services, runtime.settings.targets, slack(runtime))
+        found = audit(services, targets, late)
     except VaultError:
         raise
     except RotatorError as error:
-        return Completeness(runtime.clock.now(), None, None, None, None, error.what)
+        return Completeness(services.clock.now(), None, None, None, None, error.what)
     unknown = [at_account(each.account) for each in found.accounts if each.key_count is None]
     problem = f"HostUp does not say how many keys there are{unknown[0]}" if unknown else ""
     return Completeness(found.at, found.key_count, found.on_record, found.foreign, found.drift, problem)

@@ -30,8 +30,8 @@ from worker.targets.target import Target
 
 ON_RECORD = "The request is on record in Vault and is not lost; the current key stays as it is until it is served."
 KEPT = (
-    "The old key is NOT deleted, as there is no new one. To delete it all the same: `rotator rotate TARGET --leaked "
-    "--even-without-a-new-one`."
+    "The old key is NOT deleted, as there is no new one, nor is any in its grace period. To delete them all the same: "
+    "`rotator rotate TARGET --leaked --even-without-a-new-one`."
 )
 ANYWAY = "`rotator rotate --now-anyway` tries at once."
 NO_WORKER = f"No worker is there to rotate the key. {ON_RECORD} Start one with `rotator worker`."

@@ -229,7 +229,7 @@ def _of_leak(record: Record, due: datetime | None, now: datetime, pauses: Pauses
 
 
 def _of_retiring(record: Record, now: datetime, pauses: Pauses) -> Step | None:
-    for key in record.retiring:
+    for key in record.leaving:
         if _wanted_at(key, pauses) > now:
             continue
         if key.deleted_at:
@@ -323,7 +323,7 @@ def _moments(record: Record, now: datetime, pauses: Pauses, *, wanted: bool) -> 
     full = ""
     if wanted and _is_full(record):
         full = f"one of {len(record.retiring)} retiring keys to go, which hold a new key back: "
-    for key in record.retiring:
+    for key in record.leaving:
         if record.deletes_held and not key.deleted_at:
             continue  # an audit or a person lets it go on
         refused = f"the object storage to refuse access key {key.access_key}"

@@ -294,7 +294,7 @@ def _of_waiting(record: Record, target: Target, now: datetime, slack: timedelta)
 def _of_retiring(
     record: Record, now: datetime, slack: timedelta, target: Target | None = None
 ) -> Iterator[AuditFinding]:
-    for key in record.retiring:
+    for key in record.leaving:
         goes_at = (kept_until_at_most(key, target) if target else None) or key.retire_after
         if key.overdue:
             still = "still works" if key.undiminished is None else "HostUp counts no fewer keys since"

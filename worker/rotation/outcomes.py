@@ -49,9 +49,9 @@ def whole(before: Record, after: Record, entries: tuple[Entry, ...]) -> tuple[Ro
 
 def revocations(before: Record, entries: tuple[Entry, ...]) -> Iterator[tuple[float, str]]:
     """Of each key that this change notes as dead: how many seconds after its delete, and the account it was on."""
-    retiring = {key.access_key: key for key in before.retiring}
+    leaving = {key.access_key: key for key in before.leaving}
     for entry in entries:
-        key = retiring.get(entry.access_key or "")
+        key = leaving.get(entry.access_key or "")
         if entry.event == Event.KEY_DEAD and entry.at and key and key.deleted_at:
             yield max(0.0, (entry.at - key.deleted_at).total_seconds()), key.account
 

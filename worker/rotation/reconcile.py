@@ -179,7 +179,7 @@ def _rotation_of(step: Step, record: Record) -> str | None:
         case Verify() | Publish():
             return step.rotation_id
         case Delete() | ProveDead():
-            return next((key.rotation_id for key in record.retiring if key.access_key == step.access_key), None)
+            return next((key.rotation_id for key in record.leaving if key.access_key == step.access_key), None)
         case TakeOver():
             return record.rotation.id if record.rotation else None
     return None

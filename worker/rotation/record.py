@@ -42,6 +42,7 @@ ADDED = frozenset(
         "paused",
         "next_at",
         "revoking",
+        "revoked",
         "account",
         "moves",
         "adopted_elsewhere",
@@ -366,7 +367,8 @@ class Record:
     ``healings`` are when rotations began that replace a key because it died, of the last day. ``asked`` are when
     messages alone asked for a rotation, of the last hour. ``deletes_held``: Vault was set back, so nothing is deleted
     until that is settled. ``paused``: no new key is made. ``next_at`` is when a person wants the next rotation, instead
-    of the schedule. ``revoking`` names the current key that a person wants deleted although there is no other.
+    of the schedule. ``revoking`` names the current key that a person wants deleted although there is no other,
+    and ``revoked`` is that key from its delete on until it is dead: it stays the current one meanwhile.
     ``moves`` are when rotations began because the target belongs to another account, of the last day.
     ``adopted_elsewhere`` and ``released_elsewhere`` count for accounts other than the default one, by name.
     """
@@ -390,6 +392,7 @@ class Record:
     paused: Paused | None = None
     next_at: _Moment | None = None
     revoking: _Text = ""
+    revoked: RetiringKey | None = None
     history: _StoredHistory = field(default=History(), repr=False)
     next_entry: _Number = 1
     adopted: _Number = 0
@@ -419,6 +422,16 @@ class Record:
     def is_bare(self) -> bool:
         """Whether it answers for no key at all, so that the target may begin anew, also at another path."""
         return self.has_ended and not self.retiring
+
+    @property
+    def leaving(self) -> tuple[RetiringKey, ...]:
+        """The keys to be deleted and proven dead: those that retire, and the current one where it was revoked."""
+        return (*((self.revoked,) if self.revoked else ()), *self.retiring)
+
+    def was_killed(self, access_key: str) -> bool:
+        """Whether this key, which apps read, is known to be deleted or not to work any more."""
+        revoked = self.revoked is not None and self.revoked.access_key == access_key
+        return revoked or (self.trouble is not None and self.trouble.killed(access_key))
 
     def keys_on_record(self) -> Iterator[str]:
         """Every access key that this record answers for and that is not proven dead."""
@@ -476,7 +489,7 @@ def encode(record: Record) -> dict[str, Any]:
     What :data:`ADDED` names is left out while it is not used, so that workers of the release before go on reading it.
     """
     document: dict[str, Any] = _adapter().dump_python(record, mode="json")
-    single = (document, *(document[name] or {} for name in ("rotation", "current", "failure", "trouble")))
+    single = (document, *(document[name] or {} for name in ("rotation", "current", "failure", "trouble", "revoked")))
     for inner in (*single, *(each for name in _LISTS for each in document[name])):
         for name in ADDED & inner.keys():
             if not inner[name] or (name == "account" and inner[name] == DEFAULT_ACCOUNT):
@@ -535,6 +548,8 @@ def _inconsistent(record: Record, target: str) -> str:
         return f"a rotation cannot be {rotation.phase}"
     if rotation and (rotation.key is None) != (rotation.phase is Phase.CREATING):
         return f"a rotation that is {rotation.phase} {'has no' if rotation.key is None else 'has a'} staged key"
+    if record.revoked and not (record.current and record.current.access_key == record.revoked.access_key):
+        return "another key was revoked than the current one"
     keys = list(record.keys_on_record())
     if len(set(keys)) != len(keys):
         return "one access key stands in two places"

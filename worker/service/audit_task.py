@@ -193,7 +193,7 @@ def _settle_explained(runtime: Runtime, report: AuditReport) -> None:
     for name, record in report.survey.records.items():
         target = runtime.settings.targets.get(name) or stand_in(record)
         settled = any(create.open and create.at < before for create in record.unconfirmed_creates)
-        uncounted = any(key.undiminished is not None for key in record.retiring)
+        uncounted = any(key.undiminished is not None for key in record.leaving)
         if settled or uncounted or record.deletes_held:
             session = Session(runtime.services, target, runtime.services.store.load(name, target.path))
             session.change(partial(_with_explained, account=target.account, report=report, before=before))

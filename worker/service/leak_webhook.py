@@ -212,7 +212,7 @@ class _Refusals:
 def _state(record: Record, access_key: str) -> str | None:
     """What a key is on record as; None for one that is not there any more, or never was."""
     if record.current and record.current.access_key == access_key:
-        return "current"
+        return "deleted" if record.was_killed(access_key) else "current"
     if record.rotation and record.rotation.key and record.rotation.key.access_key == access_key:
         return STAGED
     for key in record.retiring:

@@ -6,16 +6,19 @@ from dataclasses import replace
 
 import pytest
 
-from tests.doubles import MemoryClock
+from tests.doubles import MemoryClock, MemoryHostUp
 from tests.records import DAY, MINUTE, NOW, SECOND, current, empty, request, retiring, rotation, staged
 from tests.worlds import TARGET, Small
-from worker.errors import HostUpCall, HostUpRefused, TryAgainLater, UsageError
+from worker.errors import HostUpCall, HostUpRefused, RecordUnreadable, TryAgainLater, UsageError
 from worker.rotation.changes import rotation as changes
 from worker.rotation.changes.leak import revocation
+from worker.rotation.changes.removal import Ending, ended
 from worker.rotation.decide import RETIRING_LIMIT, Begin, Delete, Revoke, decide
-from worker.rotation.ports import CreatedKey
+from worker.rotation.findings import of_targets
+from worker.rotation.ports import CreatedKey, DeletedKey
 from worker.rotation.reconcile import accept
-from worker.rotation.record import Phase, encode
+from worker.rotation.record import Phase, Why, decode, encode
+from worker.rotation.survey import Survey
 
 LEAKED = replace(request("leak"), leaked=True)
 
@@ -122,9 +125,11 @@ def test_by_a_persons_word_it_is_deleted_all_the_same_and_replaced_later(small: 
     assert (record.revoking, record.current.access_key) == ("", "AK2")
     assert record.trouble
     assert record.trouble.killed("AK2")
-    events = [(entry.event, entry.access_key) for entry in record.history.entries()][-3:]
-    assert ("key.revoked", "AK2") in events
-    assert ("key.retired", "AK2") in events
+    events = [(entry.event, entry.access_key) for entry in record.history.entries()]
+    own = [event for event, access_key in events if access_key == "AK2"]
+    assert own[-3:] == ["key.revoked", "key.retired", "key.dead"]
+    assert "AK1" not in small.hostup.living, "the warning names what is in its grace, too"
+    assert ("grace.ended", "AK1") in events
     small.hostup.create_key = create  # type: ignore[method-assign]  # it makes keys again
     small.passes(hours=2)
     small.look()
@@ -133,6 +138,91 @@ def test_by_a_persons_word_it_is_deleted_all_the_same_and_replaced_later(small: 
     assert record.current.access_key == "AK3"
     assert small.hostup.deleted.count("AK2") == 1
     assert "AK2" not in set(record.keys_on_record()), "its death was proven"
+
+
+def lives_on(small: Small, access_key: str) -> None:
+    """HostUp confirms every delete of this key, and it works all the same."""
+    delete = small.hostup.delete_key
+
+    def confirm(name: str, form: str = "base64") -> DeletedKey:
+        small.hostup.asked_to_delete.append(name)
+        return DeletedKey(200, f"delete-of-{name}", form) if name == access_key else delete(name, form)
+
+    small.hostup.delete_key = confirm  # type: ignore[method-assign,assignment]  # a HostUp that does not keep its word
+
+
+def revoked_and_alive() -> Small:
+    """A target whose current key was revoked, and lives on; no new one can be made."""
+    small = Small()
+    small.hostup.living["BY-HAND"] = ""
+    small.look()
+    no_keys(small)
+    leaks(small)
+    lives_on(small, "AK1")
+    revoke(small, "AK1")
+    small.look()
+    return small
+
+
+def looks(small: Small, *, hours: int) -> None:
+    for _ in range(hours):
+        small.passes(hours=1)
+        small.look(watching=True)
+
+
+def test_a_revoked_key_that_lives_on_is_no_recovery_and_is_deleted_again() -> None:
+    small = revoked_and_alive()
+    first = small.record().revoked
+    assert first
+    assert first.undiminished == 2, "HostUp counted no fewer keys after the first delete"
+    looks(small, hours=6)
+    record = small.record()
+    events = [entry.event for entry in record.history.entries() if entry.access_key == "AK1"]
+    assert {"key.uncounted", "key.overdue"} <= set(events)
+    assert "key.dead" not in events
+    assert "target.recovered" not in events
+    assert small.hostup.asked_to_delete.count("AK1") > 1
+    assert record.revoked
+    assert record.trouble
+    found = of_targets(Survey({TARGET.name: record}, {}), small.targets, small.clock.now(), MINUTE)
+    assert "alive" in [finding.kind for finding in found]
+
+
+def test_a_revoked_key_that_lives_on_is_proven_dead_after_it_was_replaced() -> None:
+    small = revoked_and_alive()
+    create = MemoryHostUp.create_key.__get__(small.hostup)
+    small.hostup.create_key = create  # type: ignore[method-assign]  # it makes keys again
+    looks(small, hours=2)
+    record = small.record()
+    assert record.current
+    assert (record.current.access_key, record.revoked) == ("AK2", None)
+    (key,) = record.retiring
+    assert (key.access_key, key.why, key.delete_request_id) == ("AK1", Why.DIED, "delete-of-AK1")
+    del small.hostup.living["AK1"]
+    looks(small, hours=30)
+    record = small.record()
+    assert record.retiring == ()
+    assert "AK1" in {entry.access_key for entry in record.history.entries() if entry.event == "key.dead"}
+
+
+def test_the_record_says_which_key_was_revoked_and_of_no_other() -> None:
+    small = revoked_and_alive()
+    record = small.record()
+    assert decode(encode(record), TARGET.name) == record
+    assert record.was_killed("AK1")
+    assert not record.was_killed("BY-HAND")
+    wrong = encode(record)
+    wrong["revoked"]["access_key"] = "AK9"
+    with pytest.raises(RecordUnreadable, match="another key was revoked"):
+        decode(wrong, TARGET.name)
+
+
+def test_a_revoked_key_goes_on_dying_after_its_target_was_removed() -> None:
+    record = revoked_and_alive().record()
+    for revoke_it in (True, False):
+        left = ended(record, Ending(revoke_it, frozenset(), "AK1"), NOW)
+        assert [(key.access_key, key.why) for key in left.retiring] == [("AK1", Why.REVOKED)]
+        assert (left.revoked, left.released) == (None, 0)
 
 
 def revoke(small: Small, access_key: str) -> None:

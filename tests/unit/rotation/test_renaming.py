@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
-from tests.records import MINUTE, NOW, create, current, empty, retiring, rotation, staged
+from tests.records import DAY, MINUTE, NOW, create, current, empty, request, retiring, rotation, staged
 from tests.worlds import TARGET, Small
 from worker.cli.rename import move
+from worker.cli.report import histories
 from worker.errors import RecordDeleted, TryAgainLater, UsageError
 from worker.events import Event
 from worker.rotation.audit import audit
 from worker.rotation.changes.renaming import emptied, taken_along
 from worker.rotation.changes.rotation import note, requested
 from worker.rotation.claims import Owner
+from worker.rotation.evidence.keys import lives
+from worker.rotation.evidence.report import Completeness, Period, report
+from worker.rotation.reconcile import accept
 from worker.rotation.record import Phase, Record, Request, decode, encode
+from worker.targets.target import Target
 
 FULL = replace(
     note(empty(), Event.KEY_CREATED, NOW, access_key="AK0", request_id="request-0"),
@@ -112,3 +118,57 @@ def test_the_world_agrees_afterwards_and_no_key_was_made_or_deleted() -> None:
     small.passes(days=1, hours=1)
     small.look(films)
     assert set(small.hostup.living) == {"AK2"}, "the key from before is deleted under the new name"
+
+
+def renamed(small: Small, old: str, new: str) -> None:
+    """A person gives the target another name in the configuration, and says so; its key is replaced a day later."""
+    now = small.clock.now()
+    move(small.store, small.store.load(old, TARGET.path), small.store.load(new, TARGET.path), now)
+    target = replace(TARGET, name=new)
+    small.targets = {new: target}
+    rotate(small, target)
+
+
+def rotate(small: Small, target: Target) -> None:
+    small.passes(days=1)
+    accept(small.services, target, request(f"at {small.clock.now()}", small.clock.now()))
+    small.look(target)
+
+
+@pytest.mark.parametrize("names", [["films"], ["films", "media"], ["films", "media", "films"], ["films", "archive"]])
+@pytest.mark.parametrize("rotations", [1, 30], ids=["short", "archived"])
+def test_a_report_tells_each_key_and_rotation_once(names: list[str], rotations: int) -> None:
+    small = Small()
+    small.look()
+    for _ in range(rotations):
+        rotate(small, TARGET)
+    for old, new in pairwise([TARGET.name, *names]):
+        renamed(small, old, new)
+    made = small.hostup.made
+    assert len(made) == 1 + rotations + len(names)
+    found = histories(small.store, small.targets, MINUTE)
+    assert [each.name for each in found] == [names[-1]]
+    bodies = [str({**entry.body(), "n": 0}) for entry in found[0].entries]
+    assert len(set(bodies)) == len(bodies)
+    told = report(found, Period(NOW - DAY, NOW + 999 * DAY), Completeness(NOW, 1, 1, 0, 0), NOW + 999 * DAY)
+    assert [key.access_key for key in told.all_keys()] == made
+    assert [each.access_key for each in told.all_rotations()] == made
+    record = small.record(names[-1])
+    assert record.current
+    assert record.current.access_key == made[-1]
+
+
+def test_a_target_that_begins_anew_under_a_name_that_was_given_up_is_told_of() -> None:
+    small = Small()
+    small.look()
+    renamed(small, "media", "films")
+    elsewhere = replace(TARGET, path="apps/elsewhere")
+    moved = replace(small.record("media"), path=elsewhere.path)
+    small.put(moved)
+    small.targets["media"] = elsewhere
+    small.look(elsewhere)
+    keys = {each.name: lives(each.name, each.entries, {}) for each in histories(small.store, small.targets, MINUTE)}
+    assert {name: [key.access_key for key in known] for name, known in keys.items()} == {
+        "films": ["AK1", "AK2"],
+        "media": ["AK3"],
+    }

@@ -1,6 +1,7 @@
 """A key leaked and no other can be made: by a person's word the current one is deleted all the same. Pure.
 
-It stays the current key on record, as a key that died does, until another one replaces it.
+It stays the current key on record, as a key that died does, until another one replaces it; and like any key that was
+deleted it is probed until it is dead, and deleted again should it live on.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from datetime import datetime
 from worker.errors import Superseded, TryAgainLater, UsageError
 from worker.events import Event
 from worker.rotation.changes.retirement import delete_noted
-from worker.rotation.changes.rotation import note, other
+from worker.rotation.changes.rotation import note, other, to_retire, without_grace
 from worker.rotation.ports import DeletedKey
 from worker.rotation.record import CurrentKey, Phase, Record, Trouble, TroubleKind, Why
 from worker.rotation.texts import short_name
@@ -20,7 +21,7 @@ REVOKED = "it leaked, and was deleted by a person's word although there was no o
 
 
 def revocation(record: Record, access_key: str, by: str, now: datetime) -> Record:
-    """The current key is to be deleted, although apps read it: on record before it happens.
+    """The current key is to be deleted, although apps read it, and with it those in grace: on record before it happens.
 
     Raises UsageError when another key is current than the one that was shown, or nothing may be deleted;
     TryAgainLater when a new key is on its way.
@@ -57,7 +58,8 @@ def revocation(record: Record, access_key: str, by: str, now: datetime) -> Recor
         by=short_name(by),
         why="leaked",
     )
-    return replace(noted, revoking=access_key)
+    noted, retiring = without_grace(noted, None, record.retiring, now, now)
+    return replace(noted, revoking=access_key, retiring=retiring)
 
 
 def revoked(record: Record, access_key: str, answer: DeletedKey, now: datetime) -> Record:
@@ -65,11 +67,22 @@ def revoked(record: Record, access_key: str, answer: DeletedKey, now: datetime) 
 
     Raises Superseded when another key is current by now.
     """
+    if record.revoked and record.revoked.delete_request_id == answer.request_id:
+        return record  # written before, only Vault's answer was lost
     current = to_revoke(record, access_key)
     facts = {"why": Why.REVOKED.value, "account": other(current.account)}
     noted = delete_noted(record, access_key, answer, now, rotation_id=current.rotation_id, **facts)
     trouble = Trouble(kind=TroubleKind.KEY_REFUSED, access_key=access_key, since=now, what=REVOKED, confirmed=True)
-    return replace(noted, revoking="", trouble=trouble)
+    key = replace(
+        to_retire(access_key, Why.REVOKED, current.rotation_id, current.request_id, now),
+        vault_version=current.vault_version,
+        copies=current.copies,
+        account=current.account,
+        deleted_at=now,
+        delete_request_id=answer.request_id,
+        leaked=True,
+    )
+    return replace(noted, revoking="", revoked=key, trouble=trouble)
 
 
 def to_revoke(record: Record, access_key: str) -> CurrentKey:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from worker.errors import TryAgainLater, UsageError
 from worker.events import Event
-from worker.rotation.changes.rotation import DAY, note, to_retire
+from worker.rotation.changes.rotation import DAY, note, replaced, to_retire
 from worker.rotation.record import CurrentKey, Phase, Record, Rotation, StagedKey, Why, one_more_released
 
 PREVIOUS_WORKS_FOR: timedelta = DAY
@@ -77,7 +77,9 @@ def ended(record: Record, ending: Ending, now: datetime) -> Record:
             hint="It was not ended. A worker still rotates it: restart the workers, then run the command again.",
         )
     left = _without_others(record, read, now)
-    if read:
+    if read and record.revoked and record.revoked.access_key == read.access_key:
+        left = replace(left, retiring=(*left.retiring, record.revoked))  # a person has had it deleted already
+    elif read:
         left = _revoked(left, read, now) if ending.revoke else _released(left, read, now)
     bare = replace(
         left,
@@ -89,6 +91,7 @@ def ended(record: Record, ending: Ending, now: datetime) -> Record:
         paused=None,
         next_at=None,
         revoking="",
+        revoked=None,
     )
     return note(bare, Event.TARGET_REMOVED, now, path=record.path)
 
@@ -101,11 +104,7 @@ def _without_others(record: Record, read: CurrentKey | None, now: datetime) -> R
         key = to_retire(staged.access_key, Why.REMOVED, record.rotation.id, staged.request_id, now)
         retiring.append(replace(key, account=record.rotation.account))
     if current and (read is None or read.access_key != current.access_key):
-        later = now + PREVIOUS_WORKS_FOR
-        key = to_retire(current.access_key, Why.REPLACED, current.rotation_id, current.request_id, later)
-        retiring.append(
-            replace(key, vault_version=current.vault_version, copies=current.copies, account=current.account)
-        )
+        retiring += replaced(record, now, now + PREVIOUS_WORKS_FOR)
     return replace(record, retiring=tuple(retiring))
 
 

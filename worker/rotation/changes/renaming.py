@@ -6,12 +6,14 @@ has everything, and the old one is emptied at the next try.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from worker.errors import TryAgainLater, UsageError
 from worker.events import Event
 from worker.rotation.changes.rotation import note
+from worker.rotation.history import Entry
 from worker.rotation.record import Phase, Record
 
 
@@ -36,16 +38,33 @@ def taken_along(known: Record, old: Record, now: datetime) -> Record:
             hint=f"Nothing was changed. Run the command again after {rotation.lease.until.isoformat()}.",
         )
     record = replace(old, target=known.target, requests=(*old.requests, *known.requests), failure=None)
-    for entry in known.history.entries():
+    for entry in since_given_up(known.target, known.history.entries()):
         moved = replace(entry, number=record.next_entry, hash=None)
         record = replace(record, history=record.history.with_entry(moved), next_entry=record.next_entry + 1)
     return note(record, Event.TARGET_RENAMED, now, old_name=old.target, new_name=known.target)
 
 
 def was_taken_along(known: Record, old: str) -> bool:
-    """Whether the record of this old name was taken over already."""
-    entries = known.history.entries()
-    return any(e.event == Event.TARGET_RENAMED and e.facts.get("old_name") == old for e in entries)
+    """Whether the record of this old name was taken over already, and is there: it may have gone on, and come back."""
+    last = _last_renaming(known.target, known.history.entries())
+    return last is not None and last.facts.get("old_name") == old
+
+
+def since_given_up(name: str, entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Those of a name's entries that no other name has: all, unless its target has another name by now."""
+    last = _last_renaming(name, entries)
+    if last is None or last.facts.get("old_name") != name:
+        return entries
+    return entries[entries.index(last) + 1 :]
+
+
+def _last_renaming(name: str, entries: Sequence[Entry]) -> Entry | None:
+    """The last time that a target got this name, or gave it up."""
+    for entry in reversed(entries):
+        names = entry.facts.get("old_name"), entry.facts.get("new_name")
+        if entry.event == Event.TARGET_RENAMED and name in names:
+            return entry
+    return None
 
 
 def emptied(old: Record, new: Record, now: datetime) -> Record:

@@ -189,7 +189,8 @@ def _in_history(entries: Iterable[Entry]) -> Iterator[LooseKey]:
 
 def _unread_wishes(document: Mapping[str, object], record: Record) -> Iterator[str]:
     """What a person wanted, and has to say again. A delete that was wanted is never taken from such a document."""
-    for name, kept in (("paused", record.paused), ("next_at", record.next_at), ("revoking", record.revoking)):
+    wishes = {"paused": record.paused, "next_at": record.next_at, "revoking": record.revoking, "revoked": None}
+    for name, kept in wishes.items():
         if document.get(name) and not kept:
             yield name
 

@@ -16,8 +16,8 @@ from worker.targets.account import DEFAULT_ACCOUNT
 
 
 def find(record: Record, access_key: str) -> RetiringKey:
-    """The retiring key of this name; raises Superseded when another worker has finished with it."""
-    for key in record.retiring:
+    """The key of this name that is on its way out; raises Superseded when another worker has finished with it."""
+    for key in record.leaving:
         if key.access_key == access_key:
             return key
     raise Superseded(f"access key {access_key} is no longer retiring", target=record.target)
@@ -28,7 +28,7 @@ def deleted(record: Record, access_key: str, answer: DeletedKey, now: datetime) 
 
     Raises Superseded when the key was proven dead meanwhile, unless it was this delete that it died of.
     """
-    if not any(key.access_key == access_key for key in record.retiring) and answer.was_there:
+    if not any(key.access_key == access_key for key in record.leaving) and answer.was_there:
         return _deleted_long_ago(record, access_key, answer, now)
     key = find(record, access_key)
     if key.deleted_at and key.delete_request_id == answer.request_id:
@@ -157,13 +157,11 @@ def uncounted(record: Record, access_key: str, before: int, after: int, now: dat
 
 def counted_after_all(record: Record, before: datetime, account: str = DEFAULT_ACCOUNT) -> Record:
     """An audit found every key of the account explained: so those of it that were deleted before a moment are gone."""
-    keys = tuple(
-        replace(key, undiminished=None, error="")
-        if key.account == account and key.undiminished is not None and key.deleted_at and key.deleted_at < before
-        else key
-        for key in record.retiring
-    )
-    return record if keys == record.retiring else replace(record, retiring=keys)
+    changed = record
+    for key in record.leaving:
+        if key.account == account and key.undiminished is not None and key.deleted_at and key.deleted_at < before:
+            changed = _with(changed, replace(key, undiminished=None, error=""))
+    return changed
 
 
 def dead(record: Record, access_key: str, proof: Probe, now: datetime) -> Record:
@@ -182,9 +180,13 @@ def dead(record: Record, access_key: str, proof: Probe, now: datetime) -> Record
         storage_request_id=proof.request_id,
         account=other(key.account),
     )
+    if noted.revoked and noted.revoked.access_key == access_key:
+        return replace(noted, revoked=None)  # it stays the current one until another replaces it
     return replace(noted, retiring=tuple(k for k in noted.retiring if k.access_key != access_key))
 
 
 def _with(record: Record, key: RetiringKey) -> Record:
+    if record.revoked and record.revoked.access_key == key.access_key:
+        return replace(record, revoked=key)
     keys = tuple(key if known.access_key == key.access_key else known for known in record.retiring)
     return replace(record, retiring=keys)

@@ -58,7 +58,7 @@ def _see_that_it_may_be(record: Record) -> None:
             target=name,
             hint=f"Nothing was changed. Run the command again when it is over; see `rotator status {name}`.",
         )
-    if record.leaked or record.revoking:
+    if record.leaked or record.revoking or record.revoked:
         raise UsageError(
             "its key leaked, and is about to be replaced",
             target=name,

@@ -373,11 +373,11 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
         account=other(rotation.account),
     )
     noted = _with_those_left(noted, rotation, record.current, now)
-    replaced = _replaced(record, now, now + grace.usual)
+    old = replaced(record, now, now + grace.usual)
     if any(request.leaked for request in asked):
-        noted, retiring = _without_grace(noted, rotation.id, (*replaced, *record.retiring), now + grace.leaked, now)
+        noted, retiring = without_grace(noted, rotation.id, (*old, *record.retiring), now + grace.leaked, now)
     else:
-        retiring = (*record.retiring, *replaced)
+        retiring = (*record.retiring, *old)
     return replace(
         noted,
         current=current,
@@ -390,6 +390,7 @@ def published(record: Record, rotation_id: str, version: int, now: datetime, gra
         trouble=None,
         next_at=_still_wanted(record, rotation, now),
         revoking="",
+        revoked=None,
     )
 
 
@@ -425,10 +426,13 @@ def _served_by(asked: tuple[Request, ...], rotation: Rotation, staged: StagedKey
     return tuple(request for request in asked if not (request.leaked and request.at > staged.created_at))
 
 
-def _without_grace(
-    record: Record, rotation_id: str, keys: tuple[RetiringKey, ...], end: datetime, now: datetime
+def without_grace(
+    record: Record, rotation_id: str | None, keys: tuple[RetiringKey, ...], end: datetime, now: datetime
 ) -> tuple[Record, tuple[RetiringKey, ...]]:
-    """End the grace of all keys that apps may have read, as strangers may have any of them: noted for each."""
+    """End the grace of all keys that apps may have read, as strangers may have any of them: noted for each.
+
+    Under the rotation that replaces them; without one, under that of each key.
+    """
     left = []
     for key in keys:
         given = key.why is Why.REPLACED and not key.deleted_at
@@ -437,7 +441,7 @@ def _without_grace(
                 record,
                 Event.GRACE_ENDED,
                 now,
-                rotation_id=rotation_id,
+                rotation_id=rotation_id or key.rotation_id,
                 access_key=key.access_key,
                 why="leaked",
                 grace_until=key.retire_after.isoformat(timespec="seconds"),
@@ -450,12 +454,16 @@ def _leaked(key: RetiringKey, end: datetime) -> RetiringKey:
     return replace(key, leaked=True, retire_after=min(key.retire_after, end), next_look_at=min(key.next_look_at, end))
 
 
-def _replaced(record: Record, now: datetime, retire_after: datetime) -> tuple[RetiringKey, ...]:
+def replaced(record: Record, now: datetime, retire_after: datetime) -> tuple[RetiringKey, ...]:
+    """The current key as it retires once another one is current; none where there is none."""
     old = record.current
     if old is None:
         return ()
     key = to_retire(old.access_key, Why.REPLACED, old.rotation_id, old.request_id, retire_after)
-    if record.trouble and record.trouble.killed(old.access_key):
+    if record.revoked:
+        # it is probed on, and deleted again should it live
+        key = replace(record.revoked, why=Why.DIED)
+    elif record.trouble and record.trouble.killed(old.access_key):
         # nothing has to be deleted: it only has to be proven dead once more
         key = replace(key, why=Why.DIED, retire_after=now, next_look_at=now, deleted_at=now)
     return (replace(key, vault_version=old.vault_version, copies=old.copies, account=old.account),)

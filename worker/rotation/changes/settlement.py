@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from worker.errors import UsageError
 from worker.events import Event
-from worker.rotation.changes.rotation import note, other, to_retire
+from worker.rotation.changes.rotation import note, other, replaced, to_retire
 from worker.rotation.ports import Document
 from worker.rotation.record import CurrentKey, Record, UnconfirmedCreate, Why, one_more_adopted
 from worker.rotation.texts import LONGEST_ID, LONGEST_REASON, short, short_id
@@ -99,9 +99,7 @@ def adopted_key(record: Record, found: Found, now: datetime, grace: timedelta) -
         account=other(found.account),
     )
     if old and not known:
-        key = to_retire(old.access_key, Why.REPLACED, old.rotation_id, old.request_id, now + grace)
-        key = replace(key, vault_version=old.vault_version, copies=old.copies, account=old.account)
-        noted = replace(noted, retiring=(*noted.retiring, key))
+        noted = replace(noted, retiring=(*noted.retiring, *replaced(record, now, now + grace)), revoked=None)
     rotation = record.rotation and replace(record.rotation, expected_version=found.version)
     counted = noted if known else one_more_adopted(noted, found.account)
     return replace(counted, current=current, rotation=rotation, failure=None)

@@ -47,9 +47,9 @@ def troubled(record: Record, trouble: Trouble) -> Record:
     Raises Superseded when another key is current by now.
     """
     _see_that_it_is_current(record, trouble)
-    known = record.trouble
-    if known and known.is_the_same_as(trouble):
-        return record
+    known, deadly = record.trouble, trouble.kind in (TroubleKind.KEY_REFUSED, TroubleKind.KEY_DENIED)
+    if (known and known.is_the_same_as(trouble)) or (deadly and record.revoked):
+        return record  # that a key dies which was revoked is no news
     changed = replace(record, trouble=trouble)
     if not trouble.confirmed:
         return changed
@@ -69,8 +69,8 @@ def confirmed(record: Record, trouble: Trouble, now: datetime) -> Record:
 def recovered(record: Record, now: datetime) -> Record:
     """The watch finds nothing wrong any more."""
     trouble = record.trouble
-    if trouble is None:
-        return record
+    if trouble is None or record.revoked:
+        return record  # a key that was revoked is to die: that it lives on for a while is not well
     noted = record
     if trouble.confirmed:
         noted = note(

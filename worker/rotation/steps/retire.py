@@ -36,7 +36,7 @@ from worker.rotation.ports import DeletedKey, Life, Probe
 from worker.rotation.record import RetiringKey, Why
 from worker.rotation.records import Change
 from worker.rotation.steps.copies import destroy_copies, published_copies
-from worker.rotation.steps.counted import count_before, undiminished
+from worker.rotation.steps.counted import Count, count_before, undiminished
 from worker.rotation.steps.session import Pause, Session
 from worker.secret import Secret
 from worker.targets.backoff import next_death_probe
@@ -90,11 +90,16 @@ def delete(session: Session, access_key: str) -> Pause | None:
         return None
     now = session.now
     record_delete(session, key, answer, lambda record: deleted(record, access_key, answer, now), since=since)
-    after = undiminished(at.account, before) if before and answer.was_there else None
-    if before and after is not None:
-        counts = before.keys, after
-        session.change(lambda record: uncounted(record, access_key, *counts, now))
+    see_that_it_is_counted(session, key, before, answer)
     return None
+
+
+def see_that_it_is_counted(session: Session, key: RetiringKey, before: Count | None, answer: DeletedKey) -> None:
+    """Put on record where HostUp counts no fewer keys after a delete. Raises RecordError, VaultError."""
+    after = undiminished(session.services.at(key.account).account, before) if before and answer.was_there else None
+    if before and after is not None:
+        counts, now = (before.keys, after), session.now
+        session.change(lambda record: uncounted(record, key.access_key, *counts, now))
 
 
 def record_delete(session: Session, key: RetiringKey, answer: DeletedKey, change: Change, *, since: float) -> None:
@@ -259,7 +264,9 @@ def _proof(session: Session, key: RetiringKey) -> Probe:
 def _witness(session: Session, key: RetiringKey) -> str | None:
     """A key that should live at the gateway of this one: the target's current key, or another target's."""
     current = session.record.current
-    if current and (current.account == key.account or _share_a_gateway(session, current.account, key.account)):
+    if current is None or session.record.was_killed(current.access_key):
+        return session.witnesses.get(key.account)
+    if current.account == key.account or _share_a_gateway(session, current.account, key.account):
         return current.access_key
     return session.witnesses.get(key.account)
 
