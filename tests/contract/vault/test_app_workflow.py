@@ -26,7 +26,11 @@ pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="there is n
 WORKFLOW = Path(__file__).parents[3] / "config" / "apps" / "github-actions.yml"
 PATH = "apps/media/object-storage"
 REQUEST_TOKEN = "what GitHub gives a job to ask for its token"
-CLAIMS: dict[str, Any] = {"aud": "vault", "sub": "repo:example/media:ref:refs/heads/main", "repository": "example/media"}
+CLAIMS: dict[str, Any] = {
+    "aud": "vault",
+    "sub": "repo:example/media:ref:refs/heads/main",
+    "repository": "example/media",
+}
 
 
 @dataclass(frozen=True, slots=True)
