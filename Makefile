@@ -92,6 +92,7 @@ dist/rotator-app.pyz: $(APP_FILES) | $(VENV)/.created
 	@chmod -R u=rwX,go=rX dist/app
 	@find dist/app -exec touch -d '2000-01-01T00:00:00Z' {} +
 	@TZ=UTC $(BIN)/python -m zipapp dist/app -c -p '/usr/bin/env python3' -o $@
+	@chmod a+rx $@
 	@rm -rf dist/app
 	@echo "ready: $@"
 

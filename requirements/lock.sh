@@ -15,6 +15,7 @@ UV=${UV:-.venv/bin/uv}
 # Which part of pyproject.toml goes into which file.
 declare -A OF=(
   [worker]="pyproject.toml"
+  [boto3]="pyproject.toml --extra boto3"
   [sandbox]="pyproject.toml --extra sandbox"
   [telemetry]="pyproject.toml --extra otel --extra sentry"
   [dev]="pyproject.toml --all-extras --group dev"

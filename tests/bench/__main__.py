@@ -76,6 +76,7 @@ class Bench:
         self._console = console
         self.found: dict[str, Any] = {}
         self.charts: list[plot.Chart] = []
+        self.too_slow: list[str] = []
 
     def run(self, part: str) -> None:
         """Measure one part and show it."""
@@ -91,6 +92,7 @@ class Bench:
         found = helpers()
         report.commands(self._console, found)
         self.found["helpers"] = [each.document() for each in found]
+        self.too_slow = [each.words for each in found if each.is_too_slow]
 
     def _instructions(self) -> None:
         found = instructions(self._scale.instructions)
@@ -147,7 +149,7 @@ def _runs(scale: Scale) -> Iterator[Run]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, show, write."""
+    """Measure, show, write. The exit code is 1 where something took longer than it may."""
     options = _parser().parse_args(arguments)
     scale = SMOKE if options.smoke else Scale(targets=options.targets)
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
@@ -156,7 +158,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bench.run(part)
     _write(bench, options.output)
     console.print(f"written: {options.output}/bench.json" + (f", {options.output}/bench.svg" if bench.charts else ""))
-    return 0
+    for words in bench.too_slow:
+        console.print(f"took longer than it may: {words}")
+    return 1 if bench.too_slow else 0
 
 
 def _write(bench: Bench, folder: Path) -> None:

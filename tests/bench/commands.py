@@ -19,12 +19,21 @@ TIMES = 9
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command: its milliseconds (median, and the quickest, which tells of the command more than of the machine)."""
+    """A command: its milliseconds (median, and the quickest, which tells of the command more than of the machine).
+
+    ``limit_ms`` is what the quickest may take.
+    """
 
     words: str
     ms: float
     quickest_ms: float
     cpu_ms: float
+    limit_ms: float | None = None
+
+    @property
+    def is_too_slow(self) -> bool:
+        """Whether it took longer than it may."""
+        return self.limit_ms is not None and self.quickest_ms > self.limit_ms
 
     def document(self) -> dict[str, object]:
         """For the JSON file."""

@@ -112,9 +112,16 @@ def refill(console: Console, found: Refill) -> None:
 def commands(console: Console, found: Sequence[Command]) -> None:
     """How fast commands are."""
     rows = (
-        (f"rotator {each.words}", f"{each.ms:.0f}", f"{each.quickest_ms:.0f}", f"{each.cpu_ms:.0f}") for each in found
+        (f"rotator {each.words}", f"{each.ms:.0f}", f"{each.quickest_ms:.0f}", f"{each.cpu_ms:.0f}", _limit(each))
+        for each in found
     )
-    table(console, "Commands", ("", "ms", "quickest", "CPU ms"), rows)
+    table(console, "Commands", ("", "ms", "quickest", "CPU ms", "may take"), rows)
+
+
+def _limit(command: Command) -> str:
+    if command.limit_ms is None:
+        return ""
+    return f"{command.limit_ms:.0f}" + (" TOO SLOW" if command.is_too_slow else "")
 
 
 def watching(console: Console, found: Watching) -> None:

@@ -122,6 +122,20 @@ def test_every_dependency_has_its_reason() -> None:
     assert named - declared == {"others"}
 
 
+def test_every_extra_is_told_of_and_locked() -> None:
+    """But that of the sandbox, which a checkout has."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"].keys()
+    told = {
+        name
+        for each in DOCS
+        for found in re.findall(r"hostup-rotator\[([\w,]+)\]", each.text)
+        for name in found.split(",")
+    }
+    locked = set(re.findall(r"--extra (\w+)", (ROOT / "requirements" / "lock.sh").read_text("utf-8")))
+    assert extras - told == {"sandbox"}
+    assert (told - extras, extras - locked) == (set(), set())
+
+
 @pytest.mark.parametrize("each", ALL, ids=lambda each: each.name)
 def test_commands_and_options_that_pages_name_exist(each: Page) -> None:
     assert [command for command in _named(each, "rotator") if not _exists(command)] == []

@@ -130,15 +130,16 @@ def vault_policy(
         str | None, typer.Option("--app", metavar="TARGET", help="For the app that reads this target's key.")
     ] = None,
     destination: Annotated[
-        str | None, typer.Option(metavar="NAME", help="For the worker at a destination with a login of its own.")
+        str | None,
+        typer.Option(metavar="NAME", help="For the worker, or the app, at a destination with a login of its own."),
     ] = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Print the policy that the worker needs in Vault for the configured targets, and no more.
 
-    Pipe it into `vault policy write hostup-rotator -`. With --app it is that of an app: it reads its own secret, and
-    leaves receipts. Keep the lines of a target that you remove until its last key is dead.
+    Pipe it into `vault policy write hostup-rotator -`. With --app it is that of an app: it reads its own secret and
+    copies of it, and leaves receipts. Keep the lines of a target that you remove until its last key is dead.
     """
     with running(context, config, as_json) as options:
         from worker.cli.vault_policy import vault_policy as run

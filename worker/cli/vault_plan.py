@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from worker.cli.vault_policy import POLICY, policy_at, policy_of_app, policy_of_worker
+from worker.cli.vault_policy import POLICY, policy_at, policy_of_app, policy_of_app_at, policy_of_worker
 from worker.settings.settings import Settings
 
 PERIOD_SECONDS = 3600
@@ -82,21 +82,32 @@ def wanted(settings: Settings, cluster: Cluster | None) -> list[Thing]:
             policy_of_app(settings, target),
             target.name,
         )
-    things += [_policy(name, lines) for name, (_, lines, _) in subs.items()]
-    for name, (sub, _, account) in subs.items():
-        things.append(_role(settings, name, sub, cluster, account))
-    return things
+    return things + _policies_and_roles(settings, subs, cluster)
 
 
 def wanted_at(settings: Settings, cluster: Cluster | None, destination: str) -> list[Thing]:
-    """The same at a destination with a login of its own: what the worker needs there.
+    """The same at a destination with a login of its own: what the worker needs there, and apps that read copies.
 
     Raises UsageError where there is none of that name, ConfigurationError.
     """
-    lines = policy_at(settings, destination)
+    subs = {POLICY: (f"the worker at {destination}", policy_at(settings, destination), POLICY)}
     there = replace(settings, vault=settings.destinations[destination].vault)
-    role = _role(there, POLICY, f"the worker at {destination}", cluster, POLICY)
-    return [_mount(there), _auth(there, cluster), _policy(POLICY, lines), role]
+    for target in settings.targets.values():
+        if any(copy.destination == destination for copy in target.also):
+            subs[f"hostup-app-{target.name}"] = (
+                f"the app of {target.name} at {destination}",
+                policy_of_app_at(settings, target, destination),
+                target.name,
+            )
+    return [_mount(there), _auth(there, cluster), *_policies_and_roles(there, subs, cluster)]
+
+
+def _policies_and_roles(
+    settings: Settings, subs: Mapping[str, tuple[str, list[str], str]], cluster: Cluster | None
+) -> list[Thing]:
+    """Of each name: who logs in, in words; the lines of its policy; and its ServiceAccount."""
+    policies = [_policy(name, lines) for name, (_, lines, _) in subs.items()]
+    return policies + [_role(settings, name, sub, cluster, account) for name, (sub, _, account) in subs.items()]
 
 
 def change_of(thing: Thing, before: tuple[str, ...] | None) -> Change | None:

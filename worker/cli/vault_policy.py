@@ -23,12 +23,11 @@ Rights = Mapping[str, tuple[str, ...]]
 
 def vault_policy(options: Options, app: str | None, destination: str | None = None) -> int:
     """Print it as HCL, or with ``--json`` as JSON, which Vault takes, too. Raises ConfigurationError, UsageError."""
-    if app and destination:
-        raise UsageError("--app and --destination contradict each other", hint="Leave out one of them.")
     settings = options.settings(Need.NOTHING)
     target = target_named(settings, app) if app else None
     if destination:
-        rights, lines = rights_at(settings, destination), policy_at(settings, destination)
+        rights = rights_of_app_at(settings, target, destination) if target else rights_at(settings, destination)
+        lines = policy_of_app_at(settings, target, destination) if target else policy_at(settings, destination)
     else:
         rights = rights_of_app(settings, target) if target else rights_of_worker(settings)
         lines = policy_of_app(settings, target) if target else policy_of_worker(settings)
@@ -47,6 +46,12 @@ def policy_of_app(settings: Settings, target: Target) -> list[str]:
     return [_first_line(target), *_lines(rights_of_app(settings, target))]
 
 
+def policy_of_app_at(settings: Settings, target: Target, destination: str) -> list[str]:
+    """The same at a destination with a login of its own. Raises UsageError, ConfigurationError."""
+    first = f"# What an app may do that reads the copy of {target.name} at the destination {destination}."
+    return [first, *_lines(rights_of_app_at(settings, target, destination))]
+
+
 def policy_at(settings: Settings, destination: str) -> list[str]:
     """The worker's policy at a destination with a login of its own. Raises UsageError, ConfigurationError."""
     return [f"# What the rotator may do at the destination {destination}.", *_lines(rights_at(settings, destination))]
@@ -57,14 +62,19 @@ def rights_at(settings: Settings, destination: str) -> Rights:
 
     Raises UsageError where there is no such destination, or it has no login of its own; ConfigurationError.
     """
-    known = settings.destinations.get(destination)
-    if known is None or known.shares_login:
-        why = "is used by the login of [vault], whose policy has its paths" if known else "is not configured"
-        raise UsageError(f"the destination {destination[:64]!r} {why}", hint="See `rotator vault policy`.")
+    known = _with_own_login(settings, destination)
     rights: dict[str, tuple[str, ...]] = {f"{known.vault.mount}/config": ("read",)}
     rights |= dict.fromkeys(("auth/token/lookup-self",), ("read",))
     rights |= dict.fromkeys(("auth/token/renew-self", "auth/token/revoke-self", "sys/capabilities-self"), ("update",))
     return rights | _of_copies(settings, destination, known.vault.mount)
+
+
+def _with_own_login(settings: Settings, destination: str) -> DestinationSettings:
+    known = settings.destinations.get(destination)
+    if known is None or known.shares_login:
+        why = "is used by the login of [vault], whose policy has its paths" if known else "is not configured"
+        raise UsageError(f"the destination {destination[:64]!r} {why}", hint="See `rotator vault policy`.")
+    return known
 
 
 def rights_of_worker(settings: Settings) -> Rights:
@@ -131,21 +141,51 @@ def _namespace(name: str | None) -> str:
 
 
 def rights_of_app(settings: Settings, target: Target) -> Rights:
-    """The same as config/vault/app-policy.hcl gives."""
-    _see_that_none_is_a_pattern((settings.vault.mount, settings.vault.receipts_path, target.path))
-    mount = settings.vault.mount
-    return {
-        f"{mount}/data/{target.path}": ("read",),
-        f"{mount}/metadata/{target.path}": ("read",),
-        _receipts(settings, target): ("create", "update", "read"),
-        "auth/token/lookup-self": ("read",),
-        "auth/token/renew-self": ("update",),
-        "auth/token/revoke-self": ("update",),
-    }
+    """What an app may that reads a target's key, at its path or a copy; without copies as config/vault/app-policy.hcl.
+
+    Copies in another Vault or namespace are not among them: no policy here gives rights there.
+    """
+    mount, receipts = settings.vault.mount, settings.vault.receipts_path
+    rights: dict[str, tuple[str, ...]] = {}
+    for path in target.paths_here():
+        rights |= _of_reader(mount, path)
+        rights[f"{mount}/data/{receipts}/{path}"] = ("create", "update", "read")
+    for name, each in settings.destinations.items():
+        if each.shares_login and each.vault.namespace == settings.vault.namespace:
+            for path in _copies_at(target, name):
+                rights |= _of_reader(each.vault.mount, path)
+    _see_that_none_is_a_pattern((receipts, *rights))
+    return rights | _OF_ITS_OWN_TOKEN
 
 
-def _receipts(settings: Settings, target: Target) -> str:
-    return f"{settings.vault.mount}/data/{settings.vault.receipts_path}/{target.path}"
+def rights_of_app_at(settings: Settings, target: Target, destination: str) -> Rights:
+    """The same for an app that reads a copy at a destination with a login of its own; there are no receipts there.
+
+    Raises UsageError where there is no such destination or no copy, ConfigurationError.
+    """
+    mount, paths = _with_own_login(settings, destination).vault.mount, _copies_at(target, destination)
+    if not paths:
+        raise UsageError(f"{target.name} has no copy at the destination {destination}", hint="See its `also`.")
+    rights: dict[str, tuple[str, ...]] = {}
+    for path in paths:
+        rights |= _of_reader(mount, path)
+    _see_that_none_is_a_pattern(tuple(rights))
+    return rights | _OF_ITS_OWN_TOKEN
+
+
+_OF_ITS_OWN_TOKEN: dict[str, tuple[str, ...]] = {
+    "auth/token/lookup-self": ("read",),
+    "auth/token/renew-self": ("update",),
+    "auth/token/revoke-self": ("update",),
+}
+
+
+def _of_reader(mount: str, path: str) -> dict[str, tuple[str, ...]]:
+    return {f"{mount}/data/{path}": ("read",), f"{mount}/metadata/{path}": ("read",)}
+
+
+def _copies_at(target: Target, destination: str) -> list[str]:
+    return [copy.path for copy in target.also if copy.destination == destination]
 
 
 def _see_that_none_is_a_pattern(paths: tuple[str, ...]) -> None:

@@ -48,8 +48,9 @@ def own_folder(folder: Path) -> Path:
             folder.mkdir(0o700)
         with _Folder(folder):
             return folder
-    except OSError as error:
-        raise CacheUnusable(f"the folder {folder} cannot be used: {error.strerror}", hint=_HINT) from None
+    except (OSError, CacheUnusable) as error:
+        why = error.what if isinstance(error, CacheUnusable) else error.strerror
+        raise CacheUnusable(f"the folder {folder} cannot be used: {why}", hint=_ANOTHER_FOLDER) from None
 
 
 class Cache:
@@ -122,6 +123,7 @@ class Cache:
         return CacheUnusable(f"the cache in {self._folder} cannot be used: {why}", hint=_HINT)
 
 
+_ANOTHER_FOLDER = "Name another place by XDG_RUNTIME_DIR, or a file by --token-file."
 _HINT = "Nothing was kept. Name another place by XDG_RUNTIME_DIR, or go without by --no-cache."
 
 

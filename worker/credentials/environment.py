@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from worker.errors import ConfigurationError, UsageError
 from worker.secret import Secret, is_one_word
-from worker.targets.fields import PRESETS, FieldMap, field_map
+from worker.targets.fields import PRESETS, SOURCES, FieldMap, field_map
 
 DEFAULT_MOUNT = "secret"
 _WAYS = ("approle", "kubernetes", "jwt")
@@ -169,13 +169,15 @@ def names_from(fields: str) -> FieldMap | None:
         return None
     if fields in PRESETS:
         return PRESETS[fields]
-    pairs = [part.split("=", 1) for part in fields.split(",")]
-    if any(len(pair) < 2 or not all(pair) for pair in pairs):  # noqa: PLR2004 - a name and what it goes by
+    pairs = [part.partition("=") for part in fields.split(",")]
+    names = {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+    if not all(names.values()) or not names.keys() <= set(SOURCES) or len(names) < len(pairs):
         raise UsageError(
             f"{fields[:64]!r} names no fields",
-            hint=f"One of {', '.join(PRESETS)}, or such as access_key=S3_KEY,secret_key=S3_SECRET.",
+            hint=f"One of {', '.join(PRESETS)}, or such as access_key=S3_KEY,secret_key=S3_SECRET, "
+            f"with any of {', '.join(SOURCES)}.",
         )
-    return field_map(dict(pairs))
+    return field_map(names)
 
 
 def places_named(names: list[str], file: Path) -> tuple[list[Place], Mapping[str, str]]:

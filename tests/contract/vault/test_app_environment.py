@@ -21,10 +21,12 @@ from tests.contract.vault.issuer import Issuer, not_vouched_for, service_account
 from tests.contract.vault.test_jwt_login import certificate_of
 from tests.servers import VaultServer
 from tests.wire import LOOPBACK_PEM, Wire
-from worker.credentials.environment import SERVICE_ACCOUNT_TOKEN, login_from, server_from
+from worker.credentials import read
+from worker.credentials.environment import SERVICE_ACCOUNT_TOKEN, login_from, names_from, server_from
 from worker.credentials.login import Session
 from worker.credentials.vault import Vault
-from worker.errors import ConfigurationError, VaultDenied, VaultLoginFailed
+from worker.errors import ConfigurationError, CredentialsUnusable, UsageError, VaultDenied, VaultLoginFailed
+from worker.targets.fields import PRESETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +220,89 @@ def test_each_way_is_enabled_where_the_configuration_says(env: dict[str, str], m
     mounts = {"approle": "roles", "kubernetes": "cluster"}
     assert login_from(env, "", mounts).mount == mount
     assert login_from(env, "said", mounts).mount == "said"
+
+
+@pytest.mark.parametrize(
+    "fields", ["access_key=S3_KEY,secret_key=S3_SECRET", " access_key = S3_KEY, secret_key=S3_SECRET"]
+)
+def test_names_of_ones_own_are_told(fields: str) -> None:
+    names = names_from(fields)
+    assert names is not None
+    told = [names.name_of(each) for each in ("access_key", "secret_key", "endpoint", "grace_seconds")]
+    assert told == ["S3_KEY", "S3_SECRET", "endpoint", "grace_seconds"]
+
+
+@pytest.mark.parametrize("fields", ["", *PRESETS])
+def test_names_of_a_kind_are_told_by_its_name(fields: str) -> None:
+    assert names_from(fields) == PRESETS.get(fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "plains",
+        "access_key",
+        "access_key=",
+        "=S3_KEY",
+        "acces_key=S3_KEY",
+        "access_key=A,access_key=B",
+        "access_key=A,",
+        "=",
+    ],
+)
+def test_fields_that_say_nothing_are_refused(fields: str) -> None:
+    with pytest.raises(UsageError, match="names no fields"):
+        names_from(fields)
+
+
+@pytest.fixture
+def own_names(root: Any, app: App) -> App:
+    """The app's secret has a key under names that nobody could guess."""
+    secret = {"S3_KEY": "AK2", "S3_SECRET": "canary", "endpoint": "https://s3.example", "region": "eu-north-1"}
+    root.secrets.kv.v2.create_or_update_secret(path=app.path, secret=secret)
+    return app
+
+
+FIELDS = "access_key=S3_KEY,secret_key=S3_SECRET"
+
+
+def test_a_program_in_python_reads_its_key(root: Any, own_names: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**own_names.env, **_approle(root, own_names)}.items():
+        monkeypatch.setenv(name, value)
+    before = _tokens(root)
+    key = read(own_names.path, fields=FIELDS)
+    assert (key.access_key, key.secret_key.reveal(), key.endpoint) == ("AK2", "canary", "https://s3.example")
+    assert (key.region, key.version) == ("eu-north-1", 2)
+    assert "canary" not in repr(key)
+    assert read(f"secret/{own_names.path}/", fields=FIELDS) == key
+    with pytest.raises(CredentialsUnusable, match="--fields"):
+        read(own_names.path)
+    with pytest.raises(VaultDenied):
+        read(f"{own_names.path}/below")
+    with pytest.raises(UsageError):
+        read("../other")
+    assert _tokens(root) == before
+
+
+def test_without_vault_a_program_in_python_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VAULT_ADDR", raising=False)
+    with pytest.raises(ConfigurationError, match="VAULT_ADDR"):
+        read("apps/a")
+
+
+@pytest.mark.parametrize("way", ["credentials", "render", "run"])
+def test_each_command_takes_names_of_ones_own(root: Any, own_names: App, tmp_path: Path, way: str) -> None:
+    machine = Machine(tmp_path, {"PATH": os.environ["PATH"], **own_names.env, "VAULT_TOKEN": root.token})
+    more = {
+        "credentials": ["--format", "env", "--no-cache"],
+        "render": ["--once", "--to", "key", "--exec", "cat key"],
+        "run": ["--no-cache", "--", "sh", "-c", "echo $AWS_ACCESS_KEY_ID"],
+    }[way]
+    code, out, said = machine.run(way, "--path", own_names.path, "--fields", FIELDS, *more)
+    assert (code, "AK2" in out + said) == (0, True), said
+    code, out, said = machine.run(way, "--path", own_names.path, *more)
+    assert (code, out, "canary" in said) == (1, "", False)
+    assert "It holds S3_KEY, S3_SECRET, endpoint, region" in said
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
-"""Vault Agent's two recipes of config/apps, run."""
+"""Recipes of config/apps that can run here: Vault Agent's two, and the files of the one for Compose."""
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from typing import Any
 
 import hvac  # type: ignore[import-untyped]  # it ships no types
 import pytest
+import yaml
 
 from tests.servers import VaultServer, start_vault, stop, vault_binary, wait_until
 
@@ -107,6 +110,40 @@ def test_vault_agent_writes_a_file_and_runs_a_command(app: App) -> None:
         ]
         app.write("AK2", "plain")
         wait_until(lambda: _lines(log)[-1:] == ["aws_access_key_id = AK2"], "the second key is told")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount something")
+def test_the_folder_that_compose_mounts_shows_the_next_key_and_a_file_would_not(app: App) -> None:
+    services = yaml.safe_load((APPS / "compose.yml").read_text("utf-8"))["services"]
+    (mounted,) = services["backup"]["volumes"]
+    assert mounted == "files:/run/keys:ro"
+    assert services["backup"]["environment"]["AWS_SHARED_CREDENTIALS_FILE"].startswith("/run/keys/")
+    keys, folder, file = (app.folder / name for name in ("keys", "folder", "file"))
+    keys.mkdir()
+    folder.mkdir()
+    file.touch()
+    command = [word.replace("/run/keys", str(keys)) for word in services["backup-keys"]["command"]]
+    env = {"PATH": os.environ["PATH"], "VAULT_ADDR": app.server.address, "VAULT_TOKEN": app.server.root_token}
+
+    def render(access_key: str) -> None:
+        app.write(access_key, "plain")
+        words = [sys.executable, "-m", "worker.cli", *command, "--once"]
+        subprocess.run(words, env=env, check=True, capture_output=True, timeout=60)
+
+    render("AK1")
+    container = f"mount --bind {keys} {folder} && mount --bind {keys}/credentials {file} && echo there && read next"
+    look = f"grep -h access_key_id {folder}/credentials {file}"
+    with subprocess.Popen(
+        ["unshare", "--mount", "sh", "-c", f"{container} && {look}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "there\n"
+        render("AK2")
+        seen, _ = reader.communicate("next\n", timeout=60)
+    assert seen.splitlines() == ["aws_access_key_id = AK2", "aws_access_key_id = AK1"]
 
 
 def _lines(file: Path) -> list[str]:

@@ -47,7 +47,7 @@ def test_the_name_and_a_proxy_do_not_go_together() -> None:
 @pytest.mark.parametrize(
     ("variable", "content"), [("VAULT_CACERT", None), ("VAULT_CACERT", "no PEM"), ("VAULT_CLIENT_CERT", "no PEM")]
 )
-@pytest.mark.parametrize("command", ["credentials", "render", "run"])
+@pytest.mark.parametrize("command", ["credentials", "render", "run", "serve-credentials"])
 def test_files_that_cannot_be_loaded_are_named(
     tmp_path: Path, command: str, variable: str, content: str | None
 ) -> None:
@@ -56,7 +56,12 @@ def test_files_that_cannot_be_loaded_are_named(
         file.write_text(content)
     env = {"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(tmp_path), "VAULT_ADDR": "https://127.0.0.1:1"}
     env |= {"VAULT_TOKEN": "t", variable: str(file)}
-    more = {"credentials": [], "render": ["--to", str(tmp_path / "key")], "run": ["--", "true"]}[command]
+    more = {
+        "credentials": [],
+        "render": ["--to", str(tmp_path / "key")],
+        "run": ["--", "true"],
+        "serve-credentials": ["--listen", "127.0.0.1:0"],
+    }[command]
     words = [sys.executable, "-m", "worker.cli", command, "--path", "apps/a", *more]
     done = subprocess.run(words, env=env, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, variable in done.stderr) == (78, True), done.stderr

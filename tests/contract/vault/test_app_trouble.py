@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import hvac  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
@@ -39,23 +42,27 @@ def root(server: VaultServer) -> Any:
     return client
 
 
-def _run(
-    server: VaultServer, folder: Path, command: str, path: str = PATH, *, full: bool = False, token: str = ""
-) -> subprocess.CompletedProcess[str]:
-    env = {
+def _env(server: VaultServer, folder: Path, token: str = "") -> dict[str, str]:
+    return {
         "PATH": os.environ["PATH"],
         "XDG_RUNTIME_DIR": str(folder),
         "VAULT_ADDR": server.address,
         "VAULT_TOKEN": token or server.root_token,
     }
+
+
+def _run(
+    server: VaultServer, folder: Path, command: str, path: str = PATH, *, full: bool = False, token: str = ""
+) -> subprocess.CompletedProcess[str]:
     rest = {
+        "serve-credentials": ["--listen", "127.0.0.1:0"],
         "credentials": ["--format", "mc"],
         "render": ["--once", "--to", str(folder / "key")],
         "run": ["--on-change", "nothing", "--", "sh", "-c", "echo $AWS_ACCESS_KEY_ID"],
     }
     done = subprocess.run(
         [sys.executable, "-B", "-m", "worker.cli", command, "--path", path, *rest[command]],
-        env=env,
+        env=_env(server, folder, token),
         capture_output=True,
         text=True,
         check=False,
@@ -163,6 +170,109 @@ def test_a_full_disk_leaves_the_file_that_is_there(server: VaultServer, root: An
     done = _run(server, tmp_path, "render", full=True)
     assert (done.returncode, f"{tmp_path}/key cannot be written" in done.stderr) == (1, True), done.stderr
     assert _tree(tmp_path) == {tmp_path / "key": before}
+
+
+@contextmanager
+def _serving(server: VaultServer, folder: Path, path: str = PATH, token: str = "") -> Iterator[httpx.Client]:
+    """The endpoint; whatever is wrong with Vault, it stays, says so, and ends when it is told to."""
+    command = [sys.executable, "-B", "-m", "worker.cli", "serve-credentials", "--listen", "127.0.0.1:0", "--path", path]
+    with (
+        (folder / "said").open("wb") as said,
+        subprocess.Popen(
+            command, env=_env(server, folder, token), stdout=subprocess.PIPE, stderr=said, text=True
+        ) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == f"# {path}\n", (folder / "said").read_text()
+            url, file = (process.stdout.readline().strip().partition("=")[2] for _ in range(2))
+            with httpx.Client(headers={"Authorization": Path(file).read_text()}, trust_env=False) as client:
+                client.base_url = url.removesuffix(path)
+                yield client
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+    told = (folder / "said").read_text()
+    assert "Traceback" not in told
+    assert SECRET not in told
+
+
+def _refused(client: httpx.Client, path: str, says: str) -> None:
+    """A program gets an error in the form that SDKs show; what it says is on stderr, too."""
+    answer = client.get(path)
+    assert (answer.status_code, answer.json()["code"], says in answer.json()["message"]) == (503, "RotatorError", True)
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "says"),
+    [
+        (PATH, "wrong", "The token or login has expired, was revoked"),
+        ("apps/none", "", "there is no secret at secret/data/apps/none"),
+    ],
+)
+def test_the_endpoint_says_what_is_wrong_with_its_login_or_its_path(
+    server: VaultServer, tmp_path: Path, path: str, token: str, says: str
+) -> None:
+    with _serving(server, tmp_path, path, token) as client:
+        _refused(client, path, says)
+        assert client.get("/healthz").json() == {"status": "ok"}
+    assert (tmp_path / "said").read_text().count(says) == 1
+
+
+def test_the_endpoint_of_a_deleted_secret_goes_on_when_it_is_back(
+    server: VaultServer, root: Any, tmp_path: Path
+) -> None:
+    root.secrets.kv.v2.delete_latest_version_of_secret(path=PATH)
+    version = root.secrets.kv.v2.read_secret_metadata(path=PATH)["data"]["current_version"]
+    with _serving(server, tmp_path) as client:
+        _refused(client, PATH, "vault kv undelete")
+        root.secrets.kv.v2.undelete_secret_versions(path=PATH, versions=[version])
+        assert client.post(f"/refresh/{PATH}").json()["AccessKeyId"] == "AK1"
+        root.secrets.kv.v2.delete_latest_version_of_secret(path=PATH)
+        assert client.post(f"/refresh/{PATH}").json()["AccessKeyId"] == "AK1"  # the last good key
+    assert "the last good key stays in use" in (tmp_path / "said").read_text()
+
+
+def test_the_endpoint_serves_the_last_good_key_while_vault_is_sealed(
+    server: VaultServer, root: Any, tmp_path: Path
+) -> None:
+    with _serving(server, tmp_path) as client:
+        assert client.get(PATH).json()["AccessKeyId"] == "AK1"
+        root.sys.seal()
+        try:
+            assert client.post("/refresh").status_code == 200
+            assert client.get(PATH).json()["AccessKeyId"] == "AK1"
+        finally:
+            root.sys.submit_unseal_key(server.unseal_key)
+    assert "Vault is sealed" in (tmp_path / "said").read_text()
+
+
+def test_the_endpoint_that_finds_vault_sealed_has_a_key_when_it_is_not(
+    server: VaultServer, root: Any, tmp_path: Path
+) -> None:
+    root.sys.seal()
+    try:
+        with _serving(server, tmp_path) as client:
+            _refused(client, PATH, "Vault is sealed. Unseal it")
+            root.sys.submit_unseal_key(server.unseal_key)
+            assert client.post(f"/refresh/{PATH}").json()["AccessKeyId"] == "AK1"
+    finally:
+        root.sys.submit_unseal_key(server.unseal_key)
+
+
+@pytest.mark.parametrize("spoil", [_open_to_others, _of_another_user, _a_link, _a_dangling_link, _a_file])
+def test_a_place_for_the_token_that_cannot_be_used_ends_the_endpoint(
+    server: VaultServer, tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    """It would be in vain, and a token that others can read worse than none; `--token-file` names another place."""
+    spoil(tmp_path)
+    before = _tree(tmp_path)
+    done = _run(server, tmp_path, "serve-credentials")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"the folder {tmp_path}/hostup-rotator" in done.stderr
+    assert "--token-file" in done.stderr
+    assert _tree(tmp_path) == before
 
 
 def _tree(folder: Path) -> dict[Path, str]:

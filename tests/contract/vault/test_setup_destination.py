@@ -78,9 +78,12 @@ def test_what_setup_makes_at_a_destination_is_enough_for_copies_and_for_nothing_
         "secrets engine",
         "way to log in",
         "policy",
+        "policy",
+        "role",
         "role",
     ]
-    (role,) = document["handed_out"]
+    role, app = document["handed_out"]
+    assert [role["for"], app["for"]] == ["the worker at eu", "the app of media at eu"]
     store = connected(
         two.eu,
         mount="copies",
@@ -95,6 +98,17 @@ def test_what_setup_makes_at_a_destination_is_enough_for_copies_and_for_nothing_
     store.undelete("apps/far", 2)
     with pytest.raises(VaultDenied):
         store.read("apps/other")
+    reader = connected(
+        two.eu,
+        mount="copies",
+        role_id=app["role_id"],
+        secret_id=Secret(app["wrapped_secret_id"]),
+        secret_id_wrapped=True,
+    )
+    assert reader.read("apps/far").data == {"n": 2}
+    for ask in (lambda: reader.read("apps/other"), lambda: reader.write("apps/far", {"n": 3}, 2)):
+        with pytest.raises(VaultDenied):
+            ask()
     again = json.loads(two.run("vault", "setup", "--destination", "eu", "--json").stdout)
     assert again["changes"] == []
 
@@ -121,9 +135,36 @@ def test_check_tells_of_each_destination(two: Two) -> None:
     assert variables == [], "those of a destination are read"
 
 
-def test_a_policy_for_both_an_app_and_a_destination_is_refused(two: Two) -> None:
-    done = two.run("vault", "policy", "--app", "media", "--destination", "eu")
-    assert (done.returncode, "contradict" in done.stderr) == (2, True)
+def test_each_app_reads_the_copies_of_its_key_where_it_is(two: Two, connected: Connect) -> None:
+    here = json.loads(two.run("vault", "policy", "--app", "media", "--json").stdout)["path"]
+    assert {path for path in here if path.startswith("secret/data/apps")} == {
+        "secret/data/apps/media",
+        "secret/data/apps/media-copy",
+    }
+    assert "secret/data/hostup-rotator/receipts/apps/media-copy" in here
+    assert "far" not in str(here)
+    there = json.loads(two.run("vault", "policy", "--app", "media", "--destination", "eu", "--json").stdout)["path"]
+    assert {path for path in there if not path.startswith("auth/")} == {
+        "copies/data/apps/far",
+        "copies/metadata/apps/far",
+    }
+    assert {tuple(each["capabilities"]) for path, each in there.items() if not path.startswith("auth/")} == {("read",)}
+    with administrator(two.home) as root:
+        root.sys.create_or_update_policy("reader", json.dumps({"path": here}))
+        token = root.auth.token.create(policies=["reader"], no_default_policy=True)["auth"]["client_token"]
+        root.secrets.kv.v2.create_or_update_secret("apps/media-copy", {"access_key": "AK"})
+    store = connected(two.home, token=Secret(token))
+    assert store.read("apps/media-copy").data == {"access_key": "AK"}
+    with pytest.raises(VaultDenied):
+        store.write("apps/media-copy", {"access_key": "mine"}, 1)
+    with pytest.raises(VaultDenied):
+        store.read("apps/far")
+
+
+def test_a_policy_at_a_destination_has_its_paths_alone(two: Two) -> None:
     printed = two.run("vault", "policy", "--destination", "eu").stdout
     assert 'path "copies/data/apps/far" {' in printed
     assert "apps/media" not in printed
+    for app, why in (("media", "not configured"), ("other", "")):
+        done = two.run("vault", "policy", "--app", app, "--destination", "us")
+        assert (done.returncode, done.stdout, why in done.stderr) == (2, "", True)

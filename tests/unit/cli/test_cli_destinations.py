@@ -16,7 +16,7 @@ from worker.cli.find import _document as found
 from worker.cli.find import _facts as facts
 from worker.cli.plan import calls_of
 from worker.cli.vault_plan import wanted, wanted_at
-from worker.cli.vault_policy import rights_at, rights_of_worker
+from worker.cli.vault_policy import rights_at, rights_of_app, rights_of_app_at, rights_of_worker
 from worker.errors import ConfigurationError, UsageError
 from worker.settings.environment import Need
 from worker.settings.settings import Settings
@@ -102,6 +102,20 @@ def test_a_copy_at_a_pattern_is_refused(place: str, tmp_path: Path) -> None:
         rights_of_worker(read(tmp_path, f'{TARGET}also = ["{place}"]\n{EU}'))
 
 
+def test_an_app_reads_the_copies_where_a_policy_can_let_it(tmp_path: Path) -> None:
+    def readable(settings: Settings) -> set[str]:
+        (target,) = settings.targets.values()
+        return {path for path in rights_of_app(settings, target) if "/data/apps/" in path}
+
+    here = readable(shared(tmp_path))
+    assert "kv/data/apps/far" in here
+    assert readable(shared(tmp_path, 'namespace = "eu"\n')) == readable(own(tmp_path)) == here - {"kv/data/apps/far"}
+    without = own(tmp_path, TARGET)
+    (target,) = without.targets.values()
+    with pytest.raises(UsageError, match="has no copy at the destination eu"):
+        rights_of_app_at(without, target, "eu")
+
+
 def test_setting_vault_up_makes_mounts_in_the_same_namespace_and_at_a_destination_what_it_needs(tmp_path: Path) -> None:
     assert [thing.what for thing in wanted(shared(tmp_path), None)][:3] == [
         "secrets engine secret",
@@ -114,7 +128,9 @@ def test_setting_vault_up_makes_mounts_in_the_same_namespace_and_at_a_destinatio
         "secrets engine kv",
         "way to log in approle",
         "policy hostup-rotator",
+        "policy hostup-app-media",
         "role hostup-rotator",
+        "role hostup-app-media",
     ]
 
 
