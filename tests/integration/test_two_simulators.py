@@ -114,7 +114,7 @@ def two(sandbox: Sandbox, tmp_path: Path) -> Iterator[Two]:
     )
     service = Service(sandbox, tmp_path, 3, every="3s", grace="1s", lease="1m", audit_every="5s", tables=account)
     service.settings = "concurrency = 2"
-    others = [_target("web", "default"), *(_target(name, "media") for name in MEDIA)]
+    others = [_target(service, "web", "default"), *(_target(service, name, "media") for name in MEDIA)]
     service.tables = account + "".join(others)
     made = Two(service, second)
     yield made
@@ -123,12 +123,15 @@ def two(sandbox: Sandbox, tmp_path: Path) -> Iterator[Two]:
     second.stop()
 
 
-def _target(name: str, account: str) -> str:
-    return f'[[target]]\nname = "{name}"\npath = "apps/{name}"\nevery = "3s"\ngrace = "1s"\naccount = "{account}"\n'
+def _target(service: Service, name: str, account: str) -> str:
+    where = f'name = "{name}"\npath = "{service.path}-{name}"'
+    return f'[[target]]\n{where}\nevery = "3s"\ngrace = "1s"\naccount = "{account}"\n'
 
 
 def _published(two: Two, name: str) -> str:
-    secret = two.service.vault.secrets.kv.v2.read_secret_version(path=f"apps/{name}", raise_on_deleted_version=True)
+    secret = two.service.vault.secrets.kv.v2.read_secret_version(
+        path=f"{two.service.path}-{name}", raise_on_deleted_version=True
+    )
     return str(secret["data"]["data"]["access_key"])
 
 
