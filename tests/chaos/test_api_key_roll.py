@@ -321,7 +321,7 @@ def plain(bench: Bench, name: str) -> Iterator[Stand]:
 def garbled(bench: Bench, name: str) -> Iterator[Stand]:
     """The key is about to be rolled, and the answer will be in no documented form: it is kept beside, and tried out."""
     with plain(bench, name) as stand:
-        stand.simulator.admin.order(fault("not-successful", "roll_api_key"))
+        stand.simulator.admin.order(fault("notice-before", "roll_api_key"))
         yield stand
 
 
