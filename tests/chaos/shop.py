@@ -106,15 +106,20 @@ class Shop:
     messages: deque[tuple[str, tuple[Any, ...], str]] = field(default_factory=deque)
     broke: list[BrokenPromise] = field(default_factory=list)
 
-    def live(self, between: Callable[[], None], ready: Callable[[], bool] = lambda: True) -> None:
+    def live(
+        self,
+        between: Callable[[], None],
+        ready: Callable[[], bool] = lambda: True,
+        rests: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Work until the target has been through everything and is at rest; ``between`` is called after each look.
 
-        Once the target is at rest and ``ready``, a rotation is asked for.
+        Once the target is at rest and ``ready``, a rotation is asked for. ``rests``: nothing beside it is in doubt.
         """
         self.clock.meanwhile = between
         deadline = time.monotonic() + PATIENCE
         seeded = asked = False
-        while not (asked and self._is_through()):
+        while not (asked and self._is_through() and rests()):
             if time.monotonic() > deadline:
                 record = self.stand.mount.record(self.stand.watched.name)
                 failure = (record or {}).get("failure")

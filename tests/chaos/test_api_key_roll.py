@@ -11,9 +11,9 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
 import pytest
@@ -285,19 +285,59 @@ def test_a_roll_on_schedule(bench: Bench) -> None:
         assert json.loads(record(stand)["history"][0])["trigger"] == "schedule"
 
 
-def steps_of_a_roll(bench: Bench, name: str, pace: Pace = PACE) -> list[Step]:
-    """The requests of the command in a run that nobody strikes, each counted from its beginning."""
-    with idle(bench, name, pace) as (stand, _):
+Prepared = Callable[[Bench, str], AbstractContextManager[Stand]]
+"""A stand on which the command is about to be run."""
+
+Struck = tuple[Step, Moment]
+
+
+def struck_steps(bench: Bench, name: str, prepared: Prepared, *command: str) -> list[Struck]:
+    """The requests of the command in a run that nobody strikes, counted from its beginning, each before and after.
+
+    To be killed before one that changes nothing is to be killed after the one before.
+    """
+    with prepared(bench, name) as stand:
         before = len(stand.script.trace())
-        assert roll(stand).wait(60) == 0
+        assert roll(stand, *command).wait(60) == 0
         counted: Counter[tuple[str, str, str]] = Counter()
-        steps = []
+        struck = []
         for seen in stand.script.trace()[before:]:
             kind = (seen.service, seen.method, seen.path)
             counted[kind] += 1
             if seen.service != "redis":
-                steps.append(Step(*kind, counted[kind]))
-        return steps
+                moments = (Moment.AFTER,) if seen.method in ("GET", "HEAD") else (Moment.BEFORE, Moment.AFTER)
+                struck += [(Step(*kind, counted[kind]), moment) for moment in moments]
+        return struck
+
+
+@contextmanager
+def plain(bench: Bench, name: str) -> Iterator[Stand]:
+    """The key is about to be rolled."""
+    with idle(bench, name, PACE) as (stand, _):
+        yield stand
+
+
+@contextmanager
+def garbled(bench: Bench, name: str) -> Iterator[Stand]:
+    """The key is about to be rolled, and the answer will be in no documented form: it is kept beside, and tried out."""
+    with plain(bench, name) as stand:
+        stand.simulator.admin.order(fault("notice-before", "roll_api_key"))
+        yield stand
+
+
+@contextmanager
+def told_lost(bench: Bench, name: str) -> Iterator[Stand]:
+    """The key was lost and that was told; a person has put another one into Vault, and no worker has seen it yet."""
+    with idle(bench, name, PACE) as (stand, _):
+        stand.simulator.admin.order(fault("cut-after", "roll_api_key"))
+        assert roll(stand).wait(60) == 75
+        worker = stand.worker(bench.nursery, beat=True)
+        try:
+            wait(lambda: record(stand)["phase"] == "lost", "a worker finds out that it was lost", never)
+        finally:
+            worker.kill()
+        stand.put_api_key(stand.simulator.admin.add_api_key("by hand", "sandbox:keys", "sandbox:object-storage"))
+        yield stand
 
 
 @contextmanager
@@ -383,34 +423,50 @@ def judge_recovery(stand: Stand) -> Iterator[str]:
     yield from (str(broken) for broken in check(stand.evidence()))
 
 
-def test_a_kill_at_any_step_of_it_loses_no_key_but_one_whose_answer_died_with_it(bench: Bench) -> None:
-    steps = steps_of_a_roll(bench, "roll-clean")
-    struck = [
-        (step, moment)
-        for step in steps
-        for moment in (Moment.BEFORE, Moment.AFTER)
-        if moment is Moment.AFTER or step.method not in ("GET", "HEAD")
-    ]
-    assert any(step.service == "hostup" and "roll" in step.path for step in steps)
+WAYS: dict[str, tuple[Prepared, tuple[str, ...], str]] = {
+    "plain": (plain, (), "/roll"),
+    "garbled": (garbled, (), "/_api_key_rescued"),
+    "settle": (told_lost, ("--settle",), "/_api_key"),
+}
+"""What is killed: how it begins, the command, and the end of a path that it comes to."""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_kill_at_any_step_of_it_loses_no_key_but_one_whose_answer_died_with_it(bench: Bench, way: str) -> None:
+    prepared, command, path = WAYS[way]
+    struck = struck_steps(bench, f"{way}-clean", prepared, *command)
+    assert any(step.path.endswith(path) and step.method != "GET" for step, _ in struck)
     with ThreadPoolExecutor(LANES) as lanes:
-        found = list(lanes.map(lambda each: kill(bench, each[0], *each[1]), enumerate(struck)))
+        found = list(lanes.map(lambda each: kill(bench, way, each[0], *each[1]), enumerate(struck)))
     assert "\n".join(line for lines in found for line in lines) == ""
 
 
-def kill(bench: Bench, number: int, step: Step, moment: Moment) -> list[str]:
+def kill(bench: Bench, way: str, number: int, step: Step, moment: Moment) -> list[str]:
     """What is wrong after the command was killed there, and a worker has gone on."""
-    with idle(bench, f"roll-kill-{number}", PACE) as (stand, _):
+    prepared, command, _ = WAYS[way]
+    with prepared(bench, f"{way}-kill-{number}") as stand:
         doing: list[subprocess.Popen[bytes]] = []
         stand.script.add(Rule.at(step, moment, actions.kill(lambda: doing[0].pid)))
-        doing.append(roll(stand))
+        doing.append(roll(stand, *command))
         wait(lambda: doing[0].poll() is not None, f"{step} is met", never)
         stand.script.clear()
         worker = stand.worker(bench.nursery, concurrency=2, beat=True)
         try:
-            wait(lambda: rests(stand) or record(stand).get("phase") == "lost", "rest", never)
-            return [f"{moment} {step}: {each}" for each in judge(stand)]
+            is_settled = way == "settle"
+            wait(lambda: rests(stand) or (not is_settled and record(stand).get("phase") == "lost"), "rest", never)
+            return [f"{moment} {step}: {each}" for each in (judge_settled if is_settled else judge)(stand)]
         finally:
             worker.kill()
+
+
+def judge_settled(stand: Stand) -> Iterator[str]:
+    """The key that the person put there stays, works, and is the only one in use."""
+    if in_vault(stand)["key_id"] != record(stand)["key_id"]:
+        yield "another key is on record than the one in Vault"
+    if (told := events(stand).count("api_key.lost")) != 1:
+        yield f"the loss was told {told} times"
+    rotates(stand, "after-the-kill")
+    yield from (str(broken) for broken in check(stand.evidence()))
 
 
 def judge(stand: Stand) -> Iterator[str]:
@@ -428,6 +484,8 @@ def judge(stand: Stand) -> Iterator[str]:
     died_with_it = bool(rolled) and not in_vault(stand).get("call")
     if lost and not died_with_it:
         yield "the key was lost, although it was written to Vault"
+    if lost and stand.mount.record("_api_key_rescued"):
+        yield "the key was lost, although it was kept beside its record"
     if not lost:
         rotates(stand, "after-the-kill")
     yield from (str(broken) for broken in check(stand.evidence()))

@@ -190,6 +190,10 @@ def _lose_roll(stand: Stand) -> None:
     stand.script.add(Rule.at(ROLL, Moment.AFTER, actions.cut()))
 
 
+AT_REST = frozenset({"idle", "lost"})
+"""The phases of an API key in which nothing is in doubt."""
+
+
 def _garble_roll(stand: Stand) -> None:
     """The key is in an answer of no documented form: it is kept, tried out, and put in its place."""
     stand.script.add(Rule.at(ROLL, Moment.AFTER, actions.change(lambda honest: replace(honest, status=500))))
@@ -205,8 +209,7 @@ def _of_api_key(stand: Stand) -> Iterator[BrokenPromise]:
     """The key in Vault works, or it is told that it was lost."""
     held = stand.mount.data(stand.key_path) or {}
     works = any(key.works and key.api_key == held.get("api_key") for key in stand.simulator.admin.api_keys())
-    told = _api_key(stand).get("phase") in {"lost", "doubtful", "placed", "rolling"}
-    if not works and not told:
+    if not works and _api_key(stand).get("phase") != "lost":
         yield BrokenPromise(3, "the API key", "was lost, and nobody was told")
 
 
@@ -307,7 +310,7 @@ def _play(bench: Bench, scenario: Scenario, strike: tuple[Step, Fault] | None) -
             if strike and met.is_set() and next(looks) == 1:
                 strike[1].lift(stand)
 
-        shop.live(between, lambda: scenario.ready(stand))
+        shop.live(between, lambda: scenario.ready(stand), lambda: _api_key(stand).get("phase", "idle") in AT_REST)
         trace = stand.script.trace()
         if strike:
             strike[1].lift(stand)

@@ -21,7 +21,7 @@ from tests.sandbox import wait_until
 from worker.sandbox.files import replace_private
 from worker.sandbox.run import Sandbox
 from worker.sandbox.simulator.controls import SimulatorAdmin
-from worker.sandbox.simulator.faults import CATALOGUE, HANG, Fault, fault
+from worker.sandbox.simulator.faults import CATALOGUE, Fault, fault
 from worker.sandbox.simulator.ledger import Call
 from worker.sandbox.simulator.process import SimulatorProcess
 
@@ -31,7 +31,7 @@ FAULTS = ("timeout-before", "401", "429", "500-before", "502")
 ROTATIONS = 3
 """Of each target, in each of the times that are compared."""
 
-TOGETHER = 6
+TOGETHER = 8
 """So many kinds of fault are met in one of those times: each once, then one of them at each call."""
 
 SLACK = timedelta(seconds=8)
@@ -114,7 +114,7 @@ def two(sandbox: Sandbox, tmp_path: Path) -> Iterator[Two]:
     )
     service = Service(sandbox, tmp_path, 3, every="3s", grace="1s", lease="1m", audit_every="5s", tables=account)
     service.settings = "concurrency = 2"
-    others = [_target("web", "default"), *(_target(name, "media") for name in MEDIA)]
+    others = [_target(service, "web", "default"), *(_target(service, name, "media") for name in MEDIA)]
     service.tables = account + "".join(others)
     made = Two(service, second)
     yield made
@@ -123,12 +123,15 @@ def two(sandbox: Sandbox, tmp_path: Path) -> Iterator[Two]:
     second.stop()
 
 
-def _target(name: str, account: str) -> str:
-    return f'[[target]]\nname = "{name}"\npath = "apps/{name}"\nevery = "3s"\ngrace = "1s"\naccount = "{account}"\n'
+def _target(service: Service, name: str, account: str) -> str:
+    where = f'name = "{name}"\npath = "{service.path}-{name}"'
+    return f'[[target]]\n{where}\nevery = "3s"\ngrace = "1s"\naccount = "{account}"\n'
 
 
 def _published(two: Two, name: str) -> str:
-    secret = two.service.vault.secrets.kv.v2.read_secret_version(path=f"apps/{name}", raise_on_deleted_version=True)
+    secret = two.service.vault.secrets.kv.v2.read_secret_version(
+        path=f"{two.service.path}-{name}", raise_on_deleted_version=True
+    )
     return str(secret["data"]["data"]["access_key"])
 
 
@@ -192,7 +195,8 @@ def _in_turn(names: Sequence[str]) -> Iterator[Fault]:
 
 def _is_noted_late(name: str) -> bool:
     """The ledger has it when it is through."""
-    return CATALOGUE[name].wait == HANG or CATALOGUE[name].interval > 0
+    slow = CATALOGUE[name]
+    return any((slow.wait, slow.interval, slow.effect_after))
 
 
 def test_the_one_goes_on_as_alone_while_the_other_meets_every_fault_of_the_list(two: Two) -> None:
@@ -222,6 +226,25 @@ def test_the_one_goes_on_as_alone_while_the_storage_of_the_other_is_silent(two: 
     assert [_published(two, name) for name in MEDIA] == published, "no new key can be verified"
     two.second.admin.clear()
     _is_as_alone(well, found)
+
+
+def test_targets_that_move_off_a_silent_account_leave_the_other_as_it_is_and_their_old_keys_die_later(two: Two) -> None:
+    """A worker's two threads are not held by the deletes that wait for the account they moved from."""
+    two.worker = two.service.start()
+    two.worker.wait_for("rotation.succeeded", 5)
+    well = two.rotate_for_a_while()
+    assert two.worker.stop() == 0
+    left = {name for name, key in two.second.admin.keys().items() if key.exists and key.label.startswith(MEDIA)}
+    assert left
+    two.second.admin.order(fault("timeout-before", "*", times=-1))
+    two.service.tables = two.service.tables.replace('account = "media"', 'account = "default"')
+    two.worker = two.service.start()
+    found = two.rotate_for_a_while()
+    assert found.gap <= well.gap + SLACK, f"rotations waited for the other account: {found}"
+    wait_until(lambda: {_published(two, name) for name in MEDIA} <= set(two.first.keys()), "all are moved")
+    assert left <= {name for name, key in two.second.admin.keys().items() if key.exists}, "their old keys wait"
+    two.second.admin.clear()
+    wait_until(lambda: not any(two.second.admin.keys()[name].exists for name in left), "they die where they lay")
 
 
 def test_a_key_in_a_file_is_read_again_when_it_changes(two: Two, tmp_path: Path) -> None:

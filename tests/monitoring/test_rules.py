@@ -192,13 +192,22 @@ def test_what_was_never_done_is_told_too(tmp_path: Path, name: str, missing: str
     )
 
 
+SAID = {
+    "RotatorCurrentKeyDead": ("critical", "Apps of media cannot work: key refused"),
+    "RotatorRateLimited": ("warning", "hostup turns calls away as too many (create_key, account media)"),
+    "RotatorApiKeyWaits": ("critical", "The worker's own API key of account media waits for a person"),
+    "RotatorCircuitOpen": ("warning", "Calls to HostUp are held back for half an hour (account default)"),
+}
+
+
 @needs_promtool
-def test_what_an_alert_says_is_a_sentence_with_the_target_in_it(tmp_path: Path) -> None:
-    case = CASES["RotatorCurrentKeyDead"]
-    (alert,) = (alert for alert in alerts() if alert.name == "RotatorCurrentKeyDead")
-    said = {**alert.annotations, "summary": "Apps of media cannot work: key refused"}
-    wanted = {"exp_labels": {**case.labels, "severity": "critical"}, "exp_annotations": said}
-    test = {"eval_time": "10m", "alertname": "RotatorCurrentKeyDead", "exp_alerts": [wanted]}
+@pytest.mark.parametrize("name", SAID)
+def test_what_an_alert_says_is_a_sentence_with_the_target_or_the_account_in_it(tmp_path: Path, name: str) -> None:
+    case, (severity, summary) = CASES[name], SAID[name]
+    (alert,) = (alert for alert in alerts() if alert.name == name)
+    said = {**alert.annotations, "summary": summary}
+    wanted = {"exp_labels": {**case.labels, "severity": severity}, "exp_annotations": said}
+    test = {"eval_time": f"{case.fires_at}s", "alertname": name, "exp_alerts": [wanted]}
     _promtool(tmp_path, [{"interval": "1m", "input_series": _series(case.changed), "alert_rule_test": [test]}])
 
 

@@ -315,4 +315,93 @@ MUTANTS = (
         ),
         ("tests/unit/rotation/test_also.py",),
     ),
+    Mutant(
+        "a retiring key is deleted on the account that its target is on by now",
+        (
+            Edit(
+                "worker/rotation/steps/retire.py",
+                "    at = session.services.at(key.account)\n    try:",
+                "    at = session.here\n    try:",
+            ),
+        ),
+        ("tests/unit/rotation/test_accounts.py",),
+    ),
+    Mutant(
+        "the circuit of one account holds every account",
+        (
+            Edit(
+                "worker/adapters/redis/keys.py",
+                'return named_for(account, key, ":")',
+                "return key",
+            ),
+        ),
+        ("tests/integration/test_accounts_in_redis.py",),
+    ),
+    Mutant(
+        "a step on another account is done by a thread of the target's own",
+        (Edit("worker/service/look.py", "            lend=lend,\n", ""),),
+        ("tests/integration/test_bulkheads.py",),
+    ),
+    Mutant(
+        "one account may take every thread",
+        (
+            Edit(
+                "worker/service/bulkhead.py",
+                "return self._taken.total() + 1 + waiting <= threads",
+                "return self._taken.total() + 1 <= threads",
+            ),
+        ),
+        ("tests/unit/service/test_bulkhead.py",),
+    ),
+    Mutant(
+        "HostUp is asked to roll the API key before that is on record",
+        (
+            Edit(
+                "worker/rotation/api_key/tend.py",
+                "    kept = _begin(desk, kept, call, create=False)\n    return _asked(desk, terms, kept, call, "
+                "lambda: desk.hostup.roll(key_id, held.api_key))",
+                "    new = desk.hostup.roll(key_id, held.api_key)\n"
+                "    return _asked(desk, terms, _begin(desk, kept, call, create=False), call, lambda: new)",
+            ),
+        ),
+        ("tests/unit/rotation/test_api_key_roll.py", "tests/property/test_api_key_roll.py"),
+    ),
+    Mutant(
+        "a new API key is put over one that somebody else put there",
+        (
+            Edit(
+                "worker/rotation/api_key/place.py",
+                "if isinstance(there, str) and there and mark_of(Secret(there)) != call.old_mark:",
+                "if False:",
+            ),
+        ),
+        ("tests/unit/rotation/test_api_key_roll.py",),
+    ),
+    Mutant(
+        "a refused roll forgets the unsettled one before it",
+        (Edit("worker/rotation/api_key/changes.py", "    earlier = record.earlier\n", "    earlier = None\n"),),
+        ("tests/unit/rotation/test_api_key_roll.py",),
+    ),
+    Mutant(
+        "a 403 for however long says nothing of a dead API key",
+        (
+            Edit(
+                "worker/rotation/api_key/find_out.py",
+                "return (Finding.REFUSED if is_refusal(error) else Finding.UNKNOWN), error.what",
+                "return Finding.UNKNOWN, error.what",
+            ),
+        ),
+        ("tests/unit/rotation/test_api_key_roll.py",),
+    ),
+    Mutant(
+        "a bootstrap key is asked again and again",
+        (
+            Edit(
+                "worker/rotation/api_key/changes.py",
+                "    tried = create or record.tried_create\n",
+                "    tried = False\n",
+            ),
+        ),
+        ("tests/unit/rotation/test_api_key_roll.py",),
+    ),
 )

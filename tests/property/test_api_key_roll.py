@@ -95,3 +95,30 @@ def test_each_call_has_an_intent_of_its_own_on_record(fates: list[str]) -> None:
     world.rest()
     made = len(world.hostup.rolled) + len(world.hostup.created)
     assert world.events().count("api_key.rolling") >= made
+
+
+@given(
+    fates=st.lists(st.sampled_from(FATES), max_size=40),
+    status=st.sampled_from((401, 403, 404, 410)),
+    grace=st.booleans(),
+)
+@settings(max_examples=300, deadline=None)
+def test_a_loss_is_told_whatever_a_dead_key_is_answered_with_and_however_long_it_lived(
+    *, fates: list[str], status: int, grace: bool
+) -> None:
+    world = KeyWorld()
+    world.hostup.unknown, world.hostup.grace = status, grace
+    play(world, fates)
+    world.rest(timedelta(minutes=5))
+    if grace:
+        with suppress(RotatorError):
+            world.roll()
+    world.hostup.living = {key: key_id for key, key_id in world.hostup.living.items() if key_id}
+    for _ in range(24):
+        world.clock.time += timedelta(minutes=15)
+        record = world.look()
+    if world.works:
+        assert record.phase is Phase.IDLE
+    else:
+        assert record.phase is Phase.LOST
+        assert "api_key.lost" in world.events()
