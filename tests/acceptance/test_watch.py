@@ -78,6 +78,9 @@ def test_what_somebody_wrote_over_it_is_reported_and_left_alone(watched: Service
         done = watched.rotator(command)
         assert done.returncode == 1
         assert "rotator adopt" in done.stdout
+    for told in (watched.rotator("status"), watched.rotator("status", watched.target)):
+        assert told.returncode == 0, "it shows what is, and judges nothing"
+        assert "did not write" in " ".join(told.stdout.split())
 
 
 def test_a_secret_key_that_somebody_changed_under_our_own_key_is_reported(watched: Service) -> None:

@@ -100,7 +100,7 @@ def _times(draw: random.Random, most: int) -> int:
 def _recoded(data: bytes, draw: random.Random) -> bytes:
     to = draw.choice(("utf-16", "utf-32", "utf-16-le", "utf-8-sig", "latin-1", "gzip", "zlib"))
     if to == "gzip":
-        return gzip.compress(data, 1)
+        return gzip.compress(data, 1, mtime=0)
     return zlib.compress(data, 1) if to == "zlib" else data.decode("utf-8", "replace").encode(to, "replace")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
@@ -11,7 +12,7 @@ import redis
 
 from tests.doubles import MemoryStorage, MemoryVault, one_account
 from tests.integration.scene import Scene, scene_on
-from tests.records import current
+from tests.records import MINUTE, SECOND, current
 from worker.cli.repair import _carry_out, _lines, _plan
 from worker.rotation.claims import Owner
 from worker.rotation.ports import Life, Probe, VaultPort
@@ -104,3 +105,11 @@ def test_where_the_gateway_cannot_be_told_apart_a_key_that_may_live_is_left_to_a
     assert any("AK6" in line and "nobody answers for it" in line for line in _lines(plan, [], done=False))
     _carry_out(runtime, plan, [])
     assert "rotation-6" in store.rescued("media")
+
+
+@pytest.mark.parametrize(("ago", "life"), [(SECOND, "unknown"), (2 * MINUTE, "dead")])
+def test_a_key_that_is_too_new_to_be_known_is_not_taken_for_dead(scene: Scene, ago: timedelta, life: str) -> None:
+    scene.hostup.living["AK0"] = "the current one"
+    made_at = scene.clock.now() - ago
+    scene.runtime.services.store.rescue("media", "rotation-6", {**SEEN, "created_at": made_at.isoformat()})
+    assert [(key.loose.access_key, key.life) for key in _plan(scene.runtime, scene.target).keys] == [("AK6", life)]

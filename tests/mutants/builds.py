@@ -194,6 +194,17 @@ MUTANTS = (
         ("tests/unit/rotation/test_claims.py",),
     ),
     Mutant(
+        "believe that every key on record has a document of its own",
+        (
+            Edit(
+                "worker/rotation/claiming.py",
+                "if owner is None or not claims.are_complete():",
+                "if False:",
+            ),
+        ),
+        ("tests/unit/rotation/test_claims.py",),
+    ),
+    Mutant(
         "delete what apps read of a target that was removed",
         (Edit("worker/rotation/leftover.py", "return key.why is not Why.REVOKED and", "return False and"),),
         ("tests/unit/rotation/test_leftover.py",),

@@ -148,9 +148,12 @@ def _account_of(runtime: Runtime, plan: RepairPlan, key: LooseKey) -> str:
 def _life(services: Services, key: LooseKey, witnesses: Mapping[str, str]) -> str:
     account = key.account or DEFAULT_ACCOUNT
     try:
-        return life_of(services.at(account).storage, key.access_key, witnesses.get(account)).value
+        life = life_of(services.at(account).storage, key.access_key, witnesses.get(account))
     except AccountGone:
         return Life.UNKNOWN.value
+    # one that has not spread yet is refused as a dead one is
+    young = key.made_at is not None and services.clock.now() - key.made_at < services.policy.verify_within
+    return Life.UNKNOWN.value if life is Life.DEAD and young else life.value
 
 
 def _made_for(runtime: Runtime, plan: RepairPlan, access_key: str) -> str | None:

@@ -41,10 +41,14 @@ def claim_all(services: Services, seen: Survey) -> None:
     Where a record could not be read, that is not known of every key. Where Vault does not allow it, it is only told.
     """
     claims, shared = services.store.claims, holders(seen.records)
+    owners = dict(pair for record in seen.records.values() for pair in _owners(record))
+
+    def claim(access_key: str) -> None:
+        claims.claim_on_record(access_key, owners[access_key], shared.get(access_key, ()))
+
     try:
-        for record in seen.records.values():
-            for access_key, owner in _owners(record):
-                claims.claim_on_record(access_key, owner, shared.get(access_key, ()))
+        for _ in read_all(list(owners), claim, None):
+            pass
         if not seen.unreadable:
             claims.note_complete(services.clock.now())
     except VaultDenied as error:

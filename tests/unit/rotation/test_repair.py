@@ -176,7 +176,7 @@ def test_keys_that_history_shows_to_live_are_found_and_dead_ones_not() -> None:
     record = note(record, Event.KEY_DEAD, NOW, access_key="AK3")
     archived, kept = record.history.added[:3], History(added=record.history.added[3:])
     made = repaired(broken(replace(record, history=kept)), archived=archived)
-    assert made.loose == (LooseKey("AK4", "history", "r-4", "q-4", "default"), LooseKey("AK2", "history"))
+    assert made.loose == (LooseKey("AK4", "history", "r-4", "q-4", "default", NOW), LooseKey("AK2", "history"))
     assert made.record.next_entry == record.next_entry + 1
 
 

@@ -37,13 +37,17 @@ class RepairEvidence:
 
 @dataclass(frozen=True, slots=True)
 class LooseKey:
-    """A key that was named ``where``, and that the new record does not answer for; ``account`` None: not known."""
+    """A key that was named ``where``, and that the new record does not answer for.
+
+    ``account`` is where it lies, ``made_at`` when it was made; None: not known.
+    """
 
     access_key: str
     where: str
     rotation_id: str | None = None
     request_id: str | None = None
     account: str | None = None
+    made_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +171,10 @@ def _named(value: object, where: str) -> Iterator[LooseKey]:
     if isinstance(value, Mapping):
         for name, inner in value.items():
             if str(name).replace("_", "").lower() == "accesskey" and isinstance(inner, str) and inner:
-                facts = (_text(value.get(each)) for each in ("rotation_id", "request_id", "account"))
-                yield LooseKey(inner, where, *facts)
+                rotation_id, request_id, account = (
+                    _text(value.get(each)) for each in ("rotation_id", "request_id", "account")
+                )
+                yield LooseKey(inner, where, rotation_id, request_id, account, moment(value.get("created_at")))
             else:
                 yield from _named(inner, f"{where}.{name}" if where else str(name))
     elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
@@ -181,7 +187,8 @@ def _in_history(entries: Iterable[Entry]) -> Iterator[LooseKey]:
         if entry.access_key:
             made = entry.event == Event.KEY_CREATED
             account = _text(entry.facts.get("account")) or (DEFAULT_ACCOUNT if made else None)
-            yield LooseKey(entry.access_key, "history", entry.rotation_id, entry.request_id if made else None, account)
+            request_id, made_at = (entry.request_id, entry.at) if made else (None, None)
+            yield LooseKey(entry.access_key, "history", entry.rotation_id, request_id, account, made_at)
         previous = _text(entry.facts.get("previous_access_key"))
         if previous:
             yield LooseKey(previous, "history")

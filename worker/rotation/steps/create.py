@@ -266,7 +266,8 @@ def _record_key(session: Session, holder: Holder, created: CreatedKey, since: fl
             "access_key": created.access_key,
             "request_id": created.request_id,
         }
-        session.services.store.rescue(session.target.name, holder.rotation_id, content)
+        known = {**content, "created_at": now.isoformat()}
+        session.services.store.rescue(session.target.name, holder.rotation_id, known)
         session.log(Event.KEY_STRAY, **content)
         raise
     rotation = session.record.rotation
