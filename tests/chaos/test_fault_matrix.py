@@ -186,9 +186,9 @@ def _stranger_changes_secret(stand: Stand) -> None:
     newest = mount.metadata(path).get("current_version")
     if first and newest == 1 and _first_current(stand):
         _write_secret(stand, {**first, "secret_key": "another"}, 1)
-    elif first and newest == 2 and "conflict.found" in events:  # noqa: PLR2004 - his version
+    elif first and newest == 2 and "conflict.found" in events:
         _write_secret(stand, first, 2)
-    elif newest and newest > 3:  # noqa: PLR2004 - the next rotation's
+    elif newest and newest > 3:
         mount.vault.call("POST", f"{mount.mount}/destroy/{path}", {"versions": [2, 3]})
 
 
