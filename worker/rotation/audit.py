@@ -19,6 +19,7 @@ from worker.rotation.findings import (
     of_account,
     of_answers,
     of_lost_accounts,
+    of_places,
     of_rescued,
     of_storage,
     of_targets,
@@ -107,6 +108,7 @@ def audit(
     findings += [finding for found in storages.values() for finding in found]
     for count in counts:
         findings += of_account(seen, count.account, count.key_count, count.drift)
+        findings += of_places(seen, count.account)
     findings += [
         *of_rescued(services),
         *of_lost_accounts(seen, services.accounts),
