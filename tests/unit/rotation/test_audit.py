@@ -213,7 +213,9 @@ def test_a_limit_of_keys_says_which_give_a_place_free_and_when(small: Small, sta
     small.look()
     failure = small.record().failure
     assert failure
-    assert f"Of this target: LATER (from {later.retire_after.isoformat(timespec='seconds')}), SOON (from" in failure.hint
+    assert (
+        f"Of this target: LATER (from {later.retire_after.isoformat(timespec='seconds')}), SOON (from" in failure.hint
+    )
     assert "GONE" not in failure.hint
     (finding,) = [each for each in _audit(small).findings if each.kind == "places"]
     assert "refuses another key to 1 targets" in finding.what
