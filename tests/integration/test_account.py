@@ -48,7 +48,7 @@ def test_who_gets_no_place_is_told_why(client: redis.Redis) -> None:
     with (
         accounts[0].place("a"),
         accounts[1].place("b"),
-        pytest.raises(TryAgainLater, match="^2 creates are under way for this account") as caught,
+        pytest.raises(TryAgainLater, match=r"^2 creates are under way for this account") as caught,
         accounts[2].place("c"),
     ):
         raise AssertionError("three places were given")

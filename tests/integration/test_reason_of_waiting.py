@@ -12,8 +12,8 @@ from tests.integration.scene import Scene, scene_on
 from tests.records import MINUTE, NOW, SECOND, current, request
 from worker.adapters.redis.index import IndexEntry
 from worker.adapters.redis.locks import Hold
-from worker.rotation.record import Record
 from worker.rotation.reconcile import LookResult, reconcile
+from worker.rotation.record import Record
 from worker.rotation.status import summarize, summary_of, with_reason
 from worker.sandbox.servers import ValkeyServer
 from worker.service.audit_task import whole_audit

@@ -21,7 +21,6 @@ from worker.targets.freeze import freeze_at, thawed
 from worker.targets.schedule import next_rotation
 from worker.targets.target import Target
 
-
 REMEMBERED = timedelta(minutes=1)
 """How long after its end a wait is still what a target waits for: it is looked at again each tick."""
 

@@ -16,9 +16,9 @@ from worker.rotation.audit import AuditReport, audit
 from worker.rotation.changes.creates import explained
 from worker.rotation.changes.retirement import counted_after_all
 from worker.rotation.changes.watch import deletes_resumed
+from worker.rotation.findings import AuditFinding
 from worker.rotation.leftover import prove_left_behind, retire_leftovers, stand_in
 from worker.rotation.record import Record
-from worker.rotation.findings import AuditFinding
 from worker.rotation.status import due_at, outlook, summarize, summary_of, with_reason
 from worker.rotation.steps.session import Session
 from worker.rotation.survey import Progress
