@@ -20,7 +20,7 @@ from tests.chaos.shop import LOGGED, open_shop
 from tests.chaos.sites import Notes, Site, in_the_code
 from worker.sandbox.simulator.behaviour import Behaviour
 from worker.selftest import actions
-from worker.selftest.checker import BrokenPromise
+from worker.selftest.checker import BrokenPromise, unrest
 from worker.selftest.evidence import Json
 from worker.selftest.script import Exchange, Moment, Rule, Seen, Step
 from worker.selftest.stand import Bench, Pace, Stand
@@ -65,6 +65,7 @@ class Scenario:
     """A way through the worker; what ``prepare`` sets up leads it to calls that the plain way does not come to.
 
     ``tend`` is what an operator, or a stranger, does between two looks; ``ready``: when a rotation is asked for.
+    ``excuses`` says of a finding that it is about what the scenario took away: then nobody can know better.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Scenario:
     may_lose: bool = False
     pace: Pace = PACE
     ready: Callable[[Stand], bool] = lambda _: True
+    excuses: Callable[[Stand, BrokenPromise], bool] = lambda _stand, _finding: False
 
 
 def _lose_create(stand: Stand) -> None:
@@ -174,6 +176,75 @@ def _stranger_destroys_secret(stand: Stand) -> None:
         stand.mount.vault.call("POST", f"{stand.mount.mount}/destroy/{stand.watched.path}", {"versions": [1]})
 
 
+def _stranger_forgets_secret(stand: Stand) -> None:
+    if _first_current(stand) and "secret.lost" not in _events(stand):
+        stand.mount.vault.ask("DELETE", f"{stand.mount.mount}/metadata/{stand.watched.path}")
+
+
+def _stranger_changes_secret(stand: Stand) -> None:
+    """He writes another secret under our own key, and a person puts back what was there once the watch has told.
+
+    His versions go with the key: the worker knows of none.
+    """
+    mount, path = stand.mount, stand.watched.path
+    first, events = mount.data(path, 1), _events(stand)
+    newest = mount.metadata(path).get("current_version")
+    if first and newest == 1 and _first_current(stand):
+        _write_secret(stand, {**first, "secret_key": "another"}, 1)
+    elif first and newest == 2 and "conflict.found" in events:
+        _write_secret(stand, first, 2)
+    elif newest and newest > 3:
+        mount.vault.call("POST", f"{mount.mount}/destroy/{path}", {"versions": [2, 3]})
+
+
+def _write_secret(stand: Stand, content: Json, cas: int) -> None:
+    path = f"{stand.mount.mount}/data/{stand.watched.path}"
+    stand.mount.vault.ask("POST", path, {"data": content, "options": {"cas": cas}})
+
+
+class Snapshots:
+    """Vault is set back: record and app's secret are what they were before the first key died, by each trial's name.
+
+    What was made since (``lost``) is on no record then. A person deletes it in HostUp's panel, and says that all is
+    well (`rotator settle --restored`).
+    """
+
+    def __init__(self) -> None:
+        self._taken: dict[str, tuple[Json, Json]] = {}
+        self._lost: dict[str, Json] = {}
+
+    def tend(self, stand: Stand) -> None:
+        record, secret = stand.mount.record(stand.watched.name), stand.mount.data(stand.watched.path)
+        taken, lost = self._taken.get(stand.name), self._lost.get(stand.name)
+        if taken is None:
+            if record and secret and _first_current(stand):
+                self._taken[stand.name] = record, secret
+                stand.simulator.admin.remove_key(secret["access_key"])
+        elif lost is None:
+            if secret and secret["access_key"] != taken[1]["access_key"] and unrest(record) == "":
+                self._lost[stand.name] = secret
+                self._set_back(stand, *taken)
+        elif record and record.get("deletes_held"):
+            if stand.simulator.admin.keys()[lost["access_key"]].exists:
+                stand.simulator.admin.remove_key(lost["access_key"])
+            _write_record(stand, lambda known: {**known, "deletes_held": False})
+
+    def excuses(self, stand: Stand, finding: BrokenPromise) -> bool:
+        lost = self._lost[stand.name]
+        return any(lost[name] in str(finding) for name in ("access_key", "request_id", "rotation_id"))
+
+    def _set_back(self, stand: Stand, record: Json, secret: Json) -> None:
+        mount = stand.mount
+        for path, content in ((f"{mount.state_path}/{stand.watched.name}", record), (stand.watched.path, secret)):
+            mount.vault.call("DELETE", f"{mount.mount}/metadata/{path}")
+            if content is record:
+                settings = {"max_versions": 1, "cas_required": True}
+                mount.vault.call("POST", f"{mount.mount}/metadata/{path}", settings)
+            mount.vault.call("POST", f"{mount.mount}/data/{path}", {"data": content, "options": {"cas": 0}})
+
+
+SNAPSHOTS = Snapshots()
+
 ROLLED = replace(PACE, key_in_vault=True, hostup='api_key_every = "6s"')
 BOOTSTRAP = 'api_key_scopes = ["sandbox:keys"]'
 
@@ -238,6 +309,27 @@ SCENARIOS = (
         tend=_stranger_destroys_secret,
         pace=WATCHED,
         ready=_has("secret.lost"),
+    ),
+    Scenario(
+        "a stranger deletes the app's secret with its metadata",
+        tend=_stranger_forgets_secret,
+        pace=WATCHED,
+        ready=_has("secret.lost"),
+    ),
+    Scenario(
+        "somebody changes the app's secret under our own key",
+        tend=_stranger_changes_secret,
+        pace=WATCHED,
+        ready=_has("target.recovered"),
+        excuses=lambda _stand, finding: "nobody knows which key version" in finding.what,
+    ),
+    Scenario(
+        "Vault is set back",
+        tend=SNAPSHOTS.tend,
+        pace=WATCHED,
+        ready=_has("vault.set_back"),
+        may_lose=True,
+        excuses=SNAPSHOTS.excuses,
     ),
     Scenario(
         "keys go when no app says that it uses them",
@@ -324,6 +416,7 @@ def _play(bench: Bench, scenario: Scenario, strike: tuple[Step, Fault] | None) -
             died = stand.simulator.admin.calls("delete")
             evidence = replace(evidence, excused=frozenset(call.request_id or "" for call in died))
         findings = shop.judge(evidence, may_lose=may_lose)
+        findings = tuple(finding for finding in findings if not scenario.excuses(stand, finding))
         if scenario.pace.key_in_vault:
             findings = (*findings, *_of_api_key(stand))
         return Played(shop.notes, trace, findings, met.is_set())

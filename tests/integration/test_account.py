@@ -43,6 +43,18 @@ def test_creates_run_a_few_at_a_time(client: redis.Redis) -> None:
         pass
 
 
+def test_who_gets_no_place_is_told_why(client: redis.Redis) -> None:
+    accounts = [Account(client, MemoryHostUp(), MemoryClock(), LIMITS) for _ in range(3)]
+    with (
+        accounts[0].place("a"),
+        accounts[1].place("b"),
+        pytest.raises(TryAgainLater, match=r"^2 creates are under way for this account") as caught,
+        accounts[2].place("c"),
+    ):
+        raise AssertionError("three places were given")
+    assert "parallel_creates under [hostup] sets how many may be" in caught.value.hint
+
+
 def test_the_place_of_a_worker_that_died_comes_back(client: redis.Redis) -> None:
     clock = MemoryClock()
     dead = Account(client, MemoryHostUp(), clock, LIMITS)

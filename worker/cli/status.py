@@ -17,7 +17,7 @@ from worker.errors import QueueUnavailable, RecordError, StorageError, VaultUnav
 from worker.rotation.ports import VaultPort
 from worker.rotation.record import Record
 from worker.rotation.records import RecordStore
-from worker.rotation.status import held_back, moved, summary_of, unusable
+from worker.rotation.status import held_back, moved, summary_of, unusable, with_reason
 from worker.settings.environment import Need
 from worker.settings.settings import Settings
 from worker.targets.account import DEFAULT_ACCOUNT, account_option, at_account
@@ -72,6 +72,11 @@ def status(options: Options, name: str | None, *, fresh: bool, account: str | No
     target = target_named(settings, name)
     summary = NOTHING_SAID | _of_one(settings, target, fresh=fresh) | _sighting(settings, name)
     summary = _with_account(summary, settings)
+    if summary.get("waits_until"):
+        now = datetime.now(UTC)
+        due = datetime.fromisoformat(summary["waits_until"]) <= now
+        remembered = _remembered(settings, lambda shared: shared.index.summary(name)) if due else None
+        summary = with_reason(summary, remembered, now)
     if summary["last_error"] or summary.get("requests"):
         held = _remembered(settings, _held) or ()
         _say_held([each for each in held if each.account == target.account])

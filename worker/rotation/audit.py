@@ -19,6 +19,7 @@ from worker.rotation.findings import (
     of_account,
     of_answers,
     of_lost_accounts,
+    of_places,
     of_rescued,
     of_shared,
     of_storage,
@@ -126,6 +127,7 @@ def audit(
     counts = [replace(count, unaccounted=_unaccounted(seen, observed, count.account)) for count in counts]
     for count in counts:
         findings += of_account(seen, count.account, count.key_count, count.drift, count.unaccounted)
+        findings += of_places(seen, count.account)
     findings += [
         *of_rescued(services),
         *of_shared(seen),

@@ -19,6 +19,7 @@ from worker.rotation.record import Paused, Record, Trouble
 from worker.rotation.services import Services
 from worker.rotation.status import due_at, failing_since, held_back_by, outlook
 from worker.rotation.survey import Survey
+from worker.rotation.texts import OTHERS_PLACES
 from worker.targets.account import account_option, at_account
 from worker.targets.target import Target
 
@@ -82,6 +83,26 @@ def _of_missing(unaccounted: Sequence[str], settle: str) -> str:
         "Somebody deleted keys elsewhere. Every current key lives; if keys of other people are gone, note how many "
         f"remain with `{settle}`."
     )
+
+
+def of_places(seen: Survey, account: str) -> Iterator[AuditFinding]:
+    """Which keys give a place free, and when, where HostUp may have no room for another key of the account."""
+    failures = (record.failure for record in seen.records.values())
+    waiting = sum(1 for each in failures if each and each.account == account and OTHERS_PLACES in each.hint)
+    if not waiting:
+        return
+    keys = sorted(
+        (key.wanted_at, key.access_key, name)
+        for name, record in seen.records.items()
+        for key in record.retiring
+        if key.account == account and not key.deleted_at
+    )
+    named = [f"{key} of {name} (from {at.isoformat(timespec='seconds')})" for at, key, name in keys[:NAMED]]
+    more = f", and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
+    none = "No key is retiring: delete keys of other people, or ask HostUp for more."
+    what = f"HostUp refuses another key to {waiting} targets, maybe because there are too many{at_account(account)}"
+    hint = f"What comes free first: {', '.join(named)}{more}." if keys else none
+    yield AuditFinding("places", None, what, hint, account)
 
 
 def of_storage(services: Services, account: str) -> Iterator[AuditFinding]:

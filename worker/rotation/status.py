@@ -6,8 +6,8 @@ Pure, and imported in a moment: ``rotator status TARGET`` needs no more than thi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from worker.errors import Conflict, RotatorError
@@ -20,6 +20,9 @@ from worker.targets.account import DEFAULT_ACCOUNT, logged
 from worker.targets.freeze import freeze_at, thawed
 from worker.targets.schedule import next_rotation
 from worker.targets.target import Target
+
+REMEMBERED = timedelta(minutes=1)
+"""How long after its end a wait is still what a target waits for: it is looked at again each tick."""
 
 
 def due_at(record: Record, target: Target, now: datetime) -> datetime | None:
@@ -87,6 +90,19 @@ def outlook(record: Record, target: Target, now: datetime) -> Wait:
     due, freeze = due_at(record, target, now), freeze_at(target.freezes, now)
     step = decide(record, due, now, {}, freeze=freeze, account=target.account)
     return step if isinstance(step, Wait) else Wait(now, "the next step is due")
+
+
+def with_reason(summary: dict[str, Any], remembered: Mapping[str, Any] | None, now: datetime) -> dict[str, Any]:
+    """With what the last look found the target to wait for, which is on no record: a place for its create, an account.
+
+    ``remembered`` is the summary of that look; one that is old, or of another state, tells nothing.
+    """
+    if remembered is None or datetime.fromisoformat(summary["waits_until"]) > now:
+        return summary
+    known, until = str(remembered.get("waits_for") or ""), remembered.get("waits_until")
+    fresh = isinstance(until, str) and datetime.fromisoformat(until) > now - REMEMBERED
+    same = all(summary.get(name) == remembered.get(name) for name in ("phase", "access_key", "rotation_id"))
+    return summary | {"waits_for": known, "waits_until": until} if fresh and same and ": " in known else summary
 
 
 def summary_of(record: Record, target: Target, now: datetime) -> dict[str, Any]:

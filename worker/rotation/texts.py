@@ -14,6 +14,9 @@ LONGEST_REASON = 200
 LONGEST_TEXT = 2000
 """Characters of what explains something: errors, hints, reasons of old records."""
 
+OTHERS_PLACES = "`rotator audit` names those of the others."
+"""In the hint of a create that HostUp may have refused because there are too many keys."""
+
 MOST_TEXTS = 40
 """In a list."""
 

@@ -48,6 +48,44 @@ def lead(stand: Stand, over: Callable[[], bool]) -> None:
     wait(lambda: _audits(stand) != [], "the audit", over)
 
 
+def lead_through_harm(stand: Stand, over: Callable[[], bool]) -> None:
+    """The same where strangers take what apps read: the app's secret, which comes back, and the key, for another one.
+
+    To be led with a short ``watch_every``.
+    """
+    stand.send("rotator.tick")
+    if not wait(lambda: unrest(_record(stand)) == "", "the first rotation", over):
+        return
+    mount, path = stand.mount, stand.watched.path
+    first = (mount.data(path) or {})["access_key"]
+    mount.vault.call("DELETE", f"{mount.mount}/data/{path}")
+    if not wait(_ticking(stand, lambda: mount.data(path) is not None), "the secret that was deleted", over):
+        return
+    if not wait(_ticking(stand, lambda: unrest(_record(stand)) == ""), "a look after it", over):
+        return
+    stand.simulator.admin.remove_key(first)
+    wait(_ticking(stand, lambda: _replaced(_record(stand), first)), "another key for the one that died", over)
+
+
+def _replaced(record: Json | None, access_key: str) -> bool:
+    current = (record or {}).get("current") or {}
+    return current.get("access_key") not in (None, access_key) and unrest(record) == ""
+
+
+def _ticking(stand: Stand, holds: Callable[[], bool]) -> Callable[[], bool]:
+    """The same, with a tick each second meanwhile, as no beat runs."""
+    sent = float("-inf")
+
+    def look() -> bool:
+        nonlocal sent
+        if time.monotonic() - sent > 1.0:
+            stand.send("rotator.tick")
+            sent = time.monotonic()
+        return holds()
+
+    return look
+
+
 def follow(stand: Stand, bench: Bench, then: Callable[[], None] = lambda: None) -> Iterator[BrokenPromise]:
     """Another worker, with beat, brings the target to rest and audits it; the request comes again, as messages may."""
     stand.script.clear()

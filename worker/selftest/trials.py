@@ -60,12 +60,16 @@ class TrialResult:
     seconds: float
 
 
-def rehearse(bench: Bench, name: str, pace: Pace | None = None) -> tuple[Seen, ...]:
+Lead = Callable[[Stand, Callable[[], bool]], None]
+"""What the first worker is given to do, until it is over with it."""
+
+
+def rehearse(bench: Bench, name: str, pace: Pace | None = None, leading: Lead = lead) -> tuple[Seen, ...]:
     """The trace of a worker that nobody strikes. Raises Stuck when it does not get through, or breaks a promise."""
     with bench.stand(name, pace) as stand:
         worker = stand.worker(bench.nursery)
         try:
-            lead(stand, never)
+            leading(stand, never)
             trace = stand.script.trace()
         finally:
             worker.kill()
@@ -117,9 +121,13 @@ def _may_lose(trace: tuple[Seen, ...], row: Row, fate: Fate) -> bool:
     return False
 
 
-def kill(bench: Bench, name: str, row: Row, pace: Pace | None = None) -> TrialResult:
+def kill(bench: Bench, name: str, row: Row, pace: Pace | None = None, leading: Lead = lead) -> TrialResult:
     """Kill -9 the worker there; another one goes on."""
-    return _trial(bench, name, row, lambda worker, _: TrialPlan(actions.kill(lambda: worker.pid)), Fate.DIES, pace)
+
+    def plan(worker: WorkerProcess, _: Stand) -> TrialPlan:
+        return TrialPlan(actions.kill(lambda: worker.pid))
+
+    return _trial(bench, name, row, plan, Fate.DIES, pace, leading)
 
 
 def freeze(bench: Bench, name: str, row: Row) -> TrialResult:
@@ -159,6 +167,7 @@ def _trial(
     make: Callable[[WorkerProcess, Stand], TrialPlan],
     fate: Fate,
     pace: Pace | None = None,
+    leading: Lead = lead,
 ) -> TrialResult:
     began = time.monotonic()
     with bench.stand(name, pace) as stand:
@@ -167,7 +176,7 @@ def _trial(
         plan = make(worker, stand)
         stand.script.add(Rule.at(row.step, row.moment, actions.first(actions.call(struck.set), plan.blow)))
         try:
-            lead(stand, struck.is_set)
+            leading(stand, struck.is_set)
             findings = [] if struck.is_set() else [BrokenPromise(0, str(row), "was never met")]
             if fate is Fate.DIES:
                 worker.ended(PATIENCE)

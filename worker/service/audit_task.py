@@ -22,7 +22,7 @@ from worker.rotation.findings import AuditFinding
 from worker.rotation.leftover import prove_left_behind, retire_leftovers, stand_in
 from worker.rotation.lost import of_lost_keys
 from worker.rotation.record import Record
-from worker.rotation.status import due_at, outlook, summarize
+from worker.rotation.status import due_at, outlook, summarize, summary_of, with_reason
 from worker.rotation.steps.session import Session
 from worker.rotation.survey import Progress
 from worker.service.api_key import findings_of_api_keys
@@ -31,6 +31,9 @@ from worker.service.tick import Send, hand_out
 from worker.targets.account import DEFAULT_ACCOUNT, logged
 
 AUDIT = "audit"
+LATE = ("waiting", "overdue")
+"""The kinds of findings about what should have happened by now."""
+
 AFTER_TROUBLE = timedelta(minutes=1)
 SETTLED_AFTER_LEASES = 4
 CLAIMS_EVERY = timedelta(days=1)
@@ -125,7 +128,8 @@ def whole_audit(runtime: Runtime, progress: Progress | None = None, *, observing
     targets = runtime.settings.targets
     report = audit(runtime.services, targets, slack(runtime), progress, observing=observing)
     lost = _lost(runtime, report, progress, everywhere=observing)
-    return replace(report, findings=(*report.findings, *lost, *findings_of_api_keys(runtime)))
+    findings = tuple(_with_reason(runtime, report, finding) for finding in report.findings)
+    return replace(report, findings=(*findings, *lost, *findings_of_api_keys(runtime)))
 
 
 def _lost(
@@ -146,6 +150,23 @@ def _lost(
     except QueueUnavailable:
         ids = {}
     return of_lost_keys(services, seen, targets, ids, documents)
+
+
+def _with_reason(runtime: Runtime, report: AuditReport, finding: AuditFinding) -> AuditFinding:
+    """A target that is late, with what the last look found it to wait for: some of that is on no record."""
+    name = finding.target or ""
+    target, record = runtime.settings.targets.get(name), report.survey.records.get(name)
+    if finding.kind not in LATE or target is None or record is None or record.failure:
+        return finding
+    try:
+        remembered = runtime.shared.index.summary(name)
+    except QueueUnavailable:
+        return finding
+    before = summary_of(record, target, report.at)
+    after = with_reason(before, remembered, report.at)
+    if after is before:
+        return finding
+    return replace(finding, hint=f"It waits for {after['waits_for']}, until {after['waits_until']}.")
 
 
 def slack(runtime: Runtime) -> timedelta:

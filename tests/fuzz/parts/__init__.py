@@ -9,6 +9,7 @@ from tests.fuzz.part import Part
 NAMES = (
     "messages",
     "hostup",
+    "salvaged",
     "vault",
     "storage",
     "records",

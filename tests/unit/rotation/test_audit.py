@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import TypeVar
 
 import pytest
 
-from tests.doubles import MemoryVault, one_account
+from tests.doubles import Gate, MemoryVault, one_account
 from tests.records import MINUTE, create, retiring
 from tests.unit.rotation.test_watch import DENIED, NO_SUCH_KEY, SLOW_DOWN, OddStorage
 from tests.worlds import SLACK, STATE, TARGET, Small
-from worker.errors import HostUpCall, HostUpRateLimited, VaultDenied
+from worker.errors import HostUpCall, HostUpRateLimited, HostUpRefused, VaultDenied
 from worker.rotation.audit import AuditReport, audit
 from worker.rotation.baseline import ensure_baseline, note_foreign
 from worker.rotation.changes.rotation import failed
@@ -22,6 +23,8 @@ from worker.rotation.observe import observe_all
 from worker.rotation.ports import Document, Probe
 from worker.rotation.record import Request, Trouble, TroubleKind
 from worker.rotation.status import failing_since
+
+T = TypeVar("T")
 
 LIMITED = HostUpRateLimited("too many", HostUpCall("create_key", 429), hint="Wait.", request_id="request-429")
 
@@ -266,3 +269,60 @@ def test_a_secret_that_may_not_be_read_is_no_end_of_the_audit(small: Small) -> N
     (seen,) = observe_all(services, {TARGET.name: small.record()}, small.targets).values()
     assert (seen.living, seen.what) == (None, "what apps read could not be looked at: denied")
     assert audit(services, small.targets, SLACK).findings == ()
+
+
+class _Full(Gate):
+    """HostUp makes no further key."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+    def pass_through(self, name: str, effect: Callable[[], T], lost: Callable[[], Exception]) -> T:
+        del lost
+        if name == "hostup create":
+            raise HostUpRefused("Key limit reached", HostUpCall("create_key", self.status), hint="No.")
+        return effect()
+
+
+@pytest.mark.parametrize("status", [409, 422])
+def test_a_limit_of_keys_says_which_give_a_place_free_and_when(small: Small, status: int) -> None:
+    small.hostup.gate = _Full(status)
+    soon, later = retiring("SOON", timedelta(days=40)), retiring("LATER", timedelta(days=41))
+    gone = retiring("GONE", timedelta(days=39), deleted=True)
+    small.alter(retiring=(later, soon, gone))
+    small.put(replace(small.record(), target="other", retiring=(retiring("OTHERS", timedelta(days=32)),)))
+    small.passes(days=31)
+    small.look()
+    failure = small.record().failure
+    assert failure
+    assert (
+        f"Of this target: LATER (from {later.retire_after.isoformat(timespec='seconds')}), SOON (from" in failure.hint
+    )
+    assert "GONE" not in failure.hint
+    (finding,) = [each for each in _audit(small).findings if each.kind == "places"]
+    assert "refuses another key to 1 targets" in finding.what
+    order = [finding.hint.index(name) for name in ("OTHERS of other (from", "SOON of media", "LATER of media")]
+    assert order == sorted(order)
+    assert soon.retire_after.isoformat(timespec="seconds") in finding.hint
+
+
+def test_where_no_key_is_retiring_that_is_said(small: Small) -> None:
+    small.hostup.gate = _Full(409)
+    small.passes(days=31)
+    small.look()
+    failure = small.record().failure
+    assert failure
+    assert "None of this target is retiring." in failure.hint
+    (finding,) = [each for each in _audit(small).findings if each.kind == "places"]
+    assert finding.hint.startswith("No key is retiring")
+
+
+@pytest.mark.parametrize("status", [400, 403, 500])
+def test_other_refusals_speak_of_no_places(small: Small, status: int) -> None:
+    small.hostup.gate = _Full(status)
+    small.passes(days=31)
+    small.look()
+    failure = small.record().failure
+    assert failure
+    assert "retiring" not in failure.hint
+    assert "places" not in _kinds(small)

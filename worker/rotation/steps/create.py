@@ -49,6 +49,7 @@ from worker.rotation.size import see_that_it_fits, trimmed
 from worker.rotation.steps.claim import somebody_elses
 from worker.rotation.steps.copies import NEEDED, look_at_copies
 from worker.rotation.steps.session import Pause, Session
+from worker.rotation.texts import OTHERS_PLACES
 
 MAYBE_FULL = (409, 422)
 """Statuses that may mean that HostUp has no room for another key."""
@@ -251,7 +252,7 @@ def _comes_free(session: Session) -> str:
         if not key.deleted_at
     ]
     mine = f"Of this target: {', '.join(keys)}." if keys else "None of this target is retiring."
-    return f"{mine} `rotator status` counts those of the others."
+    return f"{mine} {OTHERS_PLACES}"
 
 
 def _record_key(session: Session, holder: Holder, created: CreatedKey, since: float) -> None:
