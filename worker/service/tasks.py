@@ -56,7 +56,7 @@ def guarded(runtime: Runtime, task: str, run: Callable[[], None]) -> None:
     try:
         run()
     except QueueUnavailable as error:
-        runtime.redis_trouble.failed(error)
+        runtime.redis_failed(error)
     except UsageError as error:
         _log.error(Event.TASK_REFUSED, task=task, **error.fields())
     except RotatorError as error:

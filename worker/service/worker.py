@@ -244,7 +244,7 @@ def _show(runtime: Runtime, move: RedisMove, send: Send) -> None:
         if runtime.redis_trouble.well():
             audit_after_trouble(runtime, send)
     except QueueUnavailable as error:
-        runtime.redis_trouble.failed(error)
+        runtime.redis_failed(error)
         move.look(error)
     else:
         move.look()
@@ -257,7 +257,7 @@ def _rebuild(runtime: Runtime) -> None:
     try:
         rebuild(runtime)
     except QueueUnavailable as error:
-        runtime.redis_trouble.failed(error)
+        runtime.redis_failed(error)
 
 
 def _leave(runtime: Runtime) -> None:

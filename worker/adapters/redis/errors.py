@@ -12,7 +12,8 @@ from collections.abc import Mapping
 import redis
 from redis.sentinel import MasterNotFoundError
 
-from worker.errors import QueueUnavailable
+from worker.adapters.redis.replies import ReplyTooLong
+from worker.errors import QueueOverlong, QueueUnavailable
 
 NOTHING_LOST = "Nothing is lost; work goes on by itself when it can be used again."
 
@@ -50,12 +51,16 @@ _MEANINGS: Mapping[str, tuple[str, str]] = {
 _WORDS = re.compile(rf"\b({'|'.join(_MEANINGS)})\b")
 _DATABASE = "DB index is out of range"
 _CLIENTS = "max number of clients reached"
+_OVERLONG = "something that lies there is longer than anything that a worker writes"
+_WHO_WRITES = "A worker drops it. See who else can write to this Redis."
 _DEMOTED = "previous master is now a slave"
 """What redis-py makes of READONLY where Sentinels name the primary."""
 
 
 def unavailable(error: Exception) -> QueueUnavailable:
     """What to say of an error of Redis."""
+    if isinstance(error, ReplyTooLong):
+        return QueueOverlong(f"Redis cannot be used: {_OVERLONG}", hint=f"{_WHO_WRITES} {NOTHING_LOST}")
     why, hint = _meaning(error)
     return QueueUnavailable(f"Redis cannot be used: {why}", hint=f"{hint} {NOTHING_LOST}")
 
