@@ -39,7 +39,7 @@ EVERY_CALL = "every call"
 OPERATIONS = ("create_key", "delete_key", "status")
 KEPT = timedelta(days=1)
 LONGEST_HELD = LONGEST_ASKED * 1.25
-"""Nothing is held back for longer, whatever Redis says: the longest wait with its jitter."""
+"""Nothing is held back for longer, whatever Redis says: the longest wait of 15 minutes with its jitter."""
 
 _CLOSE = """
 local was = redis.call('HEXISTS', KEYS[1], 'open_until')
