@@ -1,4 +1,4 @@
-"""A forged version has a record taken for one that was set back, and a forged due time puts a look off: for how long."""
+"""What a forged version holds back, by which a record seems set back, and a forged due time: until the next audit."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ from worker.service.api_keys import api_key_of, desks_of
 from worker.service.baseline import Baselines
 from worker.service.bulkhead import Bulkhead
 from worker.service.own_audit import AuditDiary
+from worker.service.refusals import RightForm
 from worker.service.share import Share, watching_threads
 from worker.service.standing import ClockTrouble, RedisTrouble
 from worker.settings.settings import AccountSettings, Settings
@@ -62,6 +63,7 @@ class Runtime:
     longest_watch: timedelta = timedelta(days=3660)
     guard: Guard = field(default_factory=Guard)
     redis_login: RedisLogin | None = None
+    refused: RightForm = field(default_factory=RightForm)
     baselines: Baselines = field(default_factory=Baselines)
     watching: Share = field(default_factory=Share)
     bulkhead: Bulkhead = field(default_factory=Bulkhead)
