@@ -9,6 +9,7 @@ from tests.fuzz.part import Part
 NAMES = (
     "messages",
     "hostup",
+    "api_key",
     "vault",
     "storage",
     "records",
@@ -17,6 +18,7 @@ NAMES = (
     "environment",
     "redis_url",
     "logs",
+    "webhook",
 )
 
 
