@@ -160,6 +160,10 @@ class QueueUnavailable(TryAgainLater):
     """Redis cannot be reached, or does not take writes."""
 
 
+class QueueOverlong(QueueUnavailable):
+    """What lies in Redis is longer than anything that a worker writes there, and is not read."""
+
+
 @dataclass(frozen=True, slots=True)
 class HostUpCall:
     """Where a HostUp error comes from: which operation, which HTTP status, the API's own ``code``.

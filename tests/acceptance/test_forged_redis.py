@@ -6,6 +6,7 @@ import json
 import time
 
 from tests.acceptance.service import Service, Worker
+from tests.acceptance.test_hostile_messages import MEBIBYTE, assert_well, put_large
 from tests.sandbox import wait_until
 from worker.adapters.redis import keys
 
@@ -52,6 +53,29 @@ def test_rotation_goes_on_whatever_is_written_to_redis(service: Service) -> None
     assert {keys.IDS_OF, keys.VERSIONS, keys.PLANS} <= told(worker)
     assert worker.process.poll() is None
     assert not [e for e in worker.events("task.failed") if e.get("kind")], "nothing failed in a way that nobody foresaw"
+
+
+def test_what_no_worker_has_memory_for_is_not_read(service: Service) -> None:
+    """Everywhere that a worker reads, one after another: they would not fit into Redis all at once."""
+    service.every, service.grace, service.audit_every = "12s", "1s", "2s"
+    worker = service.start()
+    worker.wait_for("audit.done")
+    field, member = "redis.call('HSET', KEYS[1], 'x', {})", "redis.call('ZADD', KEYS[1], '-inf', {})"
+    for key, script in {
+        keys.VERSIONS: field.replace("'x'", f"'{service.target}'"),
+        keys.SUMMARY: field.replace("'x'", f"'{service.target}'"),
+        keys.REQUESTS: field,
+        keys.COUNT: field.replace("'x'", "'value'"),
+        keys.DUE: member,
+        keys.AUDIT: "redis.call('SET', KEYS[1], {})",
+    }.items():
+        put_large(service, script.format("string.rep('x', ARGV[1])"), key)
+        audits = len(worker.events("audit.done"))
+        worker.wait_for("audit.done", audits + 2)
+        assert (service.redis.memory_usage(key, samples=0) or 0) < 2 * MEBIBYTE, key
+    worker.wait_for("rotation.succeeded", len(worker.events("rotation.succeeded")) + 1)
+    assert {keys.DUE, keys.REQUESTS} <= told(worker)
+    assert_well(worker)
 
 
 def test_a_due_set_that_was_evicted_is_there_again_within_ticks(service: Service) -> None:

@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -23,7 +24,7 @@ from worker.adapters.s3.lazy import LazyStorage, StoragePlace
 from worker.adapters.vault.kv import VaultStore
 from worker.adapters.vault.opening import call_deadline, open_destinations, open_vault
 from worker.clock import ProcessClock, SystemClock, WitnessedClock
-from worker.errors import UsageError
+from worker.errors import QueueOverlong, QueueUnavailable, UsageError
 from worker.logs.redaction import Redactor
 from worker.meter import NO_METER, Meter
 from worker.rotation.api_key.desk import ApiKeyDesk
@@ -33,6 +34,7 @@ from worker.service.api_keys import api_key_of, desks_of
 from worker.service.baseline import Baselines
 from worker.service.bulkhead import Bulkhead
 from worker.service.own_audit import AuditDiary
+from worker.service.refusals import RightForm
 from worker.service.share import Share, watching_threads
 from worker.service.standing import ClockTrouble, RedisTrouble
 from worker.settings.settings import AccountSettings, Settings
@@ -40,6 +42,9 @@ from worker.spans import NO_SPANS, Spans
 from worker.targets.account import DEFAULT_ACCOUNT
 from worker.targets.backoff import LONGEST_ASKED, Backoff
 from worker.targets.target import Target
+
+SHORTENED_EVERY = timedelta(seconds=10)
+"""What is too long in Redis is looked for by one thread of all workers, and no more often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class Runtime:
     longest_watch: timedelta = timedelta(days=3660)
     guard: Guard = field(default_factory=Guard)
     redis_login: RedisLogin | None = None
+    refused: RightForm = field(default_factory=RightForm)
     baselines: Baselines = field(default_factory=Baselines)
     watching: Share = field(default_factory=Share)
     bulkhead: Bulkhead = field(default_factory=Bulkhead)
@@ -100,6 +106,14 @@ class Runtime:
         """Whether HostUp's API is on this machine or in a network of its own, as a simulated one is."""
         base = self.settings.accounts[account].hostup.base_url
         return is_inside(base, self.guard, by_proxy=self.settings.proxies.to(base) is not None)
+
+    def redis_failed(self, error: QueueUnavailable) -> None:
+        """A call to Redis failed. What is too long to be read is dropped by one worker: no call would succeed again."""
+        self.redis_trouble.failed(error)
+        if isinstance(error, QueueOverlong):
+            with suppress(QueueUnavailable):  # whoever calls next tries again
+                if self.shared.locks.only_one("shorten", SHORTENED_EVERY):
+                    self.shared.repairs.shorten()
 
     def close(self) -> None:
         """Close every connection."""

@@ -236,6 +236,7 @@ def _put_redis_right(runtime: Runtime, records: Mapping[str, Record]) -> None:
 
     A wake-up that was lost with Redis, and a schedule that was changed, are made good here.
     """
+    runtime.shared.repairs.shorten()
     now, targets = runtime.clock.now(), runtime.settings.targets
     known = {name: (records[name], target) for name, target in targets.items() if name in records}
     dues = {name: due_at(record, target, now) for name, (record, target) in known.items()}

@@ -19,15 +19,21 @@ FORMER_QUEUE = "celery"
 LOOKED_AT = 100
 """So many of the oldest messages there, and of the newest, are looked at in each tick."""
 
+LONGEST_IN_ALL = 4 * 1024 * 1024
+"""Bytes of them, of which the rest waits for the next tick."""
+
 _OURS = '"rotator.'
 
 _FIND = """
 if redis.call('TYPE', KEYS[1]).ok ~= 'list' then return {} end
-local found = {}
+local found, room = {}, tonumber(ARGV[4])
 local function look(items)
   for _, item in ipairs(items) do
-    local short, ours = #item <= tonumber(ARGV[2]), string.find(item, ARGV[3], 1, true)
-    if short and ours and not string.find(item, '[\\128-\\255]') then found[#found + 1] = item end
+    local short, ours = #item <= math.min(room, tonumber(ARGV[2])), string.find(item, ARGV[3], 1, true)
+    if short and ours and not string.find(item, '[\\128-\\255]') then
+      found[#found + 1] = item
+      room = room - #item
+    end
   end
 end
 local most, length = tonumber(ARGV[1]), redis.call('LLEN', KEYS[1])
@@ -66,7 +72,7 @@ class FormerQueue:
         if self._queue == FORMER_QUEUE:
             return
         try:
-            found = self._find(keys=[FORMER_QUEUE], args=[LOOKED_AT, LONGEST_ITEM, _OURS])
+            found = self._find(keys=[FORMER_QUEUE], args=[LOOKED_AT, LONGEST_ITEM, _OURS, LONGEST_IN_ALL])
             for item in found:
                 self._move(str(item))
         except ResponseError:

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import redis
-from redis.connection import DefaultParser
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from worker.adapters.redis.errors import unavailable
+from worker.adapters.redis.replies import BoundedParser
 from worker.errors import QueueUnavailable
 from worker.service.message import LONGEST_ITEM
 
@@ -19,19 +18,10 @@ LONGEST_REPLY = 8 * LONGEST_ITEM
 """Bytes. What is longer is not read to its end: Redis takes items of 512 MiB, and a worker has not so much memory."""
 
 
-class ReplyTooLong(RedisConnectionError):
-    """A reply was longer than all that can be meant for us; the connection is given up with it."""
+class Parser(BoundedParser):
+    """Reads replies up to the length that kombu's may have."""
 
-
-class Parser(DefaultParser):  # type: ignore[misc, valid-type]  # one of two, as hiredis is there or not
-    """Reads replies up to a length."""
-
-    def read_from_socket(self, *args: Any, **options: Any) -> Any:
-        """Read some more."""
-        more = super().read_from_socket(*args, **options)
-        if self._reader is not None and self._reader.len() > LONGEST_REPLY:
-            raise ReplyTooLong("a reply is too long")
-        return more
+    longest = LONGEST_REPLY
 
 
 Failed = Callable[[QueueUnavailable], None]

@@ -37,6 +37,9 @@ def rotate(runtime: Runtime, name: str, asked: Asked) -> None:
     """
     requests, request = runtime.shared.requests, asked.id
     target = runtime.target(name)
+    if limited := runtime.refused.limited(runtime.clock, name):
+        _refuse(runtime, request, limited)
+        return
     requests.keep(request, StoredRequest(target=target.name, reason=asked.reason, by=asked.by, leaked=asked.leaked))
     try:
         accept_message(
@@ -49,9 +52,8 @@ def rotate(runtime: Runtime, name: str, asked: Asked) -> None:
     except VaultError:
         raise  # the next tick that finds Vault well sends it again
     except RequestLimited as error:
-        requests.drop(request)
-        next_at = error.next_at.isoformat(timespec="seconds")
-        _log.warning(Event.TASK_REFUSED, task="rotator.rotate", request=request, next_at=next_at, **error.fields())
+        runtime.refused.limit(runtime.clock, name, error)
+        _refuse(runtime, request, error)
         return
     except RotatorError:
         requests.drop(request)
@@ -62,6 +64,12 @@ def rotate(runtime: Runtime, name: str, asked: Asked) -> None:
     if asked.leaked and not runtime.settings.worker.leaked_by_message:
         _log.warning(Event.LEAK_REPORTED, target=target.name, request=request, error=NOT_BY_MESSAGE, hint=BY_HAND)
     look_while_due(runtime, target.name)
+
+
+def _refuse(runtime: Runtime, request: str, error: RequestLimited) -> None:
+    runtime.shared.requests.drop(request)
+    facts = {"request": request, "next_at": error.next_at.isoformat(timespec="seconds"), **error.fields()}
+    runtime.refused.tell(runtime.clock, lambda: _log.warning(Event.TASK_REFUSED, task="rotator.rotate", **facts))
 
 
 def _request(runtime: Runtime, asked: Asked) -> Request:

@@ -56,9 +56,10 @@ def guarded(runtime: Runtime, task: str, run: Callable[[], None]) -> None:
     try:
         run()
     except QueueUnavailable as error:
-        runtime.redis_trouble.failed(error)
+        runtime.redis_failed(error)
     except UsageError as error:
-        _log.error(Event.TASK_REFUSED, task=task, **error.fields())
+        fields = error.fields()
+        runtime.refused.tell(runtime.clock, lambda: _log.error(Event.TASK_REFUSED, task=task, **fields))
     except RotatorError as error:
         _log.warning(Event.TASK_FAILED, task=task, **error.fields())
     except Exception as error:  # noqa: BLE001 - the border to Celery, which would log text and arguments

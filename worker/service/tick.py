@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -27,6 +28,12 @@ LONGEST_LOOK = timedelta(days=3660)
 """No schedule has its next rotation further away; the audit puts right what is nearer than that (``look_sooner``)."""
 
 AT_ONCE_SECONDS = 0.2
+
+_WITHOUT_TARGET = {
+    "task": "rotator.rotate",
+    "error": "a rotation was requested, and its target is no longer configured",
+    "hint": "Nothing was done. Put the target back into the configuration to rotate its key.",
+}
 
 _log = structlog.get_logger(__name__)
 
@@ -70,6 +77,7 @@ def tick(runtime: Runtime, send: Send) -> None:
         if not names:
             _hand_out_watches(runtime, send, now, watching_threads(threads, len(runtime.settings.accounts)))
     shared.notes.ticked(now)
+    runtime.refused.tell_rest(runtime.clock)
     tend_api_keys(runtime)  # last: it may wait for HostUp
 
 
@@ -131,14 +139,8 @@ def _refuse_requests_without_target(runtime: Runtime) -> None:
     for request, content in runtime.shared.requests.all().items():
         if content.target not in runtime.settings.targets:
             runtime.shared.requests.drop(request)
-            _log.error(
-                Event.TASK_REFUSED,
-                task="rotator.rotate",
-                request=request,
-                target=content.target,
-                error="a rotation was requested, and its target is no longer configured",
-                hint="Nothing was done. Put the target back into the configuration to rotate its key.",
-            )
+            facts = {"request": request, "target": content.target}
+            runtime.refused.tell(runtime.clock, partial(_log.error, Event.TASK_REFUSED, **_WITHOUT_TARGET, **facts))
 
 
 def _threads(runtime: Runtime) -> int:

@@ -25,11 +25,12 @@ from redis.exceptions import ResponseError
 
 from worker.adapters.redis.errors import first_word
 from worker.adapters.redis.keys import UNACKED, UNACKED_INDEX
+from worker.adapters.redis.replies import ReplyTooLong
 from worker.clock import SystemClock
 from worker.events import Event
 from worker.service.message import LONGEST_ITEM, Message, Refused, read
 from worker.service.refusals import Refusals
-from worker.service.replies import LONGEST_REPLY, Client, Failed, Parser, ReplyTooLong, tell
+from worker.service.replies import LONGEST_REPLY, Client, Failed, Parser, tell
 
 ALIAS = "rotator-redis"
 """What Celery knows this transport by."""

@@ -265,7 +265,7 @@ def _show(runtime: Runtime, move: RedisMove, owed: AuditAfterTrouble) -> None:
             owed.ended()
         owed.ask()
     except QueueUnavailable as error:
-        runtime.redis_trouble.failed(error)
+        runtime.redis_failed(error)
         move.look(error)
     else:
         move.look()
@@ -278,7 +278,7 @@ def _rebuild(runtime: Runtime) -> None:
     try:
         rebuild(runtime)
     except QueueUnavailable as error:
-        runtime.redis_trouble.failed(error)
+        runtime.redis_failed(error)
 
 
 def _leave(runtime: Runtime) -> None:

@@ -10,6 +10,7 @@ NAMES = (
     "messages",
     "hostup",
     "salvaged",
+    "api_key",
     "vault",
     "storage",
     "records",
@@ -18,6 +19,7 @@ NAMES = (
     "environment",
     "redis_url",
     "logs",
+    "webhook",
 )
 
 

@@ -73,8 +73,9 @@ if ARGV[5] then
   if type(begun) == 'table' then redis.call('HSET', KEYS[3], 'begun', '1') end
 end
 if open > 0 then redis.call('HSET', KEYS[1], 'trial_until', ARGV[2]) end
-return {open > 0 and 'trial' or 'free', '', table.concat(lied, ' '),
-  unpack(redis.call('HMGET', KEYS[3], 'value', 'at', 'made'))}
+local known = redis.call('HMGET', KEYS[3], 'value', 'at', 'made')
+for i = 1, 3 do known[i] = known[i] and #known[i] < 40 and known[i] or '' end
+return {open > 0 and 'trial' or 'free', '', table.concat(lied, ' '), unpack(known)}
 """
 """The circuit; the pause of this kind of call; a place, if a token for one is given; and the number of keys as far as
 it is known: in one call. A moment that is none of ours is cut to what one of ours can be, and its key is named."""

@@ -7,7 +7,7 @@ circuit opens after failures in a row, and at once for what is said of the whole
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ import redis
 import structlog
 
 from worker.adapters.redis.client import guard
+from worker.adapters.redis.due import PAGE
 from worker.adapters.redis.errors import first_word
 from worker.adapters.redis.keys import CIRCUIT, DUE, PARKED, PAUSES, at
 from worker.adapters.redis.reading import Why, checked, count, seconds, since, until
@@ -38,7 +39,7 @@ EVERY_CALL = "every call"
 OPERATIONS = ("create_key", "delete_key", "status")
 KEPT = timedelta(days=1)
 LONGEST_HELD = LONGEST_ASKED * 1.25
-"""Nothing is held back for longer, whatever Redis says: the longest wait with its jitter."""
+"""Nothing is held back for longer, whatever Redis says: the longest wait of 15 minutes with its jitter."""
 
 _CLOSE = """
 local was = redis.call('HEXISTS', KEYS[1], 'open_until')
@@ -130,7 +131,7 @@ class Circuit:
         operation = error.answer.operation
         self._client.hset(
             self._pauses,
-            mapping={operation: str(until.timestamp()), f"{operation} why": json.dumps(_facts(error, now))},
+            mapping={operation: str(until.timestamp()), _why(operation): json.dumps(_facts(error, now))},
         )
         self._client.expire(self._pauses, KEPT)
         _log.warning(Event.CALLS_PAUSED, operation=operation, until=until.isoformat(), **self._logged(error))
@@ -153,9 +154,9 @@ class Circuit:
             pipe.execute()
 
     @guard()
-    def turned_away(self) -> frozenset[str]:
-        """The targets that wait until the circuit closes, or a pause is over."""
-        return frozenset(str(name) for name in self._client.smembers(self._parked))
+    def turned_away(self, known: Container[str]) -> frozenset[str]:
+        """Which of these targets wait until the circuit closes, or a pause is over."""
+        return frozenset(str(name) for name in self._client.sscan_iter(self._parked, count=PAGE) if name in known)
 
     @guard()
     def close(self, now: datetime) -> None:
@@ -177,7 +178,8 @@ class Circuit:
     @guard()
     def held(self, now: datetime) -> tuple[HeldCalls, ...]:
         """All that is held back; the circuit also while single calls try whether HostUp answers again."""
-        circuit, pauses = self._hash(self._circuit), self._hash(self._pauses)
+        circuit = self._hash(self._circuit, ("open_until", "opened_at", "trial_until", "failures", "why"))
+        pauses = self._hash(self._pauses, (*OPERATIONS, *map(_why, OPERATIONS)))
         found = []
         if opened := _opened(circuit, now):
             failures = count(circuit.get("failures"), MOST_FAILURES) or 0
@@ -186,14 +188,20 @@ class Circuit:
         for operation in OPERATIONS:
             paused = until(pauses.get(operation), now, LONGEST_HELD)
             if paused:
-                found.append(_held(operation, now, paused, pauses.get(f"{operation} why")))
+                found.append(_held(operation, now, paused, pauses.get(_why(operation))))
         return tuple(replace(each, account=self._account) for each in found)
 
     def _logged(self, error: HostUpError) -> dict[str, object]:
         return {**_logged(error), **logged(self._account)}
 
-    def _hash(self, key: str) -> dict[str, str]:
-        return {str(name): str(value) for name, value in self._client.hgetall(key).items()}
+    def _hash(self, key: str, fields: Sequence[str]) -> dict[str, str]:
+        found = zip(fields, self._client.hmget(key, fields), strict=True)
+        return {name: str(value) for name, value in found if value is not None}
+
+
+def _why(operation: str) -> str:
+    """The field that says why calls of this operation are paused."""
+    return f"{operation} why"
 
 
 def _opened(circuit: Mapping[str, str], now: datetime) -> tuple[datetime, datetime] | None:

@@ -13,6 +13,7 @@ from redis.credentials import CredentialProvider
 from redis.retry import Retry
 
 from worker.adapters.redis.errors import unavailable
+from worker.adapters.redis.replies import BoundedParser
 from worker.adapters.redis.sentinels import pool_of
 from worker.secret import Secret
 from worker.settings.redis_url import read_redis_url
@@ -48,9 +49,9 @@ def connect(
         # a server that has become a replica takes no more writes: another may be behind the name by now
         "retry_on_error": [redis.ReadOnlyError],
     }
-    if address.sentinels:
-        return redis.Redis.from_pool(pool_of(address, told))
-    return redis.Redis(**told)
+    client = redis.Redis.from_pool(pool_of(address, told)) if address.sentinels else redis.Redis(**told)
+    client.connection_pool.connection_kwargs["parser_class"] = BoundedParser
+    return client
 
 
 @contextmanager

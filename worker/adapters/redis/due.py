@@ -19,11 +19,18 @@ After a look of a worker that was frozen for longer still, it is the audit that 
 """
 
 CLAIM = """
-local names = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])
-for _, name in ipairs(names) do redis.call('ZADD', KEYS[1], ARGV[2], name) end
-return names
+local taken = {}
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])) do
+  if #name <= 64 then
+    redis.call('ZADD', KEYS[1], ARGV[2], name)
+    taken[#taken + 1] = name
+  else
+    redis.call('ZREM', KEYS[1], name)
+  end
+end
+return taken
 """
-"""Takes what is due of a sorted set; each name comes back by itself later."""
+"""Takes what is due of a sorted set; each name comes back by itself later, but for one that is too long for a name."""
 
 TAKE = """
 local taken = {}

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 import redis
 from redis.sentinel import MasterNotFoundError
 
-from worker.errors import QueueUnavailable
+from worker.adapters.redis.replies import ReplyTooLong
+from worker.errors import QueueOverlong, QueueUnavailable
 
 NOTHING_LOST = "Nothing is lost; work goes on by itself when it can be used again."
 
@@ -69,12 +70,16 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
 }
 """By a part of the text, where there is no first word of its own."""
 
+_OVERLONG = "something that lies there is longer than anything that a worker writes"
+_WHO_WRITES = "A worker drops it. See who else can write to this Redis."
 _DEMOTED = "previous master is now a slave"
 """What redis-py makes of READONLY where Sentinels name the primary."""
 
 
 def unavailable(error: Exception) -> QueueUnavailable:
     """What to say of an error of Redis."""
+    if isinstance(error, ReplyTooLong):
+        return QueueOverlong(f"Redis cannot be used: {_OVERLONG}", hint=f"{_WHO_WRITES} {NOTHING_LOST}")
     why, hint = _meaning(error)
     return QueueUnavailable(f"Redis cannot be used: {why}", hint=f"{hint} {NOTHING_LOST}")
 

@@ -7,13 +7,14 @@ first.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import redis
 
 from worker.adapters.redis.client import batches, guard, raw
+from worker.adapters.redis.documents import Documents
 from worker.adapters.redis.keys import DUE, IDS, IDS_OF, PLANS, SUMMARY, VERSIONS, lock, woken
 from worker.adapters.redis.locks import Hold, as_seen, seen_text
 from worker.adapters.redis.reading import Summary, as_written, checked
@@ -82,7 +83,25 @@ redis.call('HSET', KEYS[8], ARGV[2], ARGV[9])
 """
 )
 
-_KEEP_MANY = _KEEP + "for i = 2, #ARGV, 3 do keep(ARGV[i], ARGV[i + 1], cjson.decode(ARGV[i + 2])) end"
+_REFRESH = (
+    _KEEP
+    + """
+local changed = 0
+for i = 2, #ARGV, 3 do
+  local target, summary, added = ARGV[i], ARGV[i + 1], cjson.decode(ARGV[i + 2])
+  local differs = redis.call('HGET', KEYS[1], target) ~= summary
+  if not differs and #added > 0 then
+    for _, known in ipairs(redis.call('HMGET', KEYS[2], unpack(added))) do differs = differs or not known end
+  end
+  if differs then
+    keep(target, summary, added)
+    changed = changed + 1
+  end
+end
+return changed
+"""
+)
+"""Keep what is missing or has changed; compared there, so that nothing that was written there has to be read."""
 
 _FORGET = (
     _IDS_OF
@@ -121,8 +140,9 @@ class Index:
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._finish_look = client.register_script(_FINISH_LOOK)
-        self._keep_many = client.register_script(_KEEP_MANY)
+        self._refresh = client.register_script(_REFRESH)
         self._forget = client.register_script(_FORGET)
+        self._summaries = Documents(client, SUMMARY)
 
     @guard()
     def finish_look(self, entry: IndexEntry, next_look: datetime, hold: Hold, seen: Seen = NOTHING_SEEN) -> None:
@@ -145,26 +165,12 @@ class Index:
 
     @guard()
     def refresh(self, entries: Iterable[IndexEntry]) -> int:
-        """Write those entries that are missing or have changed; how many. Two calls at most for each batch."""
-        return sum(map(self._refresh, batches(entries)))
-
-    def _refresh(self, entries: Sequence[IndexEntry]) -> int:
-        ids = [found for entry in entries for found in _newest(entry.ids)]
-        with self._client.pipeline(transaction=False) as pipe:
-            pipe.hmget(SUMMARY, [entry.target for entry in entries])
-            if ids:
-                pipe.hmget(IDS, ids)
-            summaries, *targets = pipe.execute()
-        missing = {found for found, target in zip(ids, *targets, strict=True) if target is None} if ids else set()
-        changed = [
-            entry
-            for entry, summary in zip(entries, summaries, strict=True)
-            if summary != json.dumps(entry.summary) or not missing.isdisjoint(entry.ids)
-        ]
-        if changed:
-            arguments = [argument for entry in changed for argument in _arguments(entry)]
-            self._keep_many(keys=_KEYS, args=[IDS_OF_A_TARGET, *arguments])
-        return len(changed)
+        """Write those entries that are missing or have changed; how many. A call for each batch."""
+        changed = 0
+        for batch in batches(entries):
+            arguments = [argument for entry in batch for argument in _arguments(entry)]
+            changed += int(self._refresh(keys=_KEYS, args=[IDS_OF_A_TARGET, *arguments]))
+        return changed
 
     @guard()
     def forget(self, targets: Iterable[str]) -> None:
@@ -213,24 +219,17 @@ class Index:
     @guard()
     def summary(self, target: str) -> dict[str, object] | None:
         """One target's summary; None where there is none, or one of another form."""
-        return _summary_of(target, self._client.hget(SUMMARY, target))
+        return next((as_written(found) for _, found in _checked(self._summaries.of([target]))), None)
 
     @guard()
     def summaries_of(self, targets: Iterable[str]) -> dict[str, Summary]:
         """The summaries of these targets that have our form. A call for each batch."""
-        found: dict[str, Summary] = {}
-        for batch in batches(targets):
-            for name, text in zip(batch, self._client.hmget(SUMMARY, batch), strict=True):
-                summary = checked(Summary, text)
-                if summary and summary.target == name:
-                    found[name] = summary
-        return found
+        return dict(_checked(self._summaries.of(targets)))
 
     @guard()
     def summaries(self) -> dict[str, dict[str, object]]:
         """All summaries that have our form."""
-        found = ((str(name), _summary_of(str(name), text)) for name, text in self._client.hgetall(SUMMARY).items())
-        return {name: summary for name, summary in found if summary is not None}
+        return {name: as_written(found) for name, found in _checked(self._summaries.all())}
 
 
 def _ids(text: object) -> tuple[str, ...]:
@@ -243,9 +242,12 @@ def _ids(text: object) -> tuple[str, ...]:
     return tuple(each for each in known if isinstance(each, str) and each.isascii() and each.isprintable())
 
 
-def _summary_of(target: str, text: object) -> dict[str, object] | None:
-    found = checked(Summary, text)
-    return as_written(found) if found and found.target == target else None
+def _checked(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, Summary]]:
+    """Of these those that have our form, and are of the target by whose name they lie there."""
+    for name, text in texts:
+        summary = checked(Summary, text)
+        if summary and summary.target == name:
+            yield name, summary
 
 
 def _arguments(entry: IndexEntry) -> tuple[str, str, str]:

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field
 
 from worker.adapters.redis.client import guard, raw
 from worker.adapters.redis.keys import outbox, outbox_due, told
-from worker.adapters.redis.reading import Checked, Moment, Number, Text, checked
+from worker.adapters.redis.reading import LONGEST_DOCUMENT, Checked, Moment, Number, Text, checked
 from worker.adapters.redis.repair import tell
 from worker.clock import moment
 from worker.notices.notice import Kind, Notice
@@ -75,14 +75,22 @@ right(KEYS[2], 'zset')
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[3], '+inf', 'LIMIT', 0, 100)) do
   redis.call('ZADD', KEYS[2], ARGV[1], id)
 end
-local id = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'LIMIT', 0, 1)[1]
+local id
+for _, found in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'LIMIT', 0, 100)) do
+  if #found <= 64 then
+    id = found
+    break
+  end
+  redis.call('ZREM', KEYS[2], found)
+  redis.call('HDEL', KEYS[1], found)
+end
 if not id then
   if redis.call('ZCARD', KEYS[2]) == 0 then redis.call('DEL', KEYS[1]) end
   return {}
 end
 local text = redis.call('HGET', KEYS[1], id)
 if text then redis.call('ZADD', KEYS[2], ARGV[2], id) else redis.call('ZREM', KEYS[2], id) end
-return {id, text or ''}
+return {id, text and #text <= tonumber(ARGV[4]) and text or ''}
 """
 )
 """Hold the first one that is due; one that is put off for longer than any ever is counts as due."""
@@ -175,7 +183,7 @@ class Outbox:
     @guard()
     def claim(self, channel: str, now: datetime, held_until: datetime) -> Waiting | None:
         """Take the first notice that is due, and hold it until then; None: there is none."""
-        times = [now.timestamp(), held_until.timestamp(), (now + _LATEST_TRY).timestamp()]
+        times = [now.timestamp(), held_until.timestamp(), (now + _LATEST_TRY).timestamp(), LONGEST_DOCUMENT]
         while found := self._claim(keys=[outbox(channel), outbox_due(channel)], args=times):
             name, text = map(str, found)
             stored = checked(StoredNotice, text)

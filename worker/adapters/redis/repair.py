@@ -5,6 +5,7 @@ That loses nothing: all that lies in Redis can be made anew from Vault.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ import structlog
 
 from worker.adapters.redis import keys
 from worker.adapters.redis.client import guard
+from worker.adapters.redis.reading import LONGEST_DOCUMENT
 from worker.events import Event
 
 TYPES: Mapping[str, str] = {
@@ -43,6 +45,23 @@ TYPES: Mapping[str, str] = {
 What each account has for itself is that of the default one here.
 """
 
+LONGEST: Mapping[str, int] = {
+    keys.REQUESTS: 8_192,
+    keys.IDS: 64,
+    keys.PLANS: 128,
+    keys.VERSIONS: 20,
+}
+"""Bytes of what each of these may hold for one name; of the others it is :data:`LONGEST_DOCUMENT`.
+
+So all that one call reads is within :data:`worker.adapters.redis.replies.LONGEST_REPLY`.
+"""
+
+LONGEST_NAME = 300
+"""Bytes of a name: of a target, a worker or an id."""
+
+PAGE = 5_000
+"""So many entries of each key are looked at by one call."""
+
 MOST = 1_000
 """So many moments are put right at a time."""
 
@@ -65,6 +84,34 @@ end
 return {late[1], late[2], redis.call('ZCARD', KEYS[1]), redis.call('ZCARD', KEYS[2]), unpack(found)}
 """
 """Delete keys of another type, have looks that are put off for ever happen now, and count what is scheduled."""
+
+_SHORTEN = """
+local name, answer = tonumber(ARGV[1]), {}
+local scans = {hash = 'HSCAN', zset = 'ZSCAN', set = 'SSCAN'}
+local drops = {hash = 'HDEL', zset = 'ZREM', set = 'SREM'}
+for i, key in ipairs(KEYS) do
+  local kind, cursor, longest = redis.call('TYPE', key).ok, ARGV[2 * i + 1], tonumber(ARGV[2 * i + 2])
+  local next, dropped = '0', 0
+  if kind == 'string' and redis.call('STRLEN', key) > longest then
+    dropped = redis.call('DEL', key)
+  elseif scans[kind] then
+    local found = redis.call(scans[kind], key, cursor, 'COUNT', ARGV[2])
+    next = found[1]
+    for at = 1, #found[2], kind == 'set' and 1 or 2 do
+      local member = found[2][at]
+      if #member > name or kind == 'hash' and #found[2][at + 1] > longest then
+        dropped = dropped + redis.call(drops[kind], key, member)
+      end
+    end
+  end
+  answer[2 * i - 1], answer[2 * i] = next, dropped
+end
+return answer
+"""
+"""Drop what is longer than anything of ours, of one page of each key; answers where each goes on, and how much it was.
+
+It is not read by the worker: that is what it would take the memory of.
+"""
 
 STRANGE = "No worker writes that: see who else can write to this Redis. It was made anew; nothing is lost."
 SHORTER = (
@@ -90,6 +137,7 @@ class Repairs:
         self._client = client
         self._types = {**TYPES, **{keys.at(name, key): TYPES[key] for name in accounts for key in keys.OF_ACCOUNT}}
         self._put_right = client.register_script(_PUT_RIGHT)
+        self._shorten = client.register_script(_SHORTEN)
 
     @guard()
     def put_right(self, now: datetime, last_look: datetime, last_watch: datetime) -> Scheduled:
@@ -111,6 +159,23 @@ class Repairs:
         if watches:
             tell(keys.WATCHES, "watches that are put off for too long", SHORTER, entries=watches)
         return Scheduled(int(all_looks), int(all_watches))
+
+    @guard()
+    def shorten(self) -> None:
+        """Drop what is too long to be ours, so that all else can be read."""
+        cursors, dropped = dict.fromkeys(self._types, "0"), Counter[str]()
+        while cursors:
+            places = [each for key, cursor in cursors.items() for each in (cursor, LONGEST.get(key, LONGEST_DOCUMENT))]
+            found = self._shorten(keys=[*cursors], args=[LONGEST_NAME, PAGE, *places])
+            answers = zip(cursors, map(str, found[::2]), map(int, found[1::2]), strict=True)
+            cursors = {}
+            for key, cursor, number in answers:
+                dropped[key] += number
+                if cursor != "0":
+                    cursors[key] = cursor
+        for key, number in dropped.items():
+            if number:
+                tell(key, "what is longer than anything that a worker writes", dropped=number)
 
     @guard()
     def wrong_types(self) -> dict[str, str]:

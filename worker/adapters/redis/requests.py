@@ -15,6 +15,9 @@ from worker.adapters.redis.repair import tell
 MOST = 1_000
 """So many are handed out at a time; more than that is no crowd of people."""
 
+PAGE = 500
+"""So many are read by one call."""
+
 LONGEST_ID = 64
 """Celery's ids have 36 characters."""
 
@@ -43,7 +46,7 @@ class PendingRequests:
         """The requests that are not on record yet, at most :data:`MOST`; what has no form of ours is dropped."""
         found: dict[str, StoredRequest] = {}
         malformed = []
-        for request, text in islice(self._client.hscan_iter(REQUESTS, count=MOST), MOST):
+        for request, text in islice(self._client.hscan_iter(REQUESTS, count=PAGE), MOST):
             content = checked(StoredRequest, text)
             if content and len(request) <= LONGEST_ID and request.isascii() and request.isprintable():
                 found[str(request)] = content

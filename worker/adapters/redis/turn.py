@@ -17,6 +17,7 @@ from worker.targets.account import DEFAULT_ACCOUNT
 
 _PUT_UP = """
 local there = redis.call('GET', KEYS[1])
+if there and #there > 64 then there = false end
 if there and there ~= ARGV[1] then return there end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return ARGV[2]

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import redis
 
 from worker.adapters.redis.client import batches, guard, raw
+from worker.adapters.redis.documents import Documents
 from worker.adapters.redis.due import CLAIM, TAKE, Passes, others, passing
 from worker.adapters.redis.keys import DUE, SEEN, WATCHES
 from worker.adapters.redis.reading import Sighting, as_written, checked
@@ -30,6 +31,7 @@ class Watches:
         self._client = client
         self._claim = client.register_script(_CLAIM)
         self._take = client.register_script(TAKE)
+        self._seen = Documents(client, SEEN)
 
     @guard()
     def schedule_missing(self, moments: Mapping[str, datetime]) -> None:
@@ -84,25 +86,23 @@ class Watches:
     @guard()
     def sighting(self, target: str) -> dict[str, object] | None:
         """How a target was seen last; None where that is not known."""
-        found = checked(Sighting, self._client.hget(SEEN, target))
-        return as_written(found) if found else None
+        return next((as_written(found) for _, found in self._checked(self._seen.of([target]))), None)
 
     @guard()
     def sightings(self) -> dict[str, dict[str, object]]:
         """How every target was seen last, as far as that is known."""
-        found = ((name, checked(Sighting, text)) for name, text in self._client.hgetall(SEEN).items())
-        return {str(name): as_written(sighting) for name, sighting in found if sighting}
+        return {name: as_written(found) for name, found in self._checked(self._seen.all())}
 
     @guard()
     def last_seen_living(self, targets: Iterable[str]) -> dict[str, str]:
         """When the keys of these targets were seen to work last, where that is known. A call for each batch."""
-        found: dict[str, str] = {}
-        for batch in batches(targets):
-            for name, text in zip(batch, self._client.hmget(SEEN, batch), strict=True):
-                sighting = checked(Sighting, text)
-                if sighting and sighting.last_seen_living_at:
-                    found[name] = sighting.last_seen_living_at
-        return found
+        found = self._checked(self._seen.of(targets))
+        return {name: seen.last_seen_living_at for name, seen in found if seen.last_seen_living_at}
+
+    def _checked(self, texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, Sighting]]:
+        for name, text in texts:
+            if sighting := checked(Sighting, text):
+                yield name, sighting
 
     def others(self, known: Container[str]) -> Iterator[list[str]]:
         """See :func:`worker.adapters.redis.due.others`."""

@@ -65,7 +65,8 @@ class SharedMetrics:
     def _targets(self, now: datetime) -> list[TargetFacts]:
         configured, shared = self._settings.targets, self._shared
         summaries, living = shared.index.summaries_of(configured), shared.watches.last_seen_living(configured)
-        parked = {name for account in self._settings.accounts for name in shared.circuit(account).turned_away()}
+        circuits = map(shared.circuit, self._settings.accounts)
+        parked = {name for circuit in circuits for name in circuit.turned_away(configured)}
         return [
             facts_of(target, summaries.get(name), living.get(name), now, turned_away=name in parked)
             for name, target in configured.items()
