@@ -7,12 +7,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from threading import Condition, Event, Thread
 
+from worker.credentials.ending import guarded
 from worker.credentials.environment import Place
 from worker.credentials.keys import AppKey, key_in, look_every
-from worker.credentials.login import Session
 from worker.errors import RotatorError
 
 Say = Callable[[str], None]
+Read = Callable[[str, str], tuple[dict[str, object], int]]
 
 BETWEEN_WISHES = 1.0
 """Seconds between two looks that somebody asks for: a program that is refused over and over must not load Vault."""
@@ -21,15 +22,23 @@ BETWEEN_WISHES = 1.0
 class Keeper:
     """One secret. A thread looks at Vault; who asks for the key gets what is known, and waits for the first look only.
 
-    ``on_change`` is called by that thread after the key has changed, the first time included. All in seconds of the
-    monotonic clock, which no step of the wall clock moves.
+    ``read`` is that of a session. ``on_change`` is called by that thread after the key has changed, the first time
+    included; ``broke`` when it ends by an error that is none of Vault's. All in seconds of the monotonic clock, which
+    no step of the wall clock moves.
     """
 
     def __init__(
-        self, session: Session, place: Place, refresh: timedelta, say: Say, on_change: Callable[[AppKey], None]
+        self,
+        read: Read,
+        place: Place,
+        refresh: timedelta,
+        say: Say,
+        *,
+        on_change: Callable[[AppKey], None],
+        broke: Callable[[], None],
     ) -> None:
         self.place = place
-        self._session = session
+        self._read = read
         self._refresh = refresh
         self._say = say
         self._on_change = on_change
@@ -38,8 +47,8 @@ class Keeper:
         self._ended = False
         self._key: AppKey | None = None
         self._error: RotatorError | None = None
-        self._looks = 0
-        self._thread = Thread(target=self._run, name=f"keeper of {place.name}", daemon=True)
+        self._begun = self._done = 0
+        self._thread = Thread(target=guarded(self._run, broke), name=f"keeper of {place.name}", daemon=True)
 
     def start(self) -> None:
         """Begin to look."""
@@ -60,11 +69,14 @@ class Keeper:
             return self._known()
 
     def look_now(self, seconds: float) -> AppKey:
-        """The key after one more look, or as it is known when that takes longer than ``seconds``."""
+        """The key after one more look, or as it is known when that takes longer than ``seconds``.
+
+        A look under way does not count: it may have seen what was there before the wish.
+        """
         with self._changed:
-            before = self._looks
+            wanted = self._begun + 1
             self._wanted.set()
-            self._changed.wait_for(lambda: self._looks > before, seconds)
+            self._changed.wait_for(lambda: self._done >= wanted, seconds)
             return self._known()
 
     def _known(self) -> AppKey:
@@ -84,11 +96,13 @@ class Keeper:
                 time.sleep(left)
 
     def _look(self) -> None:
+        with self._changed:
+            self._begun += 1
         found, error = self._found()
         with self._changed:
             before, told = self._key, self._error
             self._key, self._error = found or before, error
-            self._looks += 1
+            self._done = self._begun
             self._changed.notify_all()
         if error and str(error) != str(told):
             self._say(f"{self.place.name}: {error}" + ("; the last good key stays in use" if before else ""))
@@ -99,7 +113,7 @@ class Keeper:
 
     def _found(self) -> tuple[AppKey | None, RotatorError | None]:
         try:
-            fields, version = self._session.read(self.place.mount, self.place.path)
+            fields, version = self._read(self.place.mount, self.place.path)
             return key_in(fields, version, self.place.names), None
         except RotatorError as error:
             return None, error

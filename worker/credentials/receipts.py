@@ -85,10 +85,11 @@ class ReceiptWriter:
     def _left(self) -> bool:
         try:
             self.leave()
-        except RotatorError as error:
-            if str(error) != self._told:
-                self._told = str(error)
-                self._say(f"{self._place.name}: no receipt could be left: {error}")
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the process that hands out keys
+            why = str(error) if isinstance(error, RotatorError) else type(error).__name__
+            if why != self._told:
+                self._told = why
+                self._say(f"{self._place.name}: no receipt could be left: {why}")
             return False
         if self._told:
             self._told = ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 
+from worker.credentials.ending import Ending, guarded
 from worker.credentials.environment import Given, Server
 from worker.credentials.files import PAIR, pair, text
 from worker.credentials.jobs import Job
@@ -135,20 +136,13 @@ def _noting(jobs: Sequence[Job], session: Session, say: Say) -> Done:
 
 
 def _keep(renderer: Renderer) -> int:
-    ended, broken = Event(), Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    ending = Ending()
+    ending.listen()
 
     def look_on() -> None:
-        try:
-            while not ended.wait(renderer.look().total_seconds()):
-                pass
-        except BaseException:
-            broken.set()  # a process that lives on and writes nothing would not be noticed
-            raise
-        finally:
-            ended.set()
+        while True:
+            time.sleep(renderer.look().total_seconds())
 
-    Thread(target=look_on, name="renderer", daemon=True).start()  # the look under way is not waited for
-    ended.wait()
-    return 1 if broken.is_set() else 0
+    # a daemon, as the look under way is not waited for
+    Thread(target=guarded(look_on, ending.broke), name="renderer", daemon=True).start()
+    return ending.wait()

@@ -26,6 +26,7 @@ from worker.credentials.supervision import (
     Start,
     State,
     Step,
+    on_break,
     on_exit,
     on_key,
     on_signal,
@@ -35,17 +36,27 @@ from worker.credentials.supervision import (
 from worker.credentials.vault import Vault
 from worker.errors import CacheUnusable, UsageError
 
-PASSED_ON = frozenset(
+PASSED_ON: frozenset[int] = frozenset(
     {
+        signal.SIGALRM,
+        signal.SIGCONT,
         signal.SIGHUP,
         signal.SIGINT,
+        signal.SIGIO,
+        signal.SIGPROF,
+        signal.SIGPWR,
         signal.SIGQUIT,
         signal.SIGTERM,
         signal.SIGUSR1,
         signal.SIGUSR2,
+        signal.SIGVTALRM,
         signal.SIGWINCH,
+        *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
     }
 )
+"""All that somebody sends a program; what is left tells of this process's own faults, or stops it."""
+_OF_A_TERMINAL = frozenset({signal.SIGCONT, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH})
+"""What the kernel sends to all programs at a terminal."""
 _WATCHED = PASSED_ON | {signal.SIGCHLD}
 _NO_EVENT = 3600.0
 """Seconds to sleep where nothing is planned."""
@@ -84,25 +95,32 @@ def run(wanted: Wanted, env: Mapping[str, str], vault: Server, login: Given, say
 
 
 class _Runner:
-    """The program, and what comes in about it: signals and ends as signals, new keys through a queue and a signal."""
+    """The program, and what comes in about it: signals and ends as signals, the rest through a queue and a signal.
+
+    In the queue are new keys, and None where there will be no more.
+    """
 
     def __init__(self, wanted: Wanted, env: Mapping[str, str], mask: Collection[int], say: Say) -> None:
         self._wanted = wanted
         self._env = {name: value for name, value in env.items() if name not in _OF_OTHERS}
         self._mask = mask
         self._say = say
-        self._keys: SimpleQueue[AppKey] = SimpleQueue()
+        self._news: SimpleQueue[AppKey | None] = SimpleQueue()
+        self._broken = False
         self._pid = 0
         self._code: int | None = None
 
     def run(self, session: Session, first: AppKey) -> int:
         self._start(first)
         if self._wanted.policy.on_change != NOTHING:
-            Keeper(session, self._wanted.place, self._wanted.refresh, self._say, self._heard).start()
+            wanted = self._wanted
+            Keeper(
+                session.read, wanted.place, wanted.refresh, self._say, on_change=self._heard, broke=self._broke
+            ).start()
         state = State(first, first)
         while self._code is None:
             state = self._look(state)
-        return self._code
+        return self._code or 1 if self._broken else self._code
 
     def _look(self, state: State) -> State:
         """Sleep until something happens, and do what follows from it."""
@@ -110,12 +128,15 @@ class _Runner:
         left = seconds_left(state, time.monotonic())
         seen = signal.sigtimedwait(_WATCHED, _NO_EVENT if left is None else left)
         if seen and seen.si_signo in PASSED_ON:
-            state = self._do(on_signal(state, seen.si_signo, passed_on=seen.si_code > 0))  # > 0: of the kernel
-        while not self._keys.empty():
-            state = self._do(on_key(state, self._keys.get(), time.monotonic(), policy))
+            passed_on = seen.si_code > 0 and seen.si_signo in _OF_A_TERMINAL  # > 0: of the kernel
+            state = self._do(on_signal(state, seen.si_signo, time.monotonic(), policy, passed_on=passed_on))
+        while not self._news.empty():
+            key = self._news.get()
+            now = time.monotonic()
+            state = self._do(on_key(state, key, now, policy) if key else on_break(state, now, policy))
         state = self._do(on_time(state, time.monotonic(), policy))
         code = self._ended()
-        return state if code is None else self._do(on_exit(state, code))
+        return state if code is None else self._do(on_exit(state, code, time.monotonic()))
 
     def _do(self, decided: tuple[State, Step]) -> State:
         state, step = decided
@@ -142,7 +163,7 @@ class _Runner:
             if self._pid:
                 os.kill(self._pid, number)
         except OSError as error:
-            self._say(f"{self._wanted.command[0]} was not sent {signal.Signals(number).name}: {error.strerror}")
+            self._say(f"{self._wanted.command[0]} was not sent '{signal.strsignal(number)}': {error.strerror}")
 
     def _ended(self) -> int | None:
         """The exit code of the program, where it has ended. As a container's first process this has others to bury."""
@@ -166,5 +187,13 @@ class _Runner:
                 self._wanted.cache.write(self._wanted.place, Kept(key.fields, key.version, now, now))
             except CacheUnusable as error:
                 self._say(str(error))
-        self._keys.put(key)
+        self._tell(key)
+
+    def _broke(self) -> None:
+        """As :meth:`_heard`, when that thread ends."""
+        self._broken = True
+        self._tell(None)
+
+    def _tell(self, news: AppKey | None) -> None:
+        self._news.put(news)
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGCHLD)

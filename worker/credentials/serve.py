@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 from urllib.parse import quote
 
 from worker.credentials.command import say, say_result
+from worker.credentials.ending import Ending, guarded
 from worker.credentials.endpoint import Address, Endpoint, address_from, token_in
 from worker.credentials.environment import Given, Place, Server
 from worker.credentials.keeper import Keeper
@@ -34,36 +34,37 @@ def serve(
     *,
     receipt: bool = False,
 ) -> int:
-    """Serve each secret at its name, and say on stdout what goes into the environment of each program.
+    """Serve each secret at its name, and say on stdout what goes into the environment of each program; the exit code.
 
     ``receipt``: leave word in Vault which key is served here.
     """
-    address, session = address_from(listen), Session(Vault(vault), login)
+    address, session, ending = address_from(listen), Session(Vault(vault), login), Ending()
     reader = reader_name(socket.gethostname(), f"endpoint {listen}")
     notes = [(each, ReceiptWriter(session, each, reader, say) if receipt else None) for each in places]
-    keepers = {each.name: Keeper(session, each, refresh, say, _noting(note)) for each, note in notes}
+    keepers = {
+        each.name: Keeper(session.read, each, refresh, say, on_change=_noting(note), broke=ending.broke)
+        for each, note in notes
+    }
     token = token_in(token_file)
     try:
         server = Endpoint(address, token, keepers)
     except OSError as error:
         raise ConfigurationError((f"--listen: {listen}: {error.strerror}",)) from None
-    ended = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    ending.listen()
     for keeper in keepers.values():
         keeper.start()
     for _, note in notes:
         if note:
             note.start()
-    Thread(target=server.serve_forever, name="endpoint", daemon=True).start()
+    Thread(target=guarded(server.serve_forever, ending.broke), name="endpoint", daemon=True).start()
     for name in keepers:
         say_result(_told(name, server.url, address, token_file))
-    ended.wait()
+    code = ending.wait()
     if isinstance(address, Path):
         with suppress(OSError):
             address.unlink()
     session.end()
-    return 0
+    return code
 
 
 def _noting(note: ReceiptWriter | None) -> Callable[[AppKey], None]:

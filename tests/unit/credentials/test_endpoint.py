@@ -22,7 +22,7 @@ from worker.errors import ConfigurationError
 from worker.secret import Secret
 
 TOKEN = "a-token-of-the-test-and-long"
-NAME = "apps/a"
+NAME, OTHER = "apps/a", "apps/b"
 ANY_PORT = Address("127.0.0.1", 0)
 
 
@@ -35,9 +35,10 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VaultServer]:
 @contextmanager
 def _endpoint(vault: VaultServer, address: Address | Path = ANY_PORT) -> Iterator[httpx.Client]:
     session = Session(Vault(Server(vault.address)), Given(Secret(vault.root_token)))
-    keeper = Keeper(session, Place(NAME, "secret", NAME), timedelta(hours=1), lambda _: None, lambda _: None)
-    server = Endpoint(address, Secret(TOKEN), {NAME: keeper})
-    keeper.start()
+    keepers = {name: _keeper(session, name) for name in (NAME, OTHER)}
+    server = Endpoint(address, Secret(TOKEN), keepers)
+    for keeper in keepers.values():
+        keeper.start()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         with httpx.Client(base_url=server.url, headers={"Authorization": TOKEN}, trust_env=False) as client:
@@ -45,13 +46,19 @@ def _endpoint(vault: VaultServer, address: Address | Path = ANY_PORT) -> Iterato
     finally:
         server.shutdown()
         server.server_close()
-        keeper.end()
+        for keeper in keepers.values():
+            keeper.end()
 
 
-def _write(vault: VaultServer, access_key: str) -> None:
+def _keeper(session: Session, name: str) -> Keeper:
+    place, hour = Place(name, "secret", name), timedelta(hours=1)
+    return Keeper(session.read, place, hour, lambda _: None, on_change=lambda _: None, broke=lambda: None)
+
+
+def _write(vault: VaultServer, access_key: str, name: str = NAME) -> None:
     data = {"access_key": access_key, "secret_key": "canary", "grace_seconds": 600}
     headers = {"X-Vault-Token": vault.root_token}
-    url = f"{vault.address}/v1/secret/data/{NAME}"
+    url = f"{vault.address}/v1/secret/data/{name}"
     httpx.post(url, headers=headers, json={"data": data}, trust_env=False).raise_for_status()
 
 
@@ -71,6 +78,26 @@ def test_a_program_gets_the_key_and_the_next_one_after_a_refusal(vault: VaultSer
         _write(vault, "AK2")
         assert client.post("/refresh").status_code == 200
         assert client.get(f"/{NAME}").json()["AccessKeyId"] == "AK2"
+
+
+def test_each_secret_has_a_path_of_its_own_and_is_looked_at_by_itself(vault: VaultServer) -> None:
+    _write(vault, "A1")
+    _write(vault, "B1", OTHER)
+    with _endpoint(vault) as client:
+        assert [_key(client.get(f"/{name}")) for name in (NAME, OTHER)] == ["A1", "B1"]
+        _write(vault, "A2")
+        _write(vault, "B2", OTHER)
+        assert _key(client.post(f"/refresh/{OTHER}")) == "B2"
+        assert [_key(client.get(f"/{name}")) for name in (NAME, OTHER)] == ["A1", "B2"]
+        assert client.post("/refresh").json() == {"status": "ok"}
+        assert [_key(client.get(f"/{name}")) for name in (NAME, OTHER)] == ["A2", "B2"]
+
+
+@pytest.mark.parametrize("path", ["/", "/apps/a", "/refreshing", "/refresh/apps/none", "/refresh/apps/a/x"])
+def test_there_is_nothing_else_to_post_to(vault: VaultServer, path: str) -> None:
+    _write(vault, "A1")
+    with _endpoint(vault) as client:
+        assert client.post(path).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -95,6 +122,10 @@ def test_nobody_else_gets_anything(vault: VaultServer, headers: dict[str, str], 
         answer = client.request(method, path, headers=raw)
         assert answer.status_code == status
         assert "canary" not in answer.text
+
+
+def _key(answer: httpx.Response) -> str:
+    return str(answer.json()["AccessKeyId"])
 
 
 @pytest.mark.parametrize("path", ["/", "/apps", f"/{NAME}/x", f"/..%2f{NAME}", "/x%00"])

@@ -17,6 +17,7 @@ from worker.credentials.supervision import (
     Send,
     Start,
     State,
+    on_break,
     on_exit,
     on_key,
     on_signal,
@@ -40,13 +41,13 @@ def test_after_a_rotation_it_is_stopped_killed_in_time_and_started_with_the_new_
     assert (state, step) == (STOPPING, TERM)
     assert on_time(state, 129.9, AT_ONCE) == (state, None)
     assert on_time(state, 130.0, AT_ONCE)[1] == KILL
-    assert on_exit(state, 143) == (State(NEW, NEW), Start(NEW))
+    assert on_exit(state, 143, 120.0) == (State(NEW, NEW), Start(NEW))
 
 
 def test_a_key_that_comes_while_it_ends_is_the_one_it_is_started_with() -> None:
     newest = replace(NEW, access_key="AK3")
     state, _ = on_key(STOPPING, newest, 110.0, AT_ONCE)
-    assert on_exit(state, 0)[1] == Start(newest)
+    assert on_exit(state, 0, 111.0)[1] == Start(newest)
 
 
 def test_the_same_key_in_another_version_changes_nothing() -> None:
@@ -54,27 +55,90 @@ def test_the_same_key_in_another_version_changes_nothing() -> None:
     assert on_time(on_key(RUNNING, replace(OLD, version=9), 100.0, AT_ONCE)[0], 999.0, AT_ONCE)[1] is None
 
 
+def test_a_key_that_comes_while_it_ends_is_no_reason_to_look_before_it_is_killed() -> None:
+    """Else nothing would be slept until then."""
+    state, _ = on_key(STOPPING, replace(NEW, access_key="AK3"), 110.0, AT_ONCE)
+    assert seconds_left(state, 115.0) == 15.0
+
+
 @pytest.mark.parametrize("number", [Signals.SIGTERM, Signals.SIGINT, Signals.SIGQUIT])
 def test_who_was_told_to_end_is_not_started_again(number: Signals) -> None:
-    state, step = on_signal(STOPPING, number, passed_on=False)
+    state, step = on_signal(STOPPING, number, 110.0, POLICY, passed_on=False)
     assert step == Send(number)
-    assert on_exit(state, 143) == (state, End(143))
-    waiting, _ = on_signal(State(OLD, NEW, restart_at=5.0), number, passed_on=False)
-    assert on_time(waiting, 6.0, POLICY)[1] is None
+    assert on_exit(state, 143, 111.0) == (state, End(143))
+    waiting, _ = on_signal(State(OLD, NEW, restart_at=5.0), number, 4.0, POLICY, passed_on=False)
+    assert on_time(waiting, 6.0, POLICY) == (waiting, None)
+
+
+def test_who_takes_hours_for_its_end_is_left_alone_and_costs_nothing() -> None:
+    state, _ = on_signal(State(OLD, NEW, restart_at=5.0), Signals.SIGTERM, 4.0, POLICY, passed_on=False)
+    assert on_time(state, 99_999.0, POLICY) == (state, None)
+    assert seconds_left(state, 6.0) is None
+    after, _ = on_key(state, replace(NEW, access_key="AK3"), 10.0, AT_ONCE)
+    assert (on_time(after, 99_999.0, POLICY)[1], seconds_left(after, 99_999.0)) == (None, None)
+    assert on_exit(after, 0, 99_999.0)[1] == End(0)
+
+
+@pytest.mark.parametrize("number", [Signals.SIGINT, Signals.SIGQUIT])
+def test_who_lives_on_after_such_a_signal_is_followed_by_a_restart_all_the_same(number: Signals) -> None:
+    state, _ = on_signal(RUNNING, number, 100.0, POLICY, passed_on=True)
+    state, _ = on_key(state, NEW, 101.0, AT_ONCE)
+    assert seconds_left(state, 110.0) == 20.0, "for as long as it is taken to end"
+    assert on_time(state, 129.9, AT_ONCE)[1] is None
+    state, step = on_time(state, 130.0, AT_ONCE)
+    assert step == TERM
+    assert on_exit(state, 143, 131.0)[1] == Start(NEW)
+
+
+def test_a_later_signal_of_that_kind_takes_back_no_sigterm() -> None:
+    state, _ = on_signal(RUNNING, Signals.SIGTERM, 100.0, POLICY, passed_on=False)
+    state, _ = on_signal(state, Signals.SIGQUIT, 101.0, POLICY, passed_on=False)
+    state, _ = on_key(state, NEW, 102.0, AT_ONCE)
+    assert on_time(state, 999.0, AT_ONCE)[1] is None
 
 
 def test_a_signal_that_the_terminal_sent_to_both_is_not_sent_twice() -> None:
-    state, step = on_signal(RUNNING, Signals.SIGINT, passed_on=True)
-    assert (step, state.ending) == (None, True)
+    state, step = on_signal(RUNNING, Signals.SIGINT, 100.0, POLICY, passed_on=True)
+    assert (step, state.ends_until) == (None, 130.0)
 
 
-def test_other_signals_are_passed_on_and_end_nothing() -> None:
-    assert on_signal(RUNNING, Signals.SIGUSR1, passed_on=False) == (RUNNING, Send(Signals.SIGUSR1))
+@pytest.mark.parametrize("number", [Signals.SIGUSR1, Signals.SIGALRM, Signals.SIGCONT, Signals.SIGRTMIN + 5])
+def test_other_signals_are_passed_on_and_end_nothing(number: int) -> None:
+    assert on_signal(RUNNING, number, 100.0, POLICY, passed_on=False) == (RUNNING, Send(number))
+
+
+def test_where_nobody_looks_for_keys_any_more_it_is_ended_and_not_started_again() -> None:
+    state, step = on_break(RUNNING, 100.0, POLICY)
+    assert step == TERM
+    assert on_time(state, 130.0, POLICY)[1] == KILL
+    assert on_exit(state, 0, 131.0)[1] == End(0)
 
 
 def test_a_program_that_ends_by_itself_is_not_started_again() -> None:
-    assert on_exit(RUNNING, 3)[1] == End(3)
-    assert on_exit(State(OLD, NEW, restart_at=5.0), 3)[1] == End(3)
+    assert on_exit(RUNNING, 3, 1.0)[1] == End(3)
+    assert on_exit(State(OLD, NEW, restart_at=5.0), 3, 6.0)[1] == End(3)
+
+
+_EVENTS = st.sampled_from(["key", "same key", "time", Signals.SIGTERM, Signals.SIGINT, Signals.SIGQUIT, "break"])
+
+
+@given(st.lists(st.tuples(_EVENTS, st.floats(0, 100)), max_size=12))
+def test_whatever_happens_it_sleeps_until_there_is_something_to_do(events: list[tuple[str | Signals, float]]) -> None:
+    """Right after a look at the time there is nothing to do, or a signal was sent: else it would never sleep."""
+    state, now = RUNNING, 0.0
+    for number, (event, passed) in enumerate(events):
+        now += passed
+        if isinstance(event, Signals):
+            state, _ = on_signal(state, event, now, POLICY, passed_on=False)
+        elif event == "break":
+            state, _ = on_break(state, now, POLICY)
+        elif event != "time":
+            state, _ = on_key(
+                state, OLD if event == "same key" else replace(NEW, access_key=f"AK{number}"), now, POLICY
+            )
+        state, step = on_time(state, now, POLICY)
+        left = seconds_left(state, now)
+        assert step or left is None or left > 0
 
 
 def test_a_signal_in_the_place_of_a_restart() -> None:
