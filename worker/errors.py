@@ -35,7 +35,7 @@ holds an answer's body, a header or a secret.
     │   ├── VaultTooLarge           more than Vault or its storage takes: nothing was written
     │   ├── VaultRefused            any other 4xx
     │   └── CopyFailed              of the call for a copy of an app's secret, whatever it was
-    │       └── CopyAway            its Vault was away: it is tried again by itself
+    │       └── CopyAway            its Vault was away: it is tried again by itself            exit 75
     ├── CredentialsMissing          there is no secret where an app's secret is looked for
     ├── CredentialsUnusable         an app's secret holds no key
     ├── CacheUnusable               a helper cannot keep the last good key
@@ -313,6 +313,8 @@ class CopyFailed(VaultError):
 
 class CopyAway(CopyFailed):
     """Its Vault could not be reached, or failed inside; a write that ends so may have been carried out."""
+
+    exit_code = TryAgainLater.exit_code
 
 
 class CredentialsMissing(RotatorError):
