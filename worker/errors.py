@@ -34,7 +34,8 @@ holds an answer's body, a header or a secret.
     │   ├── VaultCasMismatch        check-and-set: another writer was first
     │   ├── VaultTooLarge           more than Vault or its storage takes: nothing was written
     │   ├── VaultRefused            any other 4xx
-    │   └── CopyFailed              of the call for a copy of an app's secret, whatever it was; ``away``
+    │   └── CopyFailed              of the call for a copy of an app's secret, whatever it was
+    │       └── CopyAway            its Vault was away: it is tried again by itself            exit 75
     ├── CredentialsMissing          there is no secret where an app's secret is looked for
     ├── CredentialsUnusable         an app's secret holds no key
     ├── CacheUnusable               a helper cannot keep the last good key
@@ -301,12 +302,9 @@ class VaultRefused(VaultError):
 
 
 class CopyFailed(VaultError):
-    """A call for a copy of an app's secret failed, at the ``location`` that the text names; nothing else is wrong.
+    """A call for a copy of an app's secret failed, at the ``location`` that the text names; nothing else is wrong."""
 
-    ``away``: its Vault could not be reached, or failed inside; a write that ends so may have been carried out.
-    """
-
-    def __init__(self, location: str, why: VaultError, *, away: bool) -> None:
+    def __init__(self, location: str, why: VaultError) -> None:
         super().__init__(
             f"the copy at {location}: {why.what}",
             operation=why.operation,
@@ -315,7 +313,12 @@ class CopyFailed(VaultError):
             hint=why.hint,
         )
         self.location = location
-        self.away = away
+
+
+class CopyAway(CopyFailed):
+    """Its Vault could not be reached, or failed inside; a write that ends so may have been carried out."""
+
+    exit_code = TryAgainLater.exit_code
 
 
 class CredentialsMissing(RotatorError):
@@ -387,4 +390,13 @@ class PersonNeeded(RotatorError):
 
 
 class Conflict(RotatorError):
-    """Vault holds a secret at the target's path that this project did not write; only a person can decide."""
+    """Vault holds a secret at the target's path that this project did not write; only a person can decide.
+
+    ``location`` names the copy of it where that is so; empty: the secret itself.
+    """
+
+    def __init__(
+        self, what: str, *, hint: str = "", target: str | None = None, request_id: str | None = None, location: str = ""
+    ) -> None:
+        super().__init__(what, hint=hint, target=target, request_id=request_id)
+        self.location = location

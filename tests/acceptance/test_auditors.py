@@ -177,13 +177,16 @@ def test_the_plan_names_what_comes_and_changes_nothing(rotated: Service) -> None
     fits(planned, "plan")
     assert rotated.record() == before
     assert planned["obstacles"] == []
-    assert planned["calls"][4]["path"] == "/api/object-storage/keys"
+    assert planned["calls"][5]["path"] == "/api/object-storage/keys"
     ics = rotated.rotator("plan", "--days", "400", "--ics").stdout
     assert ics.count("BEGIN:VEVENT") == len(planned["calendar"])
     rotated.vault.secrets.kv.v2.create_or_update_secret(path=rotated.path, secret={"access_key": "SOMEBODYELSES"})
     blocked = said(rotated, "plan", rotated.target, code=1)
     fits(blocked, "plan")
     assert any("did not write" in each["what"] for each in blocked["obstacles"])
+    calendar = rotated.rotator("plan", rotated.target, "--ics")
+    assert (calendar.returncode, "did not write" in calendar.stderr) == (1, True)
+    assert calendar.stdout.startswith("BEGIN:VCALENDAR")
 
 
 def test_top_names_who_says_that_he_still_uses_an_old_key(service: Service) -> None:

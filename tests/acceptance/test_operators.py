@@ -111,6 +111,9 @@ def test_a_message_ends_the_grace_only_where_that_is_allowed(service: Service, *
     else:
         worker.wait_for("leak.reported")
         assert service.works(old)
+        found = run(service, "inbox", "--json")
+        assert (found.code, old["access_key"] in found.json["waiting"][0]["what"]) == (1, True)
+        assert [each["command"] for each in found.json["waiting"]] == [f"rotator rotate {service.target} --leaked"]
 
 
 def test_a_header_of_a_message_says_who_asked_wherever_that_is_shown(service: Service, worker: Worker) -> None:

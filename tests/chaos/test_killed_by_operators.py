@@ -5,6 +5,7 @@ The steps are found as in the crash matrix: one run without a blow shows them. R
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from threading import Thread
 
 import httpx
@@ -21,6 +23,11 @@ import pytest
 
 from tests.reports import SECRET, Scanner, body_of, headers
 from tests.servers import free_port
+from worker.adapters.vault.opening import open_vault
+from worker.clock import SystemClock
+from worker.rotation.changes.leak import revocation
+from worker.rotation.records import RecordStore
+from worker.sandbox.simulator.faults import fault
 from worker.sandbox.simulator.ledger import calls
 from worker.selftest import actions
 from worker.selftest.checker import BrokenPromise, check, orphans, unrest
@@ -30,6 +37,8 @@ from worker.selftest.nursery import WorkerProcess
 from worker.selftest.script import Moment, Rule, Step
 from worker.selftest.stand import Bench, Pace, Stand
 from worker.service.leak_webhook import PATH
+from worker.settings.environment import Need
+from worker.settings.settings import load
 
 LANES = 6
 GRACE = "9s"
@@ -50,14 +59,17 @@ class Doer:
 class Story:
     """What is done to a target with a key and another one in its grace; ``through`` tells when that is over.
 
-    ``ends_before``: what comes from there on is another story's.
+    ``before`` is done first. ``ends_before``: what comes from there on is another story's. ``refused``: HostUp makes no
+    key until that is over.
     """
 
     name: str
     do: Callable[[Stand, WorkerProcess], Doer]
     through: Callable[[Json], bool]
     writes: bool = True
-    ends_before: str = ""
+    before: Callable[[Stand, WorkerProcess], Doer] | None = None
+    ends_before: str = "never"
+    refused: bool = False
 
 
 def leak(stand: Stand, worker: WorkerProcess) -> Doer:
@@ -102,17 +114,50 @@ def command(*arguments: str) -> Callable[[Stand, WorkerProcess], Doer]:
     return do
 
 
+def revoke(stand: Stand, worker: WorkerProcess) -> Doer:
+    """A person says that the key is to be deleted although there is no other; the worker is to be struck."""
+    direct = {**stand.environment, "VAULT_ADDR": stand.vault.upstream}
+    settings, clock = load(Path(direct["ROTATOR_CONFIG"]), direct, Need.VAULT), SystemClock()
+    store = RecordStore(open_vault(settings, clock), settings.vault.state_path, clock, settings.vault.mount)
+    current = store.load(stand.watched.name, stand.watched.path)
+    assert current.record.current
+    access_key = current.record.current.access_key
+    store.change(current, lambda known: revocation(known, access_key, "alice", clock.now()))
+    stand.send("rotator.reconcile", stand.watched.name)
+    return Doer(worker.pid, lambda: not worker.alive)
+
+
+def is_revoked(record: Json) -> bool:
+    """Whether a key was revoked, and is dead, as are those in their grace."""
+    events = [(entry["event"], entry.get("access_key")) for entry in map(json.loads, record["history"])]
+    revoked = [key for event, key in events if event == "key.revoked"]
+    busy = record.get("revoking") or record.get("revoked") or record["retiring"]
+    return not busy and bool(revoked) and all(("key.dead", key) in events for key in revoked)
+
+
+def is_to_be_revoked(record: Json) -> bool:
+    """Whether that is on record, of a key that lives or of one that is dead by now."""
+    return any(json.loads(text)["event"] == "key.revoked" for text in record["history"])
+
+
+PAUSE = command("pause", "TARGET", "--reason", "x")
+REVOKE = ("rotate", "TARGET", "--leaked", "--even-without-a-new-one", "--yes", "--timeout", "1s")
+
 STORIES = (
     Story("leak", leak, lambda record: LEAK in dict(record["served"]) and not record["retiring"]),
     Story("rollback", command("rollback", "TARGET", "--yes"), lambda record: not record["rotation"]),
-    Story("pause", command("pause", "TARGET", "--reason", "x"), lambda record: "paused" in record),
+    Story("revoke", revoke, is_revoked, ends_before="hostup POST", refused=True),
+    Story("revoke by command", command(*REVOKE), is_to_be_revoked, refused=True),
+    Story("pause", PAUSE, lambda record: "paused" in record),
+    Story("pause all", command("pause", "--all", "--reason", "x"), lambda record: "paused" in record),
+    Story("resume", command("resume", "TARGET"), lambda record: "paused" not in record, before=PAUSE),
     Story("reschedule", command("reschedule", "TARGET", "--at", "30d"), lambda record: "next_at" in record),
     Story("find", command("find", "KEY"), lambda _: True, writes=False),
     Story(
         "report",
         report,
         lambda record: any(name.startswith("leak-") for name, _ in record["served"]) and not record["retiring"],
-        ends_before="hostup",
+        ends_before="hostup ",
     ),
 )
 
@@ -135,19 +180,21 @@ def is_worth_it(step: Step, moment: Moment) -> bool:
 
 def rehearse(bench: Bench, story: Story) -> list[Step]:
     """The requests of the story, each counted from its beginning."""
-    with two_keys(bench, f"clean-{story.name}") as (stand, worker):
+    with two_keys(bench, f"clean-{story.name}", story) as (stand, worker):
         before = len(stand.script.trace())
         doer = story.do(stand, worker)
         wait(lambda: story.through(record(stand)), story.name, never)
         if doer.pid != worker.pid:
             wait(doer.ended, "the end of the command", never)
-        assert check(stand.evidence()) == ()
+        trace = stand.script.trace()[before:]
+        if not story.refused:  # else it is at rest only once a key can be made
+            assert check(stand.evidence()) == ()
         counted: Counter[tuple[str, str, str]] = Counter()
         steps = []
-        for seen in stand.script.trace()[before:]:
+        for seen in trace:
             kind = (seen.service, seen.method, seen.path)
             counted[kind] += 1
-            if seen.service == story.ends_before:
+            if f"{seen.service} {seen.method}".startswith(story.ends_before):
                 break
             if seen.service != "redis":
                 steps.append(Step(*kind, counted[kind]))
@@ -156,7 +203,7 @@ def rehearse(bench: Bench, story: Story) -> list[Step]:
 
 def kill(bench: Bench, story: Story, number: int, step: Step, moment: Moment) -> list[str]:
     """What is wrong after the one that does it was killed there, each as a line."""
-    with two_keys(bench, f"{story.name}-{number}") as (stand, worker):
+    with two_keys(bench, f"{story.name}-{number}", story) as (stand, worker):
         doing: list[Doer] = []
         stand.script.add(Rule.at(step, moment, actions.kill(lambda: doing[0].pid)))
         doing.append(story.do(stand, worker))
@@ -167,6 +214,7 @@ def kill(bench: Bench, story: Story, number: int, step: Step, moment: Moment) ->
             again = story.do(stand, worker)  # the message comes again, the person runs the command again
             if again.pid != worker.pid:
                 wait(again.ended, "the end of the command", never)
+            stand.simulator.admin.clear()
             wait(lambda: story.through(record(stand)) and unrest(record(stand)) == "", "rest", never, stand)
         finally:
             other.kill()
@@ -174,11 +222,11 @@ def kill(bench: Bench, story: Story, number: int, step: Step, moment: Moment) ->
 
 
 @contextmanager
-def two_keys(bench: Bench, name: str) -> Iterator[tuple[Stand, WorkerProcess]]:
-    """A target with a current key and one in its grace, and the worker that made them."""
+def two_keys(bench: Bench, name: str, story: Story) -> Iterator[tuple[Stand, WorkerProcess]]:
+    """A target with a current key and one in its grace, and the worker that made them; what comes before the story."""
     address = f"127.0.0.1:{free_port()}"
     pace = Pace(grace=GRACE, target=f'[leak_webhook]\nlisten = "{address}"')
-    with bench.stand(name, pace) as made:
+    with bench.stand(name.replace(" ", "-"), pace) as made:
         webhook = {"ROTATOR_LEAK_WEBHOOK_SECRET": SECRET, ADDRESS: address}
         stand = replace(made, environment={**made.environment, **webhook})
         worker = stand.worker(bench.nursery)
@@ -187,6 +235,10 @@ def two_keys(bench: Bench, name: str) -> Iterator[tuple[Stand, WorkerProcess]]:
             wait(lambda: unrest(stand.mount.record(stand.watched.name)) == "", "the first rotation", never)
             stand.send("rotator.rotate", stand.watched.name, "the second", task_id="second")
             wait(lambda: "second" in dict(record(stand)["served"]), "the second rotation", never)
+            if story.before:
+                wait(story.before(stand, worker).ended, "the end of what comes before", never)
+            if story.refused:
+                stand.simulator.admin.order(replace(fault("problem-422", "create"), times=-1))
             yield stand, worker
         finally:
             worker.kill()

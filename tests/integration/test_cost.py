@@ -10,7 +10,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -45,6 +45,21 @@ VAULT_CALLS = {
 }
 """Of one rotation: the record is read, the app's secret looked at; the new key is claimed; intent, staged, verified and
 published are recorded; the app's secret is written."""
+
+RETIREMENT_CALLS = {
+    f"GET {RECORD}": 1,
+    f"GET {SECRET}": 1,
+    f"GET {SECRET}?version": 1,
+    f"GET {KEY}": 2,
+    f"POST {RECORD}": 2,
+    "POST /v1/secret/destroy/apps/{target}/object-storage": 1,
+    f"POST {KEY}": 1,
+}
+"""Of the key before, once its grace is over: the record is read; the app's secret and whose the key is are looked at,
+and the delete is recorded; then the old version is looked at and destroyed, and its death is noted, and recorded."""
+
+STORAGE_CALLS = 3
+"""Of a rotation and the retirement: one to verify, one that is refused, and one that shows that that counts."""
 
 REDIS_COMMANDS = {
     "EVALSHA rotator:lock:{target}": 1,
@@ -160,6 +175,24 @@ def test_the_calls_of_one_rotation(sandbox: Sandbox, tmp_path: Path) -> None:
         current = stand.record(target).current
         assert current is not None
         assert current.vault_version == 2
+
+
+def test_the_calls_of_one_retirement(sandbox: Sandbox, tmp_path: Path) -> None:
+    target = sandbox.targets[0].name
+    with _standing(sandbox, tmp_path, target) as stand:
+        stand.look(target)
+        stand.rotate(target)
+        store, now = stand.runtime.services.store, stand.runtime.clock.now()
+        loaded = store.load(target, "")
+        over = tuple(replace(key, retire_after=now, next_look_at=now) for key in loaded.record.retiring[-1:])
+        store.change(loaded, lambda record: replace(record, retiring=over))
+        vault, ledger = stand.calls("vault"), len(sandbox.simulator.admin.ledger())
+        stand.look(target)
+        made = stand.calls("vault") - vault
+        entries = sandbox.simulator.admin.ledger(ledger)
+        assert made == RETIREMENT_CALLS
+        operations = [each["operation"] for each in entries if each["kind"] in ("call", "s3")]
+        assert operations == ["status", "delete", "status", *["GET service"] * (STORAGE_CALLS - 1)]
 
 
 def test_a_look_with_nothing_to_do_reads_the_record_and_no_more(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -77,6 +77,6 @@ def test_a_second_vault_gets_the_key_and_is_missed_by_its_target_alone(bench: Be
         found = record(stand, "media")
         assert found["current"]["access_key"] == media
         assert f"the copy at far:{stand.name}/copy: " in found["failure"]["what"]
-        assert found["failure"]["kind"] == "CopyFailed"
+        assert found["failure"]["kind"] == "CopyAway"
         lines = [json.loads(line) for line in stand.log.read_text("utf-8").splitlines()]
         assert not [line for line in lines if line["event"] in ("task.failed", "error.uncaught", "target.failed")]

@@ -11,13 +11,11 @@ from pathlib import Path
 
 import pytest
 import redis
-from typer.testing import CliRunner
 
 from tests.integration.scene import Scene, runtime_with, scene_on, scheduled
 from tests.records import DAY, NOW, current, empty, request, retiring
 from tests.unit.settings.configuring import TARGET, read
 from worker.cli.asking import moment_of
-from worker.cli.commands import app
 from worker.cli.pausing import Which, pause, reschedule, resume
 from worker.cli.who import asker
 from worker.errors import UsageError, VaultUnavailable
@@ -108,11 +106,6 @@ def test_who_asks_is_the_user_that_the_kernel_knows_whatever_the_environment_say
     assert known
     with pytest.raises(UsageError, match="longer than 100"):
         asker("x" * 101)
-
-
-@pytest.mark.parametrize("command", ["find", "pause", "resume", "reschedule", "rollback", "rotate", "accept-chain"])
-def test_help_has_an_example(command: str) -> None:
-    assert f"Example: rotator {command}" in CliRunner().invoke(app, [command, "--help"], prog_name="rotator").stdout
 
 
 def test_a_pause_outlives_a_rotation_and_a_request_says_what_it_waits_for(scene: Scene) -> None:

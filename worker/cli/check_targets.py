@@ -56,7 +56,7 @@ def _standing(runtime: Runtime, seen: Survey, known: Collection[str]) -> Iterato
         name = finding.target or ""
         if name in runtime.settings.targets and f"target {name}" not in known:
             record = seen.records.get(name)
-            if finding.kind == "overdue" and record and record.current is None and record.failure is None:
+            if finding.kind in ("overdue", "unasked") and record and record.current is None and record.failure is None:
                 continue  # it is new: no worker has looked at it yet
             grave = finding.kind in GRAVE or finding.kind in set(TroubleKind)
             yield Verdict(f"target {name}", "failed" if grave else "warning", finding.what, finding.hint)

@@ -46,6 +46,7 @@ def worker(
     """Run the service, until SIGTERM or Ctrl-C.
 
     It rotates keys on schedule and on demand. Any number may run. With --json it logs JSON on a terminal, too.
+    Example: rotator worker --concurrency 8
     """
     with running(context, config, as_json) as options:
         from worker.cli.worker import worker as run
@@ -109,6 +110,7 @@ def status(
     """Show where targets stand.
 
     Their current keys, what is retiring, what went wrong, and when it is tried again.
+    Example: rotator status media-uploads
     """
     with running(context, config, as_json) as options:
         from worker.cli.status import status as run
@@ -124,7 +126,10 @@ def history(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Show all rotations of a target, with every requestId."""
+    """Show all rotations of a target, with every requestId.
+
+    Example: rotator history media-uploads --events --json
+    """
     with running(context, config, as_json) as options:
         from worker.cli.trace import history as run
 
@@ -143,6 +148,7 @@ def trace(
     """Find out what happened around an id.
 
     When it was, why, and which other ids belong to it; from Vault alone.
+    Example: rotator trace F2SVMOB2W4GZI4RY2K5S
     """
     with running(context, config, as_json) as options:
         from worker.cli.trace import trace as run
@@ -160,6 +166,7 @@ def check(
     """See whether all is there that a rotation needs.
 
     Changes nothing. Exit 0 only if all is well; a warning does not count.
+    Example: rotator check && systemctl restart rotator
     """
     with running(context, config, as_json) as options:
         from worker.cli.check import check as run
@@ -172,6 +179,7 @@ def audit(context: typer.Context, config: Config = None, as_json: Json = False) 
     """Compare HostUp, the records and the calendar.
 
     Keys that nobody has on record, rotations that are late, keys that should be dead. Exit 1 when it finds something.
+    Example: rotator audit --json
     """
     with running(context, config, as_json) as options:
         from worker.cli.audit import audit as run
@@ -206,6 +214,7 @@ def settle(  # noqa: PLR0913, PLR0917 - each is an argument or option of the com
 
     Without --none, --deleted or --revoke it lists what is open. Where none is open, --revoke has a key deleted that was
     forgotten because Vault was set back. With --foreign it notes how many keys are not ours.
+    Example: rotator settle media-uploads ROTATION_ID --revoke F2SVMOB2W4GZI4RY2K5S
     """
     with running(context, config, as_json) as options:
         from worker.cli.settle import Answers, Foreign, settle_or_note
@@ -230,6 +239,7 @@ def adopt(
     """Take over the key that stands in the app's secret.
 
     From then on it is rotated, and later deleted, like our own.
+    Example: rotator adopt media-uploads --access-key F2SVMOB2W4GZI4RY2K5S
     """
     with running(context, config, as_json) as options:
         from worker.cli.adopt import adopt as run
@@ -251,6 +261,7 @@ def repair(
     """Make a record anew that cannot be read.
 
     Shows what it would do, and does it with --yes. Deletes nothing at HostUp by itself.
+    Example: rotator repair media-uploads --yes
     """
     with running(context, config, as_json) as options:
         from worker.cli.repair import repair as run
@@ -270,6 +281,7 @@ def sandbox(
     """Try it out on this machine, until Ctrl-C.
 
     A simulated HostUp, a real Vault and a real Valkey, with a configuration to go with them.
+    Example: rotator sandbox
     """
     with running(context, config, as_json) as options:
         from worker.cli.sandbox import sandbox as run
@@ -287,6 +299,7 @@ def selftest(
     """Try on this machine whether the promises hold, in under a minute.
 
     Real workers on a sandbox of their own are killed, frozen and disturbed at their steps; needs no configuration.
+    Example: rotator selftest --seed 7
     """
     with running(context, config, as_json) as options:
         from worker.cli.selftest import selftest as run

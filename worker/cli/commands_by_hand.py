@@ -37,6 +37,7 @@ def circuit(
     """Show which calls to HostUp are held back, why, since when and until when.
 
     After failures in a row no call is made for a while; what HostUp answers with 429 waits for as long as it says.
+    Example: rotator circuit --close
     """
     with running(context, config, as_json) as options:
         from worker.cli.circuit import circuit as run
@@ -54,6 +55,7 @@ def rename(
     """Say that a target has another name in the configuration, at the same path.
 
     Its record goes along: the current key, what is retiring, and the history but for its archived part.
+    Example: rotator rename media-uploads media
     """
     with running(context, config, as_json) as options:
         from worker.cli.rename import rename as run
@@ -74,6 +76,7 @@ def remove(
     """End a target that was removed from the configuration.
 
     Shows what it will do, and asks. Keys in grace are still deleted; the current key is left to you.
+    Example: rotator remove media-uploads --revoke
     """
     with running(context, config, as_json) as options:
         from worker.cli.remove import remove as run
@@ -91,6 +94,7 @@ def accept_endpoint(
     """Say that the object storage that HostUp names now is the right one.
 
     Shows what it names and what is accepted, and accepts it with --yes. Until then no key is made or deleted.
+    Example: rotator accept-endpoint --yes
     """
     with running(context, config, as_json) as options:
         from worker.cli.accept_endpoint import accept_endpoint as run
@@ -140,6 +144,7 @@ def vault_policy(
 
     Pipe it into `vault policy write hostup-rotator -`. With --app it is that of an app: it reads its own secret and
     copies of it, and leaves receipts. Keep the lines of a target that you remove until its last key is dead.
+    Example: rotator vault policy --app media-uploads
     """
     with running(context, config, as_json) as options:
         from worker.cli.vault_policy import vault_policy as run
@@ -168,6 +173,7 @@ def vault_setup(  # noqa: PLR0913, PLR0917 - each is an option of the command
 
     Needs the token of an administrator (VAULT_TOKEN, or that of the destination). Shows first what is missing or
     differs, and asks. A new AppRole's secret_id is wrapped, and handed out this once.
+    Example: rotator vault setup --yes
     """
     with running(context, config, as_json) as options:
         from worker.cli.vault_plan import Cluster
@@ -186,6 +192,7 @@ def notify_test(
     """Send a notice by each channel of [[notify]], or by one, and say how it went.
 
     Nothing is tried again. Exit 1 where one was not delivered.
+    Example: rotator notify test
     """
     with running(context, config, as_json) as options:
         from worker.cli.notify import notify_test as run

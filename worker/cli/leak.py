@@ -140,9 +140,9 @@ class LeakFollower:
             self._runtime.clock.wait(LOOK_SECONDS)
 
     def _revoked(self, key: str) -> dict[str, Any]:
-        events = self._events()
+        events = list(entries(self._runtime.services.store, self._target.name))  # it may have been revoked before
         deleted = [entry for entry in events if (entry.event, entry.access_key) == (Event.KEY_RETIRED, key)]
-        ended = [entry.access_key for entry in events if entry.event == Event.GRACE_ENDED and entry.access_key]
+        ended = [e.access_key for e in events if e.event == Event.GRACE_ENDED and e.access_key and self._is_new(e)]
         return {
             "target": self._target.name,
             "outcome": "revoked" if deleted else "accepted",
@@ -190,4 +190,4 @@ def _is_of(entry: Entry, event: Event, rotation_id: str) -> bool:
 
 
 def _after(since: datetime, entry: Entry) -> float | None:
-    return round((entry.at - since).total_seconds(), 1) if entry.at else None
+    return max(0.0, round((entry.at - since).total_seconds(), 1)) if entry.at else None

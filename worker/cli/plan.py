@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from worker.cli.check_destinations import needed_at
 from worker.cli.check_vault import needed
 from worker.cli.held import held_now
 from worker.cli.options import Options, target_named
-from worker.cli.output import print_lines, print_table, print_text, progress, result
+from worker.cli.output import print_lines, print_table, print_text, progress, result, say
 from worker.cli.texts import when
 from worker.errors import RecordError, RotatorError
 from worker.rotation.decide import creates_at, waits_for_person
@@ -24,11 +24,19 @@ from worker.rotation.steps.create import expected_version
 from worker.rotation.steps.session import Session
 from worker.rotation.survey import survey
 from worker.settings.environment import Need
+from worker.targets.freeze import freeze_at
 from worker.targets.location import HOME, Location
 from worker.targets.target import Target
 
 if TYPE_CHECKING:
     from worker.service.assemble import Runtime
+
+STATUS, KEYS = "/api/object-storage", "/api/object-storage/keys"
+VERSION = "?version=N"
+CAPABILITIES = "/v1/sys/capabilities-self"
+UNKNOWN = "it is not known from before"
+QUIET = "no other key is made meanwhile"
+DOUBTFUL = "it does not, or HostUp counts no fewer keys"
 
 MOST_LINES = 40
 """Of the calendar, for people."""
@@ -36,12 +44,13 @@ MOST_LINES = 40
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a rotation: which service is asked for what, and why."""
+    """One call of a rotation: which service is asked for what, and why; ``only_if`` it is not made each time."""
 
     service: str
     method: str
     path: str
     why: str
+    only_if: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +71,16 @@ def plan(options: Options, name: str | None, days: int, *, ics: bool) -> int:
     seen = survey(runtime.services, targets, progress("reading records"))
     now = runtime.clock.now()
     planned = calendar(targets.values(), seen.records, now, timedelta(days=days))
+    obstacles = [*_obstacles(runtime, targets, seen.records, one=name is not None)]
+    obstacles += [Obstacle(n, error.what, error.hint) for n, error in seen.unreadable.items() if n in targets]
     if ics:
         from worker.cli.ics import as_ics
 
         print_text(as_ics(planned.appointments, now))
-        return 0
-    obstacles = [*_obstacles(runtime, targets, seen.records, one=name is not None)]
-    obstacles += [Obstacle(n, error.what, error.hint) for n, error in seen.unreadable.items() if n in targets]
-    calls = (
-        list(calls_of(targets[name], runtime.settings.vault.mount, runtime.settings.vault.state_path, _mounts(runtime)))
-        if name
-        else []
-    )
+        for line in _obstacle_lines(obstacles) if obstacles else ():
+            say(line)
+        return 1 if obstacles else 0
+    calls = list(calls_of(targets[name], _places(runtime), seen.records.get(name))) if name else []
     document = {
         "at": now.isoformat(timespec="milliseconds"),
         "days": days,
@@ -87,52 +94,110 @@ def plan(options: Options, name: str | None, days: int, *, ics: bool) -> int:
     return 1 if obstacles else 0
 
 
-def _mounts(runtime: Runtime) -> dict[str, str]:
-    return {name: each.vault.mount for name, each in runtime.settings.destinations.items()}
+def _places(runtime: Runtime) -> Places:
+    vault, others = runtime.settings.vault, runtime.settings.destinations
+    elsewhere = {name: each.vault.mount for name, each in others.items()}
+    return Places(vault.mount, vault.state_path, vault.receipts_path, elsewhere)
 
 
-def calls_of(target: Target, mount: str, state: str, elsewhere: Mapping[str, str] | None = None) -> Iterator[Call]:
-    """Every call of one rotation in which nothing goes wrong, in their order. Pure.
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where Vault has what a rotation reads and writes: the mount, and the paths of records and of apps' receipts.
 
     ``elsewhere`` are the mounts of destinations by their names.
     """
-    mounts = {HOME: mount, **(elsewhere or {})}
-    copies = [(f"/v1/{mounts[copy.destination]}/{{}}/{copy.path}", _at(copy)) for copy in target.also]
-    record, secret = f"/v1/{mount}/data/{state}/{target.name}", f"/v1/{mount}/data/{target.path}"
-    key = f"/v1/{mount}/data/{state}/_keys/KEY"
+
+    mount: str
+    state: str
+    receipts: str
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, copy: Location, what: str = "data") -> str:
+        """A call's path for a copy of an app's secret."""
+        return f"/v1/{({HOME: self.mount} | dict(self.elsewhere))[copy.destination]}/{what}/{copy.path}"
+
+
+def calls_of(target: Target, places: Places, record: Record | None = None) -> Iterator[Call]:
+    """Every call of one rotation in which nothing goes wrong, in their order. Pure.
+
+    ``record`` is that of the target, as far as there is one: a first key replaces none, and one that died is not
+    deleted.
+    """
+    yield from _until_published(target, places)
+    old = record.current if record else None
+    if old is None or record is None:
+        return
+    if not record.was_killed(old.access_key):
+        yield from _delete(target, places)
+    yield from _proof(target, places)
+
+
+def _until_published(target: Target, places: Places) -> Iterator[Call]:
+    record, secret, key = _three(target, places)
     yield Call("Vault", "GET", record, "where the target stands")
-    yield Call("Vault", "POST", "/v1/sys/capabilities-self", "may the app's secret be written?")
+    yield Call("Vault", "POST", CAPABILITIES, "may the app's secret be written?")
     yield Call("Vault", "GET", secret, "is it what this project wrote?")
     for destination in dict.fromkeys(copy.destination for copy in target.also):
         called = f" of {destination}" if destination else ""
-        yield Call("Vault", "POST", "/v1/sys/capabilities-self", f"may the copies{called} be written?")
-    yield from (
-        Call("Vault", "GET", path.format("data"), f"is the copy {at} what this project wrote?") for path, at in copies
-    )
+        yield Call("Vault", "POST", CAPABILITIES, f"may the copies{called} be written?")
+    for copy in target.also:
+        yield Call("Vault", "GET", places.of(copy), f"is the copy {_at(copy)} what this project wrote?")
+    yield Call("HostUp", "GET", STATUS, "where is the storage, and how many keys are there?", UNKNOWN)
     yield Call("Vault", "POST", record, "the intent is on record")
-    yield Call("HostUp", "POST", "/api/object-storage/keys", "makes the new key")
+    yield Call("HostUp", "POST", KEYS, "makes the new key")
     yield Call("Vault", "POST", key, "whose the new key is")
     yield Call("Vault", "POST", record, "the new key is on record: staged")
     yield Call("storage", "GET", "/", "signed with the new key: does it work?")
     yield Call("Vault", "POST", record, "verified")
     yield Call("Vault", "POST", secret, "publishes it, by check-and-set")
-    yield from (
-        Call("Vault", "GET", path.format("data"), f"does the copy {at} have it already?") for path, at in copies
-    )
-    if copies:
+    for copy in target.also:
+        yield Call("Vault", "GET", places.of(copy), f"does the copy {_at(copy)} have it already?")
+    if target.also:
         yield Call("Vault", "GET", record, "is this rotation still under way?")
-    yield from (Call("Vault", "POST", path.format("data"), f"the copy {at}, by check-and-set") for path, at in copies)
-    yield Call("Vault", "POST", record, "published; the key before retires")
-    yield Call("Vault", "GET", secret, "after grace: is the key before not published again?")
-    yield from (Call("Vault", "GET", path.format("data"), f"nor in the copy {at}?") for path, at in copies)
+    for copy in target.also:
+        yield Call("Vault", "POST", places.of(copy), f"the copy {_at(copy)}, by check-and-set")
+    yield Call("Vault", "POST", record, "published; a key before retires")
+
+
+def _delete(target: Target, places: Places) -> Iterator[Call]:
+    record, secret, key = _three(target, places)
+    yield Call("Vault", "GET", record, "after grace: where the target stands")
+    if target.retire_cap is not None:
+        for path in target.paths_here():
+            receipts = f"/v1/{places.mount}/data/{places.receipts}/{path}"
+            yield Call("Vault", "GET", receipts, "who says that he still uses the key before?")
+    yield Call("Vault", "GET", secret, "is the key before not published again?")
+    for copy in target.also:
+        yield Call("Vault", "GET", places.of(copy), f"nor in the copy {_at(copy)}?")
     yield Call("Vault", "GET", key, "is it this target's?")
-    yield Call("HostUp", "DELETE", "/api/object-storage/keys/KEY", "deletes the key before")
+    yield Call("HostUp", "GET", STATUS, "how many keys are there before?", QUIET)
+    yield Call("HostUp", "DELETE", f"{KEYS}/KEY", "deletes the key before")
     yield Call("Vault", "POST", record, "deleted")
+    yield Call("HostUp", "GET", STATUS, "and how many afterwards?", QUIET)
+
+
+def _proof(target: Target, places: Places) -> Iterator[Call]:
+    record, secret, key = _three(target, places)
     yield Call("storage", "GET", "/", "with the key before and a wrong secret, until it is refused")
-    yield Call("Vault", "POST", f"/v1/{mount}/destroy/{target.path}", "destroys its version of the app's secret")
-    for path, at in copies:
-        yield Call("Vault", "POST", path.format("destroy"), f"destroys its version of the copy {at}")
+    yield Call("storage", "GET", "/", "with the current key and a wrong secret: does the gateway know that one?")
+    yield Call("Vault", "GET", f"{secret}{VERSION}", "the secret of the key before, from its old version", DOUBTFUL)
+    yield Call("storage", "GET", "/", "signed with the key before: is it refused?", DOUBTFUL)
+    yield Call("Vault", "GET", f"{secret}{VERSION}", "does the old version hold the key before?")
+    yield Call("Vault", "POST", f"/v1/{places.mount}/destroy/{target.path}", "destroys that version")
+    for copy in target.also:
+        yield Call(
+            "Vault", "GET", f"{places.of(copy)}{VERSION}", f"does the old version of the copy {_at(copy)} hold it?"
+        )
+        yield Call("Vault", "POST", places.of(copy, "destroy"), f"destroys that version of the copy {_at(copy)}")
+    yield Call("Vault", "GET", key, "whose it is")
+    yield Call("Vault", "POST", key, "that it is dead")
     yield Call("Vault", "POST", record, "dead, with the proof")
+
+
+def _three(target: Target, places: Places) -> tuple[str, str, str]:
+    """The record, the app's secret, and the document about a key."""
+    state = f"/v1/{places.mount}/data/{places.state}"
+    return f"{state}/{target.name}", f"/v1/{places.mount}/data/{target.path}", f"{state}/_keys/KEY"
 
 
 def _at(copy: Location) -> str:
@@ -148,7 +213,7 @@ def _obstacles(
     for name, target in targets.items():
         record = records.get(name)
         if record:
-            yield from _of_record(target, record, runtime.clock.now())
+            yield from obstacles_of(target, record, runtime.clock.now())
             if one:
                 yield from _of_secret(runtime, target)
 
@@ -170,7 +235,8 @@ def _missing(runtime: Runtime, targets: Mapping[str, Target]) -> Iterator[Obstac
         yield Obstacle(None, f"the token lacks {', '.join(lacks)} on {path}", "See `rotator vault policy`.")
 
 
-def _of_record(target: Target, record: Record, now: datetime) -> Iterator[Obstacle]:
+def obstacles_of(target: Target, record: Record, now: datetime) -> Iterator[Obstacle]:
+    """What stands in the way by a target's configuration and record. Pure."""
     name, failure, conflict = target.name, record.failure, moved(record, target)
     if conflict:
         yield Obstacle(name, conflict.what, conflict.hint)
@@ -180,6 +246,9 @@ def _of_record(target: Target, record: Record, now: datetime) -> Iterator[Obstac
         )
     if paused := pause_of(record, now):
         yield Obstacle(name, f"no key is made during {pause_text(paused)}", f"`rotator resume {name}` ends it.")
+    if freeze := freeze_at(target.freezes, now):
+        hint = f"What is asked for is begun all the same: `rotator rotate {name}`."
+        yield Obstacle(name, f"the schedule begins nothing during {freeze}", hint)
     if full := held_back_by(record):
         yield Obstacle(name, full, f"See `rotator status {name}`.")
     if record.deletes_held:
@@ -220,7 +289,8 @@ def _print_plan(calls: list[Call], obstacles: list[Obstacle], planned: Calendar,
 
 
 def _call_row(place: int, call: Call) -> tuple[str, ...]:
-    return str(place), call.service, f"{call.method} {call.path}", call.why
+    why = f"{call.why} (only if {call.only_if})" if call.only_if else call.why
+    return str(place), call.service, f"{call.method} {call.path}", why
 
 
 def _obstacle_lines(obstacles: list[Obstacle]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from worker.errors import Conflict, CopyFailed, VaultCasMismatch, VaultError, VaultUnavailable
+from worker.errors import Conflict, CopyAway, CopyFailed, VaultCasMismatch, VaultError, VaultUnavailable
 from worker.rotation.ports import Document, VaultPort
 from worker.rotation.record import Record
 from worker.rotation.services import Services
@@ -23,12 +23,13 @@ def vault_of(services: Services, copy: Location) -> Iterator[VaultPort]:
     """The Vault of a copy, for calls about it.
 
     One that was away is not asked again for the time of a tick: each call could take as long as a call may, and other
-    targets wait for the thread. Raises CopyFailed, VaultCasMismatch; VaultUnavailable where the records are away, too.
+    targets wait for the thread. Raises CopyFailed (CopyAway), VaultCasMismatch;
+    VaultUnavailable where the records are away, too.
     """
     destination = services.destination(copy.destination)
     if destination is None:
         gone = VaultError("there is no such destination", hint="Configure it, or take the copy out of `also`.")
-        raise CopyFailed(copy.name, gone, away=False)
+        raise CopyFailed(copy.name, gone)
     _see_that_it_may_be_asked(services, copy)
     try:
         yield destination.vault
@@ -38,18 +39,18 @@ def vault_of(services: Services, copy: Location) -> Iterator[VaultPort]:
         if copy.destination == HOME:
             raise
         services.vault_away.seen(services.clock.now(), copy.destination)
-        raise CopyFailed(copy.name, error, away=True) from error
+        raise CopyAway(copy.name, error) from error
     except CopyFailed:
         raise
     except VaultError as error:
-        raise CopyFailed(copy.name, error, away=False) from error
+        raise CopyFailed(copy.name, error) from error
 
 
 def _see_that_it_may_be_asked(services: Services, copy: Location) -> None:
     away = services.vault_away.elsewhere.get(copy.destination)
     if away and timedelta(0) <= services.clock.now() - away < services.policy.tick:
         what = f"its Vault was away at {away.isoformat(timespec='seconds')}, and is not asked again so soon"
-        raise CopyFailed(copy.name, VaultUnavailable(what, hint="It is tried again by itself."), away=True)
+        raise CopyAway(copy.name, VaultUnavailable(what, hint="It is tried again by itself."))
 
 
 def stands_in(services: Services, record: Record) -> tuple[Location, ...]:
@@ -94,6 +95,7 @@ def see_that_it_may_be_replaced(
     raise Conflict(
         f"the copy at {copy.name}: Vault holds version {document.version} there, which this project did not write",
         target=target.name,
+        location=copy.name,
         hint="It is never overwritten. Delete it there (`vault kv delete`) if it may be replaced, or take the copy out "
         "of `also`.",
     )

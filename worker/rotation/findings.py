@@ -32,13 +32,17 @@ LEFT_OVER = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class AuditFinding:
-    """One thing that is not as it should be, and what to do about it; ``account`` where it is about one."""
+    """One thing that is not as it should be, and what to do about it.
+
+    ``account`` where it is about one, and ``location`` where it is about a copy of the app's secret.
+    """
 
     kind: str
     target: str | None
     what: str
     hint: str
     account: str | None = None
+    location: str = ""
 
 
 def of_account(
@@ -227,7 +231,7 @@ def _of_removed(record: Record, targets: Mapping[str, Target]) -> Iterator[Audit
 
 def of_trouble(name: str, trouble: Trouble) -> AuditFinding:
     """What the watch found wrong with what apps read."""
-    return AuditFinding(trouble.kind.value, name, trouble.what, advice(name, trouble))
+    return AuditFinding(trouble.kind.value, name, trouble.what, advice(name, trouble), location=trouble.location)
 
 
 def _of_held(record: Record) -> Iterator[AuditFinding]:
@@ -266,7 +270,8 @@ def _of_rotation(record: Record, target: Target, now: datetime, slack: timedelta
     elif record.current is None:
         ask = f"It is rotated only when asked for: `rotator rotate {record.target}`." if due is None else ""
         why = f"{failure.what}. {failure.hint}" if failure else ask or "see `rotator status`"
-        yield AuditFinding("overdue", record.target, "no key has been published yet", why)
+        kind = "unasked" if due is None and not (failure or record.requests or record.rotation) else "overdue"
+        yield AuditFinding(kind, record.target, "no key has been published yet", why)
     if failure:
         what = f"it fails since {failing_since(record).isoformat()}, {failure.count} times in a row: {failure.what}"
         if failure.request_id:

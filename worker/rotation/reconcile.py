@@ -161,9 +161,16 @@ def accept(services: Services, target: Target, request: Request, by: str = "") -
     return session.record
 
 
-def accept_message(services: Services, target: Target, request: Request, per_hour: int, by: str = "") -> None:
-    """The same for a request that came as a message, so many an hour. Raises RequestLimited, too."""
-    _opened(services, target).change(lambda record: asked_by_message(record, request, per_hour, by))
+def accept_message(
+    services: Services, target: Target, request: Request, per_hour: int, by: str = "", *, leak_said: bool = False
+) -> None:
+    """The same for a request that came as a message, so many an hour. Raises RequestLimited, too.
+
+    ``leak_said``: the message says that keys leaked, and is not believed; that goes on record for a person.
+    """
+    _opened(services, target).change(
+        lambda record: asked_by_message(record, request, per_hour, by, leak_said=leak_said)
+    )
 
 
 def _opened(services: Services, target: Target) -> Session:

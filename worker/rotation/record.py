@@ -342,7 +342,8 @@ class Trouble:
 class Failure:
     """The last thing that went wrong, and when it is tried again. ``count`` is how often in a row.
 
-    ``account`` is the one that was asked, or would have been: another one is not waited for.
+    ``account`` is the one that was asked, or would have been: another one is not waited for. ``location`` names the
+    copy of the app's secret that it is about; empty: it is about none.
     """
 
     __pydantic_config__ = _STRICT
@@ -355,6 +356,7 @@ class Failure:
     count: _Number
     retry_at: _Moment
     account: _Text = DEFAULT_ACCOUNT
+    location: _Text = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -47,7 +47,11 @@ def unrest(record: Json | None) -> str:
     """What a target still has to do, in words; empty when it is at rest with a current key."""
     if record is None:
         return "there is no record yet"
-    busy = [name for name in ("rotation", "requests", "retiring", "failure", "trouble") if record.get(name)]
+    busy = [
+        name
+        for name in ("rotation", "requests", "revoking", "revoked", "retiring", "failure", "trouble")
+        if record.get(name)
+    ]
     if record.get("current") is None:
         busy.append("no current key")
     return ", ".join(busy)
@@ -60,9 +64,15 @@ def orphans(evidence: Evidence) -> tuple[str, ...]:
 
 
 def _published_key_lives(case: Case) -> Iterator[BrokenPromise]:
-    """Promise 1, at the moment of every delete, and for every version that was written after it."""
+    """Promise 1, at the moment of every delete, and for every version that was written after it.
+
+    But a person may have had the key deleted all the same, if that was on record before.
+    """
+    revoked = _revoked(case)
     for delete in case.deletes:
         key, at = delete.access_key or "", delete.effect_at or delete.at
+        if key in revoked and revoked[key] <= case.evidence.clock(at):
+            continue
         for each, until in case.published.get(key, ()):
             if each.at > at:
                 yield BrokenPromise(1, key, f"was deleted at {at} and published after it, as version {each.version}")
@@ -90,6 +100,12 @@ def _version_is_traceable(case: Case, target: Watched, data: Json | None) -> Ite
         yield BrokenPromise(
             8, str(key), f"its app reads requestId {data['request_id']}, the call had {call.request_id}"
         )
+
+
+def _revoked(case: Case) -> Mapping[str, datetime]:
+    """The keys that a person had deleted although apps read them, each with the moment at which that was on record."""
+    entries = case.entries("key.revoked")
+    return {str(entry["access_key"]): datetime.fromisoformat(str(entry["at"])) for entry in entries}
 
 
 def _only_own_keys_are_deleted(case: Case) -> Iterator[BrokenPromise]:
@@ -196,7 +212,7 @@ def _grace_was_kept(case: Case) -> Iterator[BrokenPromise]:
     """Promise 6, by Vault's time of the next version and the ledger's time of the delete; not of keys that leaked."""
     clock = case.evidence.clock
     deleted_at = {call.access_key: call.effect_at or call.at for call in case.deletes}
-    leaked = {entry.get("access_key") for entry in case.entries("grace.ended")}
+    leaked = {entry.get("access_key") for entry in case.entries("grace.ended", "key.revoked")}
     for before, after in pairwise(case.publications):
         gone = deleted_at.get(before.access_key)
         if before.target != after.target or gone is None or before.access_key == after.access_key:

@@ -48,6 +48,7 @@ def rotate(runtime: Runtime, name: str, asked: Asked) -> None:
             _request(runtime, asked),
             runtime.settings.worker.messages_per_hour,
             f"message {asked.by}".strip(),  # never taken for a person: who can send one can write any name in it
+            leak_said=asked.leaked and not runtime.settings.worker.leaked_by_message,
         )
     except VaultError:
         raise  # the next tick that finds Vault well sends it again

@@ -187,7 +187,7 @@ def test_the_first_publication_over_somebody_elses_secret_is_a_conflict(place: s
     assert world.hostup.made == []
     failure = world.record().failure
     assert failure is not None
-    assert (failure.kind, place in failure.what) == ("Conflict", True)
+    assert (failure.kind, place in failure.what, failure.location) == ("Conflict", True, place)
 
 
 def test_a_secret_of_another_target_is_never_overwritten(world: Also) -> None:

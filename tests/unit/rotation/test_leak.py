@@ -234,6 +234,8 @@ def revoke(small: Small, access_key: str) -> None:
 def test_what_cannot_be_revoked_is_refused() -> None:
     record = replace(empty(), current=current())
     assert revocation(record, "AK0", "alice", NOW).revoking == "AK0"
+    dead = revoked_and_alive().record()
+    assert revocation(dead, "AK1", "alice", NOW) is dead, "it is not deleted once more for being asked again"
     with pytest.raises(UsageError, match="not current any more"):
         revocation(record, "AK1", "alice", NOW)
     with pytest.raises(UsageError, match="set back"):

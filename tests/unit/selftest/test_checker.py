@@ -202,6 +202,15 @@ def test_what_is_planted_is_found(plant: Plant) -> None:
     assert [f for f in found if f.promise == plant.promise and plant.word in str(f)], [str(f) for f in found]
 
 
+@pytest.mark.parametrize(("said_at", "broken"), [(14.0, set()), (16.0, {1})], ids=["before", "after"])
+def test_a_published_key_may_be_deleted_once_a_persons_word_is_on_record(said_at: float, broken: set[int]) -> None:
+    said = {**entry(11, "key.revoked", rotation_id="r1", access_key="OLD"), "at": at(said_at).isoformat()}
+    kept = replace(KEPT, history=(*HISTORY, said))
+    entries = (*CREATES[0], *CREATES[1], *call(3, "delete", "OLD", 15))
+    assert {each.promise for each in check(replace(SOUND, entries=entries))} == {1, 6}
+    assert {each.promise for each in check(replace(SOUND, entries=entries, kept=(kept,)))} == broken
+
+
 def test_an_unconfirmed_create_explains_a_lost_key_and_no_other() -> None:
     made = with_calls(*call(4, "create", "LOST", 60, "media r3"))
     started = entry(11, "rotation.started", rotation_id="r3")

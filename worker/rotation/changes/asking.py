@@ -19,13 +19,15 @@ RETIRING_FOR_MESSAGES = 10
 """With so many keys on their way out messages are not served: half of the places are for people and the schedule."""
 
 
-def asked_by_message(record: Record, request: Request, per_hour: int, by: str = "") -> Record:
+def asked_by_message(
+    record: Record, request: Request, per_hour: int, by: str = "", *, leak_said: bool = False
+) -> Record:
     """Record a request that came as a message, if messages have not asked too often.
 
     One that joins a rotation under way, or a request that waits, makes no key of its own, and is not counted. Raises
     RequestLimited, TryAgainLater.
     """
-    noted = requested(record, request, by)
+    noted = requested(record, request, by, leak_said=leak_said)
     if noted is record or record.rotation or record.requests:
         return noted
     # one that is noted for later than that is of a clock that was wrong

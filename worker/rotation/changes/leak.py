@@ -26,7 +26,7 @@ def revocation(record: Record, access_key: str, by: str, now: datetime) -> Recor
     Raises UsageError when another key is current than the one that was shown, or nothing may be deleted;
     TryAgainLater when a new key is on its way.
     """
-    if record.revoking == access_key:
+    if record.revoking == access_key or _was_revoked(record, access_key):
         return record
     name, current = record.target, record.current
     if current is None or current.access_key != access_key:
@@ -83,6 +83,11 @@ def revoked(record: Record, access_key: str, answer: DeletedKey, now: datetime) 
         leaked=True,
     )
     return replace(noted, revoking="", revoked=key, trouble=trouble)
+
+
+def _was_revoked(record: Record, access_key: str) -> bool:
+    trouble = record.trouble
+    return trouble is not None and (trouble.access_key, trouble.what) == (access_key, REVOKED)
 
 
 def to_revoke(record: Record, access_key: str) -> CurrentKey:

@@ -97,10 +97,11 @@ def note(
     return replace(record, history=record.history.with_entry(entry), next_entry=record.next_entry + 1)
 
 
-def requested(record: Record, request: Request, by: str = "") -> Record:
+def requested(record: Record, request: Request, by: str = "", *, leak_said: bool = False) -> Record:
     """Record a request for a rotation; one that is known already (a message delivered twice) changes nothing.
 
-    ``by`` says who asks. It goes into the history only, so that workers of the release before read the record, too.
+    ``by`` says who asks, and ``leak_said`` that he says that keys leaked, and is not believed. Both go into
+    the history only, so that workers of the release before read the record, too.
 
     Raises UsageError for an id that is none, TryAgainLater where too many wait.
     """
@@ -129,6 +130,7 @@ def requested(record: Record, request: Request, by: str = "") -> Record:
         reason=request.reason,
         by=short_name(by),
         leaked=request.leaked or None,
+        leak_said=leak_said or None,
     )
     return replace(noted, requests=(*record.requests, request))
 
@@ -541,6 +543,7 @@ def failed(
         count=before.count + 1 if before else 1,
         retry_at=retry_at,
         account=account,
+        location=getattr(why, "location", ""),
     )
     if not again:
         record = note(

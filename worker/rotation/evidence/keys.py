@@ -94,7 +94,8 @@ def _life(target: str, access_key: str, entries: list[Entry], grace_end: datetim
     made, published = _first(own, *MADE), _first(own, Event.SECRET_PUBLISHED, Event.KEY_ADOPTED)
     retired, dead = _first(own, Event.KEY_RETIRED), _first(own, Event.KEY_DEAD)
     replaced = _replaced(entries, access_key)
-    version = published.facts.get("vault_version") if published else None
+    latest = _first(own[::-1], Event.SECRET_PUBLISHED, Event.KEY_ADOPTED)  # a rollback publishes a key once more
+    version = latest.facts.get("vault_version") if latest else None
     return KeyLife(
         target=target,
         access_key=access_key,

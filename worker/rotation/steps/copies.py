@@ -141,7 +141,7 @@ def _see_that_they_may_be_written(session: Session, copies: list[Location]) -> N
             what = f"the token lacks {', '.join(missing[path])} on {path}"
             hint = "Give the worker's policy there these capabilities (`rotator vault policy`)."
             denied = VaultDenied(what, operation="look first", path=path, status=403, hint=hint)
-            raise CopyFailed(copy.name, denied, away=False)
+            raise CopyFailed(copy.name, denied)
 
 
 def _is_to_be_written(session: Session, rotation: Rotation, key: StagedKey, copy: Location, found: Copying) -> bool:

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import structlog
 
-from worker.errors import CopyFailed, VaultDenied, VaultRefused
+from worker.errors import CopyAway, CopyFailed, VaultDenied, VaultRefused
 from worker.events import Event
 from worker.rotation.changes.watch import confirmed, healings_of, may_heal, recovered, restored, troubled
 from worker.rotation.copy_access import vault_of
@@ -132,11 +132,10 @@ def _brought_back(session: Session, trouble: Trouble, document: Document) -> boo
         return False
     try:
         again = _undeleted(session, trouble.location, document.version)
-    except CopyFailed as error:
-        if error.away:
-            session.log(Event.WATCH_FOUND, error=error.what)
-        return error.away
-    except (VaultDenied, VaultRefused):
+    except CopyAway as error:
+        session.log(Event.WATCH_FOUND, error=error.what)
+        return True
+    except (CopyFailed, VaultDenied, VaultRefused):
         return False  # the policy does not allow it, or the version is gone for good
     if again.data is None or session.target.fields.read(again.data, "access_key") != current.access_key:
         return False

@@ -121,6 +121,17 @@ def test_a_key_that_came_back_is_in_policy_and_its_successor_on_time() -> None:
     assert target.in_policy is True
 
 
+def test_a_key_that_came_back_stands_in_the_version_that_was_written_last() -> None:
+    small = rolled_back(10)
+    history = entries(small.store, TARGET.name)
+    written = {e.access_key: e.facts["vault_version"] for e in history if e.event == Event.SECRET_PUBLISHED}
+    keys = {key.access_key: key for key in made(history).all_keys()}
+    assert {name: key.vault_version for name, key in keys.items()} == written
+    assert written["AK1"] == 3
+    first = next(e.at for e in history if e.event == Event.SECRET_PUBLISHED)
+    assert keys["AK1"].published_at == first, "its age counts from the first time"
+
+
 def test_by_cron_a_key_that_came_back_counts_from_then() -> None:
     small = rolled_back(0)
     daily = Schedule(cron="0 3 * * *")
@@ -222,6 +233,11 @@ def test_all_forms_have_the_same_rows(world: Small) -> None:
     text = "\n".join(page(found))
     for key in document["keys"]:
         assert key["access_key"] in text
+    (heads,) = {heads for heads in re.findall(r"<thead>.*?</thead>", text, re.DOTALL) if "POST requestId" in heads}
+    names = re.findall(r"<th[^>]*>([^<]+)</th>", heads)
+    (row, *_) = re.findall(r"<tr>((?:(?!</tr>).)*request-of-AK1.*?)</tr>", text, re.DOTALL)
+    assert len(re.findall(r"<td", row)) == len(names)
+    assert names[3:7] == ["due", "created", "verified", "published"]
 
 
 def test_ten_thousand_keys_are_one_page() -> None:
