@@ -54,6 +54,17 @@ def _well(service: Service) -> Worker:
     return worker
 
 
+def _with_its_key_in_vault(service: Service) -> str:
+    """Have the worker read its API key there, and roll it much later; where it lies."""
+    path = f"keys-{service.target}"
+    key = next(each for each in reversed(service.sandbox.simulator.admin.api_keys()) if each.works)
+    content = {"api_key": key.api_key, "key_id": key.key_id}
+    service.vault.secrets.kv.v2.create_or_update_secret(path=path, secret=content)
+    service.hostup = f'api_key_path = "{path}"\napi_key_every = "90d"'
+    service.more |= {"HOSTUP_API_KEY_FILE": ""}
+    return path
+
+
 def _log_in_for(service: Service, ttl: str) -> None:
     """Give the worker a token that ends, unlike that of the others."""
     made = service.vault.auth.token.create(ttl=ttl, policies=["root"])
@@ -181,6 +192,14 @@ def test_a_channel_that_delivers_nothing(stand: Service, prometheus: Prometheus)
         _fires(prometheus, "NoticesFailing")
 
 
+def test_the_api_key_is_not_in_vault_any_more(stand: Service, prometheus: Prometheus) -> None:
+    path = _with_its_key_in_vault(stand)
+    _well(stand)
+    _quiet(prometheus, "ApiKeyWaits")
+    stand.vault.secrets.kv.v2.delete_latest_version_of_secret(path=path)
+    _fires(prometheus, "ApiKeyWaits")
+
+
 def test_every_alert_is_caused_by_one_of_these() -> None:
     text = Path(__file__).read_text("utf-8")
     caused = {
@@ -191,6 +210,7 @@ def test_every_alert_is_caused_by_one_of_these() -> None:
 
 def test_no_query_of_the_board_is_empty(stand: Service, prometheus: Prometheus) -> None:
     stand.grace, stand.audit_every, stand.watch_every, stand.every = "8s", "2s", "2s", "10d"
+    _with_its_key_in_vault(stand)
     _log_in_for(stand, "1h")
     worker = _well(stand)
     empty = {query for title, query in queries() if title != EMPTY_WHERE_ALL_IS_WELL and NEEDS_A_FAILURE not in query}
