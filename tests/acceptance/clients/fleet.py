@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -68,10 +69,13 @@ class Client:
 
 
 @contextmanager
-def started(service: Service, kinds: Sequence[Kind], refresh: str = "30s") -> Iterator[list[Client]]:
+def started(
+    service: Service, kinds: Sequence[Kind], refresh: str = "30s", told_grace: int | None = None
+) -> Iterator[list[Client]]:
     """All of them, after the first call of each; ended by the end of their stdin.
 
-    ``refresh`` is how often our own commands look at Vault, at most.
+    ``refresh`` is how often our own commands look at Vault, at most. ``told_grace``: the seconds of grace that they
+    read in the secret, if others than are in it.
     """
     assert service.sandbox.vault is not None
     rights = {f"secret/data/{service.path}": ["read"]}
@@ -79,7 +83,7 @@ def started(service: Service, kinds: Sequence[Kind], refresh: str = "30s") -> It
     token = service.sandbox.vault.admin.issue_token("client", "1h")
     (service.folder / "client-token").write_text(token.reveal())
     with ExitStack() as stack:
-        clients = [_start(stack, service, kind, refresh) for kind in kinds]
+        clients = [_start(stack, service, kind, refresh, told_grace) for kind in kinds]
         for client in clients:
             wait_until(partial(_has_called, client), f"a call of {client.kind.name}")
         yield clients
@@ -118,11 +122,16 @@ def runs(client: Client) -> bool:
     return client.process.poll() is None
 
 
-def _start(stack: ExitStack, service: Service, kind: Kind, refresh: str) -> Client:
+def _telling(grace: int, body: bytes) -> bytes:
+    return re.sub(rb'("grace_seconds":\s*)\d+', rb"\g<1>%d" % grace, body)
+
+
+def _start(stack: ExitStack, service: Service, kind: Kind, refresh: str, told_grace: int | None) -> Client:
     assert service.sandbox.vault is not None
     folder = service.folder / kind.name
     folder.mkdir()
-    vault = stack.enter_context(Gate(service.sandbox.vault.address))
+    changed = {} if told_grace is None else {"changed": partial(_telling, told_grace)}
+    vault = stack.enter_context(Gate(service.sandbox.vault.address, **changed))
     storage = stack.enter_context(Gate(service.sandbox.simulator.s3))
     start = Start(storage.url, _bucket(service, kind), folder, service.path, refresh)
     env = _machine(service, folder, vault) | dict(kind.environment(start))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Self
 
 from worker.sandbox.wire import HttpServer, Request, Response
@@ -22,10 +23,14 @@ class Call:
 
 
 class Gate:
-    """Stands in for the server at ``upstream``, which gets everything as it was sent: signatures stay right."""
+    """Stands in for the server at ``upstream``, which gets everything as it was sent: signatures stay right.
 
-    def __init__(self, upstream: str) -> None:
+    ``changed`` is done to the body of each answer.
+    """
+
+    def __init__(self, upstream: str, changed: Callable[[bytes], bytes] = lambda body: body) -> None:
         self._upstream = upstream
+        self._changed = changed
         self._calls: list[Call] = []
         self._server = HttpServer(self._handle)
         self.url = self._server.url
@@ -49,4 +54,4 @@ class Gate:
         answer = forward(self._upstream, request)
         signed = _KEY.search(request.headers.get("authorization", ""))
         self._calls.append(Call(request.target, answer.status, signed[1] if signed else ""))
-        return answer
+        return replace(answer, body=self._changed(answer.body))

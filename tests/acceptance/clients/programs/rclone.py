@@ -34,9 +34,9 @@ def main(endpoint: str, bucket: str, milliseconds: str) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Of 1.60, which does not read the token's file; and which looks for a helper in a profile that is named only."""
+    """Of 1.60, which does not read the token's file."""
     file = os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
-    token = {"AWS_CONTAINER_AUTHORIZATION_TOKEN": Path(file).read_text()} if file else {"AWS_PROFILE": "default"}
+    token = {"AWS_CONTAINER_AUTHORIZATION_TOKEN": Path(file).read_text()} if file else {}
     return os.environ | token
 
 
