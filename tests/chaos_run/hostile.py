@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,16 +15,29 @@ from tests import hostile
 from tests.chaos_run.accounts import ACCOUNTS
 from tests.chaos_run.world import World
 from worker.adapters.redis import keys
+from worker.notices.notice import Kind
 from worker.settings.settings import QUEUE
 
 FAR = 9e12
 """Seconds since 1970: never."""
 
 ETAS = 200
+NAMES = 20_000
+HINTS = ("../x", "no-such-target", "_keys", "\x1b[2J")
+READ_WHOLE = (keys.VERSIONS, keys.SUMMARY, keys.REQUESTS)
+NOTHING_FOREIGN = {"counted": 1, "explained": 1, "foreign": 0}
+
+_LONG_TEXT = "local long = string.rep('x', 20000000) "
+LONG = (
+    _LONG_TEXT + "redis.call('HSET', KEYS[1], ARGV[1], long)",
+    _LONG_TEXT + "redis.call('HSET', KEYS[1], long, 'x')",
+)
+LONG_NAME = _LONG_TEXT + "redis.call('ZADD', KEYS[1], '-inf', long)"
 
 OURS = (
     keys.DUE, keys.BUILT, keys.WATCHES, keys.SEEN, keys.REQUESTS, keys.WORKERS, keys.SUMMARY, keys.IDS, keys.IDS_OF,
     keys.VERSIONS, keys.PLANS, keys.CREATES, keys.CIRCUIT, keys.PAUSES, keys.PARKED, keys.COUNT, keys.BASELINE,
+    keys.AUDIT, keys.TICKED, keys.outbox("hook"), keys.outbox_due("hook"),
 )  # fmt: skip
 
 
@@ -35,12 +50,13 @@ class Writer:
 
     def strike(self) -> str:
         """What was done, in words."""
-        name, act = self.dice.choice(sorted(self._acts().items()))
+        name, act = self.dice.choice(sorted(self.acts().items()))
         with suppress(redis.RedisError), self.world.redis() as client:  # Redis is away, or the type is wrong already
             act(client)
         return f"Redis: {name}"
 
-    def _acts(self) -> dict[str, Callable[[redis.Redis], object]]:
+    def acts(self) -> dict[str, Callable[[redis.Redis], object]]:
+        """All that may be done, by what it is called."""
         target = self.dice.choice(self.world.targets).name
         kind = self.dice.choice(("string", "list", "hash", "set", "zset"))
         where, account = self.dice.choice(OURS), self.dice.choice(ACCOUNTS)
@@ -74,6 +90,28 @@ class Writer:
             "wrong type": lambda client: _put(client, where, kind),
             "queue of a wrong type": lambda client: _put(client, QUEUE, self.dice.choice(("string", "hash"))),
             "message that is none": lambda client: client.lpush(QUEUE, shape),
+            "names of nobody before all others": lambda client: client.zadd(
+                self.dice.choice((keys.DUE, keys.WATCHES)), {f"nobody-{n}": "-inf" for n in range(NAMES)}
+            ),
+            "what no worker has memory for": lambda client: client.eval(
+                self.dice.choice(LONG), 1, self.dice.choice((*READ_WHOLE, circuit)), target
+            ),
+            "a name that no worker has memory for": lambda client: client.eval(
+                LONG_NAME, 1, self.dice.choice((keys.DUE, keys.WATCHES, keys.WORKERS))
+            ),
+            "summary that lies": lambda client: _lie(client, target),
+            "hint that lies": lambda client: client.hset(
+                keys.IDS, mapping=dict.fromkeys([*client.hkeys(keys.IDS), "AK0"], self.dice.choice(HINTS))
+            ),
+            "audit that was none": lambda client: client.set(
+                keys.at(account, keys.AUDIT), json.dumps({"at": "2199-01-01T00:00:00+00:00", **NOTHING_FOREIGN})
+            ),
+            "tick that was none": lambda client: client.set(keys.TICKED, str(FAR)),
+            "notice that lies": _forge_notice,
+            "held back without a word": lambda client: client.hset(circuit, "open_until", str(time.time() + 60)),
+            "messages of the right form": lambda client: client.lpush(
+                QUEUE, *(hostile.item(hostile.message("no-such-target", identifier=f"m{n}")) for n in range(ETAS))
+            ),
             "messages for later": lambda client: client.lpush(
                 QUEUE, *(_later(target, f"later-{n}") for n in range(ETAS))
             ),
@@ -93,6 +131,22 @@ def _put(client: redis.Redis, key: str, kind: str) -> None:
             client.sadd(key, "x")
         case _:
             client.zadd(key, {"x": 1})
+
+
+def _lie(client: redis.Redis, target: str) -> None:
+    """A summary of the right form that says other than the record."""
+    known = json.loads(str(client.hget(keys.SUMMARY, target) or "{}"))
+    lie = {"access_key": "AKIAFORGED", "next_rotation_at": "2199-01-01T00:00:00+00:00", "last_error": None}
+    client.hset(keys.SUMMARY, target, json.dumps({**known, "target": target, **lie}))
+
+
+def _forge_notice(client: redis.Redis) -> None:
+    """A notice of the right form, of what never happened."""
+    at = "2026-01-01T00:00:00+00:00"
+    name = "f" * 32
+    notice = {"id": name, "event": Kind.FAILED.value, "at": at, "log": "rotation.failed", "since": at, "tries": 0}
+    client.hset(keys.outbox("hook"), name, json.dumps(notice))
+    client.zadd(keys.outbox_due("hook"), {name: 0})
 
 
 def _later(target: str, identifier: str) -> bytes:

@@ -9,8 +9,10 @@ import pytest
 import redis
 from celery import Celery
 
+from tests.records import NOW
 from tests.redis_users import make_users
-from worker.adapters.redis.keys import CIRCUIT, CREATES, DUE, REQUESTS
+from worker.adapters.redis.keys import AUDIT, CIRCUIT, CREATES, DUE, PARKED, REQUESTS
+from worker.adapters.redis.state import shared_state
 from worker.sandbox.servers import ValkeyServer
 
 QUEUES = ("hostup-rotator", "celery")
@@ -118,6 +120,24 @@ def test_the_worker_may_not_do_what_no_worker_does(client: redis.Redis, worker: 
 
     assert everything <= refused
     assert dangerous - {name.partition("|")[0] for name in refused} == set()
+
+
+def test_the_worker_may_look_through_its_keys_and_drop_what_is_too_long(
+    client: redis.Redis, worker: redis.Redis
+) -> None:
+    long = "x" * 1000
+    client.zadd(DUE, {"media": 1, long: 0})
+    client.hset(REQUESTS, long, "x")
+    client.sadd(PARKED, "media", long)
+    client.set(AUDIT, long * 100)
+    shared = shared_state(worker)
+    shared.repairs.shorten()
+    assert list(shared.due.others(())) == [["media"]]
+    assert list(shared.watches.others(())) == []
+    assert shared.circuit().turned_away({"media", long}) == {"media"}
+    assert (shared.held(NOW), shared.index.summaries(), shared.watches.sightings()) == ((), {}, {})
+    assert client.exists(AUDIT, REQUESTS) == 0
+    assert client.acl_log() == [], "nothing was tried that it may not"
 
 
 @pytest.mark.parametrize("command", [("GET", "other"), ("DEL", "other"), ("LPUSH", "other", "x"), ("SADD", "q", "x")])

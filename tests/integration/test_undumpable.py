@@ -70,3 +70,16 @@ def test_commands_that_read_secrets_are_closed_too(tmp_path: Path, server: Valke
         [sys.executable, "-c", code], env=environment(tmp_path, server), capture_output=True, text=True, check=True
     )
     assert done.stdout == "0\n"
+
+
+@LINUX
+@pytest.mark.parametrize("command_of_apps", ["serve-credentials", "render", "credentials"])
+def test_the_helpers_of_apps_are_closed_too(tmp_path: Path, command_of_apps: str) -> None:
+    code = (
+        "import ctypes, sys; from worker.credentials.command import main\n"
+        "main(sys.argv[1:], {}); print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+    )
+    to = ["--format", "json", "--to", str(tmp_path / "key")] if command_of_apps == "render" else []
+    words = [command_of_apps, "--path", "apps/media", *to]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n", done.stderr

@@ -58,6 +58,7 @@ def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
     try:
         own, command = split(arguments)
         given = _parser(*arguments[:1] or [""]).parse_args(own, argparse.Namespace(words=command))
+        _become_undumpable()
         return _COMMANDS[given.command](given, env)
     except ConfigurationError as error:
         for problem in error.problems:
@@ -70,6 +71,15 @@ def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
         return 130
     except BrokenPipeError:
         return 1
+
+
+def _become_undumpable() -> None:
+    """As :mod:`worker.service.undumpable`, which is not on these machines. What `run` starts is as it would be."""
+    if sys.platform == "linux":
+        with suppress(ImportError, OSError, AttributeError):  # a Python that cannot call the C library
+            import ctypes  # noqa: PLC0415 - --help does without
+
+            ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
 
 
 def say(text: str) -> None:
