@@ -16,21 +16,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from tests.acceptance.service import Service
-from tests.acceptance.test_operators import described
+from tests.acceptance.test_operators import described, fits
 from tests.sandbox import wait_until
 from worker.sandbox.simulator.faults import fault
 from worker.targets.receipts import Receipt, encode
-
-SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
-
-
-def fits(document: Any, name: str) -> None:
-    schema = json.loads((SCHEMAS / f"{name}.json").read_text("utf-8"))
-    jsonschema.Draft202012Validator(schema).validate(document)
 
 
 def said(service: Service, *arguments: str, code: int = 0) -> Any:
@@ -48,6 +40,14 @@ def rotated(service: Service) -> Service:
         service.rotate()
         worker.wait_for("key.dead", number)
     return service
+
+
+def test_what_the_older_commands_print_fits_their_schemas(rotated: Service) -> None:
+    target, key = rotated.target, rotated.made()[0]
+    for name, *arguments in (("check",), ("audit",), ("history", target), ("trace", key), ("find", key)):
+        fits(said(rotated, name, *arguments), name)
+    for options in (("--wait",), ("--wait", "--leaked", "--yes"), ()):
+        fits(said(rotated, "rotate", target, *options), "rotate")
 
 
 def test_the_report_says_what_hostup_did(rotated: Service) -> None:

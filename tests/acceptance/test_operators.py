@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
@@ -10,13 +11,15 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]  # it ships no types
 import pytest
 from celery import Celery
 
 from tests.acceptance.service import APP_PASSWORD, Service, Worker
 from tests.acceptance.test_command import run, secret
-from tests.docs.pages import codes, page
+from tests.docs.pages import ROOT, codes, page
 from tests.sandbox import wait_until
 from worker.sandbox.simulator.faults import fault
 from worker.settings.settings import QUEUE
@@ -35,6 +38,12 @@ def worker(service: Service) -> Worker:
 def described(head: str, name: str = "operators.md") -> set[str]:
     """The keys that a page names in one of its tables."""
     return {codes(row[0])[0] for row in page(name).table(head)}
+
+
+def fits(document: Any, name: str) -> None:
+    """What a command prints is as its schema in the docs has it."""
+    schema = json.loads((ROOT / "docs" / "schemas" / f"{name}.json").read_text("utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(document)
 
 
 def send(service: Service, **said: object) -> None:
@@ -82,6 +91,7 @@ def test_without_a_new_key_the_old_one_dies_only_by_a_persons_word(service: Serv
         revoked = run(service, *words)
         assert (revoked.code, revoked.json["outcome"], revoked.json["access_key"]) == (0, "revoked", old["access_key"])
         assert revoked.json.keys() == described("key of a key that is revoked")
+        fits(revoked.json, "rotate")
         assert not service.works(old)
         assert service.living() == set(), "those in their grace were named in the warning, too"
         assert revoked.json["dead_seconds"].keys() == set(service.made())
