@@ -72,9 +72,14 @@ class Cache:
             return None
         except OSError as error:
             raise self._unusable(error.strerror or "it cannot be opened") from None
-        with os.fdopen(file, "rb") as opened:
-            _see_that_it_is_ours(os.fstat(opened.fileno()), stat.S_ISREG, self._folder)
-            return _kept(opened.read(_LARGEST))
+        try:
+            with os.fdopen(file, "rb") as opened:
+                _see_that_it_is_ours(os.fstat(opened.fileno()), stat.S_ISREG, self._folder)
+                return _kept(opened.read(_LARGEST))
+        except OSError as error:  # of a folder in its place, or of the disk
+            if isinstance(error, IsADirectoryError):
+                os.close(file)
+            raise self._unusable(error.strerror or "it cannot be read") from None
 
     def write(self, place: Place, kept: Kept) -> None:
         """Keep a secret instead of what was kept before, at once for all readers."""

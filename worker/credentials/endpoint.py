@@ -142,7 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """A key, or ``/healthz``, which tells nothing but that this process lives."""
-        path = unquote(urlsplit(self.path).path).strip("/")
+        path = self._asked()
         if path == "healthz":
             self._answer(HTTPStatus.OK, {"status": "ok"})
         elif self._may_ask():
@@ -152,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
         """``/refresh`` or ``/refresh/NAME``: look at Vault now, because a key was refused."""
         if not self._may_ask():
             return
-        words = unquote(urlsplit(self.path).path).strip("/").split("/", 1)
+        words = self._asked().split("/", 1)
         self.close_connection = True  # a body is not read
         if words[0] != "refresh":
             self._answer(HTTPStatus.NOT_FOUND, _said("there is only /refresh to post to"))
@@ -163,6 +163,13 @@ class _Handler(BaseHTTPRequestHandler):
                 with suppress(RotatorError):  # the next GET of it tells
                     keeper.look_now(FIRST_LOOK)
             self._answer(HTTPStatus.OK, {"status": "ok"})
+
+    def _asked(self) -> str:
+        """The path without slashes around it; of what is no address, nothing."""
+        try:
+            return unquote(urlsplit(self.path).path).strip("/")
+        except ValueError:
+            return ""
 
     def _may_ask(self) -> bool:
         shown = self.headers.get("Authorization", "")

@@ -136,6 +136,38 @@ def test_signals_are_passed_on_and_a_program_may_be_sent_one_in_the_place_of_a_r
     assert scene.started_with() == ["AK1"]
 
 
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGALRM,
+        signal.SIGIO,
+        signal.SIGPROF,
+        signal.SIGPWR,
+        signal.SIGQUIT,
+        signal.SIGUSR2,
+        signal.SIGVTALRM,
+        signal.SIGRTMIN,
+        signal.SIGRTMIN + 7,
+        signal.SIGRTMAX,
+    ],
+)
+def test_what_would_end_both_ends_the_program_first(scene: Scene, number: int) -> None:
+    with scene.running() as process:
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number
+        assert not is_running(int(scene.seen()[0][0]))
+
+
+def test_a_program_that_was_stopped_is_told_to_go_on(scene: Scene) -> None:
+    with scene.running() as process:
+        os.kill(int(scene.seen()[0][0]), signal.SIGSTOP)
+        process.send_signal(signal.SIGUSR1)
+        process.send_signal(signal.SIGCONT)
+        _wait(lambda: [line[1] for line in scene.seen()] == ["started", "SIGUSR1"])
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 7
+
+
 def test_an_interrupt_by_the_terminal_comes_once(scene: Scene) -> None:
     """The terminal sends it to the program itself, too."""
     ours, theirs = pty.openpty()

@@ -105,6 +105,17 @@ def test_a_file_that_others_can_read_is_refused(cache: Cache, folder: Path) -> N
         cache.read(PLACE)
 
 
+def test_a_folder_in_the_place_of_the_file_is_told(cache: Cache, folder: Path) -> None:
+    cache.write(PLACE, KEPT)
+    file = _file(folder)
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(CacheUnusable):
+        cache.read(PLACE)
+    with pytest.raises(CacheUnusable):
+        cache.write(PLACE, KEPT)
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"{", b"[]", b"null", b'{"fields": {}}', b"\xff\xfe", b"[" * 100_000, b'{"fields": 1, "version": 1}'],

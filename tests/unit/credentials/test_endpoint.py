@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import stat
 import threading
 from collections.abc import Iterator
@@ -132,6 +133,17 @@ def _key(answer: httpx.Response) -> str:
 def test_another_path_is_not_there(vault: VaultServer, path: str) -> None:
     with _endpoint(vault) as client:
         assert client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_what_is_no_address_is_answered(vault: VaultServer, method: str) -> None:
+    with (
+        _endpoint(vault) as client,
+        socket.create_connection((client.base_url.host, client.base_url.port or 0)) as line,
+    ):
+        host = client.base_url.netloc.decode()
+        line.sendall(f"{method} http://[ HTTP/1.1\r\nHost: {host}\r\nAuthorization: {TOKEN}\r\n\r\n".encode())
+        assert b" 404 " in line.makefile("rb").readline()
 
 
 def test_health_needs_no_token_and_tells_nothing(vault: VaultServer) -> None:
