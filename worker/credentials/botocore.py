@@ -6,6 +6,7 @@ Needs botocore, and boto3 for :func:`session`.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from botocore.session import Session as BotocoreSession
 
 from worker.credentials.environment import DEFAULT_MOUNT, Place, login_from, place_at, server_from
 from worker.credentials.helper import REFRESH
+from worker.credentials.keeper import Read
 from worker.credentials.keys import AppKey, key_in, look_every
 from worker.credentials.login import Session
 from worker.credentials.vault import Vault
@@ -28,8 +30,10 @@ _LOG = logging.getLogger(__name__)
 
 REFUSED = frozenset({"InvalidAccessKeyId", "AccessDenied", "403", "SignatureDoesNotMatch"})
 """What a gateway says of a key that was deleted; a HEAD's answer has no body, so botocore makes "403" of it."""
+NOT_KNOWN = "InvalidAccessKeyId"
+"""The refusal that a lacking right cannot be the reason for."""
 BETWEEN_REFUSALS = 1.0
-"""Seconds between two looks at Vault for a refused key: a program that lacks a right is refused over and over."""
+"""Seconds between two looks at Vault for refusals of one key: a program that lacks a right is refused over and over."""
 
 
 class FreshCredentials(Credentials):
@@ -39,12 +43,15 @@ class FreshCredentials(Credentials):
     of refusals. Here the last good key is handed out then; only the first read raises, what ``read`` does.
     """
 
-    def __init__(self, session: Session, place: Place, refresh: timedelta = REFRESH) -> None:
-        self._source = session
+    def __init__(self, read: Read, place: Place, refresh: timedelta = REFRESH) -> None:
+        self._source = read
         self._place = place
         self._wanted = refresh
         self._look_lock = Lock()
+        self._refusals = Lock()
+        self._refused = ("", -math.inf)
         self._used = local()
+        self._began = time.monotonic()
         self._key = self._read()
         self._looked = time.monotonic()
         super().__init__(self._key.access_key, self._key.secret_key.reveal(), method="hostup-rotator")
@@ -56,8 +63,9 @@ class FreshCredentials(Credentials):
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
         """The key for one request, after a look at Vault where one is due."""
-        if time.monotonic() - self._looked >= look_every(self._wanted, [self._key]).total_seconds():
-            self._look()
+        now, every = time.monotonic(), look_every(self._wanted, [self._key]).total_seconds()
+        if now - self._looked >= every:
+            self._look(now - every)  # one that another thread began meanwhile is as good
         key = self._key
         self._used.access_key = key.access_key
         return ReadOnlyCredentials(key.access_key, key.secret_key.reveal(), None, None)
@@ -67,19 +75,35 @@ class FreshCredentials(Credentials):
 
         It runs in the thread that signed the request, so the key that was refused is known.
         """
-        used = getattr(self._used, "access_key", None)
-        if used is None or not _is_refusal(response):
+        used, code = getattr(self._used, "access_key", None), _error_code(response)
+        if used is None or code not in REFUSED:
             return None
-        if self._key.access_key == used and time.monotonic() - self._looked >= BETWEEN_REFUSALS:
-            self._look()
+        if self._key.access_key == used:
+            self._look_for(used, surely=code == NOT_KNOWN)
         return 0 if self._key.access_key != used else None
 
-    def _look(self) -> None:
-        """One look for many threads: who comes second waits for it, as his key may be refused meanwhile."""
+    def _look_for(self, refused: str, *, surely: bool) -> None:
+        """A look because this key was refused; where there was just one, only if it ``surely`` is dead, and later."""
         asked = time.monotonic()
+        with self._refusals:
+            before, at = self._refused
+            wait = at + BETWEEN_REFUSALS - asked if before == refused else 0.0
+            if wait <= 0:
+                self._refused = (refused, asked)
+        if wait > 0 and not surely:
+            return
+        time.sleep(max(0.0, wait))
+        self._look(asked)
+
+    def _look(self, asked: float) -> None:
+        """One look for many threads: who comes second waits for it.
+
+        One that began before ``asked`` may have seen what was there before the key was refused, and does not count.
+        """
         with self._look_lock:
-            if self._looked >= asked:
+            if self._began >= asked:
                 return
+            self._began = time.monotonic()
             try:
                 self._key = self._read()
                 self.access_key, self.secret_key = self._key.access_key, self._key.secret_key.reveal()
@@ -88,14 +112,14 @@ class FreshCredentials(Credentials):
             self._looked = time.monotonic()
 
     def _read(self) -> AppKey:
-        fields, version = self._source.read(self._place.mount, self._place.path)
+        fields, version = self._source(self._place.mount, self._place.path)
         return key_in(fields, version, self._place.names)
 
 
-def _is_refusal(response: tuple[Any, Any] | None) -> bool:
+def _error_code(response: tuple[Any, Any] | None) -> str:
     """``response`` is what botocore hands to such a handler: the HTTP answer and what was parsed of it, or None."""
     error = response[1].get("Error") if response and isinstance(response[1], dict) else None
-    return isinstance(error, dict) and error.get("Code") in REFUSED
+    return str(error.get("Code")) if isinstance(error, dict) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +145,27 @@ def client(path: str, *, mount: str = DEFAULT_MOUNT, fields: str = "", **options
     return _session(fresh).client("s3", **{"endpoint_url": fresh.key.endpoint or None, **options})
 
 
+def attach(inner: BotocoreSession, path: str, *, mount: str = DEFAULT_MOUNT, fields: str = "") -> FreshCredentials:
+    """Have a botocore session of your own work with an app's secret; raises as ``read`` does.
+
+    Returns the credentials, whose ``key`` tells endpoint and region.
+    """
+    return _attached(inner, _fresh(path, mount, fields))
+
+
 def _session(fresh: FreshCredentials) -> Any:
     boto3 = import_module("boto3")  # an extra, and without types
     inner = BotocoreSession()
+    _attached(inner, fresh)
+    return boto3.Session(botocore_session=inner, region_name=fresh.key.region or None)
+
+
+def _attached(inner: BotocoreSession, fresh: FreshCredentials) -> FreshCredentials:
     inner.get_component("credential_provider").providers.insert(0, _Provider(fresh))
     inner.register("needs-retry", fresh.retry_if_refused)
-    return boto3.Session(botocore_session=inner, region_name=fresh.key.region or None)
+    return fresh
 
 
 def _fresh(path: str, mount: str, fields: str) -> FreshCredentials:
     place = place_at(path, mount, fields)
-    return FreshCredentials(Session(Vault(server_from(os.environ)), login_from(os.environ)), place)
+    return FreshCredentials(Session(Vault(server_from(os.environ)), login_from(os.environ)).read, place)

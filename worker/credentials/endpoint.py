@@ -93,14 +93,25 @@ def token_in(file: Path) -> Secret:
 
 
 def _make_token(file: Path) -> None:
+    """Whole or not at all: whoever reads it meanwhile, and a start after a full disk, find none rather than a part.
+
+    Raises FileExistsError, ConfigurationError.
+    """
+    if os.path.lexists(file):
+        raise FileExistsError
+    unfinished = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
     try:
-        opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        opened = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(opened, "w", encoding="ascii") as new:
+                new.write(secrets.token_urlsafe(_TOKEN))  # botocore refuses a file with an end of line
+            os.link(unfinished, file)
+        finally:
+            unfinished.unlink()
     except FileExistsError:
         raise
     except OSError as error:
         raise ConfigurationError((f"--token-file: {file}: cannot be made: {error.strerror}",)) from None
-    with os.fdopen(opened, "w", encoding="ascii") as new:
-        new.write(secrets.token_urlsafe(_TOKEN))  # botocore refuses a file with an end of line
 
 
 class Endpoint(ThreadingHTTPServer):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import socket
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -241,3 +244,39 @@ def test_a_token_is_not_made_through_a_link(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
         token_in(link)
     assert not (tmp_path / "nothing").exists()
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from worker.credentials.endpoint import token_in
+from worker.errors import ConfigurationError
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, most))
+try:
+    token_in(Path(sys.argv[1]))
+except ConfigurationError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+token_in(Path(sys.argv[1]))
+"""
+
+
+def test_a_full_disk_leaves_no_part_of_a_token(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(file)], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--token-file" in done.stdout
+    assert "cannot be made" in done.stdout
+    assert [each.name for each in tmp_path.iterdir()] == ["token"], "nothing unfinished is left"
+
+
+def test_endpoints_that_start_at_once_have_one_token(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        tokens = [each.reveal() for each in pool.map(lambda _: token_in(tmp_path / "token"), range(32))]
+    assert len(set(tokens)) == 1
+    assert len(list(tmp_path.iterdir())) == 1
