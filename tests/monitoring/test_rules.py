@@ -192,6 +192,19 @@ def test_what_was_never_done_is_told_too(tmp_path: Path, name: str, missing: str
     )
 
 
+EVERY_75_MINUTES = " ".join(f"{count}+0x74" for count in range(12))
+"""As far apart as the tries of a notice are at last."""
+
+
+@needs_promtool
+@pytest.mark.parametrize("outcome", ["failed", "dropped"])
+def test_a_channel_that_fails_seldom_is_one_alert_without_a_gap(tmp_path: Path, outcome: str) -> None:
+    changed = {f'notices_total{{channel="mail",outcome="{outcome}"}}': EVERY_75_MINUTES}
+    fires = [{"alertname": "RotatorNoticesFailing", "channel": "mail"}]
+    tests = [_firing(fires, at) for at in range(2 * HOUR, 12 * HOUR, 15 * 60)]
+    _promtool(tmp_path, [{"interval": "1m", "input_series": _series(changed), "promql_expr_test": tests}])
+
+
 @needs_promtool
 def test_what_an_alert_says_is_a_sentence_with_the_target_in_it(tmp_path: Path) -> None:
     case = CASES["RotatorCurrentKeyDead"]
