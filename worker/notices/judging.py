@@ -20,7 +20,7 @@ _KEY, _ROTATION = "overdue key", "overdue rotation"
 _EACH = (Kind.UNCONFIRMED, Kind.PUBLISHED)
 """Told once for each rotation, and never over."""
 
-_TOLD: Mapping[str, tuple[Kind, str]] = {
+TOLD: Mapping[str, tuple[Kind, str]] = {
     Event.ROTATION_FAILED: (Kind.FAILED, "failed"),
     Event.CREATE_UNCONFIRMED: (Kind.UNCONFIRMED, "unconfirmed"),
     Event.KEY_OVERDUE: (Kind.OVERDUE, _KEY),
@@ -49,7 +49,7 @@ _OF_AUDIT: Mapping[object, tuple[Kind, str]] = {
 _OF_ACCOUNT = frozenset({"drift", "endpoint", "baseline", "suspended", "api key", "stray api key"})
 """What stands for each account by itself."""
 
-_OVER: Mapping[str, tuple[str, ...]] = {
+OVER: Mapping[str, tuple[str, ...]] = {
     Event.ROTATION_SUCCEEDED: ("failed", "conflict", "died", "lost", "blocked", "record", _ROTATION),
     Event.TARGET_RECOVERED: ("conflict", "died", "lost"),
     Event.SECRET_RESTORED: ("lost",),
@@ -64,7 +64,7 @@ _OVER: Mapping[str, tuple[str, ...]] = {
 _RIGHT_AGAIN = {"endpoint": "endpoints", "baseline": "counted"}
 """What is over with an audit that names the account in this field."""
 
-READ = frozenset({*_TOLD, *_OVER, Event.AUDIT_FOUND, Event.AUDIT_DONE})
+READ = frozenset({*TOLD, *OVER, Event.AUDIT_FOUND, Event.AUDIT_DONE})
 """The events that matter here."""
 
 
@@ -85,7 +85,7 @@ def words(line: Mapping[str, object], owners: Mapping[str, str]) -> Iterator[Wor
     if kind:
         detail = _text(line.get("rotation_id"), LONGEST_ID) if kind in _EACH else ""
         yield Word(_notice(kind, line, owners), _mark(slot, target, detail or _account_of(slot, line)))
-    over = tuple(_mark(slot, target, _account_of(slot, line)) for slot in _OVER.get(event, ()))
+    over = tuple(_mark(slot, target, _account_of(slot, line)) for slot in OVER.get(event, ()))
     if event == Event.AUDIT_DONE:
         over = tuple(_of_audit_over(target, line))
         yield from _dealt_with(line, owners)
@@ -125,7 +125,7 @@ def _texts(values: object) -> tuple[str, ...]:
 
 
 def _of(event: str) -> tuple[Kind | None, str]:
-    return _TOLD.get(event, (None, ""))
+    return TOLD.get(event, (None, ""))
 
 
 def _notice(kind: Kind, line: Mapping[str, object], owners: Mapping[str, str]) -> Notice:
