@@ -200,7 +200,7 @@ EVERY_75_MINUTES = " ".join(f"{count}+0x74" for count in range(12))
 @pytest.mark.parametrize("outcome", ["failed", "dropped"])
 def test_a_channel_that_fails_seldom_is_one_alert_without_a_gap(tmp_path: Path, outcome: str) -> None:
     changed = {f'notices_total{{channel="mail",outcome="{outcome}"}}': EVERY_75_MINUTES}
-    fires = [{"alertname": "RotatorNoticesFailing", "channel": "mail"}]
+    fires: list[Mapping[str, str]] = [{"alertname": "RotatorNoticesFailing", "channel": "mail"}]
     tests = [_firing(fires, at) for at in range(2 * HOUR, 12 * HOUR, 15 * 60)]
     _promtool(tmp_path, [{"interval": "1m", "input_series": _series(changed), "promql_expr_test": tests}])
 

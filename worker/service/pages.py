@@ -11,6 +11,7 @@ from typing import Protocol
 from worker import __version__
 from worker.adapters.redis.client import connect, guard
 from worker.adapters.redis.state import SharedState, shared_state
+from worker.adapters.vault.kv import VaultStore
 from worker.clock import Clock
 from worker.errors import QueueUnavailable, RotatorError, VaultLoginFailed
 from worker.service.assemble import Runtime
@@ -82,7 +83,8 @@ def own_samples(runtime: Runtime) -> Iterator[Sample]:
     """The same as samples."""
     yield "build_info", {"version": __version__}, 1
     now, destinations = runtime.clock.now().timestamp(), runtime.settings.destinations
-    logins = [({}, runtime.vault)] + [
+    logins: list[tuple[dict[str, str], VaultStore]] = [({}, runtime.vault)]
+    logins += [
         ({"destination": name}, vault)
         for name, vault in runtime.elsewhere.items()
         if not destinations[name].shares_login
