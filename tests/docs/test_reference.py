@@ -21,6 +21,7 @@ from worker.cli.commands import app
 from worker.credentials.command import SUMMARIES
 from worker.credentials.command import main as for_apps
 from worker.events import Event
+from worker.rotation.changes.rotation import TRIGGERS
 from worker.targets.fields import PRESETS, SOURCES
 
 CONFIGURATION = page("configuration.md")
@@ -134,6 +135,28 @@ def test_every_extra_is_told_of_and_locked() -> None:
     locked = set(re.findall(r"--extra (\w+)", (ROOT / "requirements" / "lock.sh").read_text("utf-8")))
     assert extras - told == {"sandbox"}
     assert (told - extras, extras - locked) == (set(), set())
+
+
+def test_the_triggers_of_rotations_are_those_that_the_pages_list() -> None:
+    (attribute,) = (row for row in page("telemetry.md").table("attribute") if "rotator.trigger" in row[0])
+    listed = re.search(r"Triggers are (.+);", page("monitoring.md").text)
+    assert listed
+    assert codes(attribute[1]) == list(TRIGGERS)
+    assert codes(listed[1]) == list(TRIGGERS)
+
+
+def test_every_trigger_that_a_rotation_can_have_is_one_of_them() -> None:
+    """A constant with such a docstring, in whatever order they stand."""
+    text = (ROOT / "worker/rotation/changes/rotation.py").read_text("utf-8")
+    named = re.findall(r'^[A-Z]+ = "(\w+)"\n"""The trigger of', text, re.MULTILINE)
+    assert sorted(named) == sorted(TRIGGERS)
+
+
+def test_comments_of_shipped_files_name_commands_that_exist() -> None:
+    files = [each for each in (ROOT / "config").rglob("*") if each.suffix in {".yaml", ".toml", ".service"}]
+    commands = [c for each in files for c in re.findall(r"\((rotator [^)]+)\)", each.read_text("utf-8"))]
+    assert commands != []
+    assert [command for command in commands if not _exists(command)] == []
 
 
 @pytest.mark.parametrize("each", ALL, ids=lambda each: each.name)

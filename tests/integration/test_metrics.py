@@ -1,4 +1,4 @@
-"""What all workers share, as Prometheus gets it: by a real Valkey, also when that is away, and for 10,000 targets."""
+"""What all workers share, as Prometheus gets it: by a real Valkey, also when that is away, and for 2,000 targets."""
 
 from __future__ import annotations
 
@@ -181,6 +181,30 @@ def test_an_audit_that_could_not_count_leaves_the_numbers_of_before(shared: Shar
     note = shared.notes.last_audit()
     assert note
     assert (note.at, note.counted, note.explained) == ((NOW + MINUTE).isoformat(), 5, 3)
+
+
+@pytest.mark.parametrize("counted_once", [True, False])
+def test_an_account_whose_keys_cannot_be_counted_looks_as_old_as_its_last_count(
+    tmp_path: Path, shared: SharedState, clock: MemoryClock, *, counted_once: bool
+) -> None:
+    shared.notes.audited(NOW - DAY, 5 if counted_once else None, 3, 2)
+    for hours in range(3):
+        shared.notes.audited(NOW + hours * MINUTE, None, 3, None)
+    settings = settings_for(tmp_path)
+    series = 'account_last_audit_timestamp_seconds{account="default"}'
+    assert value(SharedMetrics(settings, shared, clock).text(), series) == (NOW - DAY).timestamp()
+    shared.notes.audited(NOW, 5, 3, 2)
+    assert value(SharedMetrics(settings, shared, clock).text(), series) == NOW.timestamp()
+
+
+def test_a_note_of_an_older_release_counts_from_its_audit(
+    tmp_path: Path, client: redis.Redis, shared: SharedState, clock: MemoryClock
+) -> None:
+    at = (NOW - DAY).isoformat()
+    client.set(AUDIT, json.dumps({"at": at, "counted": 5, "explained": 3, "foreign": 2}))
+    shared.notes.audited(NOW, None, 3, None)
+    text = SharedMetrics(settings_for(tmp_path), shared, clock).text()
+    assert value(text, 'account_last_audit_timestamp_seconds{account="default"}') == (NOW - DAY).timestamp()
 
 
 def test_a_scrape_costs_redis_a_call_for_each_500_targets(

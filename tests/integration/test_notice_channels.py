@@ -100,7 +100,7 @@ def test_a_mail_arrives(tls: str) -> None:
     with mail_server(box, tls) as port:
         way(port, tls).deliver(NOTICE)
     (mail,) = box.mails
-    assert mail["Subject"] == "[rotator] The current key of media does not work any more"
+    assert mail["Subject"] == "[rotator] Apps of media cannot work with what they read in Vault"
     assert mail["To"] == "ops@example.com"
     assert "It is dead." in str(mail.get_payload())
 

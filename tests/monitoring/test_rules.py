@@ -192,6 +192,19 @@ def test_what_was_never_done_is_told_too(tmp_path: Path, name: str, missing: str
     )
 
 
+EVERY_75_MINUTES = " ".join(f"{count}+0x74" for count in range(12))
+"""As far apart as the tries of a notice are at last."""
+
+
+@needs_promtool
+@pytest.mark.parametrize("outcome", ["failed", "dropped"])
+def test_a_channel_that_fails_seldom_is_one_alert_without_a_gap(tmp_path: Path, outcome: str) -> None:
+    changed = {f'notices_total{{channel="mail",outcome="{outcome}"}}': EVERY_75_MINUTES}
+    fires: list[Mapping[str, str]] = [{"alertname": "RotatorNoticesFailing", "channel": "mail"}]
+    tests = [_firing(fires, at) for at in range(2 * HOUR, 12 * HOUR, 15 * 60)]
+    _promtool(tmp_path, [{"interval": "1m", "input_series": _series(changed), "promql_expr_test": tests}])
+
+
 SAID = {
     "RotatorCurrentKeyDead": ("critical", "Apps of media cannot work: key refused"),
     "RotatorRateLimited": ("warning", "hostup turns calls away as too many (create_key, account media)"),

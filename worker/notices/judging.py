@@ -20,7 +20,7 @@ _KEY, _ROTATION = "overdue key", "overdue rotation"
 _EACH = (Kind.UNCONFIRMED, Kind.PUBLISHED)
 """Told once for each rotation, and never over."""
 
-_TOLD: Mapping[str, tuple[Kind, str]] = {
+TOLD: Mapping[str, tuple[Kind, str]] = {
     Event.ROTATION_FAILED: (Kind.FAILED, "failed"),
     Event.CREATE_UNCONFIRMED: (Kind.UNCONFIRMED, "unconfirmed"),
     Event.KEY_OVERDUE: (Kind.OVERDUE, _KEY),
@@ -28,6 +28,7 @@ _TOLD: Mapping[str, tuple[Kind, str]] = {
     Event.KEY_DIED: (Kind.DIED, "died"),
     Event.DRIFT_FOUND: (Kind.DRIFT, "drift"),
     Event.SECRET_PUBLISHED: (Kind.PUBLISHED, "published"),
+    Event.SECRET_LOST: (Kind.DIED, "lost"),
     Event.TARGET_BLOCKED: (Kind.WAITS, "blocked"),
     Event.RECORD_UNREADABLE: (Kind.WAITS, "record"),
     Event.VAULT_SET_BACK: (Kind.WAITS, "set back"),
@@ -35,6 +36,7 @@ _TOLD: Mapping[str, tuple[Kind, str]] = {
     Event.ACCOUNT_SUSPENDED: (Kind.WAITS, "suspended"),
     Event.API_KEY_LOST: (Kind.WAITS, "api key"),
     Event.API_KEY_STRAY: (Kind.WAITS, "stray api key"),
+    Event.BASELINE_LOST: (Kind.WAITS, "baseline"),
 }
 """The event, what it is told as, and what is not told again until it is over."""
 
@@ -44,21 +46,25 @@ _OF_AUDIT: Mapping[object, tuple[Kind, str]] = {
 }
 """What an audit found, by the kind of the finding; all else it finds is told by other events."""
 
-_OF_ACCOUNT = frozenset({"drift", "endpoint", "suspended", "api key", "stray api key"})
+_OF_ACCOUNT = frozenset({"drift", "endpoint", "baseline", "suspended", "api key", "stray api key"})
 """What stands for each account by itself."""
 
-_OVER: Mapping[str, tuple[str, ...]] = {
-    Event.ROTATION_SUCCEEDED: ("failed", "conflict", "died", "blocked", "record", _ROTATION),
-    Event.TARGET_RECOVERED: ("conflict", "died"),
+OVER: Mapping[str, tuple[str, ...]] = {
+    Event.ROTATION_SUCCEEDED: ("failed", "conflict", "died", "lost", "blocked", "record", _ROTATION),
+    Event.TARGET_RECOVERED: ("conflict", "died", "lost"),
+    Event.SECRET_RESTORED: ("lost",),
     Event.KEY_DEAD: (_KEY,),
     Event.DELETES_RESUMED: ("set back",),
     Event.ACCOUNT_UNSUSPENDED: ("suspended",),
-    Event.API_KEY_ROLLED: ("api key",),
+    Event.API_KEY_ROLLED: ("api key", "stray api key"),
     Event.API_KEY_SETTLED: ("api key", "stray api key"),
 }
 """What is over with an event."""
 
-READ = frozenset({*_TOLD, *_OVER, Event.AUDIT_FOUND, Event.AUDIT_DONE})
+_RIGHT_AGAIN = {"endpoint": "endpoints", "baseline": "counted"}
+"""What is over with an audit that names the account in this field."""
+
+READ = frozenset({*TOLD, *OVER, Event.AUDIT_FOUND, Event.AUDIT_DONE})
 """The events that matter here."""
 
 
@@ -79,9 +85,10 @@ def words(line: Mapping[str, object], owners: Mapping[str, str]) -> Iterator[Wor
     if kind:
         detail = _text(line.get("rotation_id"), LONGEST_ID) if kind in _EACH else ""
         yield Word(_notice(kind, line, owners), _mark(slot, target, detail or _account_of(slot, line)))
-    over = tuple(_mark(slot, target, _account_of(slot, line)) for slot in _OVER.get(event, ()))
+    over = tuple(_mark(slot, target, _account_of(slot, line)) for slot in OVER.get(event, ()))
     if event == Event.AUDIT_DONE:
-        over = tuple(_mark("drift", target, account) for account in _explained(line))
+        over = tuple(_of_audit_over(target, line))
+        yield from _dealt_with(line, owners)
     if over:
         notice = _notice(Kind.RECOVERED, line, owners)
         yield Word(notice, _mark("recovered", target, notice.id), over)
@@ -89,6 +96,20 @@ def words(line: Mapping[str, object], owners: Mapping[str, str]) -> Iterator[Wor
 
 def _account_of(slot: str, line: Mapping[str, object]) -> str:
     return _text(line.get("account"), LONGEST_ID) if slot in _OF_ACCOUNT else ""
+
+
+def _of_audit_over(target: str, line: Mapping[str, object]) -> Iterator[str]:
+    """What an audit found right again of accounts."""
+    right = {"drift": _explained(line), **{slot: _texts(line.get(name)) for slot, name in _RIGHT_AGAIN.items()}}
+    for slot, accounts in right.items():
+        yield from (_mark(slot, target, account) for account in accounts)
+
+
+def _dealt_with(line: Mapping[str, object], owners: Mapping[str, str]) -> Iterator[Word]:
+    """Of each target of which an audit found that nothing rescued is left."""
+    for name in _texts(line.get("dealt_with")):
+        notice = _notice(Kind.RECOVERED, {**line, "target": name}, owners)
+        yield Word(notice, _mark("recovered", name, notice.id), (_mark("rescued", name),))
 
 
 def _explained(line: Mapping[str, object]) -> tuple[str, ...]:
@@ -104,7 +125,7 @@ def _texts(values: object) -> tuple[str, ...]:
 
 
 def _of(event: str) -> tuple[Kind | None, str]:
-    return _TOLD.get(event, (None, ""))
+    return TOLD.get(event, (None, ""))
 
 
 def _notice(kind: Kind, line: Mapping[str, object], owners: Mapping[str, str]) -> Notice:

@@ -37,7 +37,7 @@ _TITLES = {
     Kind.OVERDUE: "{about} is overdue",
     Kind.CONFLICT: "Somebody else wrote the secret of {about}",
     Kind.WAITS: "{about} waits for a person",
-    Kind.DIED: "The current key of {about} does not work any more",
+    Kind.DIED: "Apps of {about} cannot work with what they read in Vault",
     Kind.PUBLISHED: "{about} has a new key",
     Kind.TEST: "A test",
 }

@@ -71,6 +71,7 @@ class AuditReport:
     accounts: tuple[AccountCount, ...]
     findings: tuple[AuditFinding, ...]
     survey: Survey = field(repr=False)
+    had_rescued: tuple[str, ...] = ()
 
     @property
     def key_count(self) -> int | None:
@@ -91,6 +92,22 @@ class AuditReport:
     def drift(self) -> int | None:
         """How many keys nothing explains; 0 only where that holds for each account."""
         return _sum(each.drift for each in self.accounts)
+
+    @property
+    def counted(self) -> frozenset[str]:
+        """The accounts of which the keys could be counted and compared."""
+        return frozenset(each.account for each in self.accounts if each.drift is not None)
+
+    @property
+    def endpoints(self) -> frozenset[str]:
+        """The accounts whose object storage may be asked; none where HostUp does not say how things are."""
+        refused = {finding.account for finding in self.findings if finding.kind == "endpoint"}
+        return frozenset(each.account for each in self.accounts if each.key_count is not None) - refused
+
+    @property
+    def dealt_with(self) -> frozenset[str]:
+        """The targets for which something was rescued once, and nothing of it is left."""
+        return frozenset(self.had_rescued) - {each.target for each in self.findings if each.kind == "rescued"}
 
     @property
     def explained(self) -> frozenset[str]:
@@ -128,8 +145,9 @@ def audit(
     for count in counts:
         findings += of_account(seen, count.account, count.key_count, count.drift, count.unaccounted)
         findings += of_places(seen, count.account)
+    had_rescued = services.store.targets_with_rescued()
     findings += [
-        *of_rescued(services),
+        *of_rescued(services, had_rescued),
         *of_shared(seen),
         *of_lost_accounts(seen, services.accounts),
         *of_targets(seen, targets, now, slack),
@@ -140,7 +158,7 @@ def audit(
         for name, each in observed.items()
         if each.trouble and seen.records[name].trouble is None
     ]
-    return AuditReport(now, len(targets), tuple(counts), tuple(findings), seen)
+    return AuditReport(now, len(targets), tuple(counts), tuple(findings), seen, had_rescued)
 
 
 def of_each(accounts: Collection[str], look: Callable[[str], T]) -> dict[str, T]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -144,9 +144,9 @@ def of_lost_accounts(seen: Survey, accounts: Collection[str]) -> Iterator[AuditF
             yield AuditFinding("account", name, what, hint, account)
 
 
-def of_rescued(services: Services) -> Iterator[AuditFinding]:
-    """What was rescued and is not dealt with. Raises VaultError."""
-    for target in services.store.targets_with_rescued():
+def of_rescued(services: Services, targets: Iterable[str]) -> Iterator[AuditFinding]:
+    """What was rescued for these, and is not dealt with. Raises VaultError."""
+    for target in targets:
         yield from _of_rescued(services, target)
 
 

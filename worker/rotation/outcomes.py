@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from worker.events import Event
+from worker.rotation.changes.rotation import MANUAL, SCHEDULE
 from worker.rotation.history import Entry
 from worker.rotation.record import Record, Rotation
 from worker.targets.account import DEFAULT_ACCOUNT
 
 SUCCEEDED, UNCONFIRMED, FAILED = "succeeded", "unconfirmed", "failed"
-SCHEDULE, MANUAL = "schedule", "manual"
 
 
 def account_of(before: Record, after: Record) -> str:

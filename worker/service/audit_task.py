@@ -119,7 +119,10 @@ def audit_once(runtime: Runtime) -> None:
         on_record=report.on_record,
         foreign=report.foreign,
         drift=report.drift,
+        counted=sorted(report.counted),
+        endpoints=sorted(report.endpoints),
         **({"explained": sorted(report.explained)} if len(report.accounts) > 1 else {}),
+        **({"dealt_with": sorted(report.dealt_with)} if report.dealt_with else {}),
     )
 
 

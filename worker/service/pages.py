@@ -11,8 +11,9 @@ from typing import Protocol
 from worker import __version__
 from worker.adapters.redis.client import connect, guard
 from worker.adapters.redis.state import SharedState, shared_state
+from worker.adapters.vault.kv import VaultStore
 from worker.clock import Clock
-from worker.errors import QueueUnavailable, RotatorError
+from worker.errors import QueueUnavailable, RotatorError, VaultLoginFailed
 from worker.service.assemble import Runtime
 from worker.service.http_door import Answer, Page
 from worker.service.metrics.series import Sample, gauges
@@ -22,7 +23,9 @@ from worker.service.tick import see_that_vault_is_ready
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 OWN = {
-    "vault_token_expiration_timestamp_seconds": "When this process' Vault token ends; it is renewed before.",
+    "vault_token_expiration_timestamp_seconds": (
+        "When this process' Vault token ends; it is renewed before. Now where a login is refused."
+    ),
     "build_info": "The release of this process; always 1.",
 }
 """Gauges of this process alone: name, and what it says."""
@@ -49,7 +52,11 @@ def pages(runtime: Runtime, own: OwnText, is_alive: Callable[[], bool]) -> Mappi
     shared = looking(runtime)
     metrics = SharedMetrics(runtime.settings, shared, runtime.clock)
     readiness = Readiness(
-        {"redis": lambda: _ask_redis(runtime, shared), "vault": lambda: see_that_vault_is_ready(runtime)},
+        {
+            "redis": lambda: _ask_redis(runtime, shared),
+            "vault": lambda: see_that_vault_is_ready(runtime),
+            "token": lambda: _see_that_it_may_work(runtime),
+        },
         runtime.clock,
     )
     return {
@@ -74,10 +81,18 @@ def own_text(runtime: Runtime) -> str:
 
 def own_samples(runtime: Runtime) -> Iterator[Sample]:
     """The same as samples."""
-    left = runtime.vault.token_ends_in()
     yield "build_info", {"version": __version__}, 1
-    if left is not None:
-        yield "vault_token_expiration_timestamp_seconds", {}, runtime.clock.now().timestamp() + left
+    now, destinations = runtime.clock.now().timestamp(), runtime.settings.destinations
+    logins: list[tuple[dict[str, str], VaultStore]] = [({}, runtime.vault)]
+    logins += [
+        ({"destination": name}, vault)
+        for name, vault in runtime.elsewhere.items()
+        if not destinations[name].shares_login
+    ]
+    for labels, vault in logins:
+        left = vault.token_ends_in()
+        if left is not None:
+            yield "vault_token_expiration_timestamp_seconds", labels, now + left
 
 
 class Readiness:
@@ -115,6 +130,18 @@ def _state(parts: Mapping[str, str]) -> Answer:
     well = all(state == OK for state in parts.values())
     status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
     return Answer(status, "".join(f"{name}: {state}\n" for name, state in parts.items()))
+
+
+def _see_that_it_may_work(runtime: Runtime) -> None:
+    """Whether there is a token for Vault that has not ended, or no login was tried yet; calls nothing.
+
+    Raises VaultLoginFailed.
+    """
+    left = runtime.vault.token_ends_in()
+    if left is not None and left <= 0:
+        raise VaultLoginFailed(
+            "there is no Vault token", operation="log in", hint="See `rotator check` and the worker's log."
+        )
 
 
 @guard()

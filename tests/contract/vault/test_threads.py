@@ -108,6 +108,16 @@ class SlowSource:
         return False
 
 
+def test_a_refused_login_shows_as_a_token_that_has_ended(clock: SteppedClock) -> None:
+    source = SlowSource()
+    source.go_on.set()
+    keeper = TokenKeeper(source, clock)
+    assert keeper.ends_in() is None, "nobody has tried yet"
+    with within(30), pytest.raises(VaultLoginFailed):
+        keeper.current()
+    assert keeper.ends_in() == 0
+
+
 def test_who_waits_for_anothers_login_does_not_wait_longer_than_its_own_deadline(clock: SteppedClock) -> None:
     source = SlowSource()
     keeper = TokenKeeper(source, clock)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests.records import NOW
-from worker.notices.judging import LONGEST_TEXT, READ, Word, words
+from worker.notices.judging import LONGEST_TEXT, OVER, READ, TOLD, Word, words
 from worker.notices.notice import NAMED, TROUBLE, Kind, Notice
 from worker.notices.routes import GIVE_UP_AFTER, Route, next_try
 
@@ -34,6 +34,8 @@ def said(event: str, **fields: object) -> list[Word]:
         ("vault.set_back", {}, Kind.WAITS),
         ("endpoint.refused", {"target": None}, Kind.WAITS),
         ("account.suspended", {"target": None}, Kind.WAITS),
+        ("baseline.lost", {"target": None}, Kind.WAITS),
+        ("secret.lost", {}, Kind.DIED),
         ("secret.published", {"rotation_id": "r"}, Kind.PUBLISHED),
     ],
 )
@@ -78,7 +80,13 @@ def test_repeated_trouble_has_one_mark_and_each_rotation_one_of_its_own() -> Non
     ("good", "fields", "bad"),
     [
         ("rotation.succeeded", {}, ["rotation.failed", "conflict.found", "key.died", "target.blocked"]),
-        ("target.recovered", {}, ["conflict.found", "key.died"]),
+        ("target.recovered", {}, ["conflict.found", "key.died", "secret.lost"]),
+        ("secret.restored", {}, ["secret.lost"]),
+        ("account.unsuspended", {"target": None}, ["account.suspended"]),
+        ("api_key.rolled", {"target": None}, ["api_key.lost", "api_key.stray"]),
+        ("api_key.settled", {"target": None}, ["api_key.lost", "api_key.stray"]),
+        ("audit.done", {"endpoints": ["default"], "target": None}, ["endpoint.refused"]),
+        ("audit.done", {"counted": ["default"], "target": None}, ["baseline.lost"]),
         ("key.dead", {}, ["key.overdue"]),
         ("deletes.resumed", {}, ["vault.set_back"]),
         ("audit.done", {"drift": 0, "target": None}, ["drift.found"]),
@@ -88,6 +96,36 @@ def test_what_is_over_names_the_marks_of_what_was_told(good: str, fields: dict[s
     (word,) = said(good, **fields)
     assert word.notice.event is Kind.RECOVERED
     assert {said(event, **fields)[0].mark for event in bad} <= set(word.over)
+
+
+def test_an_audit_ends_what_it_finds_dealt_with_of_each_target_and_of_nothing_else() -> None:
+    rescued = {name: said("audit.found", kind="rescued", target=name)[0].mark for name in ("media", "web", "other")}
+    over = said("audit.done", target=None, dealt_with=["media", "web"])
+    assert [(word.notice.event, word.notice.target, word.over) for word in over] == [
+        (Kind.RECOVERED, "media", (rescued["media"],)),
+        (Kind.RECOVERED, "web", (rescued["web"],)),
+    ]
+    assert over[0].notice.owner == "team-media"
+
+
+@pytest.mark.parametrize(("event", "field"), [("endpoint.refused", "endpoints"), ("baseline.lost", "counted")])
+def test_an_audit_ends_an_accounts_trouble_for_that_account(event: str, field: str) -> None:
+    marks = {account: said(event, target=None, account=account)[0].mark for account in ("", "media", "web")}
+    (word,) = said("audit.done", target=None, **{field: ["default", "web"]})
+    assert set(marks.values()) & set(word.over) == {marks[""], marks["web"]}
+
+
+ONCE = {"create.unconfirmed", "secret.published"}
+"""Told once for each rotation."""
+
+
+def test_whatever_is_told_can_be_over() -> None:
+    audits = said("audit.done", target=None, drift=0, endpoints=["default"], counted=["default"])
+    ends = {mark for event in OVER for word in said(event) for mark in word.over}
+    ends |= {mark for event in OVER for word in said(event, target=None) for mark in word.over}
+    ends |= {mark for word in audits for mark in word.over}
+    lasting = {event for event in TOLD if not {said(event)[0].mark, said(event, target=None)[0].mark} & ends}
+    assert lasting == ONCE
 
 
 def test_an_api_key_is_told_of_its_account() -> None:

@@ -29,6 +29,15 @@ T = TypeVar("T")
 LIMITED = HostUpRateLimited("too many", HostUpCall("create_key", 429), hint="Wait.", request_id="request-429")
 
 
+class Limiting(Gate):
+    """HostUp says of nothing how it stands."""
+
+    def pass_through(self, name: str, effect: Callable[[], T], lost: Callable[[], Exception]) -> T:  # noqa: ARG002
+        if name == "hostup status":
+            raise LIMITED
+        return effect()
+
+
 @pytest.fixture
 def small() -> Small:
     """One target with a published key, and a key that was there before; the foreign one is noted."""
@@ -51,6 +60,27 @@ def test_all_is_well(small: Small) -> None:
     report = _audit(small)
     assert (report.key_count, report.on_record, report.foreign, report.drift) == (2, 1, 1, 0)
     assert report.findings == ()
+
+
+def test_it_says_of_which_accounts_it_could_count_and_ask(small: Small) -> None:
+    report = _audit(small)
+    assert [*report.counted, *report.endpoints] == ["default", "default"]
+    small.hostup.gate = Limiting()
+    report = _audit(small)
+    assert [*report.counted, *report.endpoints] == [], "HostUp did not say"
+
+
+def test_an_endpoint_that_is_refused_is_none_that_may_be_asked(small: Small) -> None:
+    small.storage.refused = "another endpoint"
+    assert _audit(small).endpoints == set()
+
+
+def test_what_was_rescued_is_dealt_with_once_nothing_of_it_is_left(small: Small) -> None:
+    assert _audit(small).dealt_with == set()
+    small.store.put_rescued(TARGET.name, "rotation-1", {"access_key": "AK7"})
+    assert _audit(small).dealt_with == set()
+    small.store.settle_rescued(TARGET.name, "rotation-1", "dead")
+    assert _audit(small).dealt_with == {TARGET.name}
 
 
 def test_keys_from_before_are_noted_once_and_are_no_drift(small: Small) -> None:

@@ -33,13 +33,19 @@ class Notes:
     def audited(
         self, now: datetime, counted: int | None, explained: int, foreign: int | None, account: str = DEFAULT_ACCOUNT
     ) -> None:
-        """An audit is done. ``counted`` is None where keys came and went meanwhile: the numbers of before stay."""
+        """An audit is done. ``counted`` is None where it could not count: numbers and time of before stay."""
         key = at(account, AUDIT)
         known = checked(AuditNote, self._client.get(key))
-        numbers = (counted, explained, foreign)
+        numbers, counted_at = (counted, explained, foreign), now.isoformat()
         if counted is None or foreign is None:
             numbers = (known.counted, known.explained, known.foreign) if known else (None, explained, foreign)
-        note = {"at": now.isoformat(), **dict(zip(("counted", "explained", "foreign"), numbers, strict=True))}
+            # of one that was never counted the time is that of its first audit: it grows old as well
+            counted_at = (known.counted_at or known.at or counted_at) if known else counted_at
+        note = {
+            "at": now.isoformat(),
+            "counted_at": counted_at,
+            **dict(zip(("counted", "explained", "foreign"), numbers, strict=True)),
+        }
         self._client.set(key, json.dumps(note))
 
     @guard()

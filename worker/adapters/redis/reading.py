@@ -177,6 +177,7 @@ class AuditNote(Checked):
     counted: Number | None
     explained: Number
     foreign: Number | None
+    counted_at: Moment | None = None
 
 
 class ApiKeyNote(Checked):

@@ -107,10 +107,12 @@ class TokenKeeper:
     def ends_in(self) -> float | None:
         """In how many seconds the present token ends; None without one, and where it never ends or that is not known.
 
-        Calls nothing.
+        0 where there is none because the last login was refused. Calls nothing.
         """
         grant = self._grant
-        if grant is None or math.isinf(grant.expires_at):
+        if grant is None:
+            return 0.0 if self._refusal else None
+        if math.isinf(grant.expires_at):
             return None
         return grant.expires_at - self._clock.monotonic()
 

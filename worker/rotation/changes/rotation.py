@@ -42,6 +42,7 @@ LEAK = "leak"
 
 ACCOUNT = "account"
 """The trigger of a rotation that makes a key on the account that the target belongs to now."""
+
 SCHEDULE = "schedule"
 """The trigger of a rotation whose time it is."""
 
@@ -50,6 +51,9 @@ DESTINATION = "destination"
 
 ROLLBACK = "rollback"
 """The trigger of a rotation that makes an old key current again, and asks HostUp for none."""
+
+TRIGGERS = (SCHEDULE, MANUAL, HEALING, LEAK, ACCOUNT, DESTINATION, ROLLBACK)
+"""All of them: for who counts rotations, and for the pages."""
 
 DAY = timedelta(days=1)
 WAITING_REQUESTS = 32

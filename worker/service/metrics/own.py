@@ -7,12 +7,12 @@ from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from worker.rotation.changes.rotation import HEALING
-from worker.rotation.outcomes import FAILED, MANUAL, SCHEDULE, SUCCEEDED, UNCONFIRMED
+from worker.rotation.changes.rotation import TRIGGERS
+from worker.rotation.outcomes import FAILED, SUCCEEDED, UNCONFIRMED
 from worker.service.metrics.series import PREFIX
 from worker.targets.account import DEFAULT_ACCOUNT
 
-TRIGGERS, OUTCOMES = (SCHEDULE, MANUAL, HEALING), (SUCCEEDED, FAILED, UNCONFIRMED)
+OUTCOMES = (SUCCEEDED, FAILED, UNCONFIRMED)
 
 _CALLS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0)
 _STEPS = (*_CALLS, 80.0, 120.0)

@@ -37,7 +37,7 @@ SHARED = {
     "targets_by_condition": "How many targets this condition holds for.",
     "account_keys": "Keys of the account: counted by HostUp, explained by the records, foreign, at the last audit.",
     "account_circuit_open": "Whether the circuit holds every call to HostUp back: 0 or 1.",
-    "account_last_audit_timestamp_seconds": "When the last audit of any worker was done.",
+    "account_last_audit_timestamp_seconds": "When an audit of any worker last could count the keys.",
     "account_api_key_created_timestamp_seconds": "Since when the API key in Vault is in use.",
     "account_api_key_next_roll_timestamp_seconds": "When the API key in Vault is rolled by itself; none where never.",
     "account_api_key_waits_for_person": "Whether the API key in Vault waits for a person: 0 or 1.",

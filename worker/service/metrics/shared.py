@@ -93,7 +93,7 @@ class SharedMetrics:
         return AccountFacts(
             account=name,
             circuit_open=any(held.operation == EVERY_CALL for held in shared.circuit(name).held(now)),
-            last_audit=_seconds(audit.at) if audit else None,
+            last_audit=_seconds(audit.counted_at or audit.at) if audit else None,
             counted=audit.counted if audit else None,
             explained=audit.explained if audit else None,
             foreign=audit.foreign if audit else None,

@@ -96,7 +96,6 @@ def _client(dsn: str, worker: str, scrub: Any, trouble: Trouble) -> Client:
         max_request_body_size="never",
         max_breadcrumbs=0,
         send_client_reports=False,
-        send_default_pii=False,
         propagate_traces=False,
         spotlight=False,
         debug=False,

@@ -16,7 +16,8 @@ from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMe
 from opentelemetry.sdk.resources import Resource
 
 from worker.clock import Clock
-from worker.service.metrics.own import COUNTERS, HISTOGRAMS, OUTCOMES, TRIGGERS
+from worker.rotation.changes.rotation import TRIGGERS
+from worker.service.metrics.own import COUNTERS, HISTOGRAMS, OUTCOMES
 from worker.service.metrics.series import PREFIX, Sample
 
 MOST_SAMPLES = 1_000_000
