@@ -115,9 +115,11 @@ def test_of_each_target_the_newest_ids_are_kept(shared: SharedState) -> None:
 
 def test_the_version_that_was_seen_of_a_record_is_known(shared: SharedState) -> None:
     assert shared.index.seen_version("media") == 0
-    shared.index.finish_look(ENTRY, NOW, shared.locks.hold("media", MINUTE), Seen(4, 7, "abc"))
-    assert shared.index.seen_version("media") == 4
-    assert as_the_next_hold_tells(shared) == Seen(4, 7, "abc")
+    shared.index.finish_look(
+        ENTRY, NOW, shared.locks.hold("media", MINUTE), Seen(4_000_000_000, 7_000_000_000, "0123456789abcdef")
+    )
+    assert shared.index.seen_version("media") == 4_000_000_000
+    assert as_the_next_hold_tells(shared) == Seen(4_000_000_000, 7_000_000_000, "0123456789abcdef")
     shared.index.finish_look(ENTRY, NOW, shared.locks.hold("other", MINUTE), Seen(5))
     assert as_the_next_hold_tells(shared) == Seen(5)
     shared.index.forget_version("media")

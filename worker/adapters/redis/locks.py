@@ -33,7 +33,7 @@ if KEYS[2] then
     last = ''
   end
   if redis.call('TYPE', KEYS[3]).ok == 'hash' then version = redis.call('HGET', KEYS[3], ARGV[3]) or '' end
-  if #version > 20 then version = '' end
+  if #version > 64 then version = '' end
 end
 return {mine and 1 or 0, lied and 1 or 0, last, version}
 """

@@ -49,7 +49,7 @@ LONGEST: Mapping[str, int] = {
     keys.REQUESTS: 8_192,
     keys.IDS: 64,
     keys.PLANS: 128,
-    keys.VERSIONS: 20,
+    keys.VERSIONS: 64,
 }
 """Bytes of what each of these may hold for one name; of the others it is :data:`LONGEST_DOCUMENT`.
 
