@@ -61,9 +61,10 @@ def test_a_key_that_is_dead_is_a_failure(scene: Scene, probe: Probe) -> None:
 
 @pytest.mark.parametrize("probe", [SLOW_DOWN, TIMED_OUT, SUSPENDED], ids=["busy", "no answer", "suspended"])
 def test_a_key_that_cannot_be_judged_is_not_called_well(scene: Scene, probe: Probe) -> None:
-    target, all_of_them = _verdicts(scene, probe)
+    target, *account, all_of_them = _verdicts(scene, probe)
     assert (target.check, target.state) == ("target media", "warning")
     assert probe.detail in target.detail
+    assert [each.state for each in account] == ["failed"] * (probe is SUSPENDED), "that is a finding of the account"
     assert all_of_them.detail == "0 of 1 are well; 1 have a key"
 
 

@@ -8,7 +8,6 @@ document. So before anything is deleted by those documents, every record is look
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 
@@ -23,7 +22,6 @@ from worker.rotation.services import Services
 from worker.rotation.survey import Progress, Survey, read_all, survey
 
 _log = structlog.get_logger(__name__)
-_one_thread = threading.Lock()
 
 
 def holders(records: Mapping[str, Record]) -> dict[str, tuple[str, ...]]:
@@ -85,9 +83,8 @@ def others_that_need(services: Services, access_key: str, target: str) -> tuple[
 
 
 def _look_at_every_record(services: Services, access_key: str, target: str) -> frozenset[str]:
-    with _one_thread:
-        seen = survey(services, {})
-        claim_all(services, seen)
+    seen = survey(services, {})
+    claim_all(services, seen)
     names = [name for name in seen.unreadable if _may_hold(services, name, access_key)]
     if names:
         raise Conflict(
