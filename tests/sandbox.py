@@ -21,11 +21,11 @@ BASE = "/api/object-storage"
 PATIENCE = 60.0
 
 
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    """Look again and again until it holds; fails when it does not within a minute."""
-    deadline = time.monotonic() + PATIENCE
+def wait_until(holds: Callable[[], bool], what: str, within: float = PATIENCE) -> None:
+    """Look again and again until it holds; fails when it does not within so many seconds."""
+    deadline = time.monotonic() + within
     while not holds():
-        assert time.monotonic() < deadline, f"not within {PATIENCE:.0f} s: {what}"
+        assert time.monotonic() < deadline, f"not within {within:.0f} s: {what}"
         time.sleep(0.01)
 
 
