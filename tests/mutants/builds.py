@@ -331,8 +331,8 @@ MUTANTS = (
         (
             Edit(
                 "worker/rotation/steps/retire.py",
-                "    at = session.services.at(key.account)\n    try:",
-                "    at = session.here\n    try:",
+                "    hostup = session.services.at(key.account).hostup\n    refusal",
+                "    hostup = session.here.hostup\n    refusal",
             ),
         ),
         ("tests/unit/rotation/test_accounts.py",),
