@@ -43,6 +43,8 @@ ELSEWHERE = {
     Site("claims.names", "vault.list"): "for `rotator audit` and `rotator repair`, which look for keys on no record",
     Site("claims.living", "vault.read"): "the same",
     Site("fresh.see_that_it_is_new", "vault.read_version"): "of a new target whose secret somebody deleted",
+    Site("pages._see_that_it_may_work", "vault.token_ends_in"): "calls nothing; tests/integration/test_pages.py",
+    Site("shared._account", "hostup.api_key_path"): "a setting; tests/integration/test_metrics.py",
     Site("observe.life_of", "storage.lives"): "after Vault was set back; tests/integration/test_lost_keys.py",
     Site("endpoint.accept", "vault.read"): "for `rotator accept-endpoint`",
     Site("retire._share_a_gateway", "storage.endpoint"): "with a second account; tests/unit/rotation/test_accounts.py",
