@@ -18,6 +18,13 @@ from worker.service.worker import serve
 from worker.settings.settings import load
 
 
+def shift(file: Path, seconds: int) -> None:
+    """From now on the clock of the worker with this file is wrong by so much."""
+    fresh = file.with_suffix(".new")
+    fresh.write_text(str(seconds))
+    fresh.replace(file)
+
+
 class ShiftedClock(SystemClock):
     """The machine's clock, wrong by what a file says; the monotonic clock is right, as it is on real machines."""
 

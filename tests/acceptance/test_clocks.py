@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.service import Service, Worker
+from tests.acceptance.shifted_worker import shift
 from tests.sandbox import wait_until
 from worker.adapters.redis import keys
 from worker.sandbox.simulator.faults import HANG, fault
@@ -20,15 +21,12 @@ HOUR = 3600
 
 def shifted(service: Service, seconds: int, *arguments: str) -> Worker:
     """A worker whose machine's clock is wrong by so many seconds."""
-    shift(service, seconds)
+    _shift(service, seconds)
     return service.run_worker("tests.acceptance.shifted_worker", str(service.folder / "shift"), *arguments)
 
 
-def shift(service: Service, seconds: int) -> None:
-    """From now on the clock is wrong by so much."""
-    fresh = service.folder / "shift.new"
-    fresh.write_text(str(seconds))
-    fresh.replace(service.folder / "shift")
+def _shift(service: Service, seconds: int) -> None:
+    shift(service.folder / "shift", seconds)
 
 
 def over(moment: float) -> None:
@@ -54,7 +52,7 @@ def test_a_key_is_not_deleted_early_by_a_worker_whose_clock_is_wrong(service: Se
     if wrong < 0:  # both clocks have to say that the time is over
         over(time.monotonic() + 10)
         assert not worker.events("key.retired")
-        shift(service, 0)
+        _shift(service, 0)
         worker.wait_for("clock.agrees")
     assert at(worker.wait_for("key.retired")) - at(published) >= 7.9
 
@@ -80,7 +78,7 @@ def test_rotations_come_when_they_are_due_while_the_clock_jumps_ahead_and_back(s
     service.every, service.grace = "10s", "2s"
     worker = shifted(service, 0)
     for jump in (0, HOUR, 0, -HOUR, 0):
-        shift(service, jump)
+        _shift(service, jump)
         done, began = len(worker.events("rotation.succeeded")), time.monotonic()
         worker.wait_for("rotation.succeeded", done + 1)
         assert time.monotonic() - began < 40

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+from tests.acceptance.shifted_worker import shift as move
 from tests.chaos.life import ask, rest, served
 from worker.selftest import actions
 from worker.selftest.checker import BrokenPromise, check, orphans
@@ -45,15 +46,9 @@ def _shifted(stand: Stand, shift: Path) -> Iterator[None]:
         process.wait()
 
 
-def _set(shift: Path, seconds: int) -> None:
-    fresh = shift.with_suffix(".new")
-    fresh.write_text(str(seconds))
-    fresh.replace(shift)
-
-
 def test_a_clock_that_jumps_at_any_step_breaks_no_promise(bench: Bench, tmp_path: Path) -> None:
     shift = tmp_path / "shift"
-    _set(shift, 0)
+    move(shift, 0)
     with ExitStack() as stack:
         stand = stack.enter_context(bench.stand("clocks", PACE))
         worker = stand.worker(bench.nursery, beat=True)
@@ -62,7 +57,7 @@ def test_a_clock_that_jumps_at_any_step_breaks_no_promise(bench: Bench, tmp_path
         rest(stand, never)
         for when, step in STEPS.items():
             for seconds in JUMPS:
-                stand.script.add(Rule.at(step, Moment.BEFORE, actions.call(partial(_set, shift, seconds))))
+                stand.script.add(Rule.at(step, Moment.BEFORE, actions.call(partial(move, shift, seconds))))
                 request = f"{when}, clock at {seconds}"
                 ask(stand, request, never)
                 served(stand, request, never)

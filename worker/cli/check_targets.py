@@ -13,6 +13,7 @@ from worker.rotation.observe import Observation, advice, observe_all
 from worker.rotation.record import TroubleKind
 from worker.rotation.status import moved
 from worker.rotation.survey import Survey, survey
+from worker.rotation.texts import first_of
 from worker.service.assemble import Runtime
 from worker.service.audit_task import slack
 
@@ -74,8 +75,7 @@ def _unjudged(observed: Mapping[str, Observation]) -> dict[str, list[str]]:
 def _of_unjudged(unjudged: Mapping[str, list[str]]) -> Iterator[Verdict]:
     """One line for each reason: a storage that cannot be asked has the same to say of each target."""
     for what, names in unjudged.items():
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        told = f"{', '.join(names[:NAMED])}{more}: not known whether the current key lives: {what}"
+        told = f"{first_of(names, NAMED)}: not known whether the current key lives: {what}"
         check = f"target {names[0]}" if len(names) == 1 else f"{len(names)} targets"
         yield Verdict(check, "warning", told, "It proves nothing about the key. Run `rotator check` again later.")
 

@@ -19,7 +19,7 @@ from worker.rotation.record import Paused, Record, Trouble
 from worker.rotation.services import Services
 from worker.rotation.status import due_at, failing_since, held_back_by, outlook
 from worker.rotation.survey import Survey
-from worker.rotation.texts import OTHERS_PLACES
+from worker.rotation.texts import OTHERS_PLACES, first_of
 from worker.targets.account import account_option, at_account
 from worker.targets.target import Target
 
@@ -77,9 +77,8 @@ def _of_unexplained(labels: Sequence[str], unaccounted: Sequence[str], settle: s
 
 def _of_missing(unaccounted: Sequence[str], settle: str) -> str:
     if unaccounted:
-        more = f" and {len(unaccounted) - NAMED} more" if len(unaccounted) > NAMED else ""
         return (
-            f"Somebody deleted keys elsewhere, and the current key of {', '.join(unaccounted[:NAMED])}{more} is not "
+            f"Somebody deleted keys elsewhere, and the current key of {first_of(unaccounted, NAMED)} is not "
             "known to live: that may be what is missing. The worker replaces a dead one; see `rotator check`, and "
             "audit again."
         )
@@ -101,11 +100,10 @@ def of_places(seen: Survey, account: str) -> Iterator[AuditFinding]:
         for key in record.retiring
         if key.account == account and not key.deleted_at
     )
-    named = [f"{key} of {name} (from {at.isoformat(timespec='seconds')})" for at, key, name in keys[:NAMED]]
-    more = f", and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
+    named = [f"{key} of {name} (from {at.isoformat(timespec='seconds')})" for at, key, name in keys]
     none = "No key is retiring: delete keys of other people, or ask HostUp for more."
     what = f"HostUp refuses another key to {waiting} targets, maybe because there are too many{at_account(account)}"
-    hint = f"What comes free first: {', '.join(named)}{more}." if keys else none
+    hint = f"What comes free first: {first_of(named, NAMED, ', and ')}." if keys else none
     yield AuditFinding("places", None, what, hint, account)
 
 

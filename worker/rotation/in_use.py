@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from worker.printable import printable
 from worker.rotation.record import RetiringKey, Why
+from worker.rotation.texts import first_of
 from worker.targets.receipts import Receipt, Receipts
 from worker.targets.target import Target
 
@@ -63,7 +64,7 @@ def kept(key: RetiringKey, target: Target, receipts: Receipts | None, now: datet
     if receipts is None:
         return Kept(again, "whether apps still use it is not known, since their receipts cannot be read")
     users = [each.reader for each in receipts.known if _uses(each, key.access_key, target.grace, now)]
-    return Kept(again, f"still in use by {_named(users)}") if users else None
+    return Kept(again, f"still in use by {first_of(list(map(printable, users)), NAMED)}") if users else None
 
 
 def _uses(receipt: Receipt, access_key: str, grace: timedelta, now: datetime) -> bool:
@@ -72,8 +73,3 @@ def _uses(receipt: Receipt, access_key: str, grace: timedelta, now: datetime) ->
         return False
     had = receipt.before == access_key and now < receipt.since + min(LONGEST_HOLD, grace / 2)
     return receipt.access_key == access_key or had
-
-
-def _named(readers: list[str]) -> str:
-    shown = ", ".join(map(printable, readers[:NAMED]))
-    return f"{shown} and {len(readers) - NAMED} more" if len(readers) > NAMED else shown

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from worker.printable import printable
 
 LONGEST_ID = 128
@@ -27,6 +29,12 @@ def short(text: str, longest: int = LONGEST_TEXT) -> str:
         return text
     end = f"... ({len(text)} characters)"
     return text[: longest - len(end)] + end
+
+
+def first_of(names: Sequence[str], most: int, joined: str = " and ") -> str:
+    """The first of these, and how many more there are."""
+    more = f"{joined}{len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def short_name(text: str) -> str:
