@@ -68,6 +68,26 @@ def work(scene: Scene) -> None:
         guarded(runtime, task, call)  # type: ignore[arg-type]  # what it hands back is not asked for
 
 
+CLAIMS: Mapping[str, tuple[str, Callable[[SharedState], object]]] = {
+    "a tick": (keys.DUE, lambda shared: shared.due.claim(NOW, MINUTE, 1)),
+    "a thread": (keys.DUE, lambda shared: shared.due.claim_next(NOW, MINUTE, "messages")),
+    "a watch": (keys.WATCHES, lambda shared: shared.watches.claim(NOW, MINUTE, 1, "messages")),
+}
+
+
+@pytest.mark.parametrize("who", CLAIMS)
+def test_who_claims_what_is_due_tells_what_was_too_long_for_a_name(
+    shared: SharedState, client: redis.Redis, who: str
+) -> None:
+    key, claim = CLAIMS[who]
+    put_long(client, key, "redis.call('ZADD', KEYS[1], '-inf', long)")
+    with capture_logs() as logs:
+        claim(shared)
+        claim(shared)
+    assert [(each["event"], each["key"], each["dropped"]) for each in logs] == [("redis.repaired", key, 1)]
+    assert not client.exists(key)
+
+
 @pytest.mark.parametrize(("key", "script"), FORGED)
 def test_what_is_too_long_is_dropped_and_told(scene: Scene, client: redis.Redis, key: str, script: str) -> None:
     work(scene)

@@ -40,7 +40,7 @@ def test_of_a_record_that_is_gone_the_keys_own_documents_tell(scene: Scene) -> N
     services, store = scene.runtime.services, scene.runtime.services.store
     for access_key in ("AK5", "AK6"):
         store.claims.claim(access_key, Owner("media", f"rotation-of-{access_key}"))
-    store.claims.note_dead("AK5", "media")
+    store.claims.note_dead("AK5", "media", Probe(Life.DEAD, 403, "InvalidAccessKeyId", "tx"))
     store.claims.claim("AK7", Owner("other", "rotation-7"))
     cast("MemoryVault", services.vault).forget(store.path("media"))
     services = replace(services, store=RecordStore(services.vault, STATE, scene.clock, seen_version=lambda _: 4))

@@ -12,14 +12,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from worker.clock import moment
 from worker.errors import VaultCasMismatch
-from worker.rotation.ports import Document, VaultPort
+from worker.rotation.ports import Document, Life, Probe, VaultPort
 from worker.targets.account import DEFAULT_ACCOUNT
+
+LIVING = "living"
+DEAD = "dead"
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -61,7 +65,7 @@ class KeyClaims:
         None means that there is a document which names nobody.
         """
         try:
-            self._put(access_key, owner, "living", 0)
+            self._put(access_key, owner, LIVING, 0)
         except VaultCasMismatch:
             return self.owner(access_key)
         return owner
@@ -70,8 +74,8 @@ class KeyClaims:
         """A person says that the key is this target's, whoever had it before, and on which account it lies."""
         document = self._read(access_key)
         there = _owner(document)
-        if there is None or (there.target, there.account, there.also) != (target, account, ()):
-            self._put(access_key, Owner(target, None, account), "living", document.version)
+        if there is None or (there.target, there.account, there.also) != (target, account, ()) or _is_dead(document):
+            self._put(access_key, Owner(target, None, account), LIVING, document.version)
 
     def names(self) -> tuple[str, ...]:
         """What the documents are called: one for each key ever made."""
@@ -79,9 +83,9 @@ class KeyClaims:
 
     def living(self, name: str) -> tuple[str, Owner] | None:
         """The access key that a document is about, and whose it is; None where it is dead, or nobody's."""
-        data = self._vault.read(f"{self._root}/_keys/{name}")
-        access_key, owner = (data.data or {}).get("access_key"), _owner(data)
-        alive = (data.data or {}).get("state") != "dead"
+        document = self._vault.read(f"{self._root}/_keys/{name}")
+        access_key, owner = (document.data or {}).get("access_key"), _owner(document)
+        alive = not _is_dead(document)
         return (access_key, owner) if alive and owner and isinstance(access_key, str) else None
 
     def claim_on_record(self, access_key: str, owner: Owner, also: tuple[str, ...]) -> None:
@@ -96,7 +100,7 @@ class KeyClaims:
         wanted = replace(first, also=tuple(sorted(others)))
         if wanted != there:
             with suppress(VaultCasMismatch):  # another worker was first; who looks next sees what it wrote
-                self._put(access_key, wanted, "living", document.version)
+                self._put(access_key, wanted, LIVING, document.version)
 
     def complete_since(self) -> datetime | None:
         """When every key on record was seen to have its document; None: that was never so."""
@@ -118,18 +122,30 @@ class KeyClaims:
     def _complete_path(self) -> str:
         return f"{self._root}/_claims"
 
-    def note_dead(self, access_key: str, target: str) -> None:
+    def note_dead(self, access_key: str, target: str, proof: Probe) -> None:
         """The key is proven dead; a document that is not this target's is left as it is."""
         document = self._read(access_key)
         owner = _owner(document)
-        if owner and owner.target == target:
+        if owner and owner.target == target and not _is_dead(document):
+            facts = {"code": proof.code, "proof": proof.detail, "storage_request_id": proof.request_id}
             with suppress(VaultCasMismatch):  # another worker noted it
-                self._put(access_key, owner, "dead", document.version)
+                self._put(access_key, owner, DEAD, document.version, {k: v for k, v in facts.items() if v})
+
+    def proof_of_death(self, access_key: str, target: str) -> Probe | None:
+        """What :meth:`note_dead` wrote down for this target; None: nothing."""
+        document = self._read(access_key)
+        owner, data = _owner(document), document.data or {}
+        if not owner or owner.target != target or not _is_dead(document):
+            return None
+        code, detail, request_id = (_text(data.get(name)) for name in ("code", "proof", "storage_request_id"))
+        return Probe(Life.DEAD, None, code, request_id, detail or "proven before")
 
     def _read(self, access_key: str) -> Document:
         return self._vault.read(self.path(access_key))
 
-    def _put(self, access_key: str, owner: Owner, state: str, version: int) -> None:
+    def _put(
+        self, access_key: str, owner: Owner, state: str, version: int, proof: Mapping[str, object] | None = None
+    ) -> None:
         content: dict[str, object] = {
             "target": owner.target,
             "rotation_id": owner.rotation_id,
@@ -138,7 +154,16 @@ class KeyClaims:
         }
         content |= {} if owner.account == DEFAULT_ACCOUNT else {"account": owner.account}
         content |= {"also": list(owner.also)} if owner.also else {}
+        content |= proof or {}
         self._vault.write(self.path(access_key), content, version)
+
+
+def _is_dead(document: Document) -> bool:
+    return (document.data or {}).get("state") == DEAD
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _owner(document: Document) -> Owner | None:

@@ -152,7 +152,7 @@ def decide(
         return LeaveBehind(rotation.id)
     step = _of_rotation(seen, now, pauses) or _of_leak(seen, due, now, pauses) or _of_retiring(seen, now, pauses)
     step = step or _of_the_rest(seen, due, now, pauses, freeze, watch=watch)
-    return _named(step, record, account)
+    return _named(step, record, account, now)
 
 
 def _of_the_rest(
@@ -188,12 +188,11 @@ def _as_seen_at(record: Record, account: str | None) -> Record:
     return record
 
 
-def _named(step: Step, record: Record, account: str | None) -> Step:
-    """A rotation that nobody asked for has its own trigger where it is for another account."""
-    current = record.current
-    if not isinstance(step, Begin) or step.trigger != SCHEDULE or account in (None, current and current.account):
+def _named(step: Step, record: Record, account: str | None, now: datetime) -> Step:
+    """A rotation that nobody asked for has its own trigger where it is for another account, as often as it may move."""
+    if not isinstance(step, Begin) or step.trigger != SCHEDULE or not account or not may_move(record, account, now):
         return step
-    return Begin(ACCOUNT, f"its key lies on account {current.account}") if current else step
+    return Begin(ACCOUNT, f"its key lies on account {record.current.account}") if record.current else step
 
 
 def waits_for_person(creates: tuple[UnconfirmedCreate, ...]) -> bool:

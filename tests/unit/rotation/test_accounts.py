@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from tests import keys
-from tests.doubles import Gate, MemoryHostUp, MemoryStorage, T, at
+from tests.doubles import Gate, Killed, MemoryHostUp, MemoryStorage, T, at
 from tests.records import NOW
 from tests.worlds import MEDIA, SLACK, STATE, TARGET, TwoAccounts
 from worker.errors import AccountGone, HostUpCall, HostUpRefused, HostUpUncertain, UsageError, VaultDenied
@@ -19,6 +19,7 @@ from worker.rotation.baseline import ensure_baseline
 from worker.rotation.changes.retirement import counted_after_all
 from worker.rotation.changes.rotation import to_retire
 from worker.rotation.changes.settlement import Found, Settlement, adopted_key, settled_create
+from worker.rotation.claims import Owner
 from worker.rotation.decide import MOVES_PER_DAY
 from worker.rotation.leftover import prove_left_behind
 from worker.rotation.lending import Lent
@@ -29,6 +30,7 @@ from worker.rotation.steps.rollback import Wanted, rollback_of
 from worker.rotation.steps.session import Session
 from worker.rotation.survey import survey
 from worker.targets.freeze import Freeze
+from worker.targets.schedule import Schedule
 
 MOVED = replace(TARGET, account=MEDIA)
 NO_SUCH_KEY = Probe(Life.DEAD, 403, "InvalidAccessKeyId", "tx")
@@ -231,6 +233,20 @@ def test_workers_with_two_configurations_do_not_move_a_target_without_end(two: T
     made = len(two.hostup.made) + len(two.other.made)
     two.look(two.targets[TARGET.name])
     assert len(two.hostup.made) + len(two.other.made) == made + 1, "a day later it may"
+
+
+def test_what_is_due_by_the_schedule_after_all_moves_of_a_day_is_no_move(two: TwoAccounts) -> None:
+    for _ in range(3):
+        two.look(TARGET)
+        two.look(MOVED)
+    often = replace(TARGET, schedule=Schedule(every=timedelta(hours=1), jitter=timedelta(seconds=1)))
+    current = two.record().current
+    assert current
+    other = "default" if current.account == MEDIA else MEDIA
+    two.passes(hours=2)
+    two.look(replace(often, account=other))
+    assert _events(two, "rotation.started")[-1]["trigger"] == "schedule"
+    assert len(two.record().moves) == MOVES_PER_DAY
 
 
 def test_a_key_of_an_account_that_is_gone_waits_and_is_told_of(two: TwoAccounts) -> None:
@@ -476,3 +492,42 @@ def test_another_targets_key_there_shows_its_death_at_the_audit(two: TwoAccounts
     two.look(web)
     prove_left_behind(two.services, survey(two.services, two.targets), two.targets)
     assert two.record().retiring == ()
+
+
+class KilledAfter(Gate):
+    """The worker dies right after the first call of this kind."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def pass_through(self, name: str, effect: Callable[[], T], lost: Callable[[], Exception]) -> T:  # noqa: ARG002
+        answer = effect()
+        if name.startswith(self.kind):
+            raise Killed
+        return answer
+
+
+def test_a_worker_that_dies_right_after_it_destroyed_the_secret_leaves_the_proof_behind(two: TwoAccounts) -> None:
+    """Nobody could prove the key dead a second time: no other key at its gateway is known, and its secret is gone."""
+    two.look()
+    two.look(MOVED)
+    two.passes(days=3)
+    two.vault.gate = KilledAfter("vault destroy")
+    with pytest.raises(Killed):
+        two.look(MOVED)
+    two.vault.gate = Gate()
+    assert [key.access_key for key in two.record().retiring] == ["AK1"]
+    two.look(MOVED)
+    assert two.record().retiring == ()
+    [dead] = _events(two, "key.dead")
+    assert (dead["proof"], dead["code"]) == ("refused with its own secret", "InvalidAccessKeyId")
+
+
+def test_what_was_proven_of_a_key_no_longer_counts_once_a_person_hands_it_over(two: TwoAccounts) -> None:
+    claims = two.store.claims
+    claims.claim("AK7", Owner("media", None))
+    claims.note_dead("AK7", "media", NO_SUCH_KEY)
+    assert claims.proof_of_death("AK7", "media")
+    assert claims.proof_of_death("AK7", "web") is None
+    claims.hand_over("AK7", "media")
+    assert claims.proof_of_death("AK7", "media") is None

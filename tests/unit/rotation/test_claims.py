@@ -12,11 +12,12 @@ from worker.errors import HostUpCall, HostUpUncertain, VaultDenied
 from worker.rotation.audit import audit
 from worker.rotation.claiming import claim_all
 from worker.rotation.claims import KeyClaims, Owner
-from worker.rotation.ports import CreatedKey
+from worker.rotation.ports import CreatedKey, Life, Probe
 from worker.rotation.reconcile import accept
 from worker.rotation.record import Phase, Request, Why
 from worker.rotation.survey import survey
 
+DEAD = Probe(Life.DEAD, 403, "InvalidAccessKeyId", "tx", "refused with its own secret")
 OTHER = replace(TARGET, name="other", path="apps/other")
 
 
@@ -173,11 +174,13 @@ class TestDocuments:
         vault = MemoryVault()
         claims = KeyClaims(vault, STATE)
         claims.claim("AK", self.ME)
-        claims.note_dead("AK", "other")
+        claims.note_dead("AK", "other", DEAD)
         assert (vault.latest(claims.path("AK")) or {})["state"] == "living"
-        claims.note_dead("AK", "media")
+        claims.note_dead("AK", "media", DEAD)
         assert (vault.latest(claims.path("AK")) or {})["state"] == "dead"
         assert claims.owner("AK") == self.ME
+        claims.note_dead("AK", "media", replace(DEAD, code="another"))
+        assert claims.proof_of_death("AK", "media") == replace(DEAD, status=None), "what was first counts"
 
     def test_any_name_is_one_segment(self) -> None:
         claims = KeyClaims(MemoryVault(), STATE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import count
 
@@ -11,6 +11,7 @@ import redis
 
 from worker.adapters.redis.client import batches, guard, raw
 from worker.adapters.redis.keys import BUILT, DUE, woken
+from worker.adapters.redis.repair import tell
 
 WAKE_UP_KEPT = timedelta(days=1)
 """How long a wake-up is remembered, so that a look under way when it came is followed by another: longer than any look.
@@ -19,18 +20,21 @@ After a look of a worker that was frozen for longer still, it is the audit that 
 """
 
 CLAIM = """
-local taken = {}
+local dropped, taken = 0, {}
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])) do
   if #name <= 64 then
     redis.call('ZADD', KEYS[1], ARGV[2], name)
     taken[#taken + 1] = name
   else
-    redis.call('ZREM', KEYS[1], name)
+    dropped = dropped + redis.call('ZREM', KEYS[1], name)
   end
 end
-return taken
+return {dropped, unpack(taken)}
 """
-"""Takes what is due of a sorted set; each name comes back by itself later, but for one that is too long for a name."""
+"""Takes what is due of a sorted set; each name comes back by itself later, but for one that is too long for a name.
+
+Answers how many those were, and then the others: for :func:`claimed`.
+"""
 
 TAKE = """
 local taken = {}
@@ -57,6 +61,14 @@ if redis.call('LLEN', KEYS[2]) > 0 then return {} end
 """
     + CLAIM
 )
+
+
+def claimed(key: str, answer: Sequence[object]) -> tuple[str, ...]:
+    """The names that :data:`CLAIM` took of a key; what it dropped is told."""
+    dropped, *names = answer or (0,)
+    if dropped:
+        tell(key, "names that are longer than any of a target", dropped=dropped)
+    return tuple(map(str, names))
 
 
 def passing(client: redis.Redis, key: str, now: datetime, limit: int, passes: Passes) -> list[str]:
@@ -170,8 +182,7 @@ class DueSet:
         """
         if passes:
             return self._claim_passing(now, hold, limit, passes)
-        found = self._claim(keys=[DUE], args=[now.timestamp(), (now + hold).timestamp(), limit])
-        return tuple(str(name) for name in found)
+        return claimed(DUE, self._claim(keys=[DUE], args=[now.timestamp(), (now + hold).timestamp(), limit]))
 
     @guard()
     def claim_next(self, now: datetime, hold: timedelta, messages: str, passes: Passes | None = None) -> str | None:
@@ -183,7 +194,7 @@ class DueSet:
             taken = () if self._client.llen(messages) else self._claim_passing(now, hold, 1, passes)
             return next(iter(taken), None)
         found = self._claim_next(keys=[DUE, messages], args=[now.timestamp(), (now + hold).timestamp(), 1])
-        return str(found[0]) if found else None
+        return next(iter(claimed(DUE, found)), None)
 
     def _claim_passing(self, now: datetime, hold: timedelta, limit: int, passes: Passes) -> tuple[str, ...]:
         names = passing(self._client, DUE, now, limit, passes)

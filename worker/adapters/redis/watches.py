@@ -10,7 +10,7 @@ import redis
 
 from worker.adapters.redis.client import batches, guard, raw
 from worker.adapters.redis.documents import Documents
-from worker.adapters.redis.due import CLAIM, TAKE, Passes, others, passing
+from worker.adapters.redis.due import CLAIM, TAKE, Passes, claimed, others, passing
 from worker.adapters.redis.keys import DUE, SEEN, WATCHES
 from worker.adapters.redis.reading import Sighting, as_written, checked
 
@@ -50,8 +50,8 @@ class Watches:
         """
         if passes:
             return self._claim_passing(now, hold, limit, messages, passes)
-        found = self._claim(keys=[WATCHES, DUE, messages], args=[now.timestamp(), (now + hold).timestamp(), limit])
-        return tuple(str(name) for name in found)
+        args = [now.timestamp(), (now + hold).timestamp(), limit]
+        return claimed(WATCHES, self._claim(keys=[WATCHES, DUE, messages], args=args))
 
     def _claim_passing(
         self, now: datetime, hold: timedelta, limit: int, messages: str, passes: Passes

@@ -223,9 +223,10 @@ def prove_dead(session: Session, access_key: str) -> Pause | None:
     if probe.life is not Life.DEAD:
         return _not_dead_yet(session, key, probe)
     try:
+        # first, because without its secret it may be that nobody can prove it a second time
+        session.services.store.claims.note_dead(access_key, session.target.name, probe)
         _destroy_version(session, key)
         destroy_copies(session, access_key, key.copies)
-        session.services.store.claims.note_dead(access_key, session.target.name)
     except VaultUnavailable:
         raise
     except VaultError as error:
@@ -242,7 +243,7 @@ def _proof(session: Session, key: RetiringKey) -> Probe:
     Some gateways refuse a wrong secret of a living key just as a dead one (docs/facts.md, "Ceph's object gateway"). So
     a refusal counts only where the same gateway tells a living key apart in the same moment: the target's current one.
     For a target that has none there any more, another's does. Else the key's own secret is used once, from its old
-    version in Vault.
+    version in Vault; where that is destroyed already, what it was destroyed upon counts.
     """
     storage = session.services.at(key.account).storage
     probe = storage.lives(key.access_key)
@@ -255,6 +256,9 @@ def _proof(session: Session, key: RetiringKey) -> Probe:
         return replace(probe, detail=f"the same gateway knows access key {witness}")
     secret = _old_secret(session, key)
     if secret is None:
+        known = session.services.store.claims.proof_of_death(key.access_key, session.target.name)
+        if known:
+            return known  # the worker that proved it died right after it had its secret destroyed
         why = key.error if key.undiminished else "the gateway may refuse a wrong secret of any key"
         return replace(probe, life=Life.UNKNOWN, detail=why)
     probe = storage.works(key.access_key, secret)
