@@ -76,7 +76,11 @@ class Sniffing:
 
     def _serve(self, client: socket.socket) -> None:
         speaks_tls = client.recv(1, socket.MSG_PEEK) == b"\x16"
-        with socket.create_connection((LOOPBACK, self.by_tls if speaks_tls else self.plain)) as server:
+        try:
+            server = socket.create_connection((LOOPBACK, self.by_tls if speaks_tls else self.plain))
+        except ConnectionRefusedError:
+            return  # what is behind has not begun yet, or has ended
+        with server:
             back = threading.Thread(target=_carry, args=(server, client), daemon=True)
             back.start()
             _carry(client, server)

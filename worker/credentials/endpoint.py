@@ -161,10 +161,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """``/refresh`` or ``/refresh/NAME``: look at Vault now, because a key was refused."""
+        self.close_connection = True  # a body is not read
         if not self._may_ask():
             return
         words = self._asked().split("/", 1)
-        self.close_connection = True  # a body is not read
         if words[0] != "refresh":
             self._answer(HTTPStatus.NOT_FOUND, _said("there is only /refresh to post to"))
         elif len(words) > 1:
@@ -215,6 +215,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
+        if self.close_connection:  # a client that is not told sends its next call on a connection that ends
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
 

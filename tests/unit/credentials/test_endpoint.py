@@ -97,6 +97,16 @@ def test_each_secret_has_a_path_of_its_own_and_is_looked_at_by_itself(vault: Vau
         assert [_key(client.get(f"/{name}")) for name in (NAME, OTHER)] == ["A2", "B2"]
 
 
+@pytest.mark.parametrize("path", ["/refresh", f"/refresh/{NAME}", "/none"])
+@pytest.mark.parametrize("token", [TOKEN, "another"])
+def test_a_client_is_told_that_the_connection_ends_after_a_post(vault: VaultServer, path: str, token: str) -> None:
+    _write(vault, "A1")
+    with _endpoint(vault) as client:
+        assert "connection" not in client.get(f"/{NAME}").headers
+        answer = client.post(path, content=b"not read", headers={"Authorization": token})
+        assert answer.headers["connection"] == "close"
+
+
 @pytest.mark.parametrize("path", ["/", "/apps/a", "/refreshing", "/refresh/apps/none", "/refresh/apps/a/x"])
 def test_there_is_nothing_else_to_post_to(vault: VaultServer, path: str) -> None:
     _write(vault, "A1")

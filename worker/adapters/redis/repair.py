@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import redis
-import structlog
 
 from worker.adapters.redis import keys
 from worker.adapters.redis.client import guard
@@ -119,8 +118,6 @@ SHORTER = (
     "write to this Redis. It was made anew; nothing is lost."
 )
 
-_log = structlog.get_logger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class Scheduled:
@@ -204,4 +201,6 @@ class Repairs:
 
 def tell(key: str, what: str, hint: str = STRANGE, **facts: object) -> None:
     """Say what was wrong at one of our keys, and was put right."""
-    _log.warning(Event.REDIS_REPAIRED, key=key, found=what, hint=hint, **facts)
+    import structlog  # noqa: PLC0415 - loading it takes longer than `rotator status TARGET` may take
+
+    structlog.get_logger(__name__).warning(Event.REDIS_REPAIRED, key=key, found=what, hint=hint, **facts)
