@@ -50,7 +50,7 @@ format: install ## let ruff format the code and repair what it safely can
 test: install ## all tests but matrix, chaos, compose-test and clients-test; PYTEST_ARGS= for other options
 	$(BIN)/pytest $(PYTEST_ARGS) --ignore=tests/chaos --ignore=tests/acceptance/clients
 
-matrix: install ## every kill, freeze and fault at every step of the worker; takes seven minutes
+matrix: install ## every kill, freeze and fault at every step of the worker; takes half an hour
 	$(BIN)/pytest $(MATRIX_ARGS) tests/chaos
 
 chaos: install ## ROTATIONS= rotations while everything around the workers fails at random; SEED= for the same again
