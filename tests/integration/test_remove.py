@@ -68,6 +68,18 @@ def test_it_is_only_shown_where_nobody_can_be_asked(
         assert "Nothing was changed. With --yes it is done." in said
 
 
+@pytest.mark.parametrize(("witnessed", "said"), [(True, "dead"), (False, "unknown")])
+def test_a_current_key_that_is_dead_already_is_told_as_dead(
+    scene: Scene, capsys: pytest.CaptureFixture[str], *, witnessed: bool, said: str
+) -> None:
+    """Where another target's key shows that this gateway tells a dead key from a wrong secret."""
+    del scene.hostup.living["AK5"]
+    if not witnessed:
+        del scene.hostup.living["AK0"]
+    assert remove(scene.options(as_json=False), "gone", revoke=False, yes=False) == 0
+    assert f"AK5 (by the object storage: {said})" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("answer", ["y", "n", ""])
 def test_a_person_at_a_terminal_is_asked(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: str

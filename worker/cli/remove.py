@@ -22,10 +22,9 @@ from worker.rotation.leftover import retire_leftover
 from worker.rotation.observe import life_of
 from worker.rotation.ports import Life
 from worker.rotation.record import CurrentKey, Phase, Record, RetiringKey, Why
-from worker.rotation.services import Services
 from worker.rotation.steps.create import take_over
 from worker.rotation.steps.session import Session
-from worker.rotation.survey import survey
+from worker.rotation.survey import Survey, survey
 from worker.service.assemble import Runtime
 from worker.settings.environment import Need
 
@@ -64,7 +63,7 @@ def remove(options: Options, name: str, *, revoke: bool, yes: bool) -> int:
     _take_over(session)
     if not session.record.has_ended:
         see_that_it_can_end(session.record)
-    plan = _plan(session, revoke=revoke)
+    plan = _plan(runtime, session, revoke=revoke)
     if not options.as_json:
         print_lines(_shown(plan))
     done = plan.has_work and (yes or _agreed(name))
@@ -101,20 +100,26 @@ def _take_over(session: Session) -> None:
         take_over(session, Holder(rotation.id, rotation.lease.holder, rotation.account))
 
 
-def _plan(session: Session, *, revoke: bool) -> Plan:
+def _plan(runtime: Runtime, session: Session, *, revoke: bool) -> Plan:
     record, published = session.record, published_of(session.services, session.record)
     read = read_by_apps(record, published)
     ending = Ending(revoke, published, read.access_key if read else None)
-    lives = _life(session.services, read) if read else None
+    lives = _life(runtime, read) if read else None
     return Plan(record, ended(record, ending, session.now), read, lives, ending)
 
 
-def _life(services: Services, key: CurrentKey) -> Life:
-    """Whether the key lives; not known for an account that is not configured any more."""
+def _life(runtime: Runtime, key: CurrentKey) -> Life:
+    """Whether the key lives; not known for an account that is not configured any more.
+
+    The records are looked through for a key that shows what a refusal means only where that is asked.
+    """
     try:
-        return life_of(services.at(key.account).storage, key.access_key, None)
+        storage = runtime.services.at(key.account).storage
     except AccountGone:
         return Life.UNKNOWN
+    if storage.lives(key.access_key).life is Life.ALIVE:
+        return Life.ALIVE
+    return life_of(storage, key.access_key, _survey(runtime).witnesses().get(key.account))
 
 
 def _agreed(name: str) -> bool:
@@ -127,8 +132,11 @@ def _agreed(name: str) -> bool:
 
 def _retired(runtime: Runtime, session: Session) -> Record:
     """Delete now what may be deleted now, as an audit of a worker would later."""
-    seen = survey(runtime.services, runtime.settings.targets, progress("looking for the key in all records"))
-    return retire_leftover(runtime.services, seen, session.target.name)
+    return retire_leftover(runtime.services, _survey(runtime), session.target.name)
+
+
+def _survey(runtime: Runtime) -> Survey:
+    return survey(runtime.services, runtime.settings.targets, progress("looking for the key in all records"))
 
 
 def _revoked(record: Record) -> RetiringKey | None:
