@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hvac.exceptions import InvalidRequest  # type: ignore[import-untyped]  # hvac ships no types
 
 from tests.acceptance.service import Service
 from tests.sandbox import wait_until
@@ -155,3 +157,29 @@ def test_a_storage_that_cannot_tell_is_named_by_the_status_of_one_target(watched
         assert f"TROUBLE: {_status(watched)['watch_found']}" in watched.rotator("status", watched.target).stdout
     finally:
         watched.sandbox.simulator.admin.clear()
+
+
+@pytest.mark.parametrize("where", ["in the mount", "at a destination"])
+def test_a_copy_that_is_set_to_expire_stops_the_first_key_and_is_told(service: Service, where: str) -> None:
+    kv, path = service.vault.secrets.kv.v2, f"{service.path}/copy"
+    mount, name = ("secret", "") if where == "in the mount" else (f"kv-{service.target}", "far:")
+    if name:
+        service.vault.sys.enable_secrets_engine("kv", path=mount, options={"version": "2"})
+        service.tables = f'[[destination]]\nname = "far"\nmount = "{mount}"\n'
+    service.target_lines = f'also = ["{name}{path}"]\n'
+    wait_until(lambda: _is_set_up(service, mount), "the mount")  # Vault upgrades a new one to version 2 for a moment
+    kv.update_metadata(path=path, mount_point=mount, delete_version_after="1h")
+    service.start().wait_for("rotation.failed")
+    assert service.made() == []
+    done = service.rotator("check")
+    assert done.returncode == 1
+    assert f"{mount}/{path} is set to lose every version after 1h0m0s" in done.stdout
+    kv.update_metadata(path=path, mount_point=mount, delete_version_after="0s")
+    wait_until(lambda: service.published() is not None, "the first key")
+    assert service.rotator("check").returncode == 0
+
+
+def _is_set_up(service: Service, mount: str) -> bool:
+    with suppress(InvalidRequest):
+        return bool(service.vault.secrets.kv.v2.read_configuration(mount_point=mount))
+    return False

@@ -115,6 +115,7 @@ def _of_copies(settings: Settings, destination: str, root: str) -> dict[str, tup
     for copy in places:
         rights[f"{root}/data/{copy.path}"] = ("create", "update", "read")
         rights[f"{root}/destroy/{copy.path}"] = ("update",)
+        rights[f"{root}/metadata/{copy.path}"] = ("read",)
         rights[f"{root}/undelete/{copy.path}"] = ("update",)
     return rights
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.errors import RecordDeleted
+from worker.errors import RecordDeleted, VaultExpires
 from worker.rotation.ports import Absence, Document, VaultPort
 from worker.targets.target import Target
 
@@ -30,6 +30,18 @@ OLDER = 10
 def lasting(mount: str, path: str) -> str:
     """The command by which versions of a document expire no more."""
     return f"vault kv metadata put -mount={mount} -delete-version-after=0s {path}"
+
+
+def see_that_it_lasts(vault: VaultPort, mount: str, path: str) -> None:
+    """See, before a first key, that what is written there is not set to expire. Raises VaultExpires, VaultError."""
+    settings = vault.settings_of(path)
+    if settings and settings.delete_version_after:
+        raise VaultExpires(
+            f"{mount}/{path} is set to lose every version after {settings.delete_version_after}",
+            operation="look first",
+            path=f"{mount}/metadata/{path}",
+            hint=f"Turn it off: `{lasting(mount, path)}`. No key is made before.",
+        )
 
 
 def see_that_it_is_new(vault: VaultPort, target: Target, archives: str, seen_version: int) -> None:

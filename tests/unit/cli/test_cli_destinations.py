@@ -50,6 +50,7 @@ def test_the_policy_of_the_worker_has_the_copies_that_its_login_writes(tmp_path:
     rights = rights_of_worker(shared(tmp_path))
     for path in ("secret/{}/apps/copy", "kv/{}/apps/far"):
         assert [rights[path.format(kind)] for kind in ("data", "destroy", "undelete")] == [WRITE, UPDATE, UPDATE]
+        assert rights[path.format("metadata")] == ("read",)
     assert rights["secret/data/hostup-rotator/receipts/apps/copy"] == ("read",)
     assert rights["kv/config"] == ("read",)
     assert not any("apps/far" in path for path in rights_of_worker(own(tmp_path)))
@@ -86,6 +87,7 @@ def test_a_destination_with_a_login_of_its_own_has_a_policy_that_gives_its_copie
         "sys/capabilities-self": UPDATE,
         "kv/data/apps/far": WRITE,
         "kv/destroy/apps/far": UPDATE,
+        "kv/metadata/apps/far": ("read",),
         "kv/undelete/apps/far": UPDATE,
     }
     without = read(tmp_path, f'{COPIES}{EU}address = "https://vault.eu.example"\n', needs=Need.NOTHING)

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 import pytest
 
 from tests.doubles import MemoryVault
+from tests.unit.rotation.also import EU, HERE, Also
 from tests.worlds import STATE, TARGET, Small
 from worker.errors import VaultExpires
 from worker.rotation.ports import DocumentSettings
+from worker.targets.location import Location
 
 
 class Expiring(MemoryVault):
@@ -40,6 +42,21 @@ def test_no_first_key_is_made_where_a_document_is_set_to_expire(path: str) -> No
     small.passes(minutes=1)
     small.look()
     assert small.hostup.made == ["AK1"]
+
+
+@pytest.mark.parametrize("place", [HERE, EU], ids=["a copy beside it", "a copy in another Vault"])
+def test_no_first_key_is_made_where_a_copy_is_set_to_expire(place: Location) -> None:
+    world = Also()
+    vault = world.eu if place is EU else world.vault
+    vault.settings[place.path] = DocumentSettings("1h0m0s", 0)
+    record = world.look().record
+    assert world.hostup.made == []
+    assert record.failure
+    assert f"{place.path} is set to lose every version after 1h0m0s" in record.failure.what
+    vault.settings.clear()
+    world.passes(minutes=1)
+    world.look()
+    assert [secret["access_key"] for secret in world.secrets().values()] == ["AK1"] * 3
 
 
 def test_a_key_that_apps_have_is_replaced_all_the_same() -> None:

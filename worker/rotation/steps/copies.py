@@ -19,6 +19,7 @@ from worker.errors import (
 )
 from worker.events import Event
 from worker.rotation.copy_access import see_that_it_may_be_replaced, vault_of
+from worker.rotation.fresh import see_that_it_lasts
 from worker.rotation.ports import Document
 from worker.rotation.record import CopyVersion, Rotation, StagedKey, version_at
 from worker.rotation.steps.session import Session
@@ -41,12 +42,14 @@ class Copying:
 
 
 def look_at_copies(session: Session) -> None:
-    """See that every copy can be written, and is ours or nothing. Raises Conflict, CopyFailed."""
+    """See that every copy can be written, is ours or nothing, and lasts. Raises Conflict, CopyFailed."""
     for _, group in groupby(sorted(session.target.also, key=_destination), key=_destination):
         copies = list(group)
         _see_that_they_may_be_written(session, copies)
         for copy in copies:
             with vault_of(session.services, copy) as vault:
+                if session.record.current is None:
+                    see_that_it_lasts(vault, _mount(session, copy), copy.path)
                 document = vault.read(copy.path)
             see_that_it_may_be_replaced(session.services, session.target, session.record, copy, document)
 
@@ -129,9 +132,13 @@ def _destination(copy: Location) -> str:
     return copy.destination
 
 
+def _mount(session: Session, copy: Location) -> str:
+    destination = session.services.destination(copy.destination)
+    return destination.mount if destination else ""
+
+
 def _see_that_they_may_be_written(session: Session, copies: list[Location]) -> None:
-    destination = session.services.destination(copies[0].destination)
-    mount = destination.mount if destination else ""
+    mount = _mount(session, copies[0])
     wanted = {f"{mount}/data/{copy.path}": NEEDED for copy in copies}
     with vault_of(session.services, copies[0]) as vault:
         missing = vault.missing_capabilities(wanted)

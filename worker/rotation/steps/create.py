@@ -20,7 +20,6 @@ from worker.errors import (
     RotatorError,
     TryAgainLater,
     VaultDenied,
-    VaultExpires,
     VaultLoginFailed,
     VaultMountMissing,
     VaultNotVersioned,
@@ -42,7 +41,7 @@ from worker.rotation.changes.rotation import (
 )
 from worker.rotation.copies import lacking
 from worker.rotation.decide import NEW, Begin, creates_at, waits_for_person
-from worker.rotation.fresh import lasting
+from worker.rotation.fresh import see_that_it_lasts
 from worker.rotation.ports import CreatedKey, Document, Place
 from worker.rotation.record import Lease, Phase, Rotation
 from worker.rotation.size import see_that_it_fits, trimmed
@@ -119,23 +118,10 @@ def look_first(session: Session) -> int:
             hint="Give the worker's policy these capabilities; no key is made before it can be written down.",
         )
     if session.record.current is None:
-        _see_that_it_lasts(session)
+        for place in (session.services.store.path(session.target.name), path):
+            see_that_it_lasts(vault, session.services.policy.mount, place)
     session.secret = vault.read(path)
     return expected_version(session, session.secret)
-
-
-def _see_that_it_lasts(session: Session) -> None:
-    """See, before the first key, that neither the record nor the app's secret is set to expire. Raises VaultExpires."""
-    services, mount = session.services, session.services.policy.mount
-    for path in (services.store.path(session.target.name), session.target.path):
-        settings = services.vault.settings_of(path)
-        if settings and settings.delete_version_after:
-            raise VaultExpires(
-                f"{mount}/{path} is set to lose every version after {settings.delete_version_after}",
-                operation="look first",
-                path=f"{mount}/metadata/{path}",
-                hint=f"Turn it off: `{lasting(mount, path)}`. No key is made before.",
-            )
 
 
 def expected_version(session: Session, document: Document) -> int:
