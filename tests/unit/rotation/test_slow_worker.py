@@ -9,7 +9,7 @@ import pytest
 
 from tests.doubles import MemoryHostUp, MemoryVault, Player, Stage
 from tests.worlds import TARGET, Small
-from worker.errors import HostUpCall, HostUpUncertain
+from worker.errors import HostUpCall, HostUpRefused, HostUpUncertain
 from worker.rotation.ports import CreatedKey
 from worker.rotation.reconcile import reconcile
 
@@ -73,3 +73,40 @@ def test_what_an_answer_names_is_kept_although_another_worker_took_over(*, names
     assert [each.request_id for each in entries if each.event in ("key.stray", "create.unconfirmed")][-1] == (
         "request-of-AK1"
     )
+
+
+@dataclass
+class RefusingLate(MemoryHostUp):
+    """Answers the first create late, and with a refusal."""
+
+    meanwhile: Callable[[], object] = lambda: None
+    asked: int = 0
+
+    def create_key(self, label: str) -> CreatedKey:
+        self.asked += 1
+        if self.asked > 1:
+            return super().create_key(label)
+        self.meanwhile()
+        raise HostUpRefused("HostUp refused", HostUpCall("create_key", 403), request_id="late-403")
+
+
+def test_a_refusal_that_comes_late_settles_the_create_that_another_worker_took_over() -> None:
+    hostup = RefusingLate()
+    hostup.living["BY-HAND"] = "before"
+    small = Small(hostup=hostup)
+
+    def taken_over() -> None:
+        small.passes(seconds=31)
+        small.look()
+        [known] = small.record().unconfirmed_creates
+        assert known.open
+
+    hostup.meanwhile = taken_over
+    small.look()
+    [create] = small.record().unconfirmed_creates
+    assert "no key was made" in (create.settled or "")
+    [told] = [entry for entry in small.record().history.entries() if entry.event == "create.settled"]
+    assert (told.request_id, told.rotation_id) == ("late-403", create.rotation_id)
+    small.passes(minutes=5)
+    small.look()
+    assert small.record().current

@@ -12,6 +12,7 @@ from worker.errors import RotatorError, Superseded
 from worker.events import Event
 from worker.rotation.changes.rotation import (
     Holder,
+    came_late,
     creating,
     failed,
     is_of,
@@ -19,7 +20,6 @@ from worker.rotation.changes.rotation import (
     other,
     pruned,
     put_aside,
-    settled_late,
     to_retire,
 )
 from worker.rotation.record import Record, Rotation, UnconfirmedCreate, Why
@@ -64,7 +64,7 @@ def _came_late(record: Record, holder: Holder, outcome: CreateOutcome, now: date
         return record
     if access_key:
         key = to_retire(access_key, Why.UNUSABLE, holder.rotation_id, request_id, now)
-        return settled_late(put_aside(record, replace(key, account=holder.account), now), holder, access_key)
+        return came_late(put_aside(record, replace(key, account=holder.account), now), holder, access_key)
     known = next((each for each in record.unconfirmed_creates if each.rotation_id == holder.rotation_id), None)
     if known is None or not known.open or not request_id or known.request_id == request_id:
         raise Superseded(f"rotation {holder.rotation_id} was taken over", target=record.target)

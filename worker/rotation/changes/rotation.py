@@ -242,12 +242,15 @@ def _stray(record: Record, holder: Holder, created: CreatedKey, now: datetime) -
         why=Why.STRAY.value,
         account=other(holder.account),
     )
-    return settled_late(replace(noted, retiring=(*record.retiring, key)), holder, created.access_key)
+    return came_late(replace(noted, retiring=(*record.retiring, key)), holder, created.access_key)
 
 
-def settled_late(record: Record, holder: Holder, access_key: str) -> Record:
+def came_late(record: Record, holder: Holder, access_key: str) -> Record:
     """The key of a create that was given up as unconfirmed is known after all."""
-    verdict = f"the key came late: {access_key}, to be retired"
+    return _settled_late(record, holder, f"the key came late: {access_key}, to be retired")
+
+
+def _settled_late(record: Record, holder: Holder, verdict: str) -> Record:
     creates = tuple(
         replace(create, settled=verdict) if create.open and create.rotation_id == holder.rotation_id else create
         for create in record.unconfirmed_creates
@@ -514,10 +517,32 @@ def copied(record: Record, rotation_id: str, copies: tuple[CopyVersion, ...]) ->
 
 
 def nothing_made(record: Record, holder: Holder, why: RotatorError, now: datetime, retry_at: datetime) -> Record:
-    """HostUp clearly made no key: the rotation ends, and another begins at ``retry_at``."""
+    """HostUp clearly made no key: the rotation ends, and another begins at ``retry_at``.
+
+    Where another worker took over meanwhile, the create that it recorded as unconfirmed is settled; raises Superseded
+    where there is none.
+    """
+    open_ones = (create.rotation_id for create in record.unconfirmed_creates if create.open)
+    if holder.rotation_id in open_ones and not (record.rotation and is_of(record.rotation, holder)):
+        return _refused_late(record, holder, why, now)
     rotation = creating(record, holder)
     ended = replace(record, rotation=None)
     return failed(ended, why, now, retry_at, operation="create", rotation_id=rotation.id, account=rotation.account)
+
+
+def _refused_late(record: Record, holder: Holder, why: RotatorError, now: datetime) -> Record:
+    verdict = "no key was made: HostUp refused it, as its late answer says"
+    noted = note(
+        record,
+        Event.CREATE_SETTLED,
+        now,
+        rotation_id=holder.rotation_id,
+        request_id=why.request_id,
+        verdict=verdict,
+        error=why.what,
+    )
+    settled = _settled_late(noted, holder, verdict)
+    return replace(settled, unconfirmed_creates=pruned(settled.unconfirmed_creates))
 
 
 def failed(
