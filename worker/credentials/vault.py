@@ -10,7 +10,7 @@ import json
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from http.client import HTTPException, InvalidURL
 from typing import Any
@@ -32,6 +32,7 @@ from worker.errors import (
     VaultSealed,
     VaultUnavailable,
 )
+from worker.printable import printable
 from worker.secret import Secret
 
 LARGEST = 1_048_576
@@ -99,15 +100,19 @@ class Vault:
             method=method,
             headers=self._headers(token, self._server.namespace if namespace is None else namespace),
         )
+        hidden = [token.reveal()] if token else []
+        hidden += [value for value in (body or {}).values() if isinstance(value, str)]
         try:
             with self._opener.open(request, timeout=seconds) as answer:
-                return _object(answer.read(LARGEST + 1), path)
+                content = answer.read(LARGEST + 1)
         except urllib.error.HTTPError as refused:
             with refused:
-                body = _body(refused)
-            raise _refusal(refused.code, body, path) from None
+                trouble = _refusal(refused.code, _body(refused), path, hidden)
         except (OSError, HTTPException, ValueError) as error:
-            raise self._trouble(error, path) from None
+            trouble = self._trouble(error, path)
+        else:
+            return _object(content, path)
+        raise trouble  # out here, so that what was answered does not hang on it
 
     def _trouble(self, error: Exception, path: str) -> RotatorError:
         if isinstance(error, InvalidURL) or not isinstance(error, OSError | HTTPException):
@@ -130,10 +135,12 @@ class Vault:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A standby's redirect is not followed: it would carry the token to wherever it points."""
+    """A standby's redirect is not followed: it would carry the token to wherever it points. Nor is that read."""
 
-    def redirect_request(self, *_: object) -> None:
+    def http_error_302(self, *_: object) -> None:
         """Never."""
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302  # type: ignore[assignment]
 
 
 def _opener(server: Server) -> urllib.request.OpenerDirector:
@@ -150,10 +157,7 @@ def _opener(server: Server) -> urllib.request.OpenerDirector:
 def _object(body: bytes, path: str) -> dict[str, Any]:
     if not body:
         return {}
-    try:
-        found = json.loads(body) if len(body) <= LARGEST else None
-    except (ValueError, RecursionError):
-        found = None
+    found = _json(body) if len(body) <= LARGEST else None
     if isinstance(found, dict):
         return found
     raise VaultUnavailable(
@@ -166,16 +170,27 @@ def _object(body: bytes, path: str) -> dict[str, Any]:
 def _body(refused: urllib.error.HTTPError) -> Mapping[str, Any]:
     """The JSON object of a refusal; {} where it was not Vault that answered."""
     try:
-        found = json.loads(refused.read(LARGEST))
-    except (OSError, HTTPException, ValueError, RecursionError):
+        found = _json(refused.read(LARGEST))
+    except (OSError, HTTPException, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def _texts(body: Mapping[str, Any]) -> str:
-    """Vault's own words."""
+def _json(text: bytes) -> object:
+    """What a text says as JSON; None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _texts(body: Mapping[str, Any], hidden: Sequence[str]) -> str:
+    """Vault's own words, without what it was sent."""
     texts = body.get("errors")
-    return " ".join("; ".join(map(str, texts)).split())[:300] if isinstance(texts, list) else ""
+    said = "; ".join(map(str, texts)) if isinstance(texts, list) else ""
+    for each in hidden:
+        said = said.replace(each, "***")
+    return printable(" ".join(said.split())[:300])
 
 
 def _deleted_version(body: Mapping[str, Any]) -> int:
@@ -191,11 +206,13 @@ def _why(error: Exception) -> str:
     reason = getattr(error, "reason", None) or error
     if isinstance(reason, ssl.SSLCertVerificationError):
         return f"its certificate was refused ({reason.verify_message})"
+    if isinstance(reason, HTTPException):  # its text may hold what was answered
+        return f"its answer is cut, or no HTTP ({type(reason).__name__})"
     return (isinstance(reason, OSError) and reason.strerror) or str(reason) or type(error).__name__
 
 
-def _refusal(status: int, body: Mapping[str, Any], path: str) -> RotatorError:
-    texts = _texts(body)
+def _refusal(status: int, body: Mapping[str, Any], path: str, hidden: Sequence[str]) -> RotatorError:
+    texts = _texts(body, hidden)
     said = f": {texts}" if texts else ""
     if status == HTTPStatus.NOT_FOUND:
         return CredentialsMissing(

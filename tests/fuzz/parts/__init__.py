@@ -20,6 +20,8 @@ NAMES = (
     "redis_url",
     "logs",
     "webhook",
+    "apps",
+    "proof",
 )
 
 
