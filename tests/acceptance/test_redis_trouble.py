@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import pytest
 import redis
@@ -17,6 +18,9 @@ from tests.integration.test_redis_refuses import cluster
 from tests.redis_users import make_users
 from tests.sandbox import wait_until
 from worker.adapters.redis import keys
+from worker.selftest import actions
+from worker.selftest.redis_proxy import RedisProxy
+from worker.selftest.script import Moment, Rule, Script
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,55 @@ TROUBLES = (
         _give_rights_back,
     ),
 )
+
+
+def _fill_the_disk(client: redis.Redis) -> None:
+    """Its snapshots fail from now on, as a folder has their name."""
+    _snapshot(client).mkdir()
+    client.config_set("save", "3600 1")
+    client.bgsave()
+    wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", "a snapshot that failed")
+
+
+def _empty_the_disk(client: redis.Redis) -> None:
+    client.config_set("save", "")
+    _snapshot(client).rmdir()
+
+
+def _snapshot(client: redis.Redis) -> Path:
+    return Path(client.config_get("dir")["dir"], "dump.rdb")
+
+
+COMMANDS = 5
+CANNOT_SAVE = Trouble("MISCONF", "it cannot save to its disk", _fill_the_disk, _empty_the_disk)
+
+
+@pytest.mark.parametrize("trouble", [*TROUBLES, CANNOT_SAVE], ids=lambda trouble: trouble.word)
+def test_a_trouble_that_begins_while_a_worker_starts(service: Service, trouble: Trouble) -> None:
+    """Redis refuses from the first script on that a worker runs there: it is that which fills the due set."""
+    assert service.sandbox.valkey is not None
+    script, met = Script(), Event()
+    strike = actions.first(actions.call(lambda: trouble.begin(service.redis)), actions.call(met.set))
+    script.add(Rule(Moment.BEFORE, strike, method="EVALSHA"))
+    with RedisProxy(("127.0.0.1", service.sandbox.valkey.port), script) as proxy:
+        url = service.redis_url_of("worker", WORKER_PASSWORD)
+        by_proxy = url.replace(service.sandbox.valkey.address, f"127.0.0.1:{proxy.port}")
+        service.more = {"REDIS_URL_FILE": "", "REDIS_URL": by_proxy}
+        worker = service.start()
+        try:
+            wait_until(met.is_set, "the first script")
+            told = worker.wait_for("queue.unavailable")
+            assert trouble.why in told["error"]
+            assert f"({trouble.word})" in told["error"]
+            tried = len(script.trace())
+            wait_until(lambda: len(script.trace()) > tried + COMMANDS, "it goes on trying")
+        finally:
+            trouble.end(service.redis)
+        worker.wait_for("rotation.succeeded")
+        worker.wait_for("queue.available")
+        assert [event["error"] for event in worker.events("queue.unavailable")] == [told["error"]], "it is said once"
+        assert worker.events("error.uncaught") == []
+        service.end()
 
 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.word)
