@@ -74,7 +74,7 @@ def _empty_the_disk(client: redis.Redis) -> None:
 
 
 def _snapshot(client: redis.Redis) -> Path:
-    return Path(client.config_get("dir")["dir"], "dump.rdb")
+    return Path(str(client.config_get("dir")["dir"]), "dump.rdb")
 
 
 COMMANDS = 5
@@ -105,6 +105,7 @@ def test_a_trouble_that_begins_while_a_worker_starts(service: Service, trouble: 
         worker.wait_for("rotation.succeeded")
         worker.wait_for("queue.available")
         assert [event["error"] for event in worker.events("queue.unavailable")] == [told["error"]], "it is said once"
+        assert "beat: " not in worker.log.read_text("utf-8"), "nor does Celery's beat say it over and over"
         assert worker.events("error.uncaught") == []
         service.end()
 
