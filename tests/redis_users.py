@@ -8,13 +8,18 @@ from string import Template
 
 import redis
 
+from worker.settings.settings import QUEUE
+
 FILE = Path(__file__).parents[1] / "config" / "redis" / "users.acl"
 
 
-def make_users(server: redis.Redis, *, worker: str, app: str) -> None:
-    """Make ``worker`` and ``app`` with these passwords; ``default``, as whom tests look at everything, stays."""
+def make_users(server: redis.Redis, *, worker: str, app: str, queue: str = QUEUE) -> None:
+    """Make ``worker`` and ``app`` with these passwords; ``default``, as whom tests look at everything, stays.
+
+    Another ``queue`` takes the place of the one in the file, as docs/operate.md says.
+    """
     hashes = {"WORKER_PASSWORD_SHA256": _hash(worker), "APP_PASSWORD_SHA256": _hash(app)}
-    for line in Template(FILE.read_text("utf-8")).substitute(hashes).splitlines():
+    for line in Template(FILE.read_text("utf-8").replace(QUEUE, queue)).substitute(hashes).splitlines():
         _, name, *rules = line.split(" ")
         if name != "default":
             server.execute_command("ACL", "SETUSER", name, "reset", *_joined(rules))  # type: ignore[no-untyped-call]

@@ -88,6 +88,26 @@ def test_a_due_set_that_was_evicted_is_there_again_within_ticks(service: Service
     assert len(service.made()) == 1
 
 
+def test_summaries_that_were_evicted_are_there_again_within_seconds(service: Service) -> None:
+    """And not with the next audit only, which is an hour away."""
+    worker = service.start()
+    worker.wait_for("rotation.succeeded")
+    wait_until(lambda: summaries(service) == {service.target}, "the end of the look")
+    for _ in range(2):  # the first one may have begun before the index was whole
+        wait_for_a_sign_of_life(service)
+    service.redis.delete(keys.SUMMARY)
+    wait_until(lambda: summaries(service) == {service.target}, "they were made anew")
+
+
+def summaries(service: Service) -> set[str]:
+    return set(map(str, service.redis.hgetall(keys.SUMMARY)))
+
+
+def wait_for_a_sign_of_life(service: Service) -> None:
+    seen = service.redis.zrange(keys.WORKERS, 0, -1, withscores=True)
+    wait_until(lambda: service.redis.zrange(keys.WORKERS, 0, -1, withscores=True) != seen, "a sign of life")
+
+
 def test_the_audit_is_done_by_the_workers_own_clock_when_its_messages_are_taken_away(service: Service) -> None:
     service.audit_every = "1s"
     worker = service.start("--no-beat")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import pytest
 import redis
@@ -17,6 +19,9 @@ from tests.integration.test_redis_refuses import cluster
 from tests.redis_users import make_users
 from tests.sandbox import wait_until
 from worker.adapters.redis import keys
+from worker.selftest import actions
+from worker.selftest.redis_proxy import RedisProxy
+from worker.selftest.script import Moment, Rule, Script
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,78 @@ TROUBLES = (
         _give_rights_back,
     ),
 )
+
+
+def _fill_the_disk(client: redis.Redis) -> None:
+    """Its snapshots fail from now on, as a folder has their name."""
+    _snapshot(client).mkdir()
+    client.config_set("save", "3600 1")
+    client.bgsave()
+    wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", "a snapshot that failed")
+
+
+def _empty_the_disk(client: redis.Redis) -> None:
+    client.config_set("save", "")
+    _snapshot(client).rmdir()
+
+
+def _snapshot(client: redis.Redis) -> Path:
+    return Path(str(client.config_get("dir")["dir"]), "dump.rdb")
+
+
+COMMANDS = 5
+CANNOT_SAVE = Trouble("MISCONF", "it cannot save to its disk", _fill_the_disk, _empty_the_disk)
+
+
+@contextmanager
+def by_proxy(service: Service, script: Script) -> Iterator[RedisProxy]:
+    """Have workers and commands reach Redis by a proxy; they end before it does."""
+    assert service.sandbox.valkey is not None
+    with RedisProxy(("127.0.0.1", service.sandbox.valkey.port), script) as proxy:
+        url = service.redis_url_of("worker", WORKER_PASSWORD)
+        through = url.replace(service.sandbox.valkey.address, f"127.0.0.1:{proxy.port}")
+        service.more = {"REDIS_URL_FILE": "", "REDIS_URL": through}
+        yield proxy
+        service.end()
+
+
+@pytest.mark.parametrize("trouble", [*TROUBLES, CANNOT_SAVE], ids=lambda trouble: trouble.word)
+def test_a_trouble_that_begins_while_a_worker_starts(service: Service, trouble: Trouble) -> None:
+    """Redis refuses from the first script on that a worker runs there: it is that which fills the due set."""
+    script, met = Script(), Event()
+    strike = actions.first(actions.call(lambda: trouble.begin(service.redis)), actions.call(met.set))
+    script.add(Rule(Moment.BEFORE, strike, method="EVALSHA"))
+    with by_proxy(service, script):
+        worker = service.start()
+        try:
+            wait_until(met.is_set, "the first script")
+            told = worker.wait_for("queue.unavailable")
+            assert trouble.why in told["error"]
+            assert f"({trouble.word})" in told["error"]
+            tried = len(script.trace())
+            wait_until(lambda: len(script.trace()) > tried + COMMANDS, "it goes on trying")
+        finally:
+            trouble.end(service.redis)
+        worker.wait_for("rotation.succeeded")
+        worker.wait_for("queue.available")
+        assert [event["error"] for event in worker.events("queue.unavailable")] == [told["error"]], "it is said once"
+        assert "beat: " not in worker.log.read_text("utf-8"), "nor does Celery's beat say it over and over"
+        assert worker.events("error.uncaught") == []
+
+
+def test_a_connection_that_hangs_half_open_is_given_up_while_it_waits_for_messages(service: Service) -> None:
+    script = Script()
+    with by_proxy(service, script) as proxy:
+        worker = service.start()
+        worker.wait_for("rotation.succeeded")
+        wait_until(lambda: any(seen.method == "BRPOP" for seen in script.trace()), "it waits for messages")
+        proxy.freeze()  # nothing gets through, and nothing is closed
+        wait_until(lambda: "Connection to broker lost" in worker.log.read_text("utf-8"), "it is given up")
+        assert "it does not answer in time" in worker.wait_for("queue.unavailable")["error"]
+        proxy.thaw()
+        service.rotate()
+        worker.wait_for("queue.available")
+        assert worker.process.poll() is None
 
 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.word)

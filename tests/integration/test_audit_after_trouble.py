@@ -12,6 +12,7 @@ import redis
 
 from tests.integration.scene import scene_on
 from tests.records import current, empty
+from worker.adapters.redis import keys
 from worker.sandbox.servers import ValkeyServer
 from worker.service.assemble import Runtime
 from worker.service.audit_task import AuditAfterTrouble
@@ -67,3 +68,19 @@ def test_an_audit_that_came_meanwhile_is_enough(
     client.delete(LOCK)
     owed.ask()
     assert sent == []
+
+
+@pytest.mark.parametrize("gone", [keys.SUMMARY, keys.IDS, keys.IDS_OF])
+def test_a_part_of_the_index_that_is_gone_is_a_trouble_too(
+    runtime: Runtime, client: redis.Redis, sent: list[str], send: Callable[..., Any], gone: str
+) -> None:
+    owed = AuditAfterTrouble(runtime, send)
+    owed.ask()
+    for key in (keys.SUMMARY, keys.IDS, keys.IDS_OF):
+        client.hset(key, "something", "of a target")
+    owed.ask()
+    assert sent == [], "nothing was lost"
+    client.delete(gone)
+    owed.ask()
+    owed.ask()
+    assert sent == ["rotator.audit"]

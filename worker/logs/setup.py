@@ -130,8 +130,8 @@ def _configure_libraries(first: Sequence[Processor], last: Sequence[Processor], 
 
 
 def _says_something_new(record: logging.LogRecord) -> bool:
-    """Beat complains of every tick that it cannot send, with a stack; that Redis cannot be used is told once."""
-    return not str(record.msg).startswith("Message Error")
+    """Beat complains of every tick that it cannot send, and of every try; that Redis cannot be used is told once."""
+    return not str(record.msg).startswith(("Message Error", "beat: Connection error"))
 
 
 def _renderers(mode: Mode, stream: TextIO) -> list[Processor]:

@@ -77,11 +77,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m worker.sandbox.tls", description="TLS in front of plain servers.")
     parser.add_argument("--certificate", type=Path, required=True, help="PEM, with the chain")
     parser.add_argument("--key", type=Path, required=True, help="PEM")
+    parser.add_argument("--client-authority", type=Path, help="PEM: lets in only who shows a certificate of it")
     parser.add_argument("--host", default="127.0.0.1", help="where to listen; another one only inside compose")
     parser.add_argument("forward", type=parse_forward, nargs="+", help="PORT=HOST:PORT")
     options = parser.parse_args(arguments)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(options.certificate, options.key)
+    if options.client_authority:
+        context.load_verify_locations(options.client_authority)
+        context.verify_mode = ssl.CERT_REQUIRED
     asyncio.run(serve(options.forward, context, options.host))
 
 

@@ -59,6 +59,8 @@ def _is_mine(runtime: Runtime) -> bool:
 class AuditAfterTrouble:
     """An audit is owed from the end of a trouble: what was put on record meanwhile, no worker was woken for.
 
+    It is owed as well when a part of the index is gone, as after an eviction: no tick fills that.
+
     One worker asks for it, and not more often than once a minute, as it reads every record; who may not ask yet does so
     later, unless an audit came meanwhile.
     """
@@ -67,6 +69,7 @@ class AuditAfterTrouble:
         self._runtime = runtime
         self._send = send
         self._since: datetime | None = None
+        self._parts = 0
 
     def ended(self) -> None:
         """A trouble is over."""
@@ -74,6 +77,10 @@ class AuditAfterTrouble:
 
     def ask(self) -> None:
         """Ask for what is owed. Raises QueueUnavailable."""
+        parts = self._runtime.shared.index.parts()
+        if parts < self._parts:
+            self.ended()
+        self._parts = parts
         if self._since is None:
             return
         last, locks = self._runtime.shared.notes.last_audit(), self._runtime.shared.locks

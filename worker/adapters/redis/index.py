@@ -90,6 +90,7 @@ local changed = 0
 for i = 2, #ARGV, 3 do
   local target, summary, added = ARGV[i], ARGV[i + 1], cjson.decode(ARGV[i + 2])
   local differs = redis.call('HGET', KEYS[1], target) ~= summary
+  differs = differs or #added > 0 and redis.call('HEXISTS', KEYS[3], target) == 0
   if not differs and #added > 0 then
     for _, known in ipairs(redis.call('HMGET', KEYS[2], unpack(added))) do differs = differs or not known end
   end
@@ -177,6 +178,11 @@ class Index:
         """Drop all that is kept of targets that are no longer configured."""
         for batch in batches(targets):
             self._forget(keys=[*_KEYS, PLANS, VERSIONS], args=[*map(raw, batch)])
+
+    @guard()
+    def parts(self) -> int:
+        """How many of the keys are there that :meth:`refresh` fills."""
+        return int(str(self._client.exists(*_KEYS)))
 
     @guard()
     def changed_plans(self, plans: Mapping[str, str]) -> list[str]:
