@@ -39,8 +39,14 @@ class Access:
         return 0o700 | self.mode | (self.mode & 0o444) >> 2
 
 
-def put_file(to: Path, content: bytes, access: Access) -> bool:
-    """One file, replaced by a rename; True where it was not so before. Raises FileUnwritable."""
+_UNTOLD = "..untold"
+
+
+def put_file(to: Path, content: bytes, access: Access, *, mark: bool = False) -> bool:
+    """One file, replaced by a rename; True where it was not so before. Raises FileUnwritable.
+
+    ``mark``: leave an empty file beside it first, which says that a program is to be told (:func:`forget`).
+    """
     with _told(to), _opened(to.parent, follow=True) as folder:
         if _holds(folder, to.name, content, access):
             return False
@@ -48,6 +54,8 @@ def put_file(to: Path, content: bytes, access: Access) -> bool:
         unfinished = f".{to.name}.rotator-{secrets.token_hex(8)}"
         try:
             _write(folder, unfinished, content, access)
+            if mark:
+                _mark(folder, _mark_of(to, whole=False))
             os.replace(unfinished, to.name, src_dir_fd=folder, dst_dir_fd=folder)
         except OSError:
             with suppress(OSError):
@@ -57,10 +65,11 @@ def put_file(to: Path, content: bytes, access: Access) -> bool:
         return True
 
 
-def put_folder(to: Path, files: Mapping[str, bytes], access: Access) -> bool:
+def put_folder(to: Path, files: Mapping[str, bytes], access: Access, *, mark: bool = False) -> bool:
     """Files that belong together, in a folder, replaced by one change of a link as kubelet does it.
 
-    True where they were not so before. ``to`` is made where it is missing. Raises FileUnwritable.
+    True where they were not so before. ``to`` is made where it is missing, and ``mark`` is as for :func:`put_file`.
+    Raises FileUnwritable.
     """
     with _told(to):
         _make(to, access)
@@ -70,11 +79,38 @@ def put_folder(to: Path, files: Mapping[str, bytes], access: Access) -> bool:
             missing = [name for name, link in links.items() if not _is_link(folder, name, link)]
             if current and not missing and _set_holds(folder, current, files, access):
                 return False
+            if mark:
+                _mark(folder, _mark_of(to, whole=True))
             _swap(folder, files, access)
             for name in missing:
                 os.symlink(links[name], name, dir_fd=folder)
             os.fsync(folder)
             return True
+
+
+def marked(to: Path, *, whole: bool) -> bool:
+    """Whether a program is still to be told of the file, or of the ``whole`` folder; also by a killed process."""
+    return os.path.lexists(_mark_folder(to, whole=whole) / _mark_of(to, whole=whole))
+
+
+def forget(to: Path, *, whole: bool) -> None:
+    """The program was told. Raises FileUnwritable."""
+    with _told(to), _opened(_mark_folder(to, whole=whole), follow=not whole) as folder, suppress(FileNotFoundError):
+        os.unlink(_mark_of(to, whole=whole), dir_fd=folder)
+
+
+def _mark_folder(to: Path, *, whole: bool) -> Path:
+    return to if whole else to.parent
+
+
+def _mark_of(to: Path, *, whole: bool) -> str:
+    return _UNTOLD if whole else f".{to.name}.untold"
+
+
+def _mark(folder: int, name: str) -> None:
+    """What is there already is a mark, whatever it is: no link is followed."""
+    with suppress(FileExistsError):
+        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder))
 
 
 class _Unfit(Exception):

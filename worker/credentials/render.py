@@ -15,7 +15,7 @@ from worker.credentials.files import PAIR, pair, text
 from worker.credentials.jobs import Job
 from worker.credentials.keys import AppKey, key_in, look_every
 from worker.credentials.login import Session
-from worker.credentials.placing import put_file, put_folder
+from worker.credentials.placing import forget, marked, put_file, put_folder
 from worker.credentials.receipts import ReceiptWriter
 from worker.credentials.vault import Vault
 from worker.errors import RotatorError
@@ -34,9 +34,10 @@ def _nobody(_job: Job, _key: AppKey) -> None:
 
 def put(job: Job, key: AppKey) -> bool:
     """Write a key as a job says; True where that changed something. Raises FileUnwritable, CredentialsUnusable."""
+    mark = job.tell is not None
     if job.form == PAIR:
-        return put_folder(job.to, {name: value.encode() for name, value in pair(key).items()}, job.access)
-    return put_file(job.to, text(job.form, key).encode(), job.access)
+        return put_folder(job.to, {name: value.encode() for name, value in pair(key).items()}, job.access, mark=mark)
+    return put_file(job.to, text(job.form, key).encode(), job.access, mark=mark)
 
 
 class Renderer:
@@ -53,7 +54,6 @@ class Renderer:
         self._say = say
         self._said: dict[Path, str] = {}
         self._waits: dict[Path, timedelta] = {}
-        self._untold: set[Path] = set()
 
     def look(self) -> timedelta:
         """One look for all jobs; in how long the next one is due."""
@@ -87,15 +87,14 @@ class Renderer:
         return self._waits[job.to]
 
     def _do(self, job: Job) -> AppKey:
-        """A program that could not be told is told at the next look."""
+        """A program that could not be told is told at the next look, if need be of the next process."""
         fields, version = self._read(job.place.mount, job.place.path)
         key = key_in(fields, version, job.place.names)
         if put(job, key):
             self._say(f"{job.to}: written, with the key {key.access_key}")
-            self._untold.add(job.to)
-        if job.tell and job.to in self._untold:
+        if job.tell and marked(job.to, whole=job.form == PAIR):
             job.tell.tell()
-        self._untold.discard(job.to)
+            forget(job.to, whole=job.form == PAIR)
         self._done(job, key)
         return key
 

@@ -142,6 +142,36 @@ def test_a_program_that_could_not_be_told_is_told_at_the_next_look(
         assert tries.read_text() == done
 
 
+@pytest.mark.usefixtures("write")
+@pytest.mark.parametrize("form", ["aws", "pair"])
+def test_a_kill_before_the_program_is_told_loses_no_word(server: VaultServer, tmp_path: Path, form: str) -> None:
+    """The first command kills the process that writes: the file is there by then, and nobody was told."""
+    told, ready, to = tmp_path / "told", tmp_path / "ready", tmp_path / "key"
+    command = f"sh -c 'if test -e {ready}; then echo told >> {told}; else kill -KILL $PPID; fi'"
+    arguments = ("--path", PATH, "--format", form, "--to", to, "--exec", command)
+    mark = to / "..untold" if form == "pair" else tmp_path / ".key.untold"
+    assert _once(_env(server), *arguments).returncode == -signal.SIGKILL
+    assert to.exists()
+    assert (mark.stat().st_mode & 0o777, mark.read_bytes()) == (0o600, b"")
+    ready.touch()
+    assert _once(_env(server), *arguments).returncode == 0
+    assert (told.read_text(), mark.exists()) == ("told\n", False)
+    assert _once(_env(server), *arguments).returncode == 0
+    assert told.read_text() == "told\n", "it is told once"
+
+
+@pytest.mark.usefixtures("write")
+def test_a_process_that_stays_tells_what_one_before_it_left_untold(server: VaultServer, tmp_path: Path) -> None:
+    told, ready = tmp_path / "told", tmp_path / "ready"
+    command = f"sh -c 'if test -e {ready}; then echo told >> {told}; else kill -KILL $PPID; fi'"
+    arguments = ("--path", PATH, "--to", tmp_path / "key", "--exec", command)
+    killed = _command("--refresh", "1s", *arguments)
+    assert subprocess.run(killed, env=_env(server), check=False, timeout=60).returncode == -signal.SIGKILL
+    ready.touch()
+    with _rendering(_env(server), *arguments):
+        wait_until(told.exists, "the program is told")
+
+
 def test_whoever_read_its_words_may_go(server: VaultServer, write: Callable[[str], None], tmp_path: Path) -> None:
     with _rendering(_env(server), "--path", PATH, "--to", tmp_path / "key") as process:
         wait_until(lambda: _key_in(tmp_path / "key") == "AK1", "the file is there")
