@@ -14,8 +14,10 @@ from worker.credentials.keys import AppKey, key_in
 __all__ = ["AppKey", "read"]
 
 
-def read(path: str, *, mount: str = DEFAULT_MOUNT, fields: str = "") -> AppKey:
+def read(path: str, *, mount: str = DEFAULT_MOUNT, fields: str = "", auth_mount: str = "") -> AppKey:
     """The key that is current now, read from the Vault that the environment names (docs/apps.md).
+
+    ``auth_mount`` is where the way to log in is enabled, as by ``--auth-mount``.
 
     Raises ConfigurationError, UsageError, CredentialsMissing, CredentialsUnusable and VaultError.
     """
@@ -23,7 +25,7 @@ def read(path: str, *, mount: str = DEFAULT_MOUNT, fields: str = "") -> AppKey:
     from worker.credentials.vault import Vault  # noqa: PLC0415
 
     place = place_at(path, mount, fields)
-    session = Session(Vault(server_from(os.environ)), login_from(os.environ))
+    session = Session(Vault(server_from(os.environ)), login_from(os.environ, auth_mount))
     try:
         found, version = session.read(place.mount, place.path)
     finally:

@@ -134,23 +134,25 @@ class _Provider:
         return self.credentials
 
 
-def session(path: str, *, mount: str = DEFAULT_MOUNT, fields: str = "") -> Any:
+def session(path: str, *, mount: str = DEFAULT_MOUNT, fields: str = "", auth_mount: str = "") -> Any:
     """A ``boto3.Session`` that works with an app's secret as long as the process lives. Raises as ``read`` does."""
-    return _session(_fresh(path, mount, fields))
+    return _session(_fresh(path, mount, fields, auth_mount))
 
 
-def client(path: str, *, mount: str = DEFAULT_MOUNT, fields: str = "", **options: Any) -> Any:
+def client(path: str, *, mount: str = DEFAULT_MOUNT, fields: str = "", auth_mount: str = "", **options: Any) -> Any:
     """A boto3 client for S3 with the key, endpoint and region of an app's secret; ``options`` go to boto3."""
-    fresh = _fresh(path, mount, fields)
+    fresh = _fresh(path, mount, fields, auth_mount)
     return _session(fresh).client("s3", **{"endpoint_url": fresh.key.endpoint or None, **options})
 
 
-def attach(inner: BotocoreSession, path: str, *, mount: str = DEFAULT_MOUNT, fields: str = "") -> FreshCredentials:
+def attach(
+    inner: BotocoreSession, path: str, *, mount: str = DEFAULT_MOUNT, fields: str = "", auth_mount: str = ""
+) -> FreshCredentials:
     """Have a botocore session of your own work with an app's secret; raises as ``read`` does.
 
     Returns the credentials, whose ``key`` tells endpoint and region.
     """
-    return _attached(inner, _fresh(path, mount, fields))
+    return _attached(inner, _fresh(path, mount, fields, auth_mount))
 
 
 def _session(fresh: FreshCredentials) -> Any:
@@ -166,6 +168,6 @@ def _attached(inner: BotocoreSession, fresh: FreshCredentials) -> FreshCredentia
     return fresh
 
 
-def _fresh(path: str, mount: str, fields: str) -> FreshCredentials:
+def _fresh(path: str, mount: str, fields: str, auth_mount: str) -> FreshCredentials:
     place = place_at(path, mount, fields)
-    return FreshCredentials(Session(Vault(server_from(os.environ)), login_from(os.environ)).read, place)
+    return FreshCredentials(Session(Vault(server_from(os.environ)), login_from(os.environ, auth_mount)).read, place)

@@ -13,6 +13,7 @@ import pytest
 
 from tests.servers import VaultServer, start_vault
 from worker import errors
+from worker.credentials import botocore, read
 from worker.credentials.environment import Given, Server
 from worker.credentials.login import Session
 from worker.credentials.vault import Vault
@@ -62,6 +63,23 @@ def test_a_login_by_approle_leaves_no_token_behind(server: VaultServer, root: An
     assert len(_tokens(root)) == len(before) + 1
     session.end()
     assert _tokens(root) == before
+
+
+def test_programs_in_python_name_the_mount_of_their_login(
+    server: VaultServer, root: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root.sys.enable_auth_method("approle", path="elsewhere")
+    role = {"token_policies": ["app"], "mount_point": "elsewhere"}
+    root.auth.approle.create_or_update_approle("app", **role)
+    role_id = root.auth.approle.read_role_id("app", mount_point="elsewhere")["data"]["role_id"]
+    secret_id = root.auth.approle.generate_secret_id("app", mount_point="elsewhere")["data"]["secret_id"]
+    for name, value in (("ADDR", server.address), ("ROLE_ID", role_id), ("SECRET_ID", secret_id)):
+        monkeypatch.setenv(f"VAULT_{name}", value)
+    monkeypatch.delenv("VAULT_TOKEN", raising=False)
+    assert read(PATH, auth_mount="elsewhere").access_key == "AK"
+    assert botocore.session(PATH, auth_mount="elsewhere").get_credentials().access_key == "AK"
+    with pytest.raises(errors.VaultLoginFailed):
+        read(PATH)
 
 
 def test_a_login_that_has_ended_is_followed_by_a_new_one(server: VaultServer, root: Any) -> None:
