@@ -1,15 +1,17 @@
 """Putting files of an app's key where a program reads them: whole, at once, and nowhere else.
 
 Everything is done relative to a folder that is open, so that nobody leads it elsewhere by a link meanwhile. Two
-programs may write to one place: names of what is unfinished are never the same, and the last one that ends wins.
+programs may write to one place: one waits for the other, and the last one wins.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +23,8 @@ _LARGEST = 1_048_576
 _DATA = "..data"
 _FOLLOW = "Remove it, or name where it leads to."
 _EMPTY = "Name an empty folder by --to."
+_OTHERS_SECONDS = 5.0
+"""How long another writer is waited for; one that was stopped in the middle is no reason to write nothing."""
 _OURS = "..rotator-"
 """What begins so in a folder of files that belong together is an older set, or an unfinished one."""
 
@@ -48,6 +52,7 @@ def put_file(to: Path, content: bytes, access: Access, *, mark: bool = False) ->
     ``mark``: leave an empty file beside it first, which says that a program is to be told (:func:`forget`).
     """
     with _told(to), _opened(to.parent, follow=True) as folder:
+        _wait_for_others(folder)
         if _holds(folder, to.name, content, access):
             return False
         _sweep(folder, f".{to.name}.rotator-")
@@ -74,6 +79,7 @@ def put_folder(to: Path, files: Mapping[str, bytes], access: Access, *, mark: bo
     with _told(to):
         _make(to, access)
         with _opened(to, follow=False) as folder:
+            _wait_for_others(folder)
             current = _current(folder)
             links = {name: f"{_DATA}/{name}" for name in files}
             missing = [name for name, link in links.items() if not _is_link(folder, name, link)]
@@ -111,6 +117,20 @@ def _mark(folder: int, name: str) -> None:
     """What is there already is a mark, whatever it is: no link is followed."""
     with suppress(FileExistsError):
         os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder))
+
+
+def _wait_for_others(folder: int) -> None:
+    """Have no other writer sweep away what this one has not finished; where there are no locks, go on without."""
+    ends = time.monotonic() + _OTHERS_SECONDS
+    while time.monotonic() < ends:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.02)
+        except OSError:
+            return
+        else:
+            return
 
 
 class _Unfit(Exception):

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -237,3 +238,23 @@ def test_a_file_that_may_not_grow_leaves_what_was_there(tmp_path: Path) -> None:
 def _read(folder: int, name: str) -> bytes:
     with os.fdopen(os.open(name, os.O_RDONLY, dir_fd=folder), "rb") as opened:
         return opened.read()
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["a file", "files that belong together"])
+def test_several_writers_of_one_place_do_not_sweep_each_other_away(tmp_path: Path, *, together: bool) -> None:
+    def write(number: int) -> None:
+        for turn in range(20):
+            content = f"{number}-{turn}".encode()
+            if together:
+                put_folder(tmp_path / "pair", {"one": content, "two": content}, PRIVATE)
+                assert (tmp_path / "pair" / "..data").resolve(strict=True).is_dir()
+            else:
+                put_file(tmp_path / "file", content, PRIVATE)
+
+    with ThreadPoolExecutor(4) as writers:
+        list(writers.map(write, range(4)))
+    if together:
+        assert (tmp_path / "pair" / "one").read_bytes() == (tmp_path / "pair" / "two").read_bytes()
+        assert len([each for each in (tmp_path / "pair").iterdir() if each.name.startswith("..rotator-")]) == 1
+    else:
+        assert not [each for each in tmp_path.iterdir() if each.name.startswith(".")]
