@@ -32,7 +32,7 @@ from worker.sandbox.simulator.ledger import calls
 from worker.selftest import actions
 from worker.selftest.checker import BrokenPromise, check, orphans, unrest
 from worker.selftest.evidence import Json
-from worker.selftest.life import never, wait
+from worker.selftest.life import never, ticking_late, wait
 from worker.selftest.nursery import WorkerProcess
 from worker.selftest.script import Moment, Rule, Step
 from worker.selftest.stand import Bench, Pace, Stand
@@ -234,7 +234,7 @@ def two_keys(bench: Bench, name: str, story: Story) -> Iterator[tuple[Stand, Wor
             stand.send("rotator.tick")
             wait(lambda: unrest(stand.mount.record(stand.watched.name)) == "", "the first rotation", never)
             stand.send("rotator.rotate", stand.watched.name, "the second", task_id="second")
-            wait(lambda: "second" in dict(record(stand)["served"]), "the second rotation", never)
+            wait(ticking_late(stand, lambda: "second" in dict(record(stand)["served"])), "the second rotation", never)
             if story.before:
                 wait(story.before(stand, worker).ended, "the end of what comes before", never)
             if story.refused:
