@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import time
@@ -15,6 +16,7 @@ from tests import hostile
 from tests.chaos_run.accounts import ACCOUNTS
 from tests.chaos_run.world import World
 from worker.adapters.redis import keys
+from worker.notices.judging import TOLD
 from worker.notices.notice import Kind
 from worker.settings.settings import QUEUE
 
@@ -108,6 +110,9 @@ class Writer:
             ),
             "tick that was none": lambda client: client.set(keys.TICKED, str(FAR)),
             "notice that lies": _forge_notice,
+            "told already": lambda client: client.mset({_told(slot, target): "x" for _, slot in TOLD.values()}),
+            "told by a wrong type": lambda client: _put(client, _told("failed", target), kind),
+            "notice that no worker has memory for": lambda client: client.eval(LONG[0], 1, keys.outbox("hook"), "x"),
             "held back without a word": lambda client: client.hset(circuit, "open_until", str(time.time() + 60)),
             "messages of the right form": lambda client: client.lpush(
                 QUEUE, *(hostile.item(hostile.message("no-such-target", identifier=f"m{n}")) for n in range(ETAS))
@@ -116,6 +121,11 @@ class Writer:
                 QUEUE, *(_later(target, f"later-{n}") for n in range(ETAS))
             ),
         }
+
+
+def _told(slot: str, target: str) -> str:
+    """Where it stands that a target's trouble was told, by what anybody can read in the source."""
+    return keys.told(hashlib.blake2b(f"{slot}\n{target}\n".encode(), digest_size=16).hexdigest())
 
 
 def _put(client: redis.Redis, key: str, kind: str) -> None:
