@@ -26,6 +26,7 @@ from tests.bench.idle import quiet
 from tests.bench.instructions import instructions
 from tests.bench.many import many, refill
 from tests.bench.memory import memory
+from tests.bench.metrics import metrics
 from tests.bench.stage import utc
 from tests.bench.steps import profile
 from tests.bench.throughput import SEQUENTIAL, Run, alone, side_by_side
@@ -39,6 +40,7 @@ PARTS = (
     "quiet",
     "throughput",
     "watching",
+    "metrics",
     "many",
     "refill",
     "memory",
@@ -60,12 +62,13 @@ class Scale:
     profile: int = 300
     looks: int = 300
     watched: int = 2_000
+    scraped: int = 10_000
     instructions: int = 20
     quiet: int = 50
     idle_seconds: float = 30.0
 
 
-SMOKE = Scale(48, 4, (8,), (1, 2), (50, 0), (10, 1_000), 100, 400, 20, 20, 40, 3, 5, 3.0)
+SMOKE = Scale(48, 4, (8,), (1, 2), (50, 0), (10, 1_000), 100, 400, 20, 20, 40, 100, 3, 5, 3.0)
 
 
 class Bench:
@@ -122,6 +125,11 @@ class Bench:
         found = watching(self._scale.looks, self._scale.watched)
         report.watching(self._console, found)
         self.found["watching"] = found.document()
+
+    def _metrics(self) -> None:
+        found = metrics(self._scale.scraped)
+        report.metrics(self._console, found)
+        self.found["metrics"] = [each.document() for each in found]
 
     def _many(self) -> None:
         found = [many(targets) for targets in self._scale.many]

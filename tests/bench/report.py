@@ -13,6 +13,7 @@ from tests.bench.idle import Quiet
 from tests.bench.instructions import Instructions
 from tests.bench.many import Many, Refill
 from tests.bench.memory import Memory
+from tests.bench.metrics import Scrape
 from tests.bench.plot import Chart
 from tests.bench.steps import Profile
 from tests.bench.throughput import FLOOR, LIBRARIES, SEQUENTIAL, SERVICE, Run
@@ -142,6 +143,15 @@ def watching(console: Console, found: Watching) -> None:
     computed = found.per_hour(10_000, 600.0)
     counts = [(name, f"{number:,.0f}") for name, number in computed.items()]
     table(console, "10,000 targets, watch_every 10m, in an hour (computed)", ("", ""), counts)
+
+
+def metrics(console: Console, found: Sequence[Scrape]) -> None:
+    """What a scrape costs."""
+    rows = [
+        (f"{each.shown}, {each.lines:,} lines, {each.megabytes:.1f} MB", f"{each.seconds:.2f}", f"{each.cpu:.2f}")
+        for each in found
+    ]
+    table(console, f"A scrape of {found[0].targets:,} targets, by metrics.targets", ("", "s", "CPU s"), rows)
 
 
 def memory(console: Console, found: Memory) -> None:
