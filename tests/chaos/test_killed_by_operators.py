@@ -32,7 +32,7 @@ from worker.sandbox.simulator.ledger import calls
 from worker.selftest import actions
 from worker.selftest.checker import BrokenPromise, check, orphans, unrest
 from worker.selftest.evidence import Json
-from worker.selftest.life import never, ticking_late, wait
+from worker.selftest.life import never, wait
 from worker.selftest.nursery import WorkerProcess
 from worker.selftest.script import Moment, Rule, Step
 from worker.selftest.stand import Bench, Pace, Stand
@@ -41,6 +41,8 @@ from worker.settings.environment import Need
 from worker.settings.settings import load
 
 LANES = 6
+TICKS_APART = 10.0
+"""Seconds."""
 GRACE = "9s"
 LEAK = "message-of-the-leak"
 HIT = "hit-4711"
@@ -234,7 +236,7 @@ def two_keys(bench: Bench, name: str, story: Story) -> Iterator[tuple[Stand, Wor
             stand.send("rotator.tick")
             wait(lambda: unrest(stand.mount.record(stand.watched.name)) == "", "the first rotation", never)
             stand.send("rotator.rotate", stand.watched.name, "the second", task_id="second")
-            wait(ticking_late(stand, lambda: "second" in dict(record(stand)["served"])), "the second rotation", never)
+            wait(with_ticks(stand, lambda: "second" in dict(record(stand)["served"])), "the second rotation", never)
             if story.before:
                 wait(story.before(stand, worker).ended, "the end of what comes before", never)
             if story.refused:
@@ -242,6 +244,24 @@ def two_keys(bench: Bench, name: str, story: Story) -> Iterator[tuple[Stand, Wor
             yield stand, worker
         finally:
             worker.kill()
+
+
+def with_ticks(stand: Stand, holds: Callable[[], bool]) -> Callable[[], bool]:
+    """The same, with a tick where that does not hold for long, as no beat runs.
+
+    On a busy machine a message may find its target looked at, and that look take so long that it leaves the rest to the
+    next tick.
+    """
+    last = time.monotonic()
+
+    def looked() -> bool:
+        nonlocal last
+        if time.monotonic() - last > TICKS_APART:
+            last = time.monotonic()
+            stand.send("rotator.tick")
+        return holds()
+
+    return looked
 
 
 def record(stand: Stand) -> Json:

@@ -19,7 +19,6 @@ PATIENCE = 120.0
 """Seconds until a trial is given up; one takes five to ten."""
 
 RESEND_SECONDS = 3.0
-LATE_SECONDS = 10.0
 REQUEST = "message-of-the-trial"
 SEEDED = 52
 """History entries that are put into the record, so that it has to be archived."""
@@ -38,12 +37,12 @@ def lead(stand: Stand, over: Callable[[], bool]) -> None:
         return
     seed_history(stand)
     stand.send("rotator.rotate", stand.watched.name, "the trial", task_id=REQUEST)
-    if not wait(ticking_late(stand, lambda: _is_served(_record(stand))), "the rotation on demand", over):
+    if not wait(lambda: _is_served(_record(stand)), "the rotation on demand", over):
         return
     if not wait(lambda: _is_due(_record(stand)), "the end of the grace period", over):
         return
     stand.send("rotator.tick")
-    if not wait(ticking_late(stand, lambda: unrest(_record(stand)) == ""), "the retirement", over):
+    if not wait(lambda: unrest(_record(stand)) == "", "the retirement", over):
         return
     stand.send("rotator.audit")
     wait(lambda: _audits(stand) != [], "the audit", over)
@@ -60,12 +59,12 @@ def lead_through_harm(stand: Stand, over: Callable[[], bool]) -> None:
     mount, path = stand.mount, stand.watched.path
     first = (mount.data(path) or {})["access_key"]
     mount.vault.call("DELETE", f"{mount.mount}/data/{path}")
-    if not wait(ticking(stand, lambda: mount.data(path) is not None), "the secret that was deleted", over):
+    if not wait(_ticking(stand, lambda: mount.data(path) is not None), "the secret that was deleted", over):
         return
-    if not wait(ticking(stand, lambda: unrest(_record(stand)) == ""), "a look after it", over):
+    if not wait(_ticking(stand, lambda: unrest(_record(stand)) == ""), "a look after it", over):
         return
     stand.simulator.admin.remove_key(first)
-    wait(ticking(stand, lambda: _replaced(_record(stand), first)), "another key for the one that died", over)
+    wait(_ticking(stand, lambda: _replaced(_record(stand), first)), "another key for the one that died", over)
 
 
 def _replaced(record: Json | None, access_key: str) -> bool:
@@ -73,24 +72,13 @@ def _replaced(record: Json | None, access_key: str) -> bool:
     return current.get("access_key") not in (None, access_key) and unrest(record) == ""
 
 
-def ticking(stand: Stand, holds: Callable[[], bool]) -> Callable[[], bool]:
+def _ticking(stand: Stand, holds: Callable[[], bool]) -> Callable[[], bool]:
     """The same, with a tick each second meanwhile, as no beat runs."""
-    return _ticking(stand, holds, float("-inf"), 1.0)
+    sent = float("-inf")
 
-
-def ticking_late(stand: Stand, holds: Callable[[], bool]) -> Callable[[], bool]:
-    """The same, with a tick where that does not hold for long.
-
-    On a busy machine a message may find its target looked at, and that look take so long that it leaves the rest to the
-    next tick.
-    """
-    return _ticking(stand, holds, time.monotonic(), LATE_SECONDS)
-
-
-def _ticking(stand: Stand, holds: Callable[[], bool], sent: float, apart: float) -> Callable[[], bool]:
     def look() -> bool:
         nonlocal sent
-        if time.monotonic() - sent > apart:
+        if time.monotonic() - sent > 1.0:
             stand.send("rotator.tick")
             sent = time.monotonic()
         return holds()
