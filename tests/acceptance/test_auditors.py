@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.service import Service
-from tests.acceptance.test_operators import described, fits
+from tests.acceptance.test_operators import described
+from tests.forms import fits
 from tests.sandbox import wait_until
 from worker.sandbox.simulator.faults import fault
 from worker.targets.receipts import Receipt, encode
@@ -44,7 +45,8 @@ def rotated(service: Service) -> Service:
 
 def test_what_the_older_commands_print_fits_their_schemas(rotated: Service) -> None:
     target, key = rotated.target, rotated.made()[0]
-    for name, *arguments in (("check",), ("audit",), ("history", target), ("trace", key), ("find", key)):
+    looking = (("check",), ("audit",), ("history", target), ("trace", key), ("find", key), ("circuit",))
+    for name, *arguments in (*looking, ("status",), ("status", "--fresh"), ("status", target), ("repair", target)):
         fits(said(rotated, name, *arguments), name)
     for options in (("--wait",), ("--wait", "--leaked", "--yes"), ()):
         fits(said(rotated, "rotate", target, *options), "rotate")

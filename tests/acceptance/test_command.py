@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.service import Service, Worker
+from tests.forms import fits
 from tests.sandbox import wait_until
 from worker.sandbox.simulator.faults import fault
 
@@ -261,13 +262,15 @@ class TestByHand:
         started = service.start()
         started.wait_for("rotation.failed")
         assert service.made() == [old.access_key]
-        [status] = run(service, "status", service.target, "--json").json
-        assert "rotator adopt" in status["last_error"]["hint"]
+        shown = run(service, "status", service.target, "--json").json
+        fits(shown, "status")
+        assert "rotator adopt" in shown[0]["last_error"]["hint"]
         wrong = run(service, "adopt", service.target, "--access-key", "ANOTHER")
         assert wrong.code == 2
         assert old.secret_key not in wrong.err
         adopted = run(service, "adopt", service.target, "--access-key", old.access_key, "--json")
         assert (adopted.code, adopted.json["access_key"]) == (0, old.access_key)
+        fits(adopted.json, "adopt")
         assert service.rotate()["previous_access_key"] == old.access_key
         started.wait_for("key.dead")
         assert not service.sandbox.simulator.admin.keys()[old.access_key].exists
@@ -281,6 +284,7 @@ class TestByHand:
         assert [finding["kind"] for finding in found.json["findings"]] == ["drift"]
         noted = run(service, "settle", "--foreign", str(found.json["foreign"] + 1), "--json")
         assert noted.code == 0
+        fits(noted.json, "settle")
         assert run(service, "audit").code == 0
         service.sandbox.simulator.admin.remove_key(stranger.access_key)
 
@@ -288,7 +292,10 @@ class TestByHand:
         service.sandbox.simulator.admin.order(fault("cut-after", "create"))
         assert run(service, "rotate", service.target, "--wait").code == 1
         unknown = worker.wait_for("create.unconfirmed")
-        [create] = run(service, "settle", service.target, "--json").json
+        listed = run(service, "settle", service.target, "--json").json
+        fits(listed, "settle")
+        fits(run(service, "status", service.target, "--json").json, "status")
+        [create] = listed
         assert (create["rotation_id"], create["label"]) == (unknown["rotation_id"], unknown["label"])
         for command in (("settle", service.target), ("status", service.target)):
             assert unknown["label"] in run(service, *command).out
@@ -296,7 +303,9 @@ class TestByHand:
         keys = service.sandbox.simulator.admin.keys().values()
         [orphan] = [key.access_key for key in keys if key.label == unknown["label"]]
         service.sandbox.simulator.admin.remove_key(orphan)
-        assert run(service, "settle", service.target, "--deleted").code == 0
+        settled = run(service, "settle", service.target, "--deleted", "--json")
+        assert settled.code == 0
+        fits(settled.json, "settle")
         assert run(service, "settle", service.target, "--json").json == []
         worker.wait_for("rotation.succeeded", 2)
         assert run(service, "audit").code == 0
@@ -319,9 +328,12 @@ class TestPoisonedRecord:
     def test_it_is_shown_first_and_repaired_on_yes(self, service: Service, worker: Worker) -> None:
         key = secret(service)
         poisoned = self.poison(service, retiring=[{"access_key": key["access_key"], "hello": 1}])
-        [status] = run(service, "status", service.target, "--json").json
+        unreadable = run(service, "status", service.target, "--json").json
+        fits(unreadable, "status")
+        [status] = unreadable
         assert (status["phase"], status["last_error"]["hint"].count("rotator repair")) == ("unreadable", 1)
         shown = run(service, "repair", service.target, "--json")
+        fits(shown.json, "repair")
         assert (shown.code, shown.json["done"], shown.json["access_key"]) == (0, False, key["access_key"])
         assert service.record() == poisoned
         assert run(service, "repair", service.target, "--yes").code == 0
@@ -336,6 +348,7 @@ class TestPoisonedRecord:
         stray = service.sandbox.simulator.admin.add_key("left over")
         self.poison(service, retiring=[{"access_key": stray.access_key}])
         done = run(service, "repair", service.target, "--yes", "--json")
+        fits(done.json, "repair")
         [loose] = done.json["loose_keys"]
         assert (loose["access_key"], loose["life"]) == (stray.access_key, "alive")
         assert service.record()["retiring"] == []

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from tests.acceptance.service import Service
+from tests.forms import fits
 
 BEFORE = "https://s3.before.example"
 
@@ -54,6 +55,7 @@ def test_another_one_waits_for_a_person(service: Service) -> None:
     assert BEFORE in status.stdout
 
     shown = service.rotator("accept-endpoint", "--json")
+    fits(json.loads(shown.stdout), "accept-endpoint")
     assert json.loads(shown.stdout)["done"] is False
     assert note(service)["endpoint"] == BEFORE
     accepted = service.rotator("accept-endpoint", "--yes", "--json")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.acceptance.service import Service
+from tests.forms import fits
 from tests.sandbox import is_running, wait_until
 from tests.wire import Wire, answer, silence
 from worker.sandbox.simulator.faults import fault
@@ -124,6 +125,7 @@ def test_a_test_says_how_it_went_with_each_channel(service: Service) -> None:
         _hook(service, "broken", broken.url)
         both = service.rotator("notify", "test", "--json")
         assert both.returncode == 1
+        fits(json.loads(both.stdout), "notify-test")
         outcomes = {each["channel"]: each for each in json.loads(both.stdout)}
         assert outcomes["well"]["delivered"]
         assert outcomes["broken"]["error"] == "it answered 403"

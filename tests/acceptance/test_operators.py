@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import signal
@@ -11,15 +10,14 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]  # it ships no types
 import pytest
 from celery import Celery
 
 from tests.acceptance.service import APP_PASSWORD, Service, Worker
 from tests.acceptance.test_command import run, secret
-from tests.docs.pages import ROOT, codes, page
+from tests.docs.pages import codes, page
+from tests.forms import fits
 from tests.sandbox import wait_until
 from worker.sandbox.simulator.faults import fault
 from worker.settings.settings import QUEUE
@@ -38,12 +36,6 @@ def worker(service: Service) -> Worker:
 def described(head: str, name: str = "operators.md") -> set[str]:
     """The keys that a page names in one of its tables."""
     return {codes(row[0])[0] for row in page(name).table(head)}
-
-
-def fits(document: Any, name: str) -> None:
-    """What a command prints is as its schema in the docs has it."""
-    schema = json.loads((ROOT / "docs" / "schemas" / f"{name}.json").read_text("utf-8"))
-    jsonschema.Draft202012Validator(schema).validate(document)
 
 
 def send(service: Service, **said: object) -> None:
@@ -148,7 +140,9 @@ def test_a_pause_holds_requests_back_and_everybody_says_so(service: Service, wor
     asked = run(service, "rotate", service.target, "--wait", "--timeout", "1s")
     assert (asked.code, "bob" in asked.err, "moving" in asked.err) == (75, True, True)
     assert "by bob" in run(service, "status", service.target).out
-    assert run(service, "status", service.target, "--json").json[0]["paused"]["reason"] == "moving"
+    status = run(service, "status", service.target, "--json").json
+    fits(status, "status")
+    assert status[0]["paused"]["reason"] == "moving"
     assert "paused by bob" in run(service, "status", "--fresh").out
     looked = run(service, "check")
     assert (looked.code, "the pause by bob" in looked.out) == (0, True)

@@ -16,6 +16,7 @@ import hvac  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from tests.acceptance.service import Service
+from tests.forms import fits
 from tests.sandbox import wait_until
 
 RECEIPTS = "hostup-rotator/receipts"
@@ -72,6 +73,7 @@ def overview(service: Service) -> dict[str, Any]:
 
 def status(service: Service, *, every: bool = False) -> dict[str, Any]:
     done = service.rotator("status", *([] if every else [service.target]), "--json")
+    fits(json.loads(done.stdout), "status")
     assert done.returncode == 0, done.stderr
     [found] = json.loads(done.stdout)
     assert isinstance(found, dict)

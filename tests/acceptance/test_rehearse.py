@@ -7,10 +7,9 @@ import subprocess
 import sys
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
-from tests.docs.pages import ROOT
+from tests.forms import fits
 
 APP = """
 import contextlib, time, boto3, botocore.exceptions
@@ -37,8 +36,7 @@ def test_an_app_survives_if_it_follows_its_key(way: str, survives: bool) -> None
     done = rehearse("--way", way, "--rotations", "1", "--grace", "4s", "--", sys.executable, "-c", APP)
     assert done.returncode == (0 if survives else 1), done.stderr
     judged: dict[str, Any] = json.loads(done.stdout)
-    schema = json.loads((ROOT / "docs" / "schemas" / "rehearse.json").read_text("utf-8"))
-    jsonschema.Draft202012Validator(schema).validate(judged)
+    fits(judged, "rehearse")
     assert judged["survives"] is survives
     assert judged["taken_up"] == int(survives)
     assert (judged["failed"] == 0) is survives

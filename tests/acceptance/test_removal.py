@@ -6,6 +6,7 @@ import pytest
 
 from tests.acceptance.service import Service
 from tests.acceptance.test_command import run, secret
+from tests.forms import fits
 from tests.sandbox import wait_until
 
 
@@ -29,6 +30,7 @@ def test_a_target_ends(service: Service, *, revoke: bool) -> None:
     assert service.works(key)
     done = run(service, "remove", old, "--yes", "--json", *how)
     assert (done.code, done.json["done"], done.json["access_key"]) == (0, True, key["access_key"])
+    fits(done.json, "remove")
     assert done.json["deleted"] is revoke
     assert service.works(key) is not revoke
     assert service.works(secret(service))
@@ -40,3 +42,17 @@ def test_a_target_ends(service: Service, *, revoke: bool) -> None:
         assert key["access_key"] in traced
     worker.stop()
     assert [f for f in run(service, "audit", "--json").json["findings"] if f["kind"] in ("drift", "removed")] == []
+
+
+def test_a_target_that_is_renamed_keeps_its_key_and_goes_on(service: Service) -> None:
+    old, before = service.target, service.start()
+    wait_until(lambda: service.published() is not None, "the first key")
+    key = secret(service)
+    assert run(service, "rename", old, f"{old}-next").code == 2, "the configuration has the old name"
+    before.stop()
+    service.target = f"{old}-next"
+    done = run(service, "rename", old, service.target, "--json")
+    fits(done.json, "rename")
+    assert (done.code, done.json["access_key"]) == (0, key["access_key"])
+    service.start()
+    assert service.rotate()["previous_access_key"] == key["access_key"]

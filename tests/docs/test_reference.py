@@ -222,6 +222,27 @@ def _variables() -> set[str]:
     return {text for text in texts if _VARIABLE.fullmatch(text) and not text.endswith("_")}
 
 
+WITHOUT_FORM = {"worker", "sandbox", "selftest", "vault policy", "vault setup"}
+"""They print logs, run until Ctrl-C, or print what Vault's own forms are."""
+
+
+def test_every_command_that_prints_json_has_a_form() -> None:
+    operators, evidence = page("operators.md"), page("evidence.md")
+    links = re.findall(r"\[([^]]+)\]\(schemas/([^)]+)\)", evidence.text)
+    heads = [rows[0][0] for each in (operators, evidence) for rows in each.tables()]
+    tables = {name for head in heads for name in re.findall(r"`rotator ([a-z-]+)`", head)}
+    assert {file for _, file in links} == {file.name for file in (ROOT / "docs" / "schemas").glob("*.json")}
+    assert set(_commands_with_json(get_command(app))) - {name for name, _ in links} - tables == WITHOUT_FORM
+
+
+def _commands_with_json(command: Any, *above: str) -> Iterator[str]:
+    if isinstance(command, TyperGroup):
+        for name, below in command.commands.items():
+            yield from _commands_with_json(below, *above, name)
+    elif any("--json" in option.opts for option in command.params):
+        yield " ".join(above)
+
+
 def _events() -> set[str]:
     """The names of events that the code uses anywhere but where they are named."""
     files = [path for path in ROOT.glob("worker/**/*.py") if path.name != "events.py"]

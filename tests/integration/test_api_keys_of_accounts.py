@@ -15,6 +15,7 @@ import pytest
 
 from tests.acceptance.service import Service, Worker, sandbox_with_users, start_second_account
 from tests.acceptance.test_metrics import get, listen
+from tests.forms import fits
 from tests.sandbox import wait_until
 from tests.scrape import value
 from worker.sandbox.run import Sandbox
@@ -115,6 +116,7 @@ def test_one_is_rolled_while_both_rotate(two: Two) -> None:
     done = two.service.rotator("roll-api-key", "media", "--yes", "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
+    fits(answer, "roll-api-key")
     assert (answer["account"], answer["outcome"]) == ("media", "rolled")
     both = (worker, second)  # one that calls nothing of the account needs no key of it
     wait_until(lambda: any(_has_taken_up(each, "media") for each in both), "a worker has the new key")

@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
 from tests.doubles import MemoryClock, MemoryHostUp
+from tests.forms import fits
 from tests.integration.scene import LIMITED, LIMITS, Scene, scene_on
 from tests.records import MINUTE, NOW, current, empty, retiring
 from tests.unit.settings.configuring import ENV
@@ -78,6 +79,7 @@ def test_the_command_shows_and_closes_the_circuit(scene: Scene, client: redis.Re
     assert "no answer (requestId request-5)" in shown.stdout or "too many" in shown.stdout
     assert "creating keys is held back since" in shown.stdout
     document = json.loads(_rotator(scene, "circuit", "--json").stdout)
+    fits(document, "circuit")
     assert [held["operation"] for held in document["held"]] == ["every call", "create_key"]
     assert all(held["since"] and held["until"] and held["why"] for held in document["held"])
     assert document["closed"] is False

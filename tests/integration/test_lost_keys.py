@@ -5,6 +5,7 @@ Vault was set back to when AK0 was current; AK8 and AK9 were made since, and AK8
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -13,6 +14,7 @@ import pytest
 import redis
 
 from tests.doubles import MemoryVault
+from tests.forms import fits
 from tests.integration.scene import Scene, full_summary, scene_on
 from tests.records import DAY, NOW, current
 from worker.adapters.redis.index import IndexEntry
@@ -84,8 +86,9 @@ def test_what_somebody_else_wrote_to_redis_is_no_key(scene: Scene, client: redis
     assert _lost(scene) == []
 
 
-def test_a_person_has_it_deleted_after_the_grace_period(scene: Scene) -> None:
+def test_a_person_has_it_deleted_after_the_grace_period(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     settle(scene.options(), "media", None, Answers(revoke="AK9"))
+    fits(json.loads(capsys.readouterr().out), "settle")
     (key,) = scene.record().retiring
     assert (key.access_key, key.why, key.retire_after) == ("AK9", Why.SETTLED, scene.clock.now() + DAY)
     assert scene.runtime.services.store.claims.owner("AK9") == Owner("media", None)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.forms import fits
 from tests.integration.scene import Scene, scene_on, scheduled
 from tests.records import NOW, SECOND, create, current, empty, retiring, rotation
 from worker.cli.remove import remove
@@ -194,12 +195,15 @@ class TestRefused:
 
 
 class TestSettled:
-    def test_held_deletes_of_a_removed_target_are_let_go_on(self, scene: Scene) -> None:
+    def test_held_deletes_of_a_removed_target_are_let_go_on(
+        self, scene: Scene, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         put(scene, replace(GONE, deletes_held=True))
         note_foreign(scene.runtime.services, 0, None, 0)
         audit_once(scene.runtime)
         assert scene.hostup.deleted == [], "nothing explains BY-HAND"
         settle_or_note(scene.options(), "gone", None, Answers(restored=True), Foreign())
+        fits(json.loads(capsys.readouterr().out), "settle")
         assert not gone(scene).deletes_held
         assert gone(scene).history.entries()[-1].event == "deletes.resumed"
         assert "gone" not in scheduled(scene.shared), "no worker can look at it"
