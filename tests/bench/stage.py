@@ -100,6 +100,8 @@ class Shape:
     watch_every: str = "400d"
     """A watch would also rotate what the bench holds back."""
     history: int = 40
+    metrics: str = ""
+    """Where the worker serves metrics; nowhere if empty."""
 
 
 @dataclass
@@ -160,13 +162,15 @@ class Stage:
         self.workers.clear()
 
 
-def wait_until(holds: Callable[[], bool], what: str, workers: list[Worker]) -> None:
-    """Look again and again. Raises NothingMoves."""
-    until = time.monotonic() + PATIENCE
+def wait_until(
+    holds: Callable[[], bool], what: str, workers: list[Worker], patience: float = PATIENCE, pause: float = LOOK
+) -> None:
+    """Look again and again, for so many seconds, with so many between. Raises NothingMoves."""
+    until = time.monotonic() + patience
     while not holds():
         if time.monotonic() > until or any(worker.process.poll() is not None for worker in workers):
             raise NothingMoves(what)
-        time.sleep(LOOK)
+        time.sleep(pause)
 
 
 @contextmanager
@@ -214,6 +218,9 @@ tick = "{shape.tick}"
 audit_every = "{shape.audit_every}"
 watch_every = "{shape.watch_every}"
 lease = "1m"
+[metrics]
+listen = "{shape.metrics}"
+targets = "none"
 """
     each = (
         f'[[target]]\nname = "{name}"\npath = "{path_of(name)}"\nevery = "{shape.every}"\ngrace = "{shape.grace}"\n'

@@ -48,7 +48,7 @@ def test_the_configuration_is_right_and_has_every_target(sandbox: Sandbox, setti
 def test_nobody_else_can_read_what_is_secret(sandbox: Sandbox, settings: Settings) -> None:
     assert sandbox.folder.stat().st_mode & 0o777 == 0o700
     hold_secrets = [sandbox.folder / "env", *(sandbox.folder / "secrets").iterdir()]
-    assert len(hold_secrets) == 4
+    assert len(hold_secrets) == 5
     assert {path.stat().st_mode & 0o777 for path in hold_secrets} == {0o600}
     for file in ("env", "rotator.toml"):
         text = (sandbox.folder / file).read_text("utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from worker.service.assemble import Runtime
     from worker.settings.settings import Need, Settings
@@ -21,10 +21,12 @@ class Options:
     config: Path | None = None
     as_json: bool = False
 
-    def settings(self, needs: Need, only: Collection[str] | None = None) -> Settings:
+    def settings(
+        self, needs: Need, only: Collection[str] | None = None, env: Mapping[str, str] | None = None
+    ) -> Settings:
         """The settings, with the logins that are needed, of all targets or ``only`` these.
 
-        Raises ConfigurationError.
+        ``env`` is read in the place of the process' environment. Raises ConfigurationError.
         """
         import os
 
@@ -32,7 +34,7 @@ class Options:
         from worker.settings.settings import load
 
         become_undumpable()
-        return load(self.config, os.environ, needs, only)
+        return load(self.config, os.environ if env is None else env, needs, only)
 
     def runtime(self, needs: Need, settings: Settings | None = None) -> Runtime:
         """All parts, for a command that does more than read a record; what they log goes to stderr.

@@ -5,6 +5,7 @@ It shows what is missing or differs, asks, and makes that. What is there already
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,7 @@ from worker.cli.vault_plan import (
 from worker.clock import SystemClock
 from worker.errors import PersonNeeded, UsageError, VaultDenied, VaultNotVersioned
 from worker.settings.environment import Need
+from worker.settings.logins import as_administrator
 
 WRAPPED_FOR = "1h"
 
@@ -60,7 +62,7 @@ def vault_setup(
         raise UsageError("--dry-run and --yes contradict each other", hint="Leave out one of them.")
     if cluster and not _NAMESPACE.fullmatch(cluster.namespace):
         raise UsageError(f"{cluster.namespace[:64]!r} is no namespace of Kubernetes", hint="Such as apps.")
-    settings = options.settings(Need.VAULT)
+    settings = options.settings(Need.VAULT, env=as_administrator(os.environ))
     things = wanted_at(settings, cluster, destination) if destination else wanted(settings, cluster)
     admin = open_admin(settings, SystemClock(), destination)
     changes: list[Change] = []

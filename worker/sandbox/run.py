@@ -42,6 +42,9 @@ from worker.sandbox.texts import (
 )
 from worker.secret import Secret
 
+ROOT_TOKEN = "vault_root_token"
+"""The file of Vault's administrator, among the sandbox's secrets: for who tries out how policies and roles are made."""
+
 _LOOK = 0.1
 _HOSTUP = ("HOSTUP_API_KEY", "HOSTUP_API_KEY_FILE")
 _VAULT = (
@@ -112,6 +115,7 @@ def start_sandbox(
         if not environ.get("VAULT_ADDR"):
             vault = start_vault(folder / "vault")
             stack.callback(vault.stop)
+            _secret_file(folder, ROOT_TOKEN, vault.root_token)
             variables |= _log_in(vault, folder, options)
             unset |= {*_VAULT}
         if not any(environ.get(name) for name in _REDIS):
@@ -222,6 +226,9 @@ def _welcome(sandbox: Sandbox) -> Iterator[str]:
     yield "and in a third one, after the same beginning:"
     yield f"  rotator rotate {sandbox.targets[0].name} --wait"
     yield "  rotator status"
+    if sandbox.vault:
+        yield "To be Vault's administrator for one command:"
+        yield f"  VAULT_TOKEN=$(cat {sandbox.folder / 'secrets' / ROOT_TOKEN}) rotator vault setup --dry-run"
     order = json.dumps({"like": "cut-after", "operation": "create"})
     yield "To see a create go wrong (more faults: worker/sandbox/simulator/faults.py):"
     yield f"  curl -d '{order}' {sandbox.simulator.admin.url}/_sim/faults"

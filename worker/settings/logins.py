@@ -13,8 +13,30 @@ JWT_METHODS = ("kubernetes", "jwt")
 
 AUTH_METHODS = ("token", "approle", *JWT_METHODS)
 
+OTHER_LOGINS = (
+    "VAULT_ROLE_ID",
+    "VAULT_SECRET_ID",
+    "VAULT_SECRET_ID_WRAPPED",
+    "VAULT_SECRET_ID_NUM_USES",
+    "VAULT_AUTH_METHOD",
+    "VAULT_AUTH_ROLE",
+    "VAULT_JWT_FILE",
+)
+"""What would stand beside a token as a second way to log in."""
+
 SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 """Where Kubernetes puts it in every pod, if not told otherwise."""
+
+
+def as_administrator(env: Mapping[str, str]) -> dict[str, str]:
+    """The environment without the worker's own logins to Vault, where it holds a token beside them.
+
+    A person who sets Vault up has the worker's login exported already, or is about to: the token is theirs.
+    """
+    if not is_set("VAULT_TOKEN", env):
+        return dict(env)
+    places = {f"{name}{ending}" for name in OTHER_LOGINS for ending in ("", "_FILE")}
+    return {name: value for name, value in env.items() if name not in places}
 
 
 def check_logins(env: Mapping[str, str], needs: Need, problems: Problems, *, key_in_vault: bool = False) -> None:

@@ -42,7 +42,7 @@ class Setup:
     folder: Path
 
     def run(
-        self, *arguments: str, mount: str = "rotated", token: str = "", stdin: int = subprocess.DEVNULL
+        self, *arguments: str, mount: str = "rotated", token: str = "", stdin: int = subprocess.DEVNULL, **env: str
     ) -> subprocess.CompletedProcess[str]:
         config = self.folder / "rotator.toml"
         config.write_text(CONFIG.format(mount=mount))
@@ -54,6 +54,7 @@ class Setup:
                 "REDIS_URL": "redis://127.0.0.1:9/0",
                 "VAULT_ADDR": self.server.address,
                 "VAULT_TOKEN": token or self.server.root_token,
+                **env,
             },
             stdin=stdin,
             capture_output=True,
@@ -77,6 +78,21 @@ def setup(tmp_path: Path) -> Iterator[Setup]:
 
 def names(document: dict[str, Any]) -> list[str]:
     return [f"{change['kind']} {change['name']}" for change in document["changes"]]
+
+
+@pytest.mark.parametrize(
+    "login",
+    [
+        {"VAULT_ROLE_ID": "the worker's", "VAULT_SECRET_ID": "its own"},
+        {"VAULT_ROLE_ID_FILE": "role-id", "VAULT_SECRET_ID_FILE": "secret-id", "VAULT_SECRET_ID_WRAPPED": "true"},
+        {"VAULT_AUTH_METHOD": "kubernetes", "VAULT_AUTH_ROLE": "hostup-rotator", "VAULT_JWT_FILE": "token"},
+    ],
+    ids=["AppRole", "files", "Kubernetes"],
+)
+def test_the_administrators_token_goes_before_the_workers_login(setup: Setup, login: dict[str, str]) -> None:
+    done = setup.run("--dry-run", **login)
+    assert done.returncode == 0, done.stderr
+    assert "hostup-rotator" in done.stdout
 
 
 def test_it_shows_what_is_missing_and_changes_nothing_unless_it_is_told_to(setup: Setup) -> None:

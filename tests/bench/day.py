@@ -1,0 +1,97 @@
+"""A day without its pauses: what a worker and Redis hold over half a million looks at keys.
+
+3,500 targets that are watched every ten minutes have as many looks in 24 hours, and 120 rotations where each is due every
+thirty days. Here fewer targets are due for both all the time, and rotations are many times as frequent.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.bench.processes import open_files, usage
+from tests.bench.seed import seed
+from tests.bench.stage import Shape, Stage, Worker, set_up, wait_until
+from tests.bench.throughput import DONE
+from tests.servers import free_port
+
+CONCURRENCY = 32
+"""A quarter of the threads watches."""
+
+TARGETS = 400
+SAMPLES = 20
+STUCK = 6 * 3600.0
+"""Seconds; a loaded machine has some 10 looks in one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """After so many looks: rotations, memory in MiB, threads, open files, CPU seconds of the worker; Redis' keys, MiB."""
+
+    looks: int
+    rotations: int
+    memory: float
+    threads: int
+    files: int
+    cpu: float
+    redis_keys: int
+    redis_memory: float
+
+    def document(self) -> dict[str, object]:
+        """For the JSON file."""
+        return asdict(self)
+
+
+def day(looks: int) -> Iterator[Sample]:
+    """One worker, with metrics on, until it has looked so often; a sample at each twentieth, as soon as it is there."""
+    port = free_port()
+    shape = Shape(
+        TARGETS, CONCURRENCY, every="10m", grace="1m", watch_every="1s", audit_every="1m", metrics=f"127.0.0.1:{port}"
+    )
+    with set_up(shape) as stage:
+        seed(stage)
+        worker = stage.start(CONCURRENCY)
+        stage.wait_for(DONE, 1, [worker])
+        for part in range(SAMPLES + 1):
+            wanted = looks * part // SAMPLES
+            wait_until(lambda wanted=wanted: _looks(port) >= wanted, f"{wanted} looks", [worker], STUCK, 1.0)
+            yield _sample(stage, worker, _looks(port))
+
+
+def _looks(port: int) -> int:
+    """Signed calls to the storage: each is a look at a key, at a new one, one in use, or one that has to be dead."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+        text = answer.read().decode()
+    samples = (each for family in text_string_to_metric_families(text) for each in family.samples)
+    return round(
+        sum(
+            each.value
+            for each in samples
+            if each.name == "rotator_api_requests_total" and each.labels["service"] == "storage"
+        )
+    )
+
+
+def _sample(stage: Stage, worker: Worker, looks: int) -> Sample:
+    pid, client = worker.process.pid, stage.shared().client
+    used = usage(pid)
+    keys, redis_bytes = int(client.dbsize()), int(client.info("memory")["used_memory"])
+    client.close()
+    held = (used.memory, used.threads, open_files(pid), used.cpu)
+    return Sample(looks, worker.count(DONE), *held, keys, redis_bytes / 1024**2)
+
+
+def main() -> int:
+    """``python -m tests.bench.day 500000``: each sample as a line of JSON, as it comes; for a run of hours."""
+    for sample in day(int(sys.argv[1])):
+        print(json.dumps(sample.document()), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
