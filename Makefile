@@ -28,7 +28,7 @@ GUIDED ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install check format test matrix chaos fuzz demo bench compose-test clients clients-test app lock lock-upgrade sbom wheel clean
+.PHONY: help install check format test matrix chaos fuzz demo bench compose-test systemd-test clients clients-test app lock lock-upgrade sbom wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,7 +47,7 @@ format: install ## let ruff format the code and repair what it safely can
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-test: install ## all tests but matrix, chaos, compose-test and clients-test; PYTEST_ARGS= for other options
+test: install ## all tests but matrix, chaos, compose-test, systemd-test and clients-test; PYTEST_ARGS= for other options
 	$(BIN)/pytest $(PYTEST_ARGS) --ignore=tests/chaos --ignore=tests/acceptance/clients
 
 matrix: install ## every kill, freeze and fault at every step of the worker; takes half an hour
@@ -69,6 +69,9 @@ bench: install ## what a rotation costs: tables, a plot and a JSON file in .benc
 
 compose-test: install ## docker-compose.yml for real, with podman
 	$(BIN)/python -m tests.compose
+
+systemd-test: install app ## the units of config/ for real, in a fresh Debian that systemd has booted
+	$(BIN)/python -m tests.systemd
 
 clients: install $(CLIENTS)/.found $(CLIENTS)/.awscli $(CLIENTS)/.node $(CLIENTS)/.go ## the S3 clients for clients-test, into .clients
 	@echo "ready: $(CLIENTS)"
