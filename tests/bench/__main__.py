@@ -21,6 +21,7 @@ from rich.console import Console
 
 from tests.bench import plot, report
 from tests.bench.commands import commands
+from tests.bench.day import day
 from tests.bench.helpers import helpers
 from tests.bench.idle import quiet
 from tests.bench.instructions import instructions
@@ -45,6 +46,8 @@ PARTS = (
     "refill",
     "memory",
 )
+LONG = ("day",)
+"""More than an hour: only where it is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Scale:
     many: tuple[int, ...] = (100, 10_000, 100_000)
     records: int = 10_000
     memory: int = 10_000
+    day: int = 500_000
     profile: int = 300
     looks: int = 300
     watched: int = 2_000
@@ -68,7 +72,7 @@ class Scale:
     idle_seconds: float = 30.0
 
 
-SMOKE = Scale(48, 4, (8,), (1, 2), (50, 0), (10, 1_000), 100, 400, 20, 20, 40, 100, 3, 5, 3.0)
+SMOKE = Scale(48, 4, (8,), (1, 2), (50, 0), (10, 1_000), 100, 400, 800, 20, 20, 40, 100, 3, 5, 3.0)
 
 
 class Bench:
@@ -147,6 +151,15 @@ class Bench:
         self.charts += report.memory_charts(found)
         self.found["memory"] = found.document()
 
+    def _day(self) -> None:
+        found = []
+        for sample in day(self._scale.day):
+            self._console.print(f"  {sample.looks:,} looks", style="dim")
+            found.append(sample)
+        report.day(self._console, found)
+        self.charts += report.day_charts(found)
+        self.found["day"] = [each.document() for each in found]
+
 
 def _runs(scale: Scale) -> Iterator[Run]:
     """Every measurement of throughput."""
@@ -162,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scale = SMOKE if options.smoke else Scale(targets=options.targets)
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     bench = Bench(scale, console)
-    for part in options.part or PARTS:
+    for part in options.part or (PARTS + LONG if options.smoke else PARTS):
         bench.run(part)
     _write(bench, options.output)
     console.print(f"written: {options.output}/bench.json" + (f", {options.output}/bench.svg" if bench.charts else ""))
@@ -186,7 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--targets", type=int, default=Scale().targets, help="how many are due, a quarter of them at once"
     )
-    parser.add_argument("--part", action="append", choices=PARTS, help="only this; may be repeated")
+    parser.add_argument("--part", action="append", choices=PARTS + LONG, help="only this; may be repeated")
     parser.add_argument("--output", type=Path, default=Path(".bench"), help="the folder for JSON file and plot")
     return parser
 

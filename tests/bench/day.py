@@ -1,16 +1,15 @@
 """A day without its pauses: what a worker and Redis hold over half a million looks at keys.
 
-3,500 targets that are watched every ten minutes have as many looks in 24 hours, and 120 rotations where each is due every
-thirty days. Here fewer targets are due for both all the time, and rotations are many times as frequent.
+3,500 targets that are watched every ten minutes have as many looks in 24 hours, and 120 rotations where each is due
+every thirty days. Here fewer targets are due for both all the time, and rotations are many times as frequent.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -31,7 +30,7 @@ STUCK = 6 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """After so many looks: rotations, memory in MiB, threads, open files, CPU seconds of the worker; Redis' keys, MiB."""
+    """After so many looks: rotations, the worker's memory in MiB, threads, files, CPU in seconds; Redis' keys, MiB."""
 
     looks: int
     rotations: int
@@ -59,8 +58,12 @@ def day(looks: int) -> Iterator[Sample]:
         stage.wait_for(DONE, 1, [worker])
         for part in range(SAMPLES + 1):
             wanted = looks * part // SAMPLES
-            wait_until(lambda wanted=wanted: _looks(port) >= wanted, f"{wanted} looks", [worker], STUCK, 1.0)
+            wait_until(partial(_have_come, port, wanted), f"{wanted} looks", [worker], STUCK, 1.0)
             yield _sample(stage, worker, _looks(port))
+
+
+def _have_come(port: int, wanted: int) -> bool:
+    return _looks(port) >= wanted
 
 
 def _looks(port: int) -> int:
@@ -84,14 +87,3 @@ def _sample(stage: Stage, worker: Worker, looks: int) -> Sample:
     client.close()
     held = (used.memory, used.threads, open_files(pid), used.cpu)
     return Sample(looks, worker.count(DONE), *held, keys, redis_bytes / 1024**2)
-
-
-def main() -> int:
-    """``python -m tests.bench.day 500000``: each sample as a line of JSON, as it comes; for a run of hours."""
-    for sample in day(int(sys.argv[1])):
-        print(json.dumps(sample.document()), flush=True)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.commands import Command
+from tests.bench.day import Sample as Day
 from tests.bench.idle import Quiet
 from tests.bench.instructions import Instructions
 from tests.bench.many import Many, Refill
@@ -181,6 +182,42 @@ def memory_charts(found: Memory) -> list[Chart]:
         "memory of Redis": ("MiB", [each.redis_memory for each in found.samples]),
     }
     return [Chart(name, unit, groups, ("worker",), [[value] for value in all_]) for name, (unit, all_) in held.items()]
+
+
+def day(console: Console, found: Sequence[Day]) -> None:
+    """What is held over many looks."""
+    rows = [
+        (
+            f"{each.looks:,}",
+            f"{each.rotations:,}",
+            f"{each.memory:.1f}",
+            f"{each.threads}",
+            f"{each.files}",
+            f"{each.cpu:.0f}",
+            f"{each.redis_keys}",
+            f"{each.redis_memory:.2f}",
+        )
+        for each in found
+    ]
+    columns = ("looks", "rotations", "MiB", "threads", "files", "CPU s", "keys in Redis", "Redis, MiB")
+    table(console, "What is held over a day's looks", columns, rows)
+
+
+def day_charts(found: Sequence[Day]) -> list[Chart]:
+    """The same as pictures: flat is how they should be."""
+    groups = [f"{each.looks / 1000:.0f}" if not place % 4 else "" for place, each in enumerate(found)]
+    held = {
+        "memory of a worker": ("MiB", [each.memory for each in found]),
+        "threads of a worker": ("number", [float(each.threads) for each in found]),
+        "open files of a worker": ("number", [float(each.files) for each in found]),
+        "keys in Redis": ("number", [float(each.redis_keys) for each in found]),
+        "memory of Redis": ("MiB", [each.redis_memory for each in found]),
+    }
+    title = "{}, by 1,000 looks"
+    return [
+        Chart(title.format(name), unit, groups, ("worker",), [[value] for value in all_])
+        for name, (unit, all_) in held.items()
+    ]
 
 
 def profile(console: Console, found: Profile) -> None:

@@ -1,1 +1,1 @@
-"""``python -m tests.systemd``: the units of systemd for real. Not part of pytest's run: it needs root and debootstrap."""
+"""``python -m tests.systemd``: the units of systemd for real. Not in pytest's run: it needs root and debootstrap."""

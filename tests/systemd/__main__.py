@@ -1,4 +1,4 @@
-"""Boot a Debian, install the worker and three units for apps, rotate, freeze the worker, stop it; exit 0: all is well."""
+"""Boot a Debian, install the worker and the apps' units, rotate, freeze the worker, stop it; exit 0: all is well."""
 
 from __future__ import annotations
 

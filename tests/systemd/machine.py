@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.compose.images import AUTHORITIES
@@ -206,6 +207,10 @@ def _own_cgroups() -> Iterator[list[Path]]:
         yield [each for each in made if not (each / "cpuset.cpus").exists()]  # that one wants its CPUs told first
     finally:
         for group in made:
-            until(f"nothing runs in {group}", lambda group=group: not (group / "cgroup.procs").read_text())
+            until(f"nothing runs in {group}", partial(_is_empty, group))
             for folder in (*sorted((each for each in group.rglob("*") if each.is_dir()), reverse=True), group):
                 folder.rmdir()
+
+
+def _is_empty(group: Path) -> bool:
+    return not any(each.read_text("ascii") for each in group.rglob("cgroup.procs"))

@@ -4,22 +4,30 @@ It is copied into the machine, and says each key that it works with, once, and e
 """
 
 import os
+import sys
 import time
 
 import boto3  # type: ignore[import-untyped]  # it ships no types
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 once = Config(retries={"total_max_attempts": 1, "mode": "standard"})
-s3 = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL_S3"], region_name="eu-north-1", config=once)
+session = boto3.Session()
+s3 = session.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL_S3"], region_name="eu-north-1", config=once)
 known = ""
 while True:
     try:
         s3.list_buckets()
-        key = s3._request_signer._credentials.get_frozen_credentials().access_key
+        key = session.get_credentials().get_frozen_credentials().access_key
         if key != known:
-            print("works with", key, flush=True)
+            say(f"works with {key}")
         known = key
     except (BotoCoreError, ClientError) as error:
-        print("FAILED:", error, flush=True)
+        say(f"FAILED: {error}")
     time.sleep(0.25)

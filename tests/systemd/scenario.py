@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.compose.podman import REPOSITORY
@@ -148,7 +149,7 @@ def freeze_the_worker(scene: Scene) -> None:
 def check_the_apps(scene: Scene) -> None:
     """Both went through the rotations without a failed call, one by restarts and one without."""
     for unit in (APP, f"{CALLER}.service"):
-        until(f"{unit} has used {KEYS} keys", lambda unit=unit: len(_keys_of(scene, unit)) >= KEYS, 120)
+        until(f"{unit} has used {KEYS} keys", partial(_has_used_enough, scene, unit), 120)
         said = scene.machine.journal(unit)
         assert "FAILED" not in said, said
     assert scene.machine.journal(APP).count("Started") == len(_keys_of(scene, APP)), "a restart for each key"
@@ -161,6 +162,10 @@ def stop_in_order(scene: Scene) -> None:
     assert scene.machine.property(WORKER, "Result") == "success"
     assert scene.machine.property(WORKER, "ExecMainStatus") == "0"
     assert scene.machine.property(APP, "ActiveState") == "active"
+
+
+def _has_used_enough(scene: Scene, unit: str) -> bool:
+    return len(_keys_of(scene, unit)) >= KEYS
 
 
 def _keys_of(scene: Scene, unit: str) -> list[str]:

@@ -42,7 +42,7 @@ from worker.sandbox.texts import (
 )
 from worker.secret import Secret
 
-ROOT_TOKEN = "vault_root_token"
+_ADMINISTRATOR = "vault_root_token"
 """The file of Vault's administrator, among the sandbox's secrets: for who tries out how policies and roles are made."""
 
 _LOOK = 0.1
@@ -115,7 +115,7 @@ def start_sandbox(
         if not environ.get("VAULT_ADDR"):
             vault = start_vault(folder / "vault")
             stack.callback(vault.stop)
-            _secret_file(folder, ROOT_TOKEN, vault.root_token)
+            _secret_file(folder, _ADMINISTRATOR, vault.root_token)
             variables |= _log_in(vault, folder, options)
             unset |= {*_VAULT}
         if not any(environ.get(name) for name in _REDIS):
@@ -228,7 +228,7 @@ def _welcome(sandbox: Sandbox) -> Iterator[str]:
     yield "  rotator status"
     if sandbox.vault:
         yield "To be Vault's administrator for one command:"
-        yield f"  VAULT_TOKEN=$(cat {sandbox.folder / 'secrets' / ROOT_TOKEN}) rotator vault setup --dry-run"
+        yield f"  VAULT_TOKEN=$(cat {sandbox.folder / 'secrets' / _ADMINISTRATOR}) rotator vault setup --dry-run"
     order = json.dumps({"like": "cut-after", "operation": "create"})
     yield "To see a create go wrong (more faults: worker/sandbox/simulator/faults.py):"
     yield f"  curl -d '{order}' {sandbox.simulator.admin.url}/_sim/faults"

@@ -7,9 +7,10 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -42,7 +43,12 @@ class Setup:
     folder: Path
 
     def run(
-        self, *arguments: str, mount: str = "rotated", token: str = "", stdin: int = subprocess.DEVNULL, **env: str
+        self,
+        *arguments: str,
+        mount: str = "rotated",
+        token: str = "",
+        stdin: int = subprocess.DEVNULL,
+        env: Mapping[str, str] = MappingProxyType({}),
     ) -> subprocess.CompletedProcess[str]:
         config = self.folder / "rotator.toml"
         config.write_text(CONFIG.format(mount=mount))
@@ -90,7 +96,7 @@ def names(document: dict[str, Any]) -> list[str]:
     ids=["AppRole", "files", "Kubernetes"],
 )
 def test_the_administrators_token_goes_before_the_workers_login(setup: Setup, login: dict[str, str]) -> None:
-    done = setup.run("--dry-run", **login)
+    done = setup.run("--dry-run", env=login)
     assert done.returncode == 0, done.stderr
     assert "hostup-rotator" in done.stdout
 
