@@ -22,6 +22,7 @@ from rich.console import Console
 from tests.bench import plot, report
 from tests.bench.commands import commands
 from tests.bench.day import day
+from tests.bench.extras import extras
 from tests.bench.helpers import helpers
 from tests.bench.idle import quiet
 from tests.bench.instructions import instructions
@@ -42,6 +43,7 @@ PARTS = (
     "throughput",
     "watching",
     "metrics",
+    "extras",
     "many",
     "refill",
     "memory",
@@ -67,12 +69,14 @@ class Scale:
     looks: int = 300
     watched: int = 2_000
     scraped: int = 10_000
+    extras: int = 100
+    turns: int = 7
     instructions: int = 20
     quiet: int = 50
     idle_seconds: float = 30.0
 
 
-SMOKE = Scale(48, 4, (8,), (1, 2), (50, 0), (10, 1_000), 100, 400, 800, 20, 20, 40, 100, 3, 5, 3.0)
+SMOKE = Scale(48, 4, (8,), (1, 2), (50, 0), (10, 1_000), 100, 400, 800, 20, 20, 40, 100, 5, 1, 3, 5, 3.0)
 
 
 class Bench:
@@ -134,6 +138,11 @@ class Bench:
         found = metrics(self._scale.scraped)
         report.metrics(self._console, found)
         self.found["metrics"] = [each.document() for each in found]
+
+    def _extras(self) -> None:
+        found = extras(self._scale.extras, self._scale.turns)
+        report.extras(self._console, found)
+        self.found["extras"] = [each.document() for each in found]
 
     def _many(self) -> None:
         found = [many(targets) for targets in self._scale.many]

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from tests.bench.commands import Command
 from tests.bench.day import Sample as Day
+from tests.bench.extras import Extra
 from tests.bench.idle import Quiet
 from tests.bench.instructions import Instructions
 from tests.bench.many import Many, Refill
@@ -182,6 +183,21 @@ def memory_charts(found: Memory) -> list[Chart]:
         "memory of Redis": ("MiB", [each.redis_memory for each in found.samples]),
     }
     return [Chart(name, unit, groups, ("worker",), [[value] for value in all_]) for name, (unit, all_) in held.items()]
+
+
+def extras(console: Console, found: Sequence[Extra]) -> None:
+    """What each costs beside a worker with none of them, the first."""
+    without = found[0].cpu_ms
+    rows = [
+        (
+            each.name,
+            f"{each.cpu_ms:.2f}",
+            f"{(each.cpu_ms / without - 1) * 100:+.1f} %",
+            f"{min(each.turns):.2f} to {max(each.turns):.2f}",
+        )
+        for each in found
+    ]
+    table(console, "What comes on top of a rotation", ("", "CPU ms", "beside the first", "turns"), rows)
 
 
 def day(console: Console, found: Sequence[Day]) -> None:

@@ -8,11 +8,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from worker.adapters.redis.client import connect
@@ -26,6 +27,7 @@ PATIENCE = 600.0
 """Seconds until something that does not come is given up."""
 
 LOOK = 0.02
+NOTHING_MORE: Mapping[str, str] = MappingProxyType({})
 
 
 class NothingMoves(RuntimeError):
@@ -128,12 +130,14 @@ class Stage:
         # as Dockerfile, docker-compose.yml and config/systemd have it
         return kept | dict(self.sandbox.environment) | {"MALLOC_ARENA_MAX": "2"}
 
-    def start(self, concurrency: int, *arguments: str) -> Worker:
-        """A worker process, ready to work."""
+    def start(self, concurrency: int, *arguments: str, environment: Mapping[str, str] = NOTHING_MORE) -> Worker:
+        """A worker process; ``environment`` is what it gets besides."""
         log = self.folder / f"worker-{len(self.workers)}.log"
         command = [sys.executable, "-m", "worker.cli", "worker", "--concurrency", str(concurrency), *arguments]
         with log.open("wb") as output:
-            process = subprocess.Popen(command, env=self.environment(), stdout=output, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                command, env=self.environment() | dict(environment), stdout=output, stderr=subprocess.STDOUT
+            )
         worker = Worker(process, log)
         self.workers.append(worker)
         return worker
@@ -218,10 +222,9 @@ tick = "{shape.tick}"
 audit_every = "{shape.audit_every}"
 watch_every = "{shape.watch_every}"
 lease = "1m"
-[metrics]
-listen = "{shape.metrics}"
-targets = "none"
 """
+    if shape.metrics:
+        head += f'[metrics]\nlisten = "{shape.metrics}"\ntargets = "none"\n'
     each = (
         f'[[target]]\nname = "{name}"\npath = "{path_of(name)}"\nevery = "{shape.every}"\ngrace = "{shape.grace}"\n'
         for name in names(shape.targets)
