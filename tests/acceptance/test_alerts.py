@@ -139,6 +139,19 @@ def test_a_person_is_needed_when_somebody_writes_the_secret(stand: Service, prom
     _fires(prometheus, "NeedsPerson")
 
 
+def test_a_person_is_needed_for_the_account_when_its_user_is_suspended(stand: Service, prometheus: Prometheus) -> None:
+    stand.audit_every = "2s"
+    _well(stand)
+    wait_until(lambda: bool(prometheus.ask("rotator_account_keys")), "an audit")
+    _quiet(prometheus, "AccountNeedsPerson")
+    stand.sandbox.simulator.admin.behave(suspended=True)
+    try:
+        _fires(prometheus, "AccountNeedsPerson")
+    finally:
+        stand.sandbox.simulator.admin.behave(suspended=False)
+    wait_until(lambda: not _true(prometheus, "AccountNeedsPerson"), "it is over")
+
+
 def test_a_deleted_key_that_works_on(stand: Service, prometheus: Prometheus) -> None:
     stand.dead_within = "1s"
     _well(stand)

@@ -88,7 +88,7 @@ def test_each_account_has_its_own_numbers(tmp_path: Path, client: redis.Redis, c
     settings = read(tmp_path, text, env={"HOSTUP_API_KEY": None, "HOSTUP_API_KEY_WEB": "k"})
     shared = shared_state(client, settings.accounts)
     shared.notes.audited(NOW, 5, 3, 2)
-    shared.notes.audited(NOW - MINUTE, 7, 6, 1, "media")
+    shared.notes.audited(NOW - MINUTE, 7, 6, 1, "media", {"endpoint": 1, "places": 2})
     shared.notes.api_key_seen("default", NOW - DAY, NOW + DAY, needs_person=False)
     shared.notes.api_key_seen("media", None, None, needs_person=True)
     shared.notes.api_key_seen("web", NOW, NOW, needs_person=True)
@@ -100,6 +100,8 @@ def test_each_account_has_its_own_numbers(tmp_path: Path, client: redis.Redis, c
 
     assert [of(name, "keys", ',kind="counted"') for name in settings.accounts] == [5, 7, None]
     assert [of(name, "keys", ',kind="foreign"') for name in settings.accounts] == [2, 1, None]
+    assert [of(name, "findings", ',kind="endpoint"') for name in settings.accounts] == [None, 1, None]
+    assert [of(name, "findings", ',kind="places"') for name in settings.accounts] == [None, 2, None]
     audits = [of(name, "last_audit_timestamp_seconds") for name in settings.accounts]
     assert audits == [NOW.timestamp(), NOW.timestamp() - 60, None]
     assert [of(name, "circuit_open") for name in settings.accounts] == [0, 1, 0]

@@ -6,8 +6,8 @@ from tests.docs.pages import codes, page
 from tests.monitoring.files import alerts, exported, named, panels, queries
 
 ASKED_FOR = (
-    "Absent Stalled TargetOverdue KeyTooOld TargetFailing NeedsPerson ApiKeyWaits KeyOverdue CurrentKeyDead "
-    "UnconfirmedCreate Drift CircuitOpen RateLimited VaultTokenSoon AuditStale NoticesFailing"
+    "Absent Stalled TargetOverdue KeyTooOld TargetFailing NeedsPerson AccountNeedsPerson ApiKeyWaits KeyOverdue "
+    "CurrentKeyDead UnconfirmedCreate Drift CircuitOpen RateLimited VaultTokenSoon AuditStale NoticesFailing"
 )
 PARTS = ("means", "harm", "look", "do", "not yours to fix")
 

@@ -49,6 +49,7 @@ WELL: Mapping[str, str] = {
         )
     },
     'rotations_total{account="default",outcome="failed",trigger="schedule"}': "0+1x2000",
+    'account_findings{account="default",kind="count"}': "1+0x2000",
     'account_api_key_waits_for_person{account="default"}': "0+0x2000",
     'account_api_key_waits_for_person{account="media"}': "0+0x2000",
     'api_requests_total{account="default",code="200",operation="status",service="hostup"}': "0+60x2000",
@@ -88,6 +89,12 @@ CASES: Mapping[str, Case] = {
         6 * 60,
         4 * 60,
         {**OF_MEDIA, "condition": "Conflict"},
+    ),
+    "RotatorAccountNeedsPerson": Case(
+        {'account_findings{account="default",kind="endpoint"}': "1+0x2000"},
+        6 * 60,
+        4 * 60,
+        {**OF_ACCOUNT, "kind": "endpoint"},
     ),
     "RotatorApiKeyWaits": Case(
         {'account_api_key_waits_for_person{account="media"}': "1+0x2000"}, 6 * 60, 4 * 60, {"account": "media"}

@@ -44,6 +44,10 @@ class AuditFinding:
     account: str | None = None
     location: str = ""
 
+    def is_of_account(self, name: str) -> bool:
+        """Whether it is about this account as a whole, and not about a target."""
+        return self.target is None and self.account == name
+
 
 def of_account(
     seen: Survey, account: str, count: int | None, drift: int | None, unaccounted: Sequence[str] = ()

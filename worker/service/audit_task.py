@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -117,7 +118,8 @@ def audit_once(runtime: Runtime) -> None:
     _say_if_the_watch_is_behind(runtime)
     for each in report.accounts:
         counted = each.key_count if each.drift is not None else None
-        runtime.shared.notes.audited(report.at, counted, each.on_record, each.still_foreign, each.account)
+        found = Counter(finding.kind for finding in report.findings if finding.is_of_account(each.account))
+        runtime.shared.notes.audited(report.at, counted, each.on_record, each.still_foreign, each.account, found)
     _log.info(
         Event.AUDIT_DONE,
         findings=len(report.findings),

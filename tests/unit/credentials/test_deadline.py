@@ -66,5 +66,5 @@ def test_an_address_that_is_silent_leaves_time_for_the_next(port: int) -> None:
 
 @pytest.mark.parametrize("addresses", [["127.0.0.2"], ["127.0.0.2", "127.0.0.2"], []])
 def test_where_none_takes_it_that_is_an_error(port: int, addresses: list[str]) -> None:
-    with pytest.raises(OSError, match="refused|no address"):
+    with pytest.raises(OSError, match=r"refused|no address"):
         connection(port, lambda _host, _port: addresses).connect()

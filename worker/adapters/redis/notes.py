@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 import redis
 
@@ -11,6 +13,8 @@ from worker.adapters.redis.client import guard
 from worker.adapters.redis.keys import API_KEY, AUDIT, TICKED, at
 from worker.adapters.redis.reading import ApiKeyNote, AuditNote, checked, since
 from worker.targets.account import DEFAULT_ACCOUNT
+
+NOTHING_FOUND: Mapping[str, int] = MappingProxyType({})
 
 
 class Notes:
@@ -31,9 +35,18 @@ class Notes:
 
     @guard()
     def audited(
-        self, now: datetime, counted: int | None, explained: int, foreign: int | None, account: str = DEFAULT_ACCOUNT
+        self,
+        now: datetime,
+        counted: int | None,
+        explained: int,
+        foreign: int | None,
+        account: str = DEFAULT_ACCOUNT,
+        findings: Mapping[str, int] = NOTHING_FOUND,
     ) -> None:
-        """An audit is done. ``counted`` is None where it could not count: numbers and time of before stay."""
+        """An audit is done. ``counted`` is None where it could not count: numbers and time of before stay.
+
+        ``findings`` says how many there are of each kind about the account as a whole.
+        """
         key = at(account, AUDIT)
         known = checked(AuditNote, self._client.get(key))
         numbers, counted_at = (counted, explained, foreign), now.isoformat()
@@ -45,6 +58,7 @@ class Notes:
             "at": now.isoformat(),
             "counted_at": counted_at,
             **dict(zip(("counted", "explained", "foreign"), numbers, strict=True)),
+            "findings": dict(findings),
         }
         self._client.set(key, json.dumps(note))
 

@@ -178,6 +178,7 @@ class AuditNote(Checked):
     explained: Number
     foreign: Number | None
     counted_at: Moment | None = None
+    findings: dict[Word, Number] = {}
 
 
 class ApiKeyNote(Checked):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
 from prometheus_client import Metric, generate_latest
@@ -36,6 +36,7 @@ TARGETS = {
 SHARED = {
     "targets_by_condition": "How many targets this condition holds for.",
     "account_keys": "Keys of the account: counted by HostUp, explained by the records, foreign, at the last audit.",
+    "account_findings": "What the last audit found wrong with the account as a whole; a kind without any is left out.",
     "account_circuit_open": "Whether the circuit holds every call to HostUp back: 0 or 1.",
     "account_last_audit_timestamp_seconds": "When an audit of any worker last could count the keys.",
     "account_api_key_created_timestamp_seconds": "Since when the API key in Vault is in use.",
@@ -57,6 +58,7 @@ class AccountFacts:
     counted: int | None = None
     explained: int | None = None
     foreign: int | None = None
+    findings: Mapping[str, int] = field(default_factory=dict)
     api_key_made: float | None = None
     api_key_rolled_next: float | None = None
     api_key_waits: bool | None = None
@@ -121,6 +123,8 @@ def _of_account(account: AccountFacts) -> Iterator[Sample]:
     ):
         if number is not None:
             yield "account_keys", label | {"kind": kind}, number
+    for kind, number in account.findings.items():
+        yield "account_findings", label | {"kind": kind}, number
     yield "account_circuit_open", label, int(account.circuit_open)
     for name, value in (
         ("account_last_audit_timestamp_seconds", account.last_audit),

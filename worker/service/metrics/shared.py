@@ -97,6 +97,7 @@ class SharedMetrics:
             counted=audit.counted if audit else None,
             explained=audit.explained if audit else None,
             foreign=audit.foreign if audit else None,
+            findings=audit.findings if audit else {},
             api_key_made=_seconds(api_key.made_at) if api_key else None,
             api_key_rolled_next=_seconds(api_key.roll_at) if api_key else None,
             api_key_waits=api_key.needs_person if api_key else None,
