@@ -14,7 +14,7 @@ NARROWEST = 20
 LONGEST_UNBROKEN = 24
 """Words of a table up to this length, such as access keys, are not broken."""
 
-BETWEEN_COLUMNS = 3
+BETWEEN_COLUMNS = 2
 
 _QUOTED = re.compile("`[^`]*`")
 _KEPT = "\N{NO-BREAK SPACE}"
@@ -48,7 +48,7 @@ def fitted(line: str, width: int, hanging: int | None = None) -> list[str]:
 
 def fits_as_table(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> bool:
     """Whether a table can be drawn without breaking its words."""
-    return sum(least_widths(columns, rows)) + BETWEEN_COLUMNS * (len(columns) - 1) + 2 <= width
+    return sum(least_widths(columns, rows)) + BETWEEN_COLUMNS * (len(columns) - 1) <= width
 
 
 def least_widths(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
@@ -64,7 +64,7 @@ def column_widths(columns: Sequence[str], rows: Sequence[Sequence[str]], width: 
     """How wide each column is drawn: what there is beyond the least goes to the narrowest that want more."""
     widths = least_widths(columns, rows)
     wanted = [max(len(row[place]) for row in (columns, *rows)) for place in range(len(columns))]
-    left = width - 2 - BETWEEN_COLUMNS * (len(columns) - 1) - sum(widths)
+    left = width - BETWEEN_COLUMNS * (len(columns) - 1) - sum(widths)
     while left > 0 and (short := [place for place, each in enumerate(widths) if each < wanted[place]]):
         widths[min(short, key=widths.__getitem__)] += 1
         left -= 1

@@ -13,10 +13,13 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, TextIO
 
-from worker.cli.fitting import as_blocks, column_widths, fits_as_table, fitted, width_of
+from worker.cli.fitting import BETWEEN_COLUMNS, as_blocks, column_widths, fits_as_table, fitted, width_of
 from worker.cli.options import Options
 from worker.errors import RotatorError
 from worker.printable import printable, printable_json
+
+MANY_LINES = 1000
+"""Of a terminal, for what is not paged."""
 
 MANY = 100
 """From so many on, counting them is worth a look at how far it is."""
@@ -158,9 +161,10 @@ def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> 
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    drawn = Table(box=box.SIMPLE_HEAD, padding=(0, BETWEEN_COLUMNS - 1, 0, 0), pad_edge=False, show_edge=False)
     for column, its in zip(columns, column_widths(columns, rows, width), strict=True):
         drawn.add_column(column, overflow="fold", width=its)
     for row in rows:
         drawn.add_row(*(Text(cell) for cell in row))
-    Console(file=sys.stdout, width=width).print(drawn)
+    # with a height rich believes the width of a terminal that calls itself dumb, too: of others it asks for neither
+    Console(file=sys.stdout, width=width, height=MANY_LINES).print(drawn)

@@ -198,7 +198,7 @@ def test_a_version_that_is_destroyed_a_refused_key_and_a_strange_secret_are_refu
     [
         ({"retiring": ()}, "no key before this one"),
         ({"retiring": (retiring(after=DAY, deleted=True),)}, "is deleted already"),
-        ({"retiring": (retiring(after=timedelta(seconds=59)),)}, "works until"),
+        ({"retiring": (retiring(after=timedelta(seconds=59)),)}, "too soon"),
         ({"retiring": (replace(retiring(after=DAY), vault_version=None),)}, "in which version"),
         ({"retiring": (replace(retiring(after=DAY), why=Why.REFUSED),)}, "no key before this one"),
         ({"requests": (replace(request(), leaked=True),)}, "leaked"),

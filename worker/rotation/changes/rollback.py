@@ -35,7 +35,8 @@ def brought_back(record: Record, access_key: str | None, now: datetime, margin: 
         raise UsageError(what, target=record.target, hint=hint)
     key = max(named, key=lambda each: each.retire_after)
     if key.deleted_at or key.retire_after - now <= margin:
-        over = "is deleted already" if key.deleted_at else f"works until {key.retire_after.isoformat()} only"
+        until = key.retire_after.isoformat(timespec="seconds")
+        over = "is deleted already" if key.deleted_at else f"is to be deleted at {until}, which is too soon"
         raise UsageError(
             f"access key {key.access_key} {over}",
             target=record.target,
