@@ -7,6 +7,7 @@ other account's trouble.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -185,6 +186,22 @@ def test_commands_tell_the_accounts_apart(two: Two) -> None:
     assert two.service.rotator("circuit", "--close", "--account", "media").returncode == 0
     audited = two.service.rotator("audit", "--json")
     assert '"account": "media"' in audited.stdout
+
+
+def test_a_key_that_leaked_dies_on_the_account_where_it_lies_and_the_new_one_is_made_there(two: Two) -> None:
+    two.worker = two.service.start()
+    two.worker.wait_for("rotation.succeeded", 5)
+    leaked = _published(two, "films")
+    done = two.service.rotator("rotate", "films", "--leaked", "--wait", "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    there = two.second.admin.keys()
+    assert not there[leaked].exists
+    assert there[told["access_key"]].label.startswith("films ")
+    assert {*told["dead_seconds"]} <= {name for name, key in there.items() if not key.exists}
+    assert not {leaked, told["access_key"], *told["dead_seconds"]} & {*two.first.keys()}
+    found = two.service.rotator("find", leaked, "--json")
+    assert json.loads(found.stdout)["account"] == "media"
 
 
 def _in_turn(names: Sequence[str]) -> Iterator[Fault]:
