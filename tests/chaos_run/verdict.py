@@ -13,6 +13,7 @@ from tests.chaos_run.accounts import ACCOUNTS, made_at, made_meanwhile, pace_mea
 from tests.chaos_run.api_key import Rolls
 from tests.chaos_run.apps import Tally
 from tests.chaos_run.harm import Harm
+from tests.chaos_run.listening import METRICS, NOTICES, TRACES
 from tests.chaos_run.mending import Mended
 from worker.sandbox.simulator.ledger import Call
 from worker.selftest.checker import BrokenPromise, Case, check, orphans
@@ -89,7 +90,7 @@ class Result:
     @property
     def good(self) -> bool:
         """Whether every promise was kept, every target is at rest, and no app was without a key."""
-        told = self.drift == self.orphans_of
+        told = self.drift == self.orphans_of and all(self.evidence.texts[name] for name in (NOTICES, TRACES, METRICS))
         well = not self.died and self.memory < MOST_MEMORY
         apart = self.pace_meanwhile >= LEAST_PACE
         return told and well and apart and not self.findings and not self.restless and not self.longest_gap
@@ -183,6 +184,10 @@ def _counted(result: Result) -> Iterator[tuple[str, str]]:
         yield f"  faults of {operation}", f"{sum(of_it.values())} of {len(of_it)} kinds"
     yield "  unconfirmed creates settled by a person", str(result.settled)
     yield from _of_accounts(result)
+    texts = result.evidence.texts
+    yield "  notices told", str(texts[NOTICES].count("/hook "))
+    yield "  bytes of traces and error reports", f"{len(texts[TRACES]):,}"
+    yield "  lines of metrics", f"{len(texts[METRICS].splitlines()):,}"
     for promise, name in BY_PROMISE.items():
         yield name, str(found[promise])
     left = orphans(result.evidence)

@@ -15,6 +15,7 @@ from pathlib import Path
 import redis
 
 from tests.chaos_run.accounts import ACCOUNTS, account_of, entries_of, variable_of
+from tests.chaos_run.listening import Listener, listening
 from tests.chaos_run.texts import API_KEY_PATH, ROLE, Pace, configuration, copies_of, rights
 from worker.sandbox.files import private_folder, replace_private
 from worker.sandbox.servers import ValkeyServer, VaultServer, start_valkey, start_vault
@@ -29,6 +30,7 @@ from worker.service.celery_app import make_app
 from worker.targets.durations import parse_duration
 from worker.targets.fields import PRESETS
 
+LOG = "worker.log"
 SPREAD = 0.3
 LINGER = 0.3
 """Seconds; the same all the time: a key that has spread to where it was seen does not vanish again."""
@@ -51,6 +53,7 @@ class World:
     vault: VaultServer
     valkey: ValkeyServer
     nursery: Nursery
+    listener: Listener
     environment: dict[str, str] = field(repr=False)
     workers: dict[str, WorkerProcess] = field(default_factory=dict)
     ended: list[WorkerProcess] = field(default_factory=list)
@@ -60,7 +63,7 @@ class World:
     @property
     def log(self) -> Path:
         """What all workers logged."""
-        return self.folder / "worker.log"
+        return self.folder / LOG
 
     @property
     def mount(self) -> Mount:
@@ -116,7 +119,7 @@ class World:
     def configure(self, every: str, api_key_every: str = "") -> None:
         """Write the configuration; workers that are started from now on have it."""
         addresses = {name: each.hostup for name, each in self.simulators.items()}
-        text = configuration(addresses, self.pace, self.targets, every, api_key_every)
+        text = configuration(addresses, self.pace, self.targets, every, api_key_every) + self.listener.settings
         replace_private(self.folder / "rotator.toml", text)
 
     def give_rights(self, *, all_of_them: bool = True) -> None:
@@ -133,6 +136,7 @@ class World:
         texts = {name: file.read_text("utf-8") for name, file in files.items()}
         with self.redis() as client:
             texts["Redis"] = "\n".join(redis_texts(client))
+        texts |= self.listener.texts()
         named = {"VAULT_SECRET_ID": self.environment["VAULT_SECRET_ID"]}
         for simulator in self.simulators.values():
             named |= {f"API key {key.key_id}": key.api_key for key in simulator.admin.api_keys()}
@@ -151,14 +155,19 @@ def start_world(folder: Path, count: int, pace: Pace) -> Iterator[World]:
         valkey = start_valkey(folder / "valkey")
         stack.callback(valkey.stop)
         nursery = stack.enter_context(Nursery(folder))
+        log = folder / LOG
+        for file in (log, log.with_suffix(".err")):
+            file.touch(0o600)
+        listener = stack.enter_context(listening(log))
         environment = {
+            **listener.environment,
             "ROTATOR_CONFIG": str(folder / "rotator.toml"),
             **{variable_of(name): simulators[name].admin.api_keys()[0].api_key for name in ACCOUNTS[1:]},
             "VAULT_ADDR": vault.address,
             "REDIS_URL": valkey.url.reveal(),
             **_log_in(vault.admin),
         }
-        world = World(folder, pace, _targets(count, pace), simulators, vault, valkey, nursery, environment)
+        world = World(folder, pace, _targets(count, pace), simulators, vault, valkey, nursery, listener, environment)
         stack.callback(_stop_valkey, world)
         _set_up(world)
         yield world
@@ -188,8 +197,6 @@ def _set_up(world: World) -> None:
         world.keep_versions(target)
     world.give_rights()
     world.configure(world.pace.every, world.pace.api_key_every)
-    for file in (world.log, world.log.with_suffix(".err")):
-        file.touch(0o600)
 
 
 def _targets(count: int, pace: Pace) -> tuple[Watched, ...]:
