@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.acceptance.service import Service
+from worker.sandbox.files import replace_private
 
 FIRST, SECOND = "first-password-5f1e", "second-password-77aa"
 
@@ -47,6 +48,25 @@ def test_a_new_password_of_redis(service: Service, user: str, first: str) -> Non
     assert after["access_key"] != before["access_key"]
     assert worker.stop() == 0
     assert not any(password in service.everything_said() for password in (FIRST, SECOND))
+
+
+def test_a_new_api_key_in_its_file(service: Service) -> None:
+    admin = service.sandbox.simulator.admin
+    scopes = next(key for key in admin.api_keys() if key.works).scopes
+    old, new = admin.add_api_key("this one", *scopes), admin.add_api_key("the next one", *scopes)
+    file = replace_private(service.folder / "api-key", old.api_key)
+    service.more = {"HOSTUP_API_KEY_FILE": str(file)}
+    worker = service.start()
+    worker.wait_for("worker.started")
+    before = service.rotate()
+    replace_private(file, new.api_key)
+    assert admin.end_api_key(old.key_id)
+    after = service.rotate()
+    assert after["access_key"] != before["access_key"]
+    assert {event["variable"] for event in worker.events("credential.renewed")} == {"HOSTUP_API_KEY_FILE"}
+    assert worker.events("circuit.opened") == []
+    assert worker.stop() == 0
+    assert not any(key.api_key in service.everything_said() for key in (old, new))
 
 
 def test_redis_that_moved(service: Service, user: str) -> None:

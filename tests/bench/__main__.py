@@ -23,6 +23,7 @@ from tests.bench import plot, report
 from tests.bench.commands import commands
 from tests.bench.day import day
 from tests.bench.extras import extras
+from tests.bench.failover import failover
 from tests.bench.helpers import helpers
 from tests.bench.idle import quiet
 from tests.bench.instructions import instructions
@@ -44,6 +45,7 @@ PARTS = (
     "watching",
     "metrics",
     "extras",
+    "failover",
     "many",
     "refill",
     "memory",
@@ -70,13 +72,14 @@ class Scale:
     watched: int = 2_000
     scraped: int = 10_000
     extras: int = 100
-    turns: int = 7
+    turns: int = 10
+    blows: int = 3
     instructions: int = 20
     quiet: int = 50
     idle_seconds: float = 30.0
 
 
-SMOKE = Scale(48, 4, (8,), (1, 2), (50, 0), (10, 1_000), 100, 400, 800, 20, 20, 40, 100, 5, 1, 3, 5, 3.0)
+SMOKE = Scale(48, 4, (8,), (1, 2), (50, 0), (10, 1_000), 100, 400, 800, 20, 20, 40, 100, 5, 1, 1, 3, 5, 3.0)
 
 
 class Bench:
@@ -103,7 +106,7 @@ class Bench:
         found = helpers()
         report.commands(self._console, found)
         self.found["helpers"] = [each.document() for each in found]
-        self.too_slow = [each.words for each in found if each.is_too_slow]
+        self.too_slow += [each.words for each in found if each.is_too_slow]
 
     def _instructions(self) -> None:
         found = instructions(self._scale.instructions)
@@ -143,6 +146,12 @@ class Bench:
         found = extras(self._scale.extras, self._scale.turns)
         report.extras(self._console, found)
         self.found["extras"] = [each.document() for each in found]
+
+    def _failover(self) -> None:
+        found = list(failover(self._scale.blows))
+        report.failover(self._console, found)
+        self.found["failover"] = [each.document() for each in found]
+        self.too_slow += [f"a rotation after the primary was {each.blow}" for each in found if each.is_too_slow]
 
     def _many(self) -> None:
         found = [many(targets) for targets in self._scale.many]

@@ -1,14 +1,14 @@
 """What metrics, notices and telemetry cost: the same worker without and with each of them, in turns.
 
-The machine's speed changes by half within seconds, so each has many short turns, and the medians are compared.
+The machine's speed changes by half within seconds, so each has many short turns, and is compared with the turn of its
+round that has nothing of it. A scrape is no part of it: what that costs depends on the number of targets alone.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
@@ -16,7 +16,6 @@ from tests.bench.processes import usage
 from tests.bench.seed import seed
 from tests.bench.stage import Shape, Stage, Worker, names, set_up
 from tests.bench.throughput import DONE
-from tests.servers import free_port
 from tests.wire import Wire, answer
 
 THREADS = 8
@@ -28,21 +27,20 @@ NOTHING = "nothing of it"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How a worker is set up: what its configuration and its environment have besides. ``port`` is scraped."""
+    """How a worker is set up: what its configuration and its environment have besides."""
 
     name: str
     settings: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
-    port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """CPU milliseconds for one rotation, the median of the turns; ``turns`` are all of them."""
+    """CPU milliseconds for one rotation in each turn; ``more``: by which part of it that is more, in the median."""
 
     name: str
-    cpu_ms: float
     turns: tuple[float, ...]
+    more: float
 
     def document(self) -> dict[str, object]:
         """For the JSON file."""
@@ -62,14 +60,17 @@ def extras(rotations: int, turns: int) -> tuple[Extra, ...]:
                 for kind in kinds if number % 2 else kinds[::-1]:  # nobody is always the first
                     due = [next(left) for _ in range(rotations)]
                     taken[kind.name].append(_turn(stage, kind, due))
-    return tuple(Extra(name, statistics.median(each), tuple(each)) for name, each in taken.items())
+    return tuple(Extra(name, tuple(each), _more(each, taken[NOTHING])) for name, each in taken.items())
+
+
+def _more(turns: Sequence[float], without: Sequence[float]) -> float:
+    return statistics.median(one / other for one, other in zip(turns, without, strict=True)) - 1
 
 
 def _kinds(receiver: str) -> Iterator[Kind]:
-    port = free_port()
     hook = f'[[notify]]\nname = "hook"\nkind = "webhook"\nurl = "{receiver}/hook"\n'
     yield Kind(NOTHING)
-    yield Kind("metrics, scraped every second", f'[metrics]\nlisten = "127.0.0.1:{port}"\n', port=port)
+    yield Kind("metrics", '[metrics]\nlisten = "127.0.0.1:0"\n')
     yield Kind("notices of troubles", hook)
     yield Kind("published by a webhook", f'{hook}events = ["published"]\n')
     yield Kind("traces by OTLP", environment={"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{receiver}/v1/traces"})
@@ -79,9 +80,7 @@ def _turn(stage: Stage, kind: Kind, due: list[str]) -> float:
     with _worker(stage, kind) as worker:
         before = usage(worker.process.pid).cpu
         stage.let_go(due)
-        while worker.count(DONE) < len(due):
-            stage.wait_for(DONE, min(worker.count(DONE) + 20, len(due)), [worker])
-            _scrape(kind)
+        stage.wait_for(DONE, len(due), [worker])
         time.sleep(LATER)
         return (usage(worker.process.pid).cpu - before) * 1000 / len(due)
 
@@ -98,8 +97,3 @@ def _worker(stage: Stage, kind: Kind) -> Iterator[Worker]:
         worker.stop()
         stage.workers.remove(worker)
 
-
-def _scrape(kind: Kind) -> None:
-    if kind.port:
-        with urllib.request.urlopen(f"http://127.0.0.1:{kind.port}/metrics", timeout=60) as told:
-            told.read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Sequence
 
 from rich import box
@@ -11,6 +12,7 @@ from rich.table import Table
 from tests.bench.commands import Command
 from tests.bench.day import Sample as Day
 from tests.bench.extras import Extra
+from tests.bench.failover import Failover
 from tests.bench.idle import Quiet
 from tests.bench.instructions import Instructions
 from tests.bench.many import Many, Refill
@@ -187,17 +189,23 @@ def memory_charts(found: Memory) -> list[Chart]:
 
 def extras(console: Console, found: Sequence[Extra]) -> None:
     """What each costs beside a worker with none of them, the first."""
-    without = found[0].cpu_ms
     rows = [
         (
             each.name,
-            f"{each.cpu_ms:.2f}",
-            f"{(each.cpu_ms / without - 1) * 100:+.1f} %",
+            f"{statistics.median(each.turns):.2f}",
+            f"{each.more:+.1%}",
             f"{min(each.turns):.2f} to {max(each.turns):.2f}",
         )
         for each in found
     ]
-    table(console, "What comes on top of a rotation", ("", "CPU ms", "beside the first", "turns"), rows)
+    columns = ("", "CPU ms, median", "beside the first in its round, median", "turns")
+    table(console, f"What comes on top of a rotation, {len(found[0].turns)} rounds", columns, rows)
+
+
+def failover(console: Console, found: Sequence[Failover]) -> None:
+    """How soon rotation goes on."""
+    rows = [(each.blow, "  ".join(f"{taken:.1f}" for taken in each.seconds)) for each in found]
+    table(console, "From a primary's end until a rotation is done", ("the primary is", "s, each time"), rows)
 
 
 def day(console: Console, found: Sequence[Day]) -> None:

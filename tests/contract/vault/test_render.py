@@ -172,6 +172,30 @@ def test_a_process_that_stays_tells_what_one_before_it_left_untold(server: Vault
         wait_until(told.exists, "the program is told")
 
 
+@pytest.mark.usefixtures("write")
+def test_a_kill_before_the_signal_loses_no_signal(server: VaultServer, tmp_path: Path) -> None:
+    """Its pid file is not there yet: the file is written by then, and nobody was told."""
+    key, pid_file, signalled = tmp_path / "key", tmp_path / "pid", tmp_path / "signalled"
+    arguments = ("--path", PATH, "--to", key, "--signal", "USR1", "--pid-file", pid_file)
+    killed = _command("--refresh", "1s", *arguments)
+    with subprocess.Popen(killed, env=_env(server), stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "written, with the key AK1" in process.stderr.readline()
+        assert str(pid_file) in process.stderr.readline()
+        process.kill()
+    script = f"trap 'echo now >> {signalled}' USR1; echo $$ > {tmp_path}/ready; while :; do sleep 0.05; done"
+    with subprocess.Popen(["sh", "-c", script]) as app:
+        try:
+            wait_until(lambda: (tmp_path / "ready").exists() and (tmp_path / "ready").read_text() != "", "the app")
+            (tmp_path / "ready").rename(pid_file)
+            for _ in range(2):
+                assert _once(_env(server), *arguments).returncode == 0
+                wait_until(signalled.exists, "the signal has come")
+            assert signalled.read_text() == "now\n", "once"
+        finally:
+            app.kill()
+
+
 def test_whoever_read_its_words_may_go(server: VaultServer, write: Callable[[str], None], tmp_path: Path) -> None:
     with _rendering(_env(server), "--path", PATH, "--to", tmp_path / "key") as process:
         wait_until(lambda: _key_in(tmp_path / "key") == "AK1", "the file is there")
