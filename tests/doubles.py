@@ -98,7 +98,7 @@ class MemoryVault:
     longest: int | None = None
     """Bytes that it takes in a document, as raft and Consul have a limit."""
 
-    def read(self, path: str) -> Document:
+    def read(self, path: str, at_least: int = 0) -> Document:  # noqa: ARG002 - nothing lags behind here
         return self.gate.pass_through(f"vault read {path}", lambda: self._read(path), _vault_lost)
 
     def read_version(self, path: str, version: int) -> Document:

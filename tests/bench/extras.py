@@ -96,4 +96,3 @@ def _worker(stage: Stage, kind: Kind) -> Iterator[Worker]:
     finally:
         worker.stop()
         stage.workers.remove(worker)
-

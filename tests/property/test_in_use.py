@@ -143,10 +143,10 @@ class Refusing:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._vault, name)
 
-    def read(self, path: str) -> Document:
+    def read(self, path: str, at_least: int = 0) -> Document:
         if path == PATH:
             raise self._error
-        return self._vault.read(path)
+        return self._vault.read(path, at_least)
 
 
 def test_where_receipts_may_not_be_read_the_key_stays_until_the_cap(world: Watched) -> None:

@@ -63,7 +63,7 @@ def observe(services: Services, target: Target, record: Record, *, right: bool =
     current = record.current
     if current is None:
         return None
-    document = services.vault.read(target.path)
+    document = services.vault.read(target.path, current.vault_version)
     now = services.clock.now()
     kind, what = _of_secret(target, record, current, document, target.path)
     if kind:

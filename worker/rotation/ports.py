@@ -275,8 +275,12 @@ NOTHING_SEEN = Seen()
 class VaultPort(Protocol):
     """KV version 2 in one mount; paths are inside it and have no leading slash."""
 
-    def read(self, path: str) -> Document:
-        """Read the latest version; a missing document is a Document with version 0, not an error."""
+    def read(self, path: str, at_least: int = 0) -> Document:
+        """Read the latest version; a missing document is a Document with version 0, not an error.
+
+        Where that is older than ``at_least``, which is known to be there, it is read again for a second: a standby may
+        be behind. After that it is so.
+        """
         ...
 
     def read_version(self, path: str, version: int) -> Document:

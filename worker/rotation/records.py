@@ -81,12 +81,14 @@ class RecordStore:
         """What is kept of the object storage's endpoint of an account."""
         return EndpointNotes(self._vault, self._root, self._clock, self._mount, account)
 
-    def load(self, target: str, app_path: str) -> Loaded:
+    def load(self, target: str, app_path: str, at_least: int = 0) -> Loaded:
         """Read a target's record; one that was never written is an empty record at version 0.
+
+        ``at_least`` this version of it is known to be there.
 
         Raises RecordDeleted for one that was deleted or destroyed, RecordError, VaultError.
         """
-        document = self._read(self.path(target), target, f"Have it made anew: `rotator repair {target}`.")
+        document = self._read(self.path(target), target, f"Have it made anew: `rotator repair {target}`.", at_least)
         if document.data is None:
             return Loaded(Record(target=target, path=app_path), document.version, document.vault_request_id)
         return Loaded(decode(document.data, target), document.version, document.vault_request_id)
@@ -227,8 +229,8 @@ class RecordStore:
         command = f"rotator settle --foreign N{account_option(account)}"
         return self._read(self.account_path(account), None, f"Note how many keys are foreign: `{command}`.")
 
-    def _read(self, path: str, target: str | None, otherwise: str) -> Document:
-        return see_that_it_is_there(self._vault.read(path), self._mount, path, target, otherwise)
+    def _read(self, path: str, target: str | None, otherwise: str, at_least: int = 0) -> Document:
+        return see_that_it_is_there(self._vault.read(path, at_least), self._mount, path, target, otherwise)
 
     def _beside(self, path: str, target: str) -> Document:
         """Read what lies beside a record."""

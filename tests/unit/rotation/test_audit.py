@@ -290,10 +290,10 @@ def test_it_is_not_advised_while_a_current_key_is_unaccounted_for(small: Small, 
 
 def test_a_secret_that_may_not_be_read_is_no_end_of_the_audit(small: Small) -> None:
     class Denying(MemoryVault):
-        def read(self, path: str) -> Document:
+        def read(self, path: str, at_least: int = 0) -> Document:
             if path == TARGET.path:
                 raise VaultDenied("denied", operation="read", path=path, status=403)
-            return super().read(path)
+            return super().read(path, at_least)
 
     services = replace(small.services, vault=Denying(versions=small.vault.versions))
     (seen,) = observe_all(services, {TARGET.name: small.record()}, small.targets).values()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar, cast
@@ -11,19 +11,20 @@ from typing import TypeVar, cast
 import pytest
 import structlog
 
-from tests.doubles import Gate, MemoryAccount, MemoryStorage, one_account
+from tests.doubles import Gate, MemoryAccount, MemoryStorage, MemoryVault, one_account
 from tests.records import retiring
-from tests.worlds import SLACK, TARGET, Small
-from worker.errors import CircuitOpen, HostUpCall, HostUpError, HostUpRateLimited, HostUpRefused
+from tests.worlds import SLACK, STATE, TARGET, Small
+from worker.errors import CircuitOpen, HostUpCall, HostUpError, HostUpRateLimited, HostUpRefused, TryAgainLater
 from worker.events import Event
 from worker.rotation.audit import audit
 from worker.rotation.baseline import ensure_baseline
 from worker.rotation.changes.rotation import note
 from worker.rotation.changes.watch import deletes_resumed
 from worker.rotation.decide import RETIRING_LIMIT
-from worker.rotation.ports import DeletedKey, Life, Place, Probe, Seen
-from worker.rotation.reconcile import accept
+from worker.rotation.ports import DeletedKey, Document, Life, Place, Probe, Seen
+from worker.rotation.reconcile import accept, reconcile
 from worker.rotation.record import Phase, Request, TroubleKind, Why
+from worker.rotation.records import RecordStore
 from worker.rotation.status import due_at
 from worker.secret import Secret
 from worker.targets.schedule import NEVER, Schedule, parse_window
@@ -606,6 +607,40 @@ def test_once_that_is_settled_keys_are_deleted_again(watched: Watched) -> None:
     watched.passes(days=9)
     watched.look()
     assert "AK1" not in watched.hostup.living
+
+
+RECORD = f"{STATE}/{TARGET.name}"
+
+
+class Lagging(MemoryVault):
+    """A standby: so many reads of the record are of an older one."""
+
+    def __init__(self, vault: MemoryVault, older: Document, reads: int) -> None:
+        super().__init__(versions=vault.versions, single=vault.single)
+        self.older, self.left = older, reads
+
+    def _read(self, path: str) -> Document:
+        if path != RECORD or not self.left:
+            return super()._read(path)
+        self.left -= 1
+        return self.older
+
+
+@pytest.mark.parametrize("reads", [1, 2, 3, 4, 20])
+def test_a_standby_that_is_behind_is_no_vault_that_was_set_back(watched: Watched, reads: int) -> None:
+    older = watched.vault.read(RECORD)
+    watched.passes(days=31)
+    seen = watched.look().seen
+    lagging = Lagging(watched.vault, older, reads)
+    store = RecordStore(lagging, STATE, watched.clock)
+    services = replace(watched.services, vault=lagging, store=store)
+    before = watched.record()
+    with suppress(TryAgainLater):
+        reconcile(services, TARGET, seen=seen)
+    assert watched.record() == before, "nothing is done by what is old"
+    assert "vault.set_back" not in watched.events()
+    assert not watched.record().deletes_held
+    reconcile(watched.services, TARGET, seen=seen)
 
 
 def test_a_record_that_is_as_new_as_was_seen_is_no_sign(watched: Watched) -> None:

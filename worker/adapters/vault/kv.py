@@ -18,6 +18,7 @@ from worker.adapters.vault.access import Clients, OpenClient, VaultAccess
 from worker.adapters.vault.adapter import CallFailed, HvacClient, Sender, open_client
 from worker.adapters.vault.calls import Health, VaultCalls, if_there
 from worker.adapters.vault.errors import Ask, not_versioned, part, unreadable, whole
+from worker.adapters.vault.lag import PAUSES, Newest
 from worker.adapters.vault.login import TokenFacts
 from worker.adapters.vault.metered import Metered
 from worker.adapters.vault.rights import METADATA_CAS, MountSettings, VaultRights
@@ -25,7 +26,7 @@ from worker.adapters.vault.token import TokenKeeper
 from worker.adapters.vault.ways import checked_namespace, http_of, source_of
 from worker.adapters.vault.witness import Listening
 from worker.clock import Clock, Hear, moment
-from worker.errors import ConfigurationError, UsageError, VaultRefused
+from worker.errors import ConfigurationError, UsageError, VaultCasMismatch, VaultError, VaultRefused
 from worker.meter import NO_METER, Meter
 from worker.rotation.ports import Absence, Document, DocumentSettings, Written
 from worker.settings.address import require_address
@@ -100,6 +101,8 @@ class VaultStore:
         self._calls = calls
         self._mount = mount
         self._rights = VaultRights(calls, mount, clock)
+        self._clock = clock
+        self._newest = Newest(clock)
 
     def beside(self, mount: str, namespace: str | None) -> VaultStore:
         """Another mount of the same Vault, in the same or another namespace, with the same login and its connections.
@@ -110,12 +113,21 @@ class VaultStore:
             raise ConfigurationError(("this store was not made by connect()",))
         return self._beside(mount, namespace)
 
-    def read(self, path: str) -> Document:
+    def read(self, path: str, at_least: int = 0) -> Document:
         """See :class:`worker.rotation.ports.VaultPort`. Raises VaultNotVersioned for what a KV version 1 mount answers.
 
         Nothing in a KV version 1 mount looks like nothing in any other: :meth:`missing_capabilities` checks the mount.
         """
-        return self.read_version(path, 0)
+        document, wanted = self.read_version(path, 0), max(at_least, self._newest.of(path))
+        for pause in PAUSES:
+            if document.version >= wanted:
+                break
+            self._clock.sleep(pause)
+            document = self.read_version(path, 0)
+        if document.version < wanted:
+            self._newest.forget(path)
+        self._newest.saw(path, document.version)
+        return document
 
     def read_version(self, path: str, version: int) -> Document:
         """See :class:`worker.rotation.ports.VaultPort`; 0 is the latest, as in Vault's own API."""
@@ -142,6 +154,16 @@ class VaultStore:
 
     def write(self, path: str, data: Mapping[str, object], cas: int) -> Written:
         """See :class:`.VaultPort`. Raises VaultCasMismatch; VaultNotVersioned: nothing usable was kept."""
+        for pause in PAUSES:
+            try:
+                return self._write(path, data, cas)
+            except VaultCasMismatch:
+                if self._is_newer(path, cas):
+                    raise
+            self._clock.sleep(pause)
+        return self._write(path, data, cas)
+
+    def _write(self, path: str, data: Mapping[str, object], cas: int) -> Written:
         ask = self._about("write", "data", path, "create", "update")
         answer = self._calls.ask(
             ask,
@@ -151,7 +173,22 @@ class VaultStore:
         )
         if answer is None:
             raise not_versioned(ask)
-        return Written(whole(part(answer, "data", ask), "version", ask), _request_id(answer))
+        written = Written(whole(part(answer, "data", ask), "version", ask), _request_id(answer))
+        self._newest.saw(path, written.version)
+        return written
+
+    def _is_newer(self, path: str, cas: int) -> bool:
+        """Whether another writer was first: a standby that is behind refuses a write by what it knows itself.
+
+        True also where that cannot be seen: then who reads again will.
+        """
+        try:
+            version = self.read_version(path, 0).version
+        except VaultError:
+            return True
+        if version > cas:
+            self._newest.saw(path, version)
+        return version > cas
 
     def prepare_record(self, path: str) -> None:
         """See :class:`.VaultPort`. Every other setting of the document, such as custom_metadata, stays."""

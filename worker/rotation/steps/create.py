@@ -120,7 +120,8 @@ def look_first(session: Session) -> int:
     if session.record.current is None:
         for place in (session.services.store.path(session.target.name), path):
             see_that_it_lasts(vault, session.services.policy.mount, place)
-    session.secret = vault.read(path)
+    current = session.record.current
+    session.secret = vault.read(path, current.vault_version if current else 0)
     return expected_version(session, session.secret)
 
 

@@ -199,7 +199,7 @@ def _added(session: Session, rotation: Rotation) -> dict[str, object]:
     if session.record.current is None or rotation.expected_version == 0:
         return {}
     if document is None or document.version != rotation.expected_version:
-        document = session.secret = session.services.vault.read(session.target.path)
+        document = session.secret = session.services.vault.read(session.target.path, rotation.expected_version)
     return session.target.fields.added(document.data or {}) if is_of_current(session, document) else {}
 
 

@@ -141,8 +141,9 @@ def _kept_in_use(session: Session, key: RetiringKey) -> Kept | None:
 def _see_that_it_is_not_published(session: Session, key: RetiringKey) -> None:
     if key.why is Why.REVOKED:
         return  # a person has said so
-    target = session.target
-    found = [(target.path, session.services.vault.read(target.path))]
+    target, current = session.target, session.record.current
+    newest = current.vault_version if current else 0
+    found = [(target.path, session.services.vault.read(target.path, newest))]
     found += [(copy.name, document) for copy, document in published_copies(session)]
     for where, document in found:
         if document.data is not None and target.fields.read(document.data, "access_key") == key.access_key:

@@ -127,10 +127,10 @@ class Session:
         self.pauses[pause.kind] = pause.until
         self.reasons[pause.until] = pause.why
 
-    def reload(self) -> None:
-        """Read the record again."""
+    def reload(self, at_least: int = 0) -> None:
+        """Read the record again; ``at_least`` this version is known to be there."""
         began = self.earliest
-        self.loaded = self.services.store.load(self.target.name, self.target.path)
+        self.loaded = self.services.store.load(self.target.name, self.target.path, at_least)
         self.known_at = began
 
     def change(self, change: Change, *, since: float | None = None) -> None:
