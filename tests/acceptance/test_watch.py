@@ -123,13 +123,14 @@ def test_a_document_that_is_set_to_expire_stops_the_first_key_and_is_told(servic
     assert f"{path} is set to lose every version after 1h0m0s" in done.stdout
     kv.update_metadata(path=path, delete_version_after="0s")
     wait_until(lambda: service.published() is not None, "the first key")
-    assert service.rotator("check").returncode == 0
+    again = service.rotator("check")
+    assert again.returncode == 0, again.stdout
 
 
 def test_a_secret_of_which_one_version_is_kept_is_told(watched: Service) -> None:
     watched.vault.secrets.kv.v2.update_metadata(path=watched.path, max_versions=1)
     done = watched.rotator("check")
-    assert done.returncode == 0
+    assert done.returncode == 0, done.stdout
     assert f"{watched.path} keeps one version" in done.stdout
 
 
@@ -176,7 +177,8 @@ def test_a_copy_that_is_set_to_expire_stops_the_first_key_and_is_told(service: S
     assert f"{mount}/{path} is set to lose every version after 1h0m0s" in done.stdout
     kv.update_metadata(path=path, mount_point=mount, delete_version_after="0s")
     wait_until(lambda: service.published() is not None, "the first key")
-    assert service.rotator("check").returncode == 0
+    again = service.rotator("check")
+    assert again.returncode == 0, again.stdout
 
 
 def _is_set_up(service: Service, mount: str) -> bool:

@@ -149,8 +149,8 @@ MUTANTS = (
         (
             Edit(
                 "worker/adapters/vault/kv.py",
-                "            raise not_versioned(ask)\n        return Written(",
-                "            return Written(cas + 1, None)\n        return Written(",
+                "            raise not_versioned(ask)\n        written = Written(",
+                "            return Written(cas + 1, None)\n        written = Written(",
             ),
         ),
         (f"{KV}::test_a_mount_of_kv_version_1_is_told_before_and_after_a_write",),

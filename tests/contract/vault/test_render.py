@@ -180,9 +180,11 @@ def test_a_kill_before_the_signal_loses_no_signal(server: VaultServer, tmp_path:
     killed = _command("--refresh", "1s", *arguments)
     with subprocess.Popen(killed, env=_env(server), stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        assert "written, with the key AK1" in process.stderr.readline()
-        assert str(pid_file) in process.stderr.readline()
-        process.kill()
+        try:
+            assert "written, with the key AK1" in process.stderr.readline()
+            assert str(pid_file) in process.stderr.readline()
+        finally:
+            process.kill()
     script = f"trap 'echo now >> {signalled}' USR1; echo $$ > {tmp_path}/ready; while :; do sleep 0.05; done"
     with subprocess.Popen(["sh", "-c", script]) as app:
         try:
