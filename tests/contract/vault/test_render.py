@@ -174,8 +174,9 @@ def test_a_process_that_stays_tells_what_one_before_it_left_untold(server: Vault
 
 @pytest.mark.usefixtures("write")
 def test_a_kill_before_the_signal_loses_no_signal(server: VaultServer, tmp_path: Path) -> None:
-    """Its pid file is not there yet: the file is written by then, and nobody was told."""
+    """Its pid file is empty yet, as of a program that just starts: the file is written by then, and nobody was told."""
     key, pid_file, signalled = tmp_path / "key", tmp_path / "pid", tmp_path / "signalled"
+    pid_file.touch()
     arguments = ("--path", PATH, "--to", key, "--signal", "USR1", "--pid-file", pid_file)
     killed = _command("--refresh", "1s", *arguments)
     with subprocess.Popen(killed, env=_env(server), stderr=subprocess.PIPE, text=True) as process:
