@@ -141,26 +141,27 @@ def reconcile(
 
 
 def _see_that_vault_was_not_set_back(session: Session, seen: Seen) -> None:
-    if session.record.deletes_held or is_later(session.record, session.loaded.version, seen):
+    """Hold deletes where it was. Raises TryAgainLater where a standby is behind for longer, RecordDeleted."""
+    if not _is_older(session, seen):
         return
     session.reload(seen.version)  # a standby may have answered that is behind
     version, older, now = session.loaded.version, session.record, session.now
     if version == 0:
         see_that_none_was_seen(session.target, seen.version)
-    if not is_later(older, version, seen):
+    if _is_older(session, seen):
         # Vault takes this in the place of that record only: else it was not the newest, and nothing was set back
         session.change(lambda record: set_back(record, seen.version, version, now) if record is older else record)
-    _see_that_it_is_not_behind(session, seen)
-
-
-def _see_that_it_is_not_behind(session: Session, seen: Seen) -> None:
-    """Raises TryAgainLater for a record that is older than what was seen, where Vault was not set back."""
-    if not (session.record.deletes_held or is_later(session.record, session.loaded.version, seen)):
+    if _is_older(session, seen):
         raise TryAgainLater(
             f"Vault answers with version {session.loaded.version} of the record, and has version {seen.version}",
             target=session.target.name,
             hint="A standby of Vault is behind. It is looked at again; nothing is done by what is old.",
         )
+
+
+def _is_older(session: Session, seen: Seen) -> bool:
+    """Whether the record is older than what was seen, and does not say itself that it was set back."""
+    return not (session.record.deletes_held or is_later(session.record, session.loaded.version, seen))
 
 
 def accept(services: Services, target: Target, request: Request, by: str = "") -> Record:
