@@ -12,8 +12,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -21,13 +20,13 @@ from pathlib import Path
 
 from tests.compose.images import AUTHORITIES
 from tests.compose.podman import CACHE, REPOSITORY, CommandFailed, run
+from tests.compose.scenario import until
 
 # libnss-systemd: a service's user of the moment has a name by it. The next two: the service managers of users.
 _PACKAGES = (
     "systemd,systemd-sysv,dbus,libnss-systemd,libpam-systemd,dbus-user-session,python3,python3-venv,ca-certificates"
 )
 _FOR_PIP = ("PIP_INDEX_URL", "PIP_TRUSTED_HOST", "https_proxy", "HTTPS_PROXY")
-_LOOK = 0.2
 
 # Run in new namespaces. pivot_root and not chroot: who is in a chroot may make no user namespaces (PrivateUsers=). The
 # root is shared with what is mounted in it later, as systemd hands out credentials by mounts.
@@ -162,16 +161,6 @@ def _wait_for_systemd(process: subprocess.Popen[bytes], said: Path) -> Machine:
     first = _child_of(process.pid)
     assert first is not None
     return Machine(first)
-
-
-def until(what: str, condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Look again and again; raises AssertionError."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            message = f"not within {seconds:.0f} s: {what}"
-            raise AssertionError(message)
-        time.sleep(_LOOK)
 
 
 def copy_checkout(machine: Machine, folder: str) -> None:

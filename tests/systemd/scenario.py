@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from tests.compose.podman import REPOSITORY
-from tests.systemd.machine import Machine, copy_checkout, until
+from tests.compose.scenario import until
+from tests.systemd.machine import Machine, copy_checkout
 from worker.sandbox.run import Sandbox
 from worker.sandbox.vault_admin import VaultAdmin
 
@@ -55,12 +56,12 @@ class Scene:
 
 def install(scene: Scene) -> None:
     """As README.md says; and an environment of its own for the app."""
-    copy_checkout(scene.machine, "/root/hostup-rotator")
-    inside = "cd /root/hostup-rotator; . /opt/hostup-rotator/bin/activate; pip install --quiet"
+    copy_checkout(scene.machine, "/srv/hostup-rotator")
+    inside = "cd /srv/hostup-rotator; . /opt/hostup-rotator/bin/activate; pip install --quiet"
     scene.machine.run("python3", "-m", "venv", "/opt/hostup-rotator")
     scene.machine.run("sh", "-ec", f"{inside} --require-hashes -r requirements/worker.txt; pip install --no-deps .")
     scene.machine.run("python3", "-m", "venv", "/opt/media")
-    boto3 = "/root/hostup-rotator/requirements/boto3.txt"
+    boto3 = "/srv/hostup-rotator/requirements/boto3.txt"
     scene.machine.run("/opt/media/bin/pip", "install", "--quiet", "--require-hashes", "-r", boto3)
     media = (REPOSITORY / "tests" / "systemd" / "media.py").read_text("utf-8")
     scene.write("/usr/local/bin/media", f"#!/opt/media/bin/python\n{media}", 0o755)
@@ -111,16 +112,17 @@ def check_confinement(scene: Scene) -> None:
     assert not [secret for secret in secrets if secret in environment]
     places = [f"/run/credentials/{WORKER}/hostup_api_key", f"/run/credentials/{APP}/object-storage"]
     for secret in (*places, "/run/media-key/credentials"):
-        scene.machine.run("test", "-s", secret)
+        # the app waits for its first key, and is restarted for the next one
+        until(f"{secret} is there", partial(scene.machine.succeeds, "test", "-s", secret))
         assert not scene.machine.succeeds("runuser", "-u", "nobody", "--", "cat", secret)
 
 
 def start_the_endpoint(scene: Scene) -> None:
     """As the unit's head says, for a user who has rotator-app.pyz; a program of theirs works by it."""
-    home, machine = f"/home/{USER}", scene.machine
-    machine.run("useradd", "--create-home", USER)
-    shutil.copy(REPOSITORY / "dist" / "rotator-app.pyz", machine.root / "root")
-    machine.run("install", "-D", "-m", "755", "/root/rotator-app.pyz", f"{home}/.local/bin/rotator")
+    home, machine = f"/srv/{USER}", scene.machine
+    machine.run("useradd", "--create-home", "--home-dir", home, USER)
+    shutil.copy(REPOSITORY / "dist" / "rotator-app.pyz", machine.root / "srv")
+    machine.run("install", "-D", "-m", "755", "/srv/rotator-app.pyz", f"{home}/.local/bin/rotator")
     scene.unit("apps/systemd/rotator-endpoint.service", f"{home}/.config/systemd/user")
     head = (UNITS / "apps/systemd/rotator-endpoint.service").read_text("utf-8").replace(PATH, scene.target)
     shown = [line.removeprefix("#   ") for line in head.splitlines() if line.startswith("#   AWS_CONTAINER")]
