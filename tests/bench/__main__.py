@@ -79,7 +79,26 @@ class Scale:
     idle_seconds: float = 30.0
 
 
-SMOKE = Scale(48, 4, (8,), (1, 2), (50, 0), (10, 1_000), 100, 400, 800, 20, 20, 40, 100, 5, 1, 1, 3, 5, 3.0)
+SMOKE = Scale(
+    targets=48,
+    sequential=4,
+    concurrency=(8,),
+    latencies=(50, 0),
+    many=(10, 1_000),
+    records=100,
+    memory=400,
+    day=800,
+    profile=20,
+    looks=20,
+    watched=40,
+    scraped=100,
+    extras=5,
+    turns=1,
+    blows=1,
+    instructions=3,
+    quiet=5,
+    idle_seconds=3.0,
+)
 
 
 class Bench:

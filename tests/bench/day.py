@@ -13,9 +13,10 @@ from functools import partial
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.bench.processes import open_files, usage
+from tests.bench.memory import Sample, held
+from tests.bench.processes import usage
 from tests.bench.seed import seed
-from tests.bench.stage import Shape, Stage, Worker, set_up, wait_until
+from tests.bench.stage import Shape, set_up, wait_until
 from tests.bench.throughput import DONE
 from tests.servers import free_port
 
@@ -29,24 +30,19 @@ STUCK = 6 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """After so many looks: rotations, the worker's memory in MiB, threads, files, CPU in seconds; Redis' keys, MiB."""
+class Look:
+    """What is held after so many looks, and the CPU seconds that the worker has taken for them."""
 
     looks: int
-    rotations: int
-    memory: float
-    threads: int
-    files: int
     cpu: float
-    redis_keys: int
-    redis_memory: float
+    held: Sample
 
     def document(self) -> dict[str, object]:
         """For the JSON file."""
-        return asdict(self)
+        return {"looks": self.looks, "cpu": self.cpu, **asdict(self.held)}
 
 
-def day(looks: int) -> Iterator[Sample]:
+def day(looks: int) -> Iterator[Look]:
     """One worker, with metrics on, until it has looked so often; a sample at each twentieth, as soon as it is there."""
     port = free_port()
     shape = Shape(
@@ -59,7 +55,7 @@ def day(looks: int) -> Iterator[Sample]:
         for part in range(SAMPLES + 1):
             wanted = looks * part // SAMPLES
             wait_until(partial(_have_come, port, wanted), f"{wanted} looks", [worker], STUCK, 1.0)
-            yield _sample(stage, worker, _looks(port))
+            yield Look(_looks(port), usage(worker.process.pid).cpu, held(stage, worker))
 
 
 def _have_come(port: int, wanted: int) -> bool:
@@ -78,12 +74,3 @@ def _looks(port: int) -> int:
             if each.name == "rotator_api_requests_total" and each.labels["service"] == "storage"
         )
     )
-
-
-def _sample(stage: Stage, worker: Worker, looks: int) -> Sample:
-    pid, client = worker.process.pid, stage.shared().client
-    used = usage(pid)
-    keys, redis_bytes = int(client.dbsize()), int(client.info("memory")["used_memory"])
-    client.close()
-    held = (used.memory, used.threads, open_files(pid), used.cpu)
-    return Sample(looks, worker.count(DONE), *held, keys, redis_bytes / 1024**2)

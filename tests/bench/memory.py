@@ -50,11 +50,12 @@ def memory(rotations: int) -> Memory:
         worker = stage.start(CONCURRENCY)
         for part in range(1, SAMPLES + 1):
             stage.wait_for(DONE, rotations * part // SAMPLES, [worker])
-            samples.append(_sample(stage, worker))
+            samples.append(held(stage, worker))
     return Memory(CONCURRENCY, tuple(samples))
 
 
-def _sample(stage: Stage, worker: Worker) -> Sample:
+def held(stage: Stage, worker: Worker) -> Sample:
+    """What there is now."""
     pid, client = worker.process.pid, stage.shared().client
     used = usage(pid)
     keys, redis_bytes = int(client.dbsize()), int(client.info("memory")["used_memory"])

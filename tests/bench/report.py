@@ -10,18 +10,21 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.commands import Command
-from tests.bench.day import Sample as Day
+from tests.bench.day import Look
 from tests.bench.extras import Extra
 from tests.bench.failover import Failover
 from tests.bench.idle import Quiet
 from tests.bench.instructions import Instructions
 from tests.bench.many import Many, Refill
-from tests.bench.memory import Memory
+from tests.bench.memory import Memory, Sample
 from tests.bench.metrics import Scrape
 from tests.bench.plot import Chart
 from tests.bench.steps import Profile
 from tests.bench.throughput import FLOOR, LIBRARIES, SEQUENTIAL, SERVICE, Run
 from tests.bench.watching import Watching
+
+HELD = ("rotations", "MiB", "threads", "files", "keys in Redis", "Redis, MiB")
+CHARTED = ("memory of a worker", "open files of a worker", "keys in Redis", "memory of Redis")
 
 TOLD = {
     SERVICE: "the service",
@@ -160,31 +163,45 @@ def metrics(console: Console, found: Sequence[Scrape]) -> None:
 
 def memory(console: Console, found: Memory) -> None:
     """Whether memory is flat."""
-    rows = [
-        (
-            f"{each.rotations:,}",
-            f"{each.memory:.1f}",
-            f"{each.threads}",
-            f"{each.files}",
-            f"{each.redis_keys}",
-            f"{each.redis_memory:.2f}",
-        )
-        for each in found.samples
-    ]
-    columns = ("rotations", "MiB", "threads", "files", "keys in Redis", "Redis, MiB")
-    table(console, f"What is held at concurrency {found.concurrency}", columns, rows)
+    title = f"What is held at concurrency {found.concurrency}"
+    table(console, title, HELD, [_held(each) for each in found.samples])
 
 
 def memory_charts(found: Memory) -> list[Chart]:
     """The same as pictures: flat is how they should be."""
     groups = [f"{each.rotations / 1000:.3g}k" for each in found.samples]
-    held = {
-        "memory of a worker": ("MiB", [each.memory for each in found.samples]),
-        "open files of a worker": ("number", [float(each.files) for each in found.samples]),
-        "keys in Redis": ("number", [float(each.redis_keys) for each in found.samples]),
-        "memory of Redis": ("MiB", [each.redis_memory for each in found.samples]),
+    return [_chart(name, groups, found.samples) for name in CHARTED]
+
+
+def day(console: Console, found: Sequence[Look]) -> None:
+    """What is held over many looks."""
+    rows = [(f"{each.looks:,}", f"{each.cpu:.0f}", *_held(each.held)) for each in found]
+    table(console, "What is held over a day's looks", ("looks", "CPU s", *HELD), rows)
+
+
+def day_charts(found: Sequence[Look]) -> list[Chart]:
+    """The same as pictures: flat is how they should be."""
+    groups = [f"{each.looks / 1000:.0f}" if not place % 4 else "" for place, each in enumerate(found)]
+    samples = [each.held for each in found]
+    return [_chart(name, groups, samples, ", by 1,000 looks") for name in (*CHARTED, "threads of a worker")]
+
+
+def _held(sample: Sample) -> tuple[str, ...]:
+    """What :data:`HELD` names."""
+    worker = (f"{sample.rotations:,}", f"{sample.memory:.1f}", f"{sample.threads}", f"{sample.files}")
+    return (*worker, f"{sample.redis_keys}", f"{sample.redis_memory:.2f}")
+
+
+def _chart(name: str, groups: Sequence[str], samples: Sequence[Sample], by: str = "") -> Chart:
+    values: dict[str, Sequence[float]] = {
+        "memory of a worker": [each.memory for each in samples],
+        "threads of a worker": [each.threads for each in samples],
+        "open files of a worker": [each.files for each in samples],
+        "keys in Redis": [each.redis_keys for each in samples],
+        "memory of Redis": [each.redis_memory for each in samples],
     }
-    return [Chart(name, unit, groups, ("worker",), [[value] for value in all_]) for name, (unit, all_) in held.items()]
+    unit = "MiB" if name.startswith("memory") else "number"
+    return Chart(f"{name}{by}", unit, groups, ("worker",), [[value] for value in values[name]])
 
 
 def extras(console: Console, found: Sequence[Extra]) -> None:
@@ -206,42 +223,6 @@ def failover(console: Console, found: Sequence[Failover]) -> None:
     """How soon rotation goes on."""
     rows = [(each.blow, "  ".join(f"{taken:.1f}" for taken in each.seconds)) for each in found]
     table(console, "From a primary's end until a rotation is done", ("the primary is", "s, each time"), rows)
-
-
-def day(console: Console, found: Sequence[Day]) -> None:
-    """What is held over many looks."""
-    rows = [
-        (
-            f"{each.looks:,}",
-            f"{each.rotations:,}",
-            f"{each.memory:.1f}",
-            f"{each.threads}",
-            f"{each.files}",
-            f"{each.cpu:.0f}",
-            f"{each.redis_keys}",
-            f"{each.redis_memory:.2f}",
-        )
-        for each in found
-    ]
-    columns = ("looks", "rotations", "MiB", "threads", "files", "CPU s", "keys in Redis", "Redis, MiB")
-    table(console, "What is held over a day's looks", columns, rows)
-
-
-def day_charts(found: Sequence[Day]) -> list[Chart]:
-    """The same as pictures: flat is how they should be."""
-    groups = [f"{each.looks / 1000:.0f}" if not place % 4 else "" for place, each in enumerate(found)]
-    held = {
-        "memory of a worker": ("MiB", [each.memory for each in found]),
-        "threads of a worker": ("number", [float(each.threads) for each in found]),
-        "open files of a worker": ("number", [float(each.files) for each in found]),
-        "keys in Redis": ("number", [float(each.redis_keys) for each in found]),
-        "memory of Redis": ("MiB", [each.redis_memory for each in found]),
-    }
-    title = "{}, by 1,000 looks"
-    return [
-        Chart(title.format(name), unit, groups, ("worker",), [[value] for value in all_])
-        for name, (unit, all_) in held.items()
-    ]
 
 
 def profile(console: Console, found: Profile) -> None:

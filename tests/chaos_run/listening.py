@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.wire import Heard, Wire, answer
+from worker.notices.notice import Kind
 
 EVERY = 2.0
 """Seconds between two scrapes of all workers."""
@@ -23,17 +24,6 @@ NOTICES, TRACES, METRICS = "notices", "traces and error reports", "metrics"
 _PATIENCE = 5.0
 _GZIP = b"\x1f\x8b"
 _SENTRY_KEY = "5entry5public0key0of0this0chaos0"
-_EVENTS = (
-    "failed",
-    "recovered",
-    "drift",
-    "unconfirmed",
-    "overdue",
-    "conflict",
-    "waits",
-    "died",
-    "published",
-)
 
 
 @dataclass(slots=True)
@@ -50,7 +40,7 @@ class Listener:
     @property
     def settings(self) -> str:
         """What a worker's configuration has for it."""
-        events = json.dumps(_EVENTS)
+        events = json.dumps([kind for kind in Kind if kind is not Kind.TEST])
         hook = f'[[notify]]\nname = "hook"\nkind = "webhook"\nurl = "{self.wire.url}/hook"\nevents = {events}\n'
         return f'[metrics]\nlisten = "127.0.0.1:0"\n{hook}'
 
